@@ -1,0 +1,1 @@
+//! Rendering of diagnostics, and the registry of codes.

@@ -1,0 +1,1 @@
+//! Templates: typed parameters, functions, and rendering through minijinja.
