@@ -1,7 +1,49 @@
-//! Syntax trees of a pipe project → artifacts: a function from values to values, without IO.
+#![doc = include_str!("../ARCHITECTURE.md")]
 
+pub mod check;
+pub mod deploy;
 pub mod diagnostics;
+pub mod emit;
+pub mod graph;
 pub mod mapped_text;
+pub mod plan;
+pub mod project;
 pub mod sql;
 pub mod template;
 pub mod types;
+
+use std::sync::Arc;
+
+use pipewright_grammar::diagnostic::{Diagnostic, Severity};
+
+use crate::plan::Plan;
+use crate::project::SourceTree;
+
+/// load → resolve → plan: the project as far as it can be understood, with everything that was found on the way.
+pub fn compile(sources: SourceTree) -> (Plan, Vec<Diagnostic>) {
+    let (project, mut diagnostics) = project::load(sources);
+    let policy = sql::Policy::with(&project.config.security);
+    let (graph, found) = graph::build(&project, &policy);
+    diagnostics.extend(found);
+    let (plan, found) = plan::plan(Arc::new(project), graph, policy);
+    diagnostics.extend(found);
+    (plan, diagnostics)
+}
+
+/// load → resolve → plan → check: everything that can be found without an engine, sorted by place, severities as `pipewright.toml` sets them.
+pub fn check(sources: SourceTree) -> (Plan, Vec<Diagnostic>) {
+    let (plan, mut diagnostics) = compile(sources);
+    diagnostics.extend(check::run(&plan));
+    let lints = &plan.project.config.lints;
+    diagnostics.retain(|diagnostic| lints.get(diagnostic.code.name()).is_none_or(|level| level != "off"));
+    for diagnostic in &mut diagnostics {
+        match lints.get(diagnostic.code.name()).map(String::as_str) {
+            Some("error") => diagnostic.severity = Severity::Error,
+            Some("warning") => diagnostic.severity = Severity::Warning,
+            Some("note") => diagnostic.severity = Severity::Note,
+            _ => {}
+        }
+    }
+    diagnostics.sort_by_key(|diagnostic| (diagnostic.primary().map(|span| (span.source, span.start)), diagnostic.code));
+    (plan, diagnostics)
+}

@@ -1,1 +1,8 @@
-//!
+#![doc = include_str!("../README.md")]
+
+pub mod cli;
+pub mod deploy;
+pub mod engine;
+pub mod http;
+pub mod state;
+pub mod workspace;

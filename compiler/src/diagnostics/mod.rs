@@ -1,1 +1,2 @@
 //! Rendering of diagnostics, and the registry of codes.
+pub mod codes;

@@ -1,0 +1,49 @@
+//! The codes that the compiler can report, beside those of parsing (`pipewright_grammar::codes`).
+
+use pipewright_grammar::diagnostic::Code;
+
+macro_rules! declare_codes {
+    ($($(#[$doc:meta])* $constant:ident = $name:literal;)*) => {
+        $($(#[$doc])* pub const $constant: Code = Code::new($name);)*
+
+        /// Every code of the compiler, in order of declaration.
+        pub const ALL: &[Code] = &[$($constant),*];
+    };
+}
+
+declare_codes! {
+    /// `pipewright.toml` is not valid TOML or has an unknown key.
+    BAD_CONFIG = "bad-config";
+    /// The file named by `INCLUDE` is not in the project.
+    MISSING_INCLUDE = "missing-include";
+    /// A file name that SQL and URLs cannot carry.
+    BAD_RESOURCE_NAME = "bad-resource-name";
+    /// Two files claim one name.
+    DUPLICATE_RESOURCE = "duplicate-resource";
+    /// A table name in SQL that is no node, pipe, data source, service data source or allowed system table.
+    UNKNOWN_RESOURCE = "unknown-resource";
+    /// Nodes or pipes that read one another in a circle.
+    DEPENDENCY_CYCLE = "dependency-cycle";
+    /// The text cannot be one SQL statement: an unclosed quote or bracket, or several statements.
+    SQL_SYNTAX = "sql-syntax";
+    /// SQL that would reach outside of the project: a statement, function, table function or setting that is not allowed.
+    SQL_NOT_ALLOWED = "sql-not-allowed";
+    /// `FINAL` or `SAMPLE` on a node or pipe, which is a subquery and not a table.
+    MODIFIER_ON_NODE = "modifier-on-node";
+    /// A template that cannot be rendered.
+    TEMPLATE_ERROR = "template-error";
+    /// A node whose template renders to nothing.
+    EMPTY_SQL = "empty-sql";
+    /// `DATASOURCE` or `TARGET_DATASOURCE` is missing or names nothing.
+    BAD_TARGET = "bad-target";
+    /// An engine, engine key or column that ClickHouse could not create a table from.
+    BAD_ENGINE = "bad-engine";
+    /// A column type that ClickHouse does not have.
+    BAD_TYPE = "bad-type";
+    /// The schedule of a copy node is neither `@on-demand` nor five cron fields.
+    BAD_SCHEDULE = "bad-schedule";
+    /// The engine refused the SQL.
+    ENGINE_ERROR = "engine-error";
+    /// Running this needs a system outside of Pipewright (Kafka, S3, PostgreSQL, …).
+    NEEDS_EXTERNAL_SYSTEM = "needs-external-system";
+}

@@ -1,0 +1,33 @@
+//! The SQL of a node as it is without parameters.
+
+use pipewright_grammar::diagnostic::Diagnostic;
+
+use crate::diagnostics::codes;
+use crate::graph::NodeId;
+use crate::plan::{Compiled, Plan, QueryError, RequestContext};
+use crate::template::{ErrorKind, RenderContext, Values};
+
+/// A node's statement with every parameter at its default; where one has none, with the placeholder that checks use.
+pub fn default_sql(plan: &Plan, id: &NodeId) -> Result<Compiled, QueryError> {
+    let values = Values::default();
+    let called = plan.compile_node(id, RequestContext { values: &values, render: RenderContext::call() });
+    match called {
+        Err(QueryError::Template(error)) if !matches!(error.kind, ErrorKind::CustomError) => {
+            plan.compile_node(id, RequestContext { values: &values, render: RenderContext::check() })
+        }
+        other => other,
+    }
+}
+
+/// The diagnostic for a node that could not be compiled.
+pub(crate) fn diagnostic(plan: &Plan, id: &NodeId, error: &QueryError) -> Diagnostic {
+    let span = plan.node(id).map(|(_, node)| node.body.span);
+    match error {
+        QueryError::Sql(diagnostic) => (**diagnostic).clone(),
+        QueryError::Template(error) => match span {
+            Some(span) => error.clone().into_diagnostic(span),
+            None => Diagnostic::error(codes::TEMPLATE_ERROR, error.to_string()),
+        },
+        QueryError::NoSuchNode(name) => Diagnostic::error(codes::UNKNOWN_RESOURCE, format!("there is no node `{name}`")),
+    }
+}

@@ -1,0 +1,201 @@
+//! Builds the graph: every branch of every node is rendered, scanned for table names, and each name is resolved.
+
+use std::collections::BTreeMap;
+
+use pipewright_grammar::diagnostic::Diagnostic;
+use pipewright_grammar::source::Span;
+use rayon::prelude::*;
+
+use super::resolve::{Scope, Target, resolve, suggestions};
+use super::{Edge, Graph, NodeId, Vertex, cycle};
+use crate::diagnostics::codes;
+use crate::project::{Node, Pipe, Project, ResourceName};
+use crate::sql::{self, Policy, Position, Scan, TableReference, Use};
+use crate::template::{RenderContext, Rendered};
+
+/// One feasible rendering of a node, with check-time values.
+#[derive(Debug)]
+pub struct Branch {
+    /// The text and its source map.
+    pub rendered: Rendered,
+    /// What the statement is made of.
+    pub scan: Scan,
+}
+
+/// What a node reads.
+#[derive(Debug, Default)]
+pub struct NodeReads {
+    /// Its feasible renderings that tokenize.
+    pub branches: Vec<Branch>,
+    /// What is read, with the first place where it is.
+    pub sources: BTreeMap<Vertex, Option<Span>>,
+}
+
+impl NodeReads {
+    /// Where in the file `vertex` is read.
+    pub fn place_of(&self, vertex: &Vertex) -> Option<Span> {
+        self.sources.get(vertex).copied().flatten()
+    }
+}
+
+/// Resolves every name of every node. What cannot be resolved is a diagnostic; the rest of the graph is there all the same.
+pub fn build(project: &Project, policy: &Policy) -> (Graph, Vec<Diagnostic>) {
+    let nodes: Vec<(&Pipe, &Node)> = project.pipes.values().flat_map(|pipe| pipe.nodes.iter().map(move |node| (pipe, node))).collect();
+    let analysed: Vec<_> = nodes.par_iter().map(|(pipe, node)| read(project, policy, pipe, node)).collect();
+    let mut graph = Graph::default();
+    for name in project.datasources.keys() {
+        graph.vertex(Vertex::Datasource(name.clone()));
+    }
+    let mut diagnostics = Vec::new();
+    for ((pipe, node), (reads, mut found)) in nodes.into_iter().zip(analysed) {
+        diagnostics.append(&mut found);
+        let id = NodeId { pipe: pipe.name.clone(), node: node.name.value.clone() };
+        let vertex = Vertex::Node(id.clone());
+        graph.vertex(vertex.clone());
+        for source in reads.sources.keys() {
+            graph.connect(source.clone(), vertex.clone(), Edge::Read);
+        }
+        if let Some(target) = node.target() {
+            let edge = if node.kind == pipewright_grammar::syntax::NodeKind::Copy { Edge::Copy } else { Edge::Materialize };
+            let name = ResourceName { workspace: pipe.name.workspace.clone(), name: target.value.clone() };
+            if project.datasources.contains_key(&name) {
+                graph.connect(vertex, Vertex::Datasource(name), edge);
+            }
+        }
+        graph.reads.insert(id, reads);
+    }
+    diagnostics.extend(cycle::find(&graph, project));
+    (graph, diagnostics)
+}
+
+fn read(project: &Project, policy: &Policy, pipe: &Pipe, node: &Node) -> (NodeReads, Vec<Diagnostic>) {
+    let mut reads = NodeReads::default();
+    let mut diagnostics: Vec<Diagnostic> = Vec::new();
+    let known = |name: &str| resolve(project, policy, Scope { pipe: Some(pipe), node: None, underscore: None }, None, name).is_some();
+    let context = RenderContext { tables: Some(&known), ..RenderContext::check() };
+    let scope = Scope { pipe: Some(pipe), node: Some(&node.name.value), underscore: None };
+    for rendered in node.template.branches(&context) {
+        let branch = rendered.map_err(|error| vec![error.into_diagnostic(node.body.span)]).and_then(|rendered| scan(rendered, node));
+        match branch {
+            Ok(branch) => {
+                diagnostics.extend(violations(&branch, policy, node));
+                for table in &branch.scan.tables {
+                    resolve_table(project, policy, scope, &branch, table, &mut reads.sources, &mut diagnostics);
+                }
+                reads.branches.push(branch);
+            }
+            Err(found) => diagnostics.extend(found),
+        }
+    }
+    for table in node.template.tables() {
+        let vertex = resolve(project, policy, scope, None, &table.value).map(|target| vertex_of(&target, None, &table.value));
+        match vertex {
+            Some(vertex) => _ = reads.sources.entry(vertex).or_insert(Some(table.span)),
+            None => diagnostics.push(unknown(project, scope, &table.value, &table.value, Some(table.span))),
+        }
+    }
+    dedup(&mut diagnostics);
+    (reads, diagnostics)
+}
+
+fn scan(rendered: Rendered, node: &Node) -> Result<Branch, Vec<Diagnostic>> {
+    if rendered.sql.text().trim().is_empty() {
+        let diagnostic = Diagnostic::error(codes::EMPTY_SQL, format!("node `{}` has no SQL when it is rendered", node.name.value))
+            .label(node.name.span, "this node")
+            .help("give every branch of the template a statement");
+        return Err(vec![diagnostic]);
+    }
+    match sql::scan(rendered.sql.text()) {
+        Ok(scan) => Ok(Branch { rendered, scan }),
+        Err(error) => {
+            let span = rendered.sql.locate_range(error.span.clone()).unwrap_or(node.body.span);
+            let mut diagnostic = Diagnostic::error(codes::SQL_SYNTAX, error.message).label(span, "");
+            if let Some(help) = error.help {
+                diagnostic = diagnostic.help(help);
+            }
+            Err(vec![diagnostic])
+        }
+    }
+}
+
+fn violations(branch: &Branch, policy: &Policy, node: &Node) -> Vec<Diagnostic> {
+    let policy = if node.kind == pipewright_grammar::syntax::NodeKind::Copy { &policy.for_copy() } else { policy };
+    sql::guard(&branch.scan, policy, Use::Node)
+        .into_iter()
+        .map(|violation| {
+            let span = branch.rendered.sql.locate_range(violation.span).unwrap_or(node.body.span);
+            let mut diagnostic = Diagnostic::error(codes::SQL_NOT_ALLOWED, violation.message).label(span, "");
+            if let Some(help) = violation.help {
+                diagnostic = diagnostic.help(help);
+            }
+            diagnostic
+        })
+        .collect()
+}
+
+fn resolve_table(
+    project: &Project,
+    policy: &Policy,
+    scope: Scope<'_>,
+    branch: &Branch,
+    table: &TableReference,
+    sources: &mut BTreeMap<Vertex, Option<Span>>,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let span = branch.rendered.sql.locate_range(table.span.clone());
+    let database = table.database.as_deref();
+    let Some(target) = resolve(project, policy, scope, database, &table.name) else {
+        if must_resolve(table) {
+            diagnostics.push(unknown(project, scope, &table.name, &table.display_name(), span));
+        }
+        return;
+    };
+    if let (Target::Node(..), Some(modifier)) = (&target, table.is_final.clone().or_else(|| table.sample.clone())) {
+        diagnostics.push(modifier_on_node(&table.name, branch.rendered.sql.locate_range(modifier)));
+    }
+    sources.entry(vertex_of(&target, database, &table.name)).or_insert(span);
+}
+
+/// Whether a name that nothing has is a mistake. A dictionary is an object of the engine, which a project cannot declare; the engine takes a name after
+/// `IN` for a column first; a parameter names a table only when it is bound.
+pub(crate) fn must_resolve(table: &TableReference) -> bool {
+    !table.parameter && !matches!(table.position, Position::Dictionary | Position::In)
+}
+
+/// The vertex for what a name resolved to.
+fn vertex_of(target: &Target<'_>, database: Option<&str>, name: &str) -> Vertex {
+    match target {
+        Target::Node(pipe, node) => Vertex::Node(NodeId { pipe: pipe.name.clone(), node: node.name.value.clone() }),
+        Target::Datasource(datasource) => Vertex::Datasource(datasource.name.clone()),
+        Target::Service => Vertex::Service(database.map_or_else(|| name.to_owned(), |database| format!("{database}.{name}"))),
+    }
+}
+
+/// The diagnostic for a name that nothing has.
+pub(crate) fn unknown(project: &Project, scope: Scope<'_>, name: &str, qualified: &str, span: Option<Span>) -> Diagnostic {
+    let mut diagnostic = Diagnostic::error(codes::UNKNOWN_RESOURCE, format!("`{qualified}` is no node, pipe or data source of this project"));
+    if let Some(span) = span {
+        diagnostic = diagnostic.label(span, "not found");
+    }
+    let similar = suggestions(project, scope, name);
+    if similar.is_empty() {
+        return diagnostic.help(format!("add `{name}.datasource` or `{name}.pipe`, or a node `{name}` to this pipe"));
+    }
+    let names: Vec<String> = similar.iter().map(|name| format!("`{name}`")).collect();
+    diagnostic.help(format!("did you mean {}?", names.join(" or ")))
+}
+
+/// The diagnostic for `FINAL` or `SAMPLE` after a node's name.
+pub(crate) fn modifier_on_node(name: &str, span: Option<Span>) -> Diagnostic {
+    let mut diagnostic = Diagnostic::error(codes::MODIFIER_ON_NODE, format!("`FINAL` and `SAMPLE` work on tables, and `{name}` is a query"));
+    if let Some(span) = span {
+        diagnostic = diagnostic.label(span, "not possible here");
+    }
+    diagnostic.help(format!("move it into `{name}`, behind the data source that it reads"))
+}
+
+/// Branches repeat one another's findings: keeps the first of each kind and place.
+fn dedup(diagnostics: &mut Vec<Diagnostic>) {
+    let mut seen = std::collections::BTreeSet::new();
+    diagnostics.retain(|diagnostic| seen.insert((diagnostic.code, diagnostic.primary(), diagnostic.message.clone())));
+}

@@ -1,0 +1,219 @@
+//! A data source as the table that holds it.
+
+use pipewright_grammar::diagnostic::Diagnostic;
+use pipewright_grammar::source::{Span, Spanned};
+use pipewright_grammar::syntax::{ColumnDecl, DatasourceFile, DefaultKind};
+use serde::Serialize;
+
+use crate::diagnostics::codes;
+use crate::graph::similar_names;
+use crate::project::{Datasource, ResourceName};
+use crate::types;
+
+/// The table of a data source.
+#[derive(Debug, Clone, Serialize)]
+pub struct TablePlan {
+    /// The data source's name, which is the table's.
+    pub name: ResourceName,
+    /// The columns in order.
+    pub columns: Vec<Column>,
+    /// Skip indexes.
+    pub indexes: Vec<Index>,
+    /// The engine with its keys.
+    pub engine: Engine,
+    /// The file.
+    #[serde(skip)]
+    pub span: Span,
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, Serialize)]
+pub struct Column {
+    /// The name, unquoted.
+    pub name: String,
+    /// The ClickHouse type as written; absent where it follows from the default.
+    #[serde(rename = "type")]
+    pub data_type: Option<String>,
+    /// How it gets a value that an insert does not give.
+    pub default: Option<(DefaultKind, String)>,
+    /// What stands between the parentheses of `CODEC(…)`.
+    pub codec: Option<String>,
+    /// A `TTL` of the column.
+    pub ttl: Option<String>,
+    /// Where a JSON row has the value, such as `$.a.b`.
+    pub json_path: Option<String>,
+}
+
+/// A skip index of a table.
+#[derive(Debug, Clone, Serialize)]
+pub struct Index {
+    /// The name.
+    pub name: String,
+    /// The indexed expression.
+    pub expression: String,
+    /// The kind with its arguments.
+    pub kind: String,
+    /// How many granules one index mark covers.
+    pub granularity: Option<u64>,
+}
+
+/// A table engine with its keys. Values are SQL text as written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Engine {
+    /// The engine's name in ClickHouse's spelling.
+    pub name: &'static str,
+    /// The arguments, in the engine's order.
+    pub arguments: Vec<String>,
+    /// `PARTITION BY`.
+    pub partition_key: Option<String>,
+    /// `ORDER BY`; `tuple()` for none. Absent for engines without one.
+    pub sorting_key: Option<String>,
+    /// `PRIMARY KEY`, where it differs from the sorting key.
+    pub primary_key: Option<String>,
+    /// `SAMPLE BY`.
+    pub sampling_key: Option<String>,
+    /// `TTL`.
+    pub ttl: Option<String>,
+    /// `SETTINGS`.
+    pub settings: Option<String>,
+}
+
+/// An engine argument: the key that gives it, and whether the engine works without.
+struct Argument {
+    key: &'static str,
+    required: bool,
+}
+
+const fn optional(key: &'static str) -> Argument {
+    Argument { key, required: false }
+}
+
+const fn required(key: &'static str) -> Argument {
+    Argument { key, required: true }
+}
+
+/// The engines of the reference, with the arguments that each takes in order.
+const ENGINES: &[(&str, &[Argument])] = &[
+    ("MergeTree", &[]),
+    ("ReplacingMergeTree", &[optional("ENGINE_VER"), optional("ENGINE_IS_DELETED")]),
+    ("SummingMergeTree", &[optional("ENGINE_COLUMNS")]),
+    ("AggregatingMergeTree", &[]),
+    ("CollapsingMergeTree", &[required("ENGINE_SIGN")]),
+    ("VersionedCollapsingMergeTree", &[required("ENGINE_SIGN"), required("ENGINE_VERSION")]),
+    ("Null", &[]),
+];
+
+pub(super) fn plan(datasource: &Datasource, diagnostics: &mut Vec<Diagnostic>) -> TablePlan {
+    let syntax = &datasource.syntax;
+    for column in &syntax.columns {
+        check_type(column, diagnostics);
+    }
+    let columns = syntax.columns.iter().map(column).collect();
+    let indexes = syntax
+        .indexes
+        .iter()
+        .map(|index| Index {
+            name: index.name.value.clone(),
+            expression: index.expression.value.clone(),
+            kind: index.kind.value.clone(),
+            granularity: index.granularity.as_ref().map(|granularity| granularity.value),
+        })
+        .collect();
+    TablePlan { name: datasource.name.clone(), columns, indexes, engine: engine(syntax, diagnostics), span: datasource.span }
+}
+
+fn column(decl: &ColumnDecl) -> Column {
+    let text = |value: &Option<Spanned<String>>| value.as_ref().map(|value| value.value.clone());
+    Column {
+        name: decl.name.value.clone(),
+        data_type: text(&decl.data_type),
+        default: decl.default.as_ref().map(|(kind, expression)| (*kind, expression.value.clone())),
+        codec: text(&decl.codec),
+        ttl: text(&decl.ttl),
+        json_path: text(&decl.json_path),
+    }
+}
+
+fn check_type(column: &ColumnDecl, diagnostics: &mut Vec<Diagnostic>) {
+    let Some(data_type) = &column.data_type else { return };
+    let Err(error) = types::parse(&data_type.value) else { return };
+    let mut diagnostic =
+        Diagnostic::error(codes::BAD_TYPE, format!("column `{}` has no ClickHouse type: {error}", column.name.value)).label(data_type.span, "");
+    if let Some(help) = error.help() {
+        diagnostic = diagnostic.help(help);
+    }
+    diagnostics.push(diagnostic);
+}
+
+fn engine(syntax: &DatasourceFile, diagnostics: &mut Vec<Diagnostic>) -> Engine {
+    let Some((name, arguments)) = engine_name(syntax, diagnostics) else { return Engine { name: "MergeTree", sorting_key: Some("tuple()".to_owned()), ..Engine::default() } };
+    let value = |keyword: &str| syntax.directive(keyword).map(|directive| directive.value.value.trim().to_owned()).filter(|value| !value.is_empty());
+    let merge_tree = name.ends_with("MergeTree");
+    Engine {
+        name,
+        arguments: engine_arguments(syntax, name, arguments, diagnostics),
+        partition_key: value("ENGINE_PARTITION_KEY").filter(|_| merge_tree),
+        sorting_key: merge_tree.then(|| value("ENGINE_SORTING_KEY").unwrap_or_else(|| "tuple()".to_owned())),
+        primary_key: value("ENGINE_PRIMARY_KEY").filter(|_| merge_tree),
+        sampling_key: value("ENGINE_SAMPLING_KEY").filter(|_| merge_tree),
+        ttl: value("ENGINE_TTL").filter(|_| merge_tree),
+        settings: value("ENGINE_SETTINGS").filter(|_| merge_tree),
+    }
+}
+
+/// The engine by its name in any case, with or without arguments in parentheses and the prefixes of replicated servers.
+fn engine_name(syntax: &DatasourceFile, diagnostics: &mut Vec<Diagnostic>) -> Option<(&'static str, &'static [Argument])> {
+    let Some(written) = &syntax.engine else { return Some((ENGINES[0].0, ENGINES[0].1)) };
+    let bare = written.value.split('(').next().unwrap_or("").trim();
+    let bare = ["Replicated", "Shared"].iter().find_map(|prefix| bare.strip_prefix(prefix)).unwrap_or(bare);
+    let known = ENGINES.iter().find(|(name, _)| name.eq_ignore_ascii_case(bare));
+    if let Some((name, arguments)) = known {
+        return Some((name, arguments));
+    }
+    let mut diagnostic = Diagnostic::error(codes::BAD_ENGINE, format!("there is no engine `{bare}` for data sources")).label(written.span, "");
+    diagnostic = match similar_names(bare, ENGINES.iter().map(|(name, _)| (*name).to_owned())).first() {
+        Some(name) => diagnostic.help(format!("did you mean `{name}`?")),
+        None => diagnostic.help("use MergeTree or one of its family, or Null"),
+    };
+    diagnostics.push(diagnostic);
+    None
+}
+
+fn engine_arguments(syntax: &DatasourceFile, engine: &str, arguments: &[Argument], diagnostics: &mut Vec<Diagnostic>) -> Vec<String> {
+    let mut given: Vec<String> = Vec::new();
+    for (at, argument) in arguments.iter().enumerate() {
+        let directive = syntax.directive(argument.key).filter(|directive| !directive.value.value.trim().is_empty());
+        let Some(directive) = directive else {
+            if argument.required {
+                let place = syntax.engine.as_ref().map_or(Span::new(pipewright_grammar::source::SourceId(0), 0, 0), |engine| engine.span);
+                diagnostics.push(Diagnostic::error(codes::BAD_ENGINE, format!("{engine} needs `{}`", argument.key)).label(place, ""));
+            }
+            continue;
+        };
+        if given.len() < at {
+            diagnostics.push(
+                Diagnostic::error(codes::BAD_ENGINE, format!("`{}` needs `{}` as well", argument.key, arguments[at - 1].key))
+                    .label(directive.keyword.span, ""),
+            );
+            continue;
+        }
+        for name in directive.value.value.trim_matches(['(', ')']).split(',') {
+            check_column(syntax, name.trim().trim_matches('`'), directive.value.span, diagnostics);
+        }
+        let text = directive.value.value.trim().to_owned();
+        let several = argument.key == "ENGINE_COLUMNS" && text.contains(',') && !text.starts_with('(');
+        given.push(if several { format!("({text})") } else { text });
+    }
+    given
+}
+
+fn check_column(syntax: &DatasourceFile, name: &str, span: Span, diagnostics: &mut Vec<Diagnostic>) {
+    if name.is_empty() || syntax.columns.iter().any(|column| column.name.value == name) {
+        return;
+    }
+    let mut diagnostic = Diagnostic::error(codes::BAD_ENGINE, format!("`{name}` is no column of this data source")).label(span, "");
+    if let Some(similar) = similar_names(name, syntax.columns.iter().map(|column| column.name.value.clone())).first() {
+        diagnostic = diagnostic.help(format!("did you mean `{similar}`?"));
+    }
+    diagnostics.push(diagnostic);
+}

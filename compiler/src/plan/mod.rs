@@ -1,0 +1,75 @@
+//! Stage *plan*: `Graph` → [`Plan`], what each pipe is, which tables and views it needs, and how each node becomes one SQL statement.
+
+mod datasource;
+mod pipe;
+mod query;
+mod shape;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use pipewright_grammar::diagnostic::Diagnostic;
+
+pub use datasource::{Column, Engine, Index, TablePlan};
+pub use pipe::{CopyMode, NodePlan, PipePlan, Role, Schedule};
+pub use query::{Compiled, QUERY_SOURCE, QueryError, RequestContext};
+
+use crate::graph::{Graph, NodeId, Scope};
+use crate::project::{Pipe, Project, ResourceName};
+use crate::sql::Policy;
+
+/// A project that knows what everything is: the value from which artifacts are emitted and requests are compiled.
+#[derive(Debug)]
+pub struct Plan {
+    /// The named resources.
+    pub project: Arc<Project>,
+    /// Who reads whom.
+    pub graph: Graph,
+    /// What SQL may use.
+    pub policy: Policy,
+    /// The database of the engine that holds the project's tables.
+    pub database: String,
+    /// Tables by the name of their data source.
+    pub tables: BTreeMap<ResourceName, TablePlan>,
+    /// Pipes by name.
+    pub pipes: BTreeMap<ResourceName, PipePlan>,
+}
+
+/// Plans a project. What cannot be planned is a diagnostic; the rest is there.
+pub fn plan(project: Arc<Project>, graph: Graph, policy: Policy) -> (Plan, Vec<Diagnostic>) {
+    let mut diagnostics = Vec::new();
+    let tables = project
+        .datasources
+        .iter()
+        .map(|(name, datasource)| (name.clone(), datasource::plan(datasource, &mut diagnostics)))
+        .collect();
+    let pipes = project
+        .pipes
+        .iter()
+        .map(|(name, pipe)| (name.clone(), pipe::plan(&project, &graph, pipe, &mut diagnostics)))
+        .collect();
+    (Plan { project, graph, policy, database: "default".to_owned(), tables, pipes }, diagnostics)
+}
+
+impl Plan {
+    /// The plan of a pipe of the project itself.
+    pub fn pipe(&self, name: &str) -> Option<&PipePlan> {
+        self.pipes.get(&ResourceName::local(name))
+    }
+
+    /// The table of a data source of the project itself.
+    pub fn table(&self, name: &str) -> Option<&TablePlan> {
+        self.tables.get(&ResourceName::local(name))
+    }
+
+    /// The pipe and the node that an id names.
+    pub(crate) fn node(&self, id: &NodeId) -> Option<(&Pipe, &crate::project::Node)> {
+        let pipe = self.project.pipes.get(&id.pipe)?;
+        Some((pipe, pipe.node(&id.node)?))
+    }
+
+    /// The scope in which a node's SQL is resolved.
+    pub(crate) fn scope<'a>(pipe: &'a Pipe, node: &'a str) -> Scope<'a> {
+        Scope { pipe: Some(pipe), node: Some(node), underscore: None }
+    }
+}

@@ -1,0 +1,306 @@
+//! From a node and the values of a request to one SQL statement: each node is rendered, its names are resolved in its own scope, and the nodes that it
+//! reads are spliced in. The author's text is edited and never printed anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use pipewright_grammar::diagnostic::Diagnostic;
+use pipewright_grammar::source::{SourceId, Span};
+
+use super::shape::{self, Inline, Shape};
+use super::{NodePlan, Plan};
+use crate::diagnostics::codes;
+use crate::graph::{NodeId, Scope, Target, resolve};
+use crate::mapped_text::{MappedText, PieceKind};
+use crate::project::ResourceName;
+use crate::sql::{self, Policy, Position, Scan, Use};
+use crate::template::{RenderContext, Settings, TemplateError, Values};
+
+/// The inlined text may not grow past this: a diamond of nodes doubles it at each level.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// What a request brings.
+#[derive(Clone, Copy)]
+pub struct RequestContext<'a> {
+    /// The parameter values.
+    pub values: &'a Values,
+    /// How templates are rendered; `tables` is set for each pipe by the plan.
+    pub render: RenderContext<'a>,
+}
+
+/// A statement that the engine can run.
+#[derive(Debug, Clone, Default)]
+pub struct Compiled {
+    /// The statement with the origin of every byte.
+    pub sql: MappedText,
+    /// What the templates asked for.
+    pub settings: Settings,
+    /// Secrets to bind as `{name: String}`.
+    pub secrets: BTreeSet<String>,
+    /// The data sources that are read.
+    pub datasources: BTreeSet<ResourceName>,
+    /// The service data sources and system tables that are read.
+    pub services: BTreeSet<String>,
+    /// The pipes whose output a query names itself, as against those that it reads through them.
+    pub named_pipes: BTreeSet<ResourceName>,
+    /// The data sources and service data sources that a query names itself.
+    pub named_tables: BTreeSet<String>,
+    /// The format that a query asked for with a trailing `FORMAT`.
+    pub format: Option<String>,
+}
+
+/// Why a request cannot become a statement.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum QueryError {
+    /// A parameter is missing or wrong, or the template raised an error.
+    #[error("{0}")]
+    Template(TemplateError),
+    /// The SQL is not allowed or names something that does not exist.
+    #[error("{}", .0.message)]
+    Sql(Box<Diagnostic>),
+    /// There is no such node.
+    #[error("there is no node `{0}`")]
+    NoSuchNode(String),
+}
+
+impl From<Diagnostic> for QueryError {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self::Sql(Box::new(diagnostic))
+    }
+}
+
+impl Plan {
+    /// The statement of a node for a request.
+    pub fn compile_node(&self, id: &NodeId, request: RequestContext<'_>) -> Result<Compiled, QueryError> {
+        let mut compilation = Compilation::new(self, request);
+        let node = compilation.node(id)?;
+        Ok(compilation.finish(&node))
+    }
+
+    /// The statement of a query from outside, in which pipes and data sources are tables and `_` is `underscore`.
+    pub fn compile_query(&self, text: &str, underscore: Option<&str>, request: RequestContext<'_>) -> Result<Compiled, QueryError> {
+        let mapped = MappedText::verbatim(text, Span::new(QUERY_SOURCE, 0, text.len()));
+        let scope = Scope { underscore: underscore.and_then(|name| self.project.pipe(name)), ..Scope::default() };
+        let scan = scan(&mapped)?;
+        allowed(&mapped, &scan, &self.policy, Use::Query)?;
+        let mut compilation = Compilation::new(self, request);
+        let mut shape = compilation.shape(&mapped, &scan, scope)?.0;
+        if let Some(format) = &scan.format {
+            shape.end = shape::anchor(&mapped, format.span.start).unwrap_or_default();
+        }
+        compilation.compiled.named_pipes = shape.inlines.iter().map(|inline| inline.target.pipe.clone()).collect();
+        let named = shape.tables.iter().map(|(workspace, name)| ResourceName { workspace: workspace.clone(), name: name.clone() }.to_string());
+        compilation.compiled.named_tables = named.collect();
+        let node = compilation.inline(&mapped, &shape)?;
+        Ok(Compiled { format: scan.format.map(|format| format.name), ..compilation.finish(&node) })
+    }
+}
+
+/// The source id of text that is in no file.
+pub const QUERY_SOURCE: SourceId = SourceId(u32::MAX);
+
+/// A node's statement with everything that it reads put in.
+struct Resolved {
+    text: MappedText,
+    /// Unqualified names of the tables that the text reads, which a CTE of a reader could capture.
+    tables: BTreeSet<String>,
+}
+
+/// The state of compiling one request.
+struct Compilation<'a> {
+    plan: &'a Plan,
+    request: RequestContext<'a>,
+    compiled: Compiled,
+    done: BTreeMap<NodeId, Rc<Resolved>>,
+    under_way: Vec<NodeId>,
+}
+
+impl<'a> Compilation<'a> {
+    fn new(plan: &'a Plan, request: RequestContext<'a>) -> Self {
+        Self { plan, request, compiled: Compiled::default(), done: BTreeMap::new(), under_way: Vec::new() }
+    }
+
+    fn finish(mut self, node: &Resolved) -> Compiled {
+        self.compiled.sql.clone_from(&node.text);
+        self.compiled
+    }
+
+    /// A node's statement; each node is rendered once a request, however often it is read.
+    fn node(&mut self, id: &NodeId) -> Result<Rc<Resolved>, QueryError> {
+        if let Some(done) = self.done.get(id) {
+            return Ok(Rc::clone(done));
+        }
+        // The graph has no cycles, but `table(parameter)` can name at request time what no branch named at check time.
+        if self.under_way.contains(id) {
+            return Err(Diagnostic::error(codes::DEPENDENCY_CYCLE, format!("`{id}` reads itself with these parameters")).into());
+        }
+        let plan = self.plan;
+        let no_such_node = || QueryError::NoSuchNode(id.to_string());
+        let (pipe, node) = plan.node(id).ok_or_else(no_such_node)?;
+        let node_plan = plan.pipes.get(&id.pipe).and_then(|pipe| pipe.node(&id.node)).ok_or_else(no_such_node)?;
+        let known = |name: &str| resolve(&plan.project, &plan.policy, Scope { pipe: Some(pipe), ..Scope::default() }, None, name).is_some();
+        let context = RenderContext { tables: Some(&known), ..self.request.render };
+        let rendered = node.template.render(self.request.values, &context).map_err(QueryError::Template)?;
+        self.compiled.settings.merge(&rendered.settings);
+        self.compiled.secrets.extend(rendered.secrets);
+        let shape = self.shape_of(&rendered.sql, node_plan, Plan::scope(pipe, &id.node))?;
+        self.under_way.push(id.clone());
+        let resolved = Rc::new(self.inline(&rendered.sql, &shape)?);
+        self.under_way.pop();
+        self.done.insert(id.clone(), Rc::clone(&resolved));
+        Ok(resolved)
+    }
+
+    /// The shape of a rendering, from the cache where it is known.
+    fn shape_of(&mut self, text: &MappedText, node: &NodePlan, scope: Scope<'_>) -> Result<Arc<Shape>, QueryError> {
+        let key = shape::key(text);
+        if let Some(shape) = node.shapes.find(&key) {
+            return Ok(shape);
+        }
+        let scan = scan(text)?;
+        let for_copy;
+        let policy = match node.role {
+            super::Role::Copy { .. } => {
+                for_copy = self.plan.policy.for_copy();
+                &for_copy
+            }
+            _ => &self.plan.policy,
+        };
+        allowed(text, &scan, policy, Use::Node)?;
+        let (shape, cacheable) = self.shape(text, &scan, scope)?;
+        let shape = Arc::new(shape);
+        if cacheable {
+            node.shapes.keep(key, Arc::clone(&shape));
+        }
+        Ok(shape)
+    }
+
+    /// Resolves the names of a statement. The flag says whether the result holds for other values of its literals.
+    fn shape(&self, text: &MappedText, scan: &Scan, scope: Scope<'_>) -> Result<(Shape, bool), QueryError> {
+        let plan = self.plan;
+        let mut shape = Shape::default();
+        let (mut cacheable, mut cacheable_names) = (true, true);
+        let mut anchor = |offset: usize| {
+            shape::anchor(text, offset).unwrap_or_else(|| {
+                cacheable = false;
+                shape::Anchor::default()
+            })
+        };
+        shape.end = anchor(scan.trailing_semicolon.as_ref().map_or(text.text().len(), |semicolon| semicolon.start));
+        for table in &scan.tables {
+            let database = table.database.as_deref();
+            let (start, end) = (anchor(table.span.start), anchor(table.span.end));
+            // The name may be a value: another value may name another table.
+            cacheable_names &= !matches!(table.position, Position::Dictionary | Position::JoinGet);
+            match resolve(&plan.project, &plan.policy, scope, database, &table.name) {
+                Some(Target::Node(pipe, node)) => {
+                    if let Some(modifier) = table.is_final.clone().or_else(|| table.sample.clone()) {
+                        return Err(crate::graph::modifier_on_node(&table.name, text.locate_range(modifier)).into());
+                    }
+                    let target = NodeId { pipe: pipe.name.clone(), node: node.name.value.clone() };
+                    let alias = (table.position == Position::From && table.alias.is_none()).then(|| sql::quote_identifier_if_needed(&table.name));
+                    shape.inlines.push(Inline { start, end, target, alias, captured: table.visible_common_tables.clone() });
+                }
+                Some(Target::Datasource(_) | Target::Service) => shape.tables.push((table.database.clone(), table.name.clone())),
+                None if !crate::graph::must_resolve(table) => {}
+                None => return Err(crate::graph::unknown(&plan.project, scope, &table.name, &table.display_name(), text.locate_range(table.span.clone())).into()),
+            }
+        }
+        Ok((shape, cacheable && cacheable_names))
+    }
+
+    /// Puts the nodes that a statement reads in place of their names.
+    fn inline(&mut self, text: &MappedText, shape: &Shape) -> Result<Resolved, QueryError> {
+        let starts = shape::starts(text);
+        let mut tables = BTreeSet::new();
+        for (database, name) in &shape.tables {
+            self.note_table(database.as_deref(), name);
+            if database.is_none() {
+                tables.insert(name.clone());
+            }
+        }
+        let mut edits = Vec::with_capacity(shape.inlines.len() + 1);
+        let mut size = text.text().len();
+        for inline in &shape.inlines {
+            let node = self.node(&inline.target)?;
+            size += node.text.text().len();
+            if size > MAX_BYTES {
+                return Err(Diagnostic::error(codes::SQL_SYNTAX, format!("the statement grows past {MAX_BYTES} bytes when `{}` is put in", inline.target)).into());
+            }
+            tables.extend(node.tables.iter().cloned());
+            edits.push((shape::range(&starts, inline.start, inline.end), self.wrapped(&node, inline)?));
+        }
+        let end = shape::range(&starts, shape.end, shape.end).start;
+        if end < text.text().len() {
+            edits.push((end..text.text().len(), MappedText::new()));
+        }
+        let text = if edits.is_empty() { text.clone() } else { text.splice(&edits) };
+        Ok(Resolved { text, tables })
+    }
+
+    fn note_table(&mut self, database: Option<&str>, name: &str) {
+        let resource = ResourceName { workspace: database.map(ToOwned::to_owned), name: name.to_owned() };
+        if self.plan.project.datasources.contains_key(&resource) {
+            self.compiled.datasources.insert(resource);
+        } else {
+            self.compiled.services.insert(resource.to_string());
+        }
+    }
+
+    /// `(text) AS alias`, with the tables qualified that a CTE of the reader would capture.
+    fn wrapped(&self, node: &Resolved, inline: &Inline) -> Result<MappedText, QueryError> {
+        let mut out = MappedText::new();
+        out.push("(\n", PieceKind::Inserted, None);
+        if inline.captured.iter().any(|name| node.tables.contains(name)) {
+            out.append(&self.qualified(&node.text, &inline.captured)?);
+        } else {
+            out.append(&node.text);
+        }
+        // On a line of its own: the text may end in a `--` comment.
+        out.push("\n)", PieceKind::Inserted, None);
+        if let Some(alias) = &inline.alias {
+            out.push(" AS ", PieceKind::Inserted, None);
+            out.push(alias, PieceKind::Inserted, None);
+        }
+        Ok(out)
+    }
+
+    fn qualified(&self, text: &MappedText, captured: &[String]) -> Result<MappedText, QueryError> {
+        let scan = scan(text)?;
+        let edits: Vec<_> = scan
+            .tables
+            .iter()
+            .filter(|table| table.database.is_none() && captured.contains(&table.name))
+            .map(|table| {
+                let mut database = MappedText::new();
+                database.push(&sql::quote_identifier_if_needed(&self.plan.database), PieceKind::Inserted, None);
+                database.push(".", PieceKind::Inserted, None);
+                (table.span.start..table.span.start, database)
+            })
+            .collect();
+        Ok(text.splice(&edits))
+    }
+}
+
+fn scan(text: &MappedText) -> Result<Scan, QueryError> {
+    sql::scan(text.text()).map_err(|error| {
+        let mut diagnostic = Diagnostic::error(codes::SQL_SYNTAX, error.message);
+        if let Some(span) = text.locate_range(error.span) {
+            diagnostic = diagnostic.label(span, "");
+        }
+        diagnostic.into()
+    })
+}
+
+fn allowed(text: &MappedText, scan: &Scan, policy: &Policy, usage: Use) -> Result<(), QueryError> {
+    let Some(violation) = sql::guard(scan, policy, usage).into_iter().next() else { return Ok(()) };
+    let mut diagnostic = Diagnostic::error(codes::SQL_NOT_ALLOWED, violation.message);
+    if let Some(span) = text.locate_range(violation.span) {
+        diagnostic = diagnostic.label(span, "");
+    }
+    if let Some(help) = violation.help {
+        diagnostic = diagnostic.help(help);
+    }
+    Err(diagnostic.into())
+}

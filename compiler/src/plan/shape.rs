@@ -1,0 +1,120 @@
+//! What was learnt about one shape of a node's SQL, so that nothing is parsed again for a request that differs only in values.
+//!
+//! A literal in a rendered template tokenizes to the same shape whatever its value (see [`PieceKind::Literal`]). So two renderings of a node with the
+//! same pieces, literals aside, have their table names at the same places: the places are found once, written as (piece, offset), and looked up by the
+//! pieces' hash.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, RwLock};
+
+use crate::graph::NodeId;
+use crate::mapped_text::{MappedText, PieceKind};
+
+/// Shapes kept for a node. Past that the cache starts anew: a template with more shapes than this makes them from values (`table(…)`, lists).
+const CAPACITY: usize = 256;
+
+/// The shapes of one node.
+#[derive(Debug, Default)]
+pub(super) struct ShapeCache(RwLock<HashMap<Key, Arc<Shape>>>);
+
+/// A hash of the pieces, literals by their kind alone.
+pub(super) type Key = [u8; 32];
+
+/// Where the names of other nodes stand in a rendering of this shape.
+#[derive(Debug, Default)]
+pub(super) struct Shape {
+    /// In order of place.
+    pub(super) inlines: Vec<Inline>,
+    /// The names of the tables that stay as they are.
+    pub(super) tables: Vec<(Option<String>, String)>,
+    /// The statement without a trailing semicolon ends here.
+    pub(super) end: Anchor,
+}
+
+/// A node's name that its text goes in place of.
+#[derive(Debug, Clone)]
+pub(super) struct Inline {
+    pub(super) start: Anchor,
+    pub(super) end: Anchor,
+    /// Which node.
+    pub(super) target: NodeId,
+    /// The alias that the inlined text needs, quoted where it must be; `None` where the author gave one or none is possible.
+    pub(super) alias: Option<String>,
+    /// CTE names of the reader that would capture a table of the inlined text.
+    pub(super) captured: Vec<String>,
+}
+
+/// A place in a text: a piece and an offset into it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Anchor {
+    piece: usize,
+    offset: usize,
+}
+
+impl ShapeCache {
+    pub(super) fn find(&self, key: &Key) -> Option<Arc<Shape>> {
+        self.0.read().ok()?.get(key).cloned()
+    }
+
+    pub(super) fn keep(&self, key: Key, shape: Arc<Shape>) {
+        if let Ok(mut shapes) = self.0.write() {
+            if shapes.len() >= CAPACITY {
+                shapes.clear();
+            }
+            shapes.insert(key, shape);
+        }
+    }
+}
+
+/// The key of a rendering.
+pub(super) fn key(text: &MappedText) -> Key {
+    let mut hasher = blake3::Hasher::new();
+    for (range, piece) in text.pieces() {
+        match (piece.kind, piece.origin) {
+            (PieceKind::Literal, origin) => {
+                hasher.update(&[1]);
+                hasher.update(&origin.map_or(0, |span| span.start).to_le_bytes());
+            }
+            (PieceKind::Verbatim, Some(origin)) => {
+                hasher.update(&[2]);
+                hasher.update(&origin.source.0.to_le_bytes());
+                hasher.update(&origin.start.to_le_bytes());
+                hasher.update(&origin.end.to_le_bytes());
+            }
+            _ => {
+                hasher.update(&[3]);
+                hasher.update(&(range.len() as u64).to_le_bytes());
+                hasher.update(&text.text().as_bytes()[range]);
+            }
+        }
+    }
+    *hasher.finalize().as_bytes()
+}
+
+/// The anchor of a byte offset; `None` inside a literal, whose length differs from request to request.
+pub(super) fn anchor(text: &MappedText, offset: usize) -> Option<Anchor> {
+    let mut last = Anchor::default();
+    for (index, (range, piece)) in text.pieces().enumerate() {
+        last = Anchor { piece: index, offset: range.len() };
+        if offset < range.end {
+            let inside = piece.kind == PieceKind::Literal && offset > range.start;
+            return (!inside).then_some(Anchor { piece: index, offset: offset - range.start });
+        }
+    }
+    // The end of the text: the end of its last piece, as the start of one that is not there.
+    Some(Anchor { piece: last.piece + 1, offset: 0 })
+}
+
+/// Byte offsets of the starts of a text's pieces, and its end.
+pub(super) fn starts(text: &MappedText) -> Vec<usize> {
+    let mut starts: Vec<usize> = text.pieces().map(|(range, _)| range.start).collect();
+    starts.push(text.text().len());
+    starts
+}
+
+/// The byte range between two anchors.
+pub(super) fn range(starts: &[usize], start: Anchor, end: Anchor) -> Range<usize> {
+    let at = |anchor: Anchor| starts.get(anchor.piece).or(starts.last()).copied().unwrap_or(0) + anchor.offset;
+    at(start)..at(end)
+}

@@ -1,0 +1,89 @@
+//! `pipewright.toml`. Optional: a bare project works with none, and every key has a default.
+
+use std::collections::BTreeMap;
+
+use pipewright_grammar::diagnostic::Diagnostic;
+use pipewright_grammar::source::{SourceFile, Span};
+use serde::Deserialize;
+
+use crate::diagnostics::codes;
+
+/// The project's settings.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// What node SQL and queries may use beyond the defaults.
+    pub security: Security,
+    /// How endpoints are served.
+    pub server: Server,
+    /// Limits of each request.
+    pub limits: Limits,
+    /// Severity by code: `error`, `warning`, `note` or `off`.
+    pub lints: BTreeMap<String, String>,
+}
+
+/// `[security]`: additions to what SQL may use.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Security {
+    /// Functions that are otherwise refused.
+    pub allow_functions: Vec<String>,
+    /// Table functions that are otherwise refused.
+    pub allow_table_functions: Vec<String>,
+    /// Settings that a `SETTINGS` clause may set beyond the defaults.
+    pub allow_settings: Vec<String>,
+    /// Tables of the `system` database that may be read beyond the defaults.
+    pub allow_system_tables: Vec<String>,
+}
+
+/// `[server]`: where `serve` listens.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Server {
+    /// The address; loopback unless set.
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+    /// The URL of a ClickHouse server to use in place of the embedded engine.
+    pub clickhouse_url: Option<String>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self { host: "127.0.0.1".to_owned(), port: 7181, clickhouse_url: None }
+    }
+}
+
+/// `[limits]`: bounds of one request.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Limits {
+    /// Longest run of one query, in milliseconds.
+    pub query_timeout_ms: u64,
+    /// Largest request body, in bytes.
+    pub body_bytes: usize,
+    /// Most requests that wait for or use the engine at once; more are answered with 429.
+    pub concurrent_queries: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { query_timeout_ms: 10_000, body_bytes: 10 * 1024 * 1024, concurrent_queries: 256 }
+    }
+}
+
+impl Config {
+    /// Reads the file; what cannot be read is a diagnostic at its place, and the defaults hold.
+    pub fn parse(file: &SourceFile) -> (Self, Vec<Diagnostic>) {
+        match toml::from_str(file.text()) {
+            Ok(config) => (config, Vec::new()),
+            Err(error) => {
+                let range = error.span().unwrap_or(0..0);
+                let message = error.message().lines().next().unwrap_or("not valid TOML").to_owned();
+                let diagnostic = Diagnostic::error(codes::BAD_CONFIG, format!("cannot read `pipewright.toml`: {message}"))
+                    .label(Span::new(file.id(), range.start, range.end), "");
+                (Self::default(), vec![diagnostic])
+            }
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Stage *load*: `SourceTree` + `pipewright.toml` → [`Project`], the named resources of a folder.
+//!
+//! Any folder layout is accepted, Classic or Forward: what a file is follows from its ending, and its name from its stem. One bad file hides no other.
+
+mod config;
+mod include;
+mod load;
+mod names;
+mod resource;
+mod tree;
+
+pub use config::{Config, Limits, Security, Server};
+pub use load::load;
+pub use names::{ResourceName, is_valid_name};
+pub use resource::{Connection, Datasource, Node, Pipe, Project, Token};
+pub use tree::{FileKind, SourceTree};

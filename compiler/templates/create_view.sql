@@ -1,0 +1,2 @@
+CREATE MATERIALIZED VIEW IF NOT EXISTS {{ name }} TO {{ target }} AS
+{{ select }}

@@ -1,0 +1,160 @@
+//! Every command, flag and environment variable. Help, docs and completions come from here.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Compiles folders of .pipe and .datasource files into ClickHouse SQL, and serves them as an API.
+#[derive(Debug, Parser)]
+#[command(name = "pipewright", version, max_term_width = 100, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    /// The project folder [default: the project around the current folder]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) project: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a small project to start from
+    Init(Init),
+    /// Find mistakes without running anything
+    Check(Check),
+    /// Write the compiled SQL, DDL, explain output, API description and lineage
+    Build(Build),
+    /// Print the SQL that a pipe or node sends to the engine
+    Compile(Compile),
+    /// Show a pipe's parameters, nodes, tables and SQL
+    Explain(Explain),
+    /// Deploy what is missing and serve the endpoints over HTTP
+    Serve(Serve),
+    /// Run a query over the project's pipes and data sources
+    Sql(Sql),
+    /// Install or inspect the embedded ClickHouse
+    #[command(subcommand)]
+    Engine(Engine),
+    /// Print what a stage of the compiler sees
+    #[command(subcommand)]
+    Debug(Debug),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// Where to make it [default: the current folder]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// The project folder
+    pub(crate) dir: Option<PathBuf>,
+    /// How findings are printed
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub(crate) format: ReportFormat,
+    /// Do not use the engine, even where it is installed (the checks of this version never need it)
+    #[arg(long)]
+    pub(crate) no_engine: bool,
+    /// Apply the fixes that keep the meaning
+    #[arg(long)]
+    pub(crate) fix: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// For people, with the source
+    Text,
+    /// One line for each finding
+    Concise,
+    /// For machines
+    Json,
+    /// Annotations of GitHub Actions
+    Github,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Build {
+    /// The project folder
+    pub(crate) dir: Option<PathBuf>,
+    /// Where the artifacts go [default: build/ in the project folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Compile {
+    /// The pipe, or one of its nodes as PIPE.NODE
+    #[arg(value_name = "PIPE[.NODE]")]
+    pub(crate) target: String,
+    /// A parameter's value; may be repeated
+    #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = key_value)]
+    pub(crate) parameters: Vec<(String, String)>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The pipe
+    pub(crate) pipe: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// The project folder, or a folder that `pipewright build` wrote
+    pub(crate) dir: Option<PathBuf>,
+    /// The address to listen on [default: 127.0.0.1, or as pipewright.toml says]
+    #[arg(long)]
+    pub(crate) host: Option<IpAddr>,
+    /// The TCP port to listen on; 0 takes a free one [default: 7181, or as pipewright.toml says]
+    #[arg(long)]
+    pub(crate) port: Option<u16>,
+    /// The admin token [default: made at the first start, and printed once]
+    #[arg(long, env = "PIPEWRIGHT_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub(crate) admin_token: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sql {
+    /// The query; a trailing FORMAT chooses the format
+    pub(crate) query: String,
+    /// The format of the answer when the query names none
+    #[arg(long, default_value = "PrettyCompact")]
+    pub(crate) format: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Engine {
+    /// Download the embedded ClickHouse through npm (about 180 MB, once for all projects)
+    Install,
+    /// Say which engine is installed, and where
+    Info,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Debug {
+    /// The tokens of the SQL of each node of a pipe file
+    Tokens {
+        /// The .pipe file
+        file: PathBuf,
+    },
+    /// The syntax tree of a datafile
+    Syntax {
+        /// The datafile
+        file: PathBuf,
+    },
+    /// The named resources of the project
+    Project,
+    /// Who reads whom
+    Graph,
+    /// Roles, tables and parameters
+    Plan,
+    /// Render templates: JSON lines from stdin (id, template, params, secrets, test_mode) to stdout
+    Render,
+    /// Find the tables that statements read: JSON lines from stdin (id, sql) to stdout
+    References,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}

@@ -1,0 +1,59 @@
+//! Where output goes: data to stdout, everything else to stderr. Colour carries no meaning, and `anstream` alone decides on it.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use owo_colors::OwoColorize as _;
+
+/// The two streams of the terminal.
+#[derive(Debug, Default)]
+pub(crate) struct Printer;
+
+impl Printer {
+    /// Writes data.
+    #[expect(clippy::unused_self, reason = "every output goes through a printer")]
+    pub(crate) fn data(&self, text: &str) -> io::Result<()> {
+        let mut stdout = anstream::stdout().lock();
+        stdout.write_all(text.as_bytes())?;
+        if !text.ends_with('\n') && !text.is_empty() {
+            stdout.write_all(b"\n")?;
+        }
+        stdout.flush()
+    }
+
+    /// Writes bytes of data as they are.
+    #[expect(clippy::unused_self, reason = "every output goes through a printer")]
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(bytes)?;
+        stdout.flush()
+    }
+
+    /// Says something about the run. A closed stderr is no reason to stop.
+    #[expect(clippy::unused_self, reason = "every output goes through a printer")]
+    pub(crate) fn note(&self, text: &str) {
+        let mut stderr = anstream::stderr().lock();
+        _ = writeln!(stderr, "{}", text.trim_end_matches('\n'));
+    }
+
+    /// Says why the command failed.
+    pub(crate) fn error(&self, text: &str) {
+        self.note(&format!("{} {text}", "error:".red().bold()));
+    }
+
+    /// Says what to do next.
+    pub(crate) fn hint(&self, text: &str) {
+        self.note(&format!("{} {text}", "hint:".cyan().bold()));
+    }
+
+    /// Whether rendered diagnostics should carry colour: they go through `anstream`, which strips it where it is not wanted.
+    #[expect(clippy::unused_self, reason = "every output goes through a printer")]
+    pub(crate) fn colour(&self) -> bool {
+        anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never
+    }
+
+    /// Whether progress bars can be drawn.
+    #[expect(clippy::unused_self, reason = "every output goes through a printer")]
+    pub(crate) fn is_terminal(&self) -> bool {
+        io::stderr().is_terminal()
+    }
+}
