@@ -1,0 +1,135 @@
+//! Errors of the API: one type, one place where it becomes a response. Causes inside the process are logged and not shown.
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use pipewright_compiler::plan::{QUERY_SOURCE, Plan, QueryError};
+use pipewright_compiler::mapped_text::MappedText;
+use pipewright_grammar::diagnostic::Diagnostic;
+use pipewright_grammar::source::Span;
+use serde_json::{Value, json};
+
+use crate::engine::EngineError;
+
+/// Where errors are explained.
+const DOCUMENTATION: &str = "https://github.com/pipewright/pipewright/blob/main/book/src/http-api.md#errors";
+
+/// Why a request was not answered with data.
+#[derive(Debug)]
+pub(crate) enum ApiError {
+    /// 400: the request cannot be compiled or run.
+    BadRequest(String),
+    /// 403: no token, an unknown one, or one that may not read this.
+    Forbidden(String),
+    /// 404.
+    NotFound(String),
+    /// 405.
+    MethodNotAllowed,
+    /// 408: the query took too long.
+    Timeout(String),
+    /// 413 or 400: the body cannot be read.
+    Body(StatusCode, String),
+    /// 429: too many requests wait for the engine.
+    TooMany,
+    /// 500: something broke here.
+    Internal(String),
+    /// 503: the engine is not there.
+    Unavailable(String),
+    /// What `custom_error` in a template asked for.
+    Custom(StatusCode, Value),
+}
+
+impl ApiError {
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Timeout(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::Body(status, _) | Self::Custom(status, _) => *status,
+            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// A request that did not compile.
+    pub(crate) fn query(plan: &Plan, error: QueryError) -> Self {
+        match error {
+            QueryError::Template(error) => match (error.status.and_then(|status| StatusCode::from_u16(status).ok()), error.body) {
+                (Some(status), Some(body)) => Self::Custom(status, body),
+                _ => Self::BadRequest(placed(plan, &error.message, error.span)),
+            },
+            QueryError::Sql(diagnostic) => Self::BadRequest(diagnosed(plan, &diagnostic)),
+            QueryError::NoSuchNode(name) => Self::NotFound(format!("there is no node `{name}`")),
+        }
+    }
+
+    /// A statement that the engine refused or did not finish; its place is looked up in the `.pipe` file.
+    pub(crate) fn engine(plan: &Plan, sql: &MappedText, error: EngineError) -> Self {
+        match error {
+            EngineError::Exception { name, message, position, .. } => {
+                let span = position.and_then(|position| sql.locate(position.offset));
+                Self::BadRequest(placed(plan, &format!("{message} ({name})"), span))
+            }
+            error @ EngineError::Timeout { .. } => Self::Timeout(error.to_string()),
+            error @ (EngineError::Unavailable(_) | EngineError::Busy { .. } | EngineError::Cancelled) => Self::Unavailable(error.to_string()),
+            error @ EngineError::Unsupported { .. } => Self::BadRequest(error.to_string()),
+            error => {
+                tracing::error!(%error, "the engine failed");
+                Self::Internal("the engine failed; the log says why".to_owned())
+            }
+        }
+    }
+}
+
+/// A message with its place in front, where it has one.
+fn placed(plan: &Plan, message: &str, span: Option<Span>) -> String {
+    match span {
+        Some(span) if span.source == QUERY_SOURCE => format!("q, byte {}: {message}", span.start),
+        Some(span) => match plan.project.sources.files().get(span.source.0 as usize) {
+            Some(file) => {
+                let (line, column) = file.line_column(span.start);
+                format!("{}:{line}:{column}: {message}", file.name())
+            }
+            None => message.to_owned(),
+        },
+        None => message.to_owned(),
+    }
+}
+
+fn diagnosed(plan: &Plan, diagnostic: &Diagnostic) -> String {
+    let mut message = placed(plan, &diagnostic.message, diagnostic.primary());
+    for help in &diagnostic.helps {
+        message.push_str("; ");
+        message.push_str(help);
+    }
+    message
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let body = match self {
+            Self::Custom(_, body) => body,
+            Self::MethodNotAllowed => error_body("this path does not take that method"),
+            Self::TooMany => error_body("too many requests are under way; try again in a second"),
+            Self::BadRequest(message)
+            | Self::Forbidden(message)
+            | Self::NotFound(message)
+            | Self::Timeout(message)
+            | Self::Body(_, message)
+            | Self::Internal(message)
+            | Self::Unavailable(message) => error_body(&message),
+        };
+        let mut response = (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response();
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+fn error_body(message: &str) -> Value {
+    json!({ "error": message, "documentation": DOCUMENTATION })
+}

@@ -1,0 +1,68 @@
+//! `/metrics` in the OpenMetrics text format.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// Upper bounds of the duration histogram, in seconds.
+const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    route: &'static str,
+    status: u16,
+}
+
+/// Counters of a running server.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<Labels, Counter>,
+    duration: Histogram,
+    rows: Counter,
+    bytes: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("pipewright");
+        let (requests, rows, bytes) = (Family::default(), Counter::default(), Counter::default());
+        let duration = Histogram::new(BUCKETS);
+        registry.register("requests", "Requests answered", requests.clone());
+        registry.register_with_unit("request_duration", "Time from request to answer", Unit::Seconds, duration.clone());
+        registry.register("rows_read", "Rows that queries read", rows.clone());
+        registry.register_with_unit("read", "Bytes that queries read", Unit::Bytes, bytes.clone());
+        Self { registry, requests, duration, rows, bytes }
+    }
+}
+
+impl Metrics {
+    /// Counts an answered request.
+    pub(super) fn request(&self, route: &'static str, status: u16, elapsed: Duration) {
+        self.requests.get_or_create(&Labels { route, status }).inc();
+        self.duration.observe(elapsed.as_secs_f64());
+    }
+
+    /// Counts what a query read.
+    pub(super) fn read(&self, rows: u64, bytes: u64) {
+        self.rows.inc_by(rows);
+        self.bytes.inc_by(bytes);
+    }
+
+    /// The text of `/metrics`.
+    pub(super) fn encode(&self) -> String {
+        let mut text = String::new();
+        match encode(&mut text, &self.registry) {
+            Ok(()) => text,
+            Err(error) => {
+                tracing::error!(%error, "cannot write metrics");
+                String::new()
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What endpoints and `/v0/sql` share: a query in which pipes and data sources are tables, checked against what the token may read.
+
+use axum::response::Response;
+use pipewright_compiler::plan::{Compiled, RequestContext};
+use pipewright_compiler::template::{RenderContext, Values};
+
+use super::access::Access;
+use super::error::ApiError;
+use super::parameters::Parameters;
+use super::run::{Format, run};
+use super::{App, Served};
+
+/// The context in which a request's templates are rendered.
+pub(crate) fn request<'a>(served: &'a Served, values: &'a Values, now: &'a str, secrets: &'a [&'a str]) -> RequestContext<'a> {
+    let _ = served;
+    RequestContext { values, render: RenderContext { now, secrets, ..RenderContext::call() } }
+}
+
+/// The names of the secrets that templates may bind.
+pub(crate) fn secret_names(served: &Served) -> Vec<&str> {
+    served.secrets.iter().map(|(name, _)| name.as_str()).collect()
+}
+
+/// Compiles and runs a query. `underscore` is the pipe that `_` stands for.
+pub(crate) async fn answer_query(
+    app: &App,
+    served: &Served,
+    access: &Access,
+    text: &str,
+    underscore: Option<&str>,
+    parameters: Parameters,
+    default: Format,
+) -> Result<Response, ApiError> {
+    let settings = parameters.output_settings()?;
+    let values = parameters.values();
+    let (now, secrets) = (now(), secret_names(served));
+    let compiled = served.plan.compile_query(text, underscore, request(served, &values, &now, &secrets)).map_err(|error| ApiError::query(&served.plan, error))?;
+    authorize(access, &compiled)?;
+    let format = match &compiled.format {
+        Some(name) => Format::named(name).ok_or_else(|| ApiError::BadRequest(format!("`{name}` is no format of this API")))?,
+        None => default,
+    };
+    run(app, served, &compiled, format, settings).await
+}
+
+/// A token may run a query when it may read everything that the query names itself; what a pipe reads is the pipe's affair.
+fn authorize(access: &Access, compiled: &Compiled) -> Result<(), ApiError> {
+    if access.is_admin() {
+        return Ok(());
+    }
+    for pipe in &compiled.named_pipes {
+        if !access.reads_pipe(&pipe.to_string()) {
+            return Err(ApiError::Forbidden(format!("the token may not read pipe `{pipe}`")));
+        }
+    }
+    // Tables of the system database that the policy allows hold nothing of the project.
+    for table in compiled.named_tables.iter().filter(|name| !name.starts_with("system.")) {
+        if !access.reads_datasource(table) {
+            return Err(ApiError::Forbidden(format!("the token may not read data source `{table}`")));
+        }
+    }
+    Ok(())
+}
+
+/// The time as templates see it: `YYYY-MM-DD HH:MM:SS`, UTC.
+pub(crate) fn now() -> String {
+    let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
+    crate::state::timestamp(seconds)
+}

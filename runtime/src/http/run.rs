@@ -1,0 +1,103 @@
+//! A compiled statement → engine → response.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use pipewright_compiler::plan::Compiled;
+
+use super::error::ApiError;
+use super::{App, Served};
+use crate::engine::Query;
+
+/// A format of the engine and the media type of its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Format {
+    pub(crate) name: &'static str,
+    media_type: &'static str,
+}
+
+const fn format(name: &'static str, media_type: &'static str) -> Format {
+    Format { name, media_type }
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const TSV: &str = "text/tab-separated-values; charset=utf-8";
+const CSV: &str = "text/csv; charset=utf-8";
+const JSON: &str = "application/json";
+const NDJSON: &str = "application/x-ndjson";
+const BINARY: &str = "application/octet-stream";
+
+/// The formats that a query may ask for.
+const FORMATS: &[Format] = &[
+    format("JSON", JSON),
+    format("CSV", CSV),
+    format("CSVWithNames", CSV),
+    format("TSV", TSV),
+    format("TSVWithNames", TSV),
+    format("TabSeparated", TSV),
+    format("TabSeparatedWithNamesAndTypes", TSV),
+    format("PrettyCompact", TEXT),
+    format("JSONEachRow", NDJSON),
+    format("JSONStrings", JSON),
+    format("JSONCompact", JSON),
+    format("JSONCompactEachRow", NDJSON),
+    format("JSONCompactEachRowWithNamesAndTypes", NDJSON),
+    format("JSONStringsEachRowWithProgress", NDJSON),
+    format("Parquet", "application/vnd.apache.parquet"),
+    format("Prometheus", TEXT),
+    format("Native", BINARY),
+    format("RowBinaryWithNamesAndTypes", BINARY),
+    format("ODBCDriver2", BINARY),
+    format("Markdown", TEXT),
+];
+
+impl Format {
+    /// The format of a path's ending.
+    pub(crate) fn of_ending(ending: &str) -> Option<Self> {
+        let name = match ending {
+            "json" => "JSON",
+            "csv" => "CSVWithNames",
+            "ndjson" => "JSONEachRow",
+            "parquet" => "Parquet",
+            _ => return None,
+        };
+        Self::named(name)
+    }
+
+    /// A format by the engine's name for it, in any case.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        FORMATS.iter().copied().find(|format| format.name.eq_ignore_ascii_case(name))
+    }
+}
+
+/// Runs a statement and hands its bytes through.
+pub(crate) async fn run(
+    app: &App,
+    served: &Served,
+    compiled: &Compiled,
+    format: Format,
+    settings: Vec<(String, String)>,
+) -> Result<Response, ApiError> {
+    // Waiting longer than a query may run helps nobody: a full house is said at once.
+    let _slot = app.slots.try_acquire().map_err(|_| ApiError::TooMany)?;
+    let mut query = Query::new(compiled.sql.text(), format.name).timeout(app.timeout);
+    query.settings = settings;
+    query.settings.extend(compiled.settings.engine_settings());
+    for name in &compiled.secrets {
+        let value = served.secrets.iter().find(|(secret, _)| secret == name);
+        query.parameters.push((name.clone(), value.map_or_else(String::new, |(_, value)| value.clone())));
+    }
+    let answer = app.engine.query(query).await.map_err(|error| ApiError::engine(&served.plan, &compiled.sql, error))?;
+    if let Some(statistics) = answer.statistics() {
+        app.metrics.read(statistics.rows_read, statistics.bytes_read);
+    }
+    let length = answer.length();
+    let body = if length.is_some() {
+        Body::from(answer.bytes().await.map_err(|error| ApiError::engine(&served.plan, &compiled.sql, error))?)
+    } else {
+        Body::from_stream(answer)
+    };
+    let mut response = body.into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type));
+    Ok(response)
+}
