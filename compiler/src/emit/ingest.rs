@@ -63,7 +63,7 @@ fn expression(column: &Column, path: &Path) -> String {
 }
 
 fn scalar(arguments: &str, written: &str, data_type: Option<&DataType>) -> String {
-    let inner = data_type.map(types::DataType::without_wrappers);
+    let inner = data_type.map(DataType::without_wrappers);
     let text = format!("JSONExtract({arguments}, 'Nullable(String)')");
     // Dates come in many spellings and as numbers; the type's own JSON reader takes only one.
     let parsed = match inner {

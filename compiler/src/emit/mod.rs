@@ -43,7 +43,7 @@ pub fn emit(plan: &Plan) -> (Artifacts, Vec<Diagnostic>) {
                     files.insert(format!("{folder}/{}.sql", pipe.name), with_newline(compiled.sql.into_text()));
                     files.insert(format!("explain/{}.txt", pipe.name), explain(plan, pipe));
                 }
-                Err(error) => diagnostics.push(sql::diagnostic(plan, &node.id, &error)),
+                Err(error) => diagnostics.push(diagnostic(plan, &node.id, &error)),
             }
         }
     }

@@ -9,7 +9,7 @@ use std::fmt;
 
 use petgraph::Direction;
 use petgraph::stable_graph::{NodeIndex, StableDiGraph};
-use petgraph::visit::EdgeRef;
+use petgraph::visit::{EdgeRef, IntoEdgeReferences};
 use serde::Serialize;
 
 pub use build::{Branch, NodeReads, build};
