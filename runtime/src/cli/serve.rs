@@ -1,0 +1,161 @@
+//! `pipewright serve`: check, deploy what is missing, answer requests until told to stop.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use pipewright_compiler::plan::Plan;
+use tokio::net::TcpListener;
+
+use super::arguments::Serve;
+use super::printer::Printer;
+use super::{ExitStatus, engine, project_folder, report_errors};
+use crate::engine::Engine;
+use crate::http::{self, Access, App, Scope, Served, TokenTable};
+use crate::state::State;
+use crate::{deploy, workspace};
+
+pub(super) fn run(serve: &Serve, project: Option<&Path>, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let folder = project_folder(serve.dir.as_deref(), project)?;
+    let workspace = workspace::read(&folder)?;
+    let (plan, mut diagnostics) = pipewright_compiler::check(workspace.sources);
+    diagnostics.extend(workspace.diagnostics);
+    if report_errors(&plan, &diagnostics, printer) {
+        printer.error("the project has errors and is not served");
+        return Ok(ExitStatus::Findings);
+    }
+    if plan.project.pipes.is_empty() && plan.project.datasources.is_empty() {
+        bail!("there is no .pipe or .datasource file below `{}`", folder.display());
+    }
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(log_filter()).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(start(serve, plan, &folder, workspace.root, printer))?;
+    Ok(ExitStatus::Success)
+}
+
+fn log_filter() -> tracing_subscriber::EnvFilter {
+    tracing_subscriber::EnvFilter::try_from_env("PIPEWRIGHT_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"))
+}
+
+async fn start(serve: &Serve, plan: Plan, folder: &Path, sources: PathBuf, printer: &Printer) -> anyhow::Result<()> {
+    let address = address(serve, &plan)?;
+    // Before anything is made: a taken port is the likeliest mistake, and nothing should be left behind by it.
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}; `--port` chooses another port"))?;
+    let state_folder = folder.join(".pipewright");
+    std::fs::create_dir_all(&state_folder).with_context(|| format!("cannot make `{}`", state_folder.display()))?;
+    let engine = engine::open(&plan.project.config, &state_folder, printer).await?;
+    let served = deploy_and_serve(serve, plan, &state_folder, &sources, listener, engine.as_ref(), &engine, printer).await;
+    engine.shutdown().await;
+    served
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of one start")]
+async fn deploy_and_serve(
+    serve: &Serve,
+    plan: Plan,
+    state_folder: &Path,
+    sources: &Path,
+    listener: TcpListener,
+    engine: &dyn Engine,
+    shared: &Arc<dyn Engine>,
+    printer: &Printer,
+) -> anyhow::Result<()> {
+    let state = State::open(&state_folder.join("state.sqlite"))?;
+    let deployed = deploy::deploy(&plan, sources, engine, &Lines(printer)).await?;
+    for name in &deployed.drifted {
+        printer.note(&format!("warning: `{name}` was made from another definition than the project now has, and is left as it is"));
+    }
+    let tokens = tokens(serve, &plan, &state, printer)?;
+    let address = listener.local_addr()?;
+    announce(&plan, address, printer);
+    let app = App::new(Served { plan, tokens, secrets: Vec::new() }, Arc::clone(shared));
+    http::serve(listener, app, stop()).await?;
+    printer.note("stopped");
+    Ok(())
+}
+
+struct Lines<'a>(&'a Printer);
+
+impl deploy::Progress for Lines<'_> {
+    fn say(&self, text: &str) {
+        self.0.note(text);
+    }
+}
+
+fn address(serve: &Serve, plan: &Plan) -> anyhow::Result<SocketAddr> {
+    let config = &plan.project.config.server;
+    let host: IpAddr = match serve.host {
+        Some(host) => host,
+        None => config.host.parse().with_context(|| format!("`{}` in pipewright.toml is no address", config.host))?,
+    };
+    Ok(SocketAddr::new(host, serve.port.unwrap_or(config.port)))
+}
+
+/// The admin token and the tokens of the datafiles. New ones are printed, once: only their hashes are kept.
+fn tokens(serve: &Serve, plan: &Plan, state: &State, printer: &Printer) -> anyhow::Result<TokenTable> {
+    let mut wanted: Vec<(String, Vec<Scope>)> = Vec::new();
+    let mut add = |name: &str, scope: Scope| match wanted.iter_mut().find(|(known, _)| known == name) {
+        Some((_, scopes)) => scopes.push(scope),
+        None => wanted.push((name.to_owned(), vec![scope])),
+    };
+    for pipe in plan.project.pipes.values() {
+        for token in pipe.tokens.iter().filter(|token| token.permission.value == "READ") {
+            add(&token.name.value, Scope::ReadPipe(pipe.name.to_string()));
+        }
+    }
+    for datasource in plan.project.datasources.values() {
+        for token in datasource.syntax.tokens.iter().filter(|token| token.permission.value == "READ") {
+            add(&token.name.value, Scope::ReadDatasource(datasource.name.to_string()));
+        }
+    }
+    let mut table: Vec<_> = Vec::new();
+    let admin = match &serve.admin_token {
+        Some(secret) => state.tokens().hash(secret),
+        None => {
+            let made = state.tokens().ensure("admin", &["ADMIN".to_owned()])?;
+            if let Some(secret) = &made.secret {
+                printer.note(&format!("admin token (shown once, keep it): {secret}"));
+            }
+            made.hash
+        }
+    };
+    table.push((admin, Access::new([Scope::Admin])));
+    for (name, scopes) in wanted {
+        let written: Vec<String> = scopes.iter().map(ToString::to_string).collect();
+        let made = state.tokens().ensure(&format!("datafile:{name}"), &written)?;
+        if let Some(secret) = &made.secret {
+            printer.note(&format!("token {name} (shown once): {secret}"));
+        }
+        table.push((made.hash, Access::new(scopes)));
+    }
+    let hasher = state.tokens().hasher();
+    Ok(TokenTable::new(move |secret| hasher.hash(secret), table))
+}
+
+fn announce(plan: &Plan, address: SocketAddr, printer: &Printer) {
+    let endpoints: Vec<String> = plan.pipes.values().filter(|pipe| pipe.endpoint.is_some()).map(|pipe| pipe.name.to_string()).collect();
+    printer.note(&format!("serving {} endpoints at http://{address}", endpoints.len()));
+    for name in &endpoints {
+        printer.note(&format!("  http://{address}/v0/pipes/{name}.json"));
+    }
+    printer.hint("send the token as `Authorization: Bearer <token>` or `?token=<token>`; Ctrl-C stops");
+}
+
+/// Done when the process is told to stop.
+async fn stop() {
+    let interrupt = async { _ = tokio::signal::ctrl_c().await };
+    #[cfg(unix)]
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => _ = signal.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminate = std::future::pending::<()>();
+    tokio::select! {
+        () = interrupt => {}
+        () = terminate => {}
+    }
+}
