@@ -1,1 +1,18 @@
-//! The only place that knows `sqlparser`.
+//! ClickHouse SQL text, understood as far as it has to be: the only place that knows `sqlparser`.
+//!
+//! Two readings of one text, because they fail differently. The [scan](scan()) works on tokens alone, never gives up on text that the engine would accept, and is
+//! what reference resolution and the [guard] stand on: which tables, functions, table functions and settings a statement names, each with its
+//! byte range. The parsed tree ([`parse`]) serves lineage, checks and optimization; SQL that `sqlparser` cannot read is *opaque* to those, never an error.
+//!
+//! Text goes in, byte ranges into that same text come out. Nothing here prints a user's SQL: it is edited by splicing.
+
+mod guard;
+mod identifier;
+mod lexer;
+mod reference;
+mod scan;
+
+pub use guard::{Policy, Refused, Use, Violation, guard};
+pub use identifier::{is_plain_identifier, quote_identifier, quote_literal, unquote};
+pub use reference::{Called, Parameter, Position, Setting, TableReference};
+pub use scan::{Clause, CommonTable, Scan, SqlError, StatementKind, scan};

@@ -1,0 +1,249 @@
+//! Names that are called, and functions whose arguments name tables or dictionaries.
+
+use super::frame::Call;
+use super::keyword::Keyword;
+use super::walk::{Found, Walk};
+use crate::sql::identifier::unquote;
+use crate::sql::lexer::Kind;
+use crate::sql::reference::{Position, TableReference};
+
+/// A possibly qualified name: where it ends, and what it says.
+pub(super) struct Chain {
+    /// The place after it.
+    pub(super) next: usize,
+    pub(super) parts: Vec<String>,
+    pub(super) parameter: bool,
+}
+
+impl Walk<'_> {
+    /// A call: `first..=last` are the tokens of the (possibly qualified) name; an opening bracket follows.
+    pub(super) fn function(&mut self, first: usize, last: usize) -> usize {
+        let name = unquote(self.text(last)).to_ascii_lowercase();
+        let is_operator = first == last
+            && matches!(
+                self.keyword(first),
+                Keyword::And | Keyword::Or | Keyword::Not | Keyword::In
+            )
+            && name != "in";
+        if !is_operator {
+            self.record_function(last);
+        }
+        self.call = match name.as_str() {
+            "position" | "locate" => Call::Position,
+            "in"
+            | "notin"
+            | "globalin"
+            | "globalnotin"
+            | "nullin"
+            | "notnullin"
+            | "globalnullin"
+            | "globalnotnullin"
+            | "inignoreset"
+            | "notinignoreset"
+            | "globalinignoreset"
+            | "globalnotinignoreset"
+            | "nullinignoreset"
+            | "notnullinignoreset"
+            | "globalnullinignoreset"
+            | "globalnotnullinignoreset" => Call::InFunction,
+            _ if name.starts_with("dictget") || name == "dicthas" || name == "dictisin" => {
+                self.named_argument(last + 2, Position::Dictionary);
+                Call::Function
+            }
+            _ if name.starts_with("joinget") => {
+                self.named_argument(last + 2, Position::JoinGet);
+                Call::Function
+            }
+            _ if name.starts_with("array") || name.starts_with("map") => Call::HigherOrder,
+            _ => Call::Function,
+        };
+        last + 1
+    }
+
+    /// The first argument of `dictGet` or `joinGet`.
+    fn named_argument(&mut self, at: usize, position: Position) {
+        let single_text = self.kind(at) == Some(Kind::Text);
+        let (next, parts, parameter) = if single_text {
+            let value = unquote(self.text(at));
+            let parts = match value.split_once('.') {
+                Some((database, name)) => vec![database.to_owned(), name.to_owned()],
+                None => vec![value],
+            };
+            (at + 1, parts, false)
+        } else if let Some(chain) = self.chain(at) {
+            (chain.next, chain.parts, chain.parameter)
+        } else {
+            (at, Vec::new(), false)
+        };
+        let ends = matches!(self.kind(next), Some(Kind::Comma | Kind::CloseRound));
+        if parts.is_empty() || parts.len() > 2 || !ends {
+            if let Some(token) = self.tokens.get(at) {
+                self.scan.dynamic_dictionaries.push(token.range());
+            }
+            return;
+        }
+        self.push_reference(at, next, parts, parameter, position);
+    }
+
+    /// A name with its dots, parts of which may be `{…:Identifier}` parameters. Does not record the parameters.
+    pub(super) fn chain(&self, at: usize) -> Option<Chain> {
+        let mut parts = Vec::new();
+        let mut parameter = false;
+        let mut next = at;
+        loop {
+            if self.is_name(next) {
+                parts.push(unquote(self.text(next)));
+                next += 1;
+            } else if let Some((end, _)) = self.parameter_end(next) {
+                let start = self.tokens[next].start as usize;
+                parts.push(self.sql[start..self.tokens[end].end as usize].to_owned());
+                parameter = true;
+                next = end + 1;
+            } else {
+                return None;
+            }
+            if self.kind(next) == Some(Kind::Dot)
+                && (self.is_name(next + 1) || self.kind(next + 1) == Some(Kind::OpenCurly))
+            {
+                next += 1;
+            } else {
+                return Some(Chain {
+                    next,
+                    parts,
+                    parameter,
+                });
+            }
+        }
+    }
+
+    /// Records a reference to the tokens `first..next` and returns its index among the references found so far.
+    pub(super) fn push_reference(
+        &mut self,
+        first: usize,
+        next: usize,
+        mut parts: Vec<String>,
+        parameter: bool,
+        position: Position,
+    ) -> usize {
+        let span = self.tokens[first].start as usize..self.tokens[next - 1].end as usize;
+        let name = parts.pop().unwrap_or_default();
+        let database = (!parts.is_empty()).then(|| parts.join("."));
+        let (scope, query) = (self.top().scope, self.top().query);
+        self.found.push(Found {
+            reference: TableReference {
+                span,
+                database,
+                name,
+                position,
+                alias: None,
+                is_final: None,
+                sample: None,
+                parameter,
+                is_literal: self.kind(first) == Some(Kind::Text),
+                scope,
+            },
+            query,
+        });
+        self.found.len() - 1
+    }
+
+    /// The right side of the operator `IN`. Returns the place to read on at.
+    pub(super) fn after_in(&mut self, at: usize) -> usize {
+        self.operand = true;
+        if self.kind(at) == Some(Kind::OpenRound) {
+            self.call = Call::InList;
+            return at;
+        }
+        let Some(chain) = self.chain(at) else {
+            return at;
+        };
+        let is_value = matches!(
+            self.kind(chain.next),
+            Some(
+                Kind::OpenRound
+                    | Kind::OpenSquare
+                    | Kind::Dot
+                    | Kind::DoubleColon
+                    | Kind::Arrow
+                    | Kind::Text
+            )
+        );
+        if is_value || chain.parts.len() > 2 {
+            return at;
+        }
+        // `POSITION(x IN y)` looks for x in the column y.
+        if self.top().call == Call::Position && self.kind(chain.next) == Some(Kind::CloseRound) {
+            return at;
+        }
+        self.in_name(at, chain)
+    }
+
+    fn in_name(&mut self, at: usize, chain: Chain) -> usize {
+        let next = chain.next;
+        let bare = chain.parts.len() == 1 && !chain.parameter;
+        let is_word = bare && matches!(self.keyword(at), Keyword::Null | Keyword::Case);
+        let is_lambda = bare
+            && self
+                .lambda_parameters
+                .get(&chain.parts[0])
+                .is_some_and(|count| *count > 0);
+        if is_word || is_lambda {
+            return at;
+        }
+        if chain.parameter {
+            self.record_parameters(at, next);
+        }
+        self.push_reference(at, next, chain.parts, chain.parameter, Position::In);
+        self.operand = false;
+        next
+    }
+
+    /// Records the parameters among some tokens.
+    pub(super) fn record_parameters(&mut self, from: usize, to: usize) {
+        for at in from..to {
+            if self.kind(at) == Some(Kind::OpenCurly) {
+                self.parameter(at);
+            }
+        }
+    }
+
+    /// Inside the bracket after `IN`: one name alone is a table, as without the bracket.
+    pub(super) fn in_list(&mut self, at: usize) -> usize {
+        self.only_name(at)
+    }
+
+    /// The second argument of `in(x, table)`.
+    pub(super) fn in_argument(&mut self, at: usize) -> usize {
+        if self.kind(at) == Some(Kind::OpenRound) {
+            self.call = Call::InList;
+            return at;
+        }
+        self.only_name(at)
+    }
+
+    fn only_name(&mut self, at: usize) -> usize {
+        match self.chain(at) {
+            Some(chain)
+                if self.kind(chain.next) == Some(Kind::CloseRound) && chain.parts.len() <= 2 =>
+            {
+                self.in_name(at, chain)
+            }
+            _ => at,
+        }
+    }
+
+    /// What `APPLY` applies: a function by its name, or a lambda.
+    pub(super) fn apply(&mut self, at: usize) -> usize {
+        let inside = usize::from(self.kind(at) == Some(Kind::OpenRound));
+        let name = at + inside;
+        if self.is_name(name) && self.kind(name + 1) != Some(Kind::Arrow) {
+            self.record_function(name);
+        }
+        self.operand = true;
+        if inside == 0 && self.is_name(at) {
+            self.operand = false;
+            return at + 1;
+        }
+        at
+    }
+}

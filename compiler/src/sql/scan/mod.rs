@@ -1,0 +1,158 @@
+//! The reference scan: what a statement is and which names it uses, from its tokens alone.
+//!
+//! In: SQL text after templates are rendered. Out: [`Scan`], plain lists of names with byte ranges. It works on statements that no parser of ours can read,
+//! because resolution and the guard must; where tokens leave a doubt (a column called `from`), it decides as the engine's parser does, and where
+//! even that stays open it reports a table too many rather than one too few. One pass, a heap-allocated stack instead of recursion.
+//!
+//! Scoping follows the engine (each rule checked on it): a common table expression is visible in the whole `SELECT` that defines it and below, also in
+//! expressions defined before it, but not inside its own definition unless `RECURSIVE`; the leading `WITH` of a `UNION` covers every branch, that of a later
+//! branch only its own; `view(SELECT …)` sees none of those outside; names are case-sensitive; a database-qualified name is never one.
+
+mod call;
+mod frame;
+mod keyword;
+mod scope;
+mod tables;
+mod walk;
+mod word;
+
+pub(super) use scope::ScopeId;
+
+use std::ops::Range;
+
+use super::lexer::{self, Kind, Token};
+use super::reference::{Called, Parameter, Setting, TableReference};
+
+/// What kind of statement a text holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StatementKind {
+    /// `SELECT`, with or without `WITH`, parentheses, `FROM` first.
+    Select,
+    /// `DESCRIBE` or `DESC`.
+    Describe,
+    /// Anything else, by its first word in upper case (`INSERT` also for `WITH … INSERT`).
+    Other(String),
+    /// Nothing but blanks and comments.
+    Empty,
+}
+
+/// A clause at the end of a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clause {
+    /// What it names, unquoted: the format.
+    pub name: String,
+    /// The whole clause with its keyword.
+    pub span: Range<usize>,
+}
+
+/// A common table expression or a named scalar of a `WITH` clause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommonTable {
+    /// Its name, unquoted.
+    pub name: String,
+    /// The name's bytes.
+    pub span: Range<usize>,
+    /// Whether it is a table (`name AS (SELECT …)`) and not a scalar (`expression AS name`).
+    pub is_table: bool,
+}
+
+/// What a statement is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scan {
+    /// The statement's kind.
+    pub kind: StatementKind,
+    /// The word that decides the kind.
+    pub kind_span: Range<usize>,
+    /// Tables in the order of their appearance, without names of common table expressions.
+    pub tables: Vec<TableReference>,
+    /// Ordinary and aggregate functions that are called, or passed by name (`APPLY(max)`, `arrayMap(upper, …)`).
+    pub functions: Vec<Called>,
+    /// Functions in the place of a table.
+    pub table_functions: Vec<Called>,
+    /// Names set by `SETTINGS`, of the statement and of every subquery.
+    pub settings: Vec<Setting>,
+    /// `FORMAT name` at the end.
+    pub format: Option<Clause>,
+    /// `INTO OUTFILE`, anywhere.
+    pub into_outfile: Option<Range<usize>>,
+    /// The semicolons at the end.
+    pub trailing_semicolon: Option<Range<usize>>,
+    /// The names that `WITH` clauses define, in order.
+    pub common_tables: Vec<CommonTable>,
+    /// `{name:Type}` parameters.
+    pub parameters: Vec<Parameter>,
+    /// `(EXPLAIN …)` in the place of a subquery.
+    pub explained: Option<Range<usize>>,
+    /// Dictionary or join table arguments that are neither a literal nor a name, so that what they read is unknown.
+    pub dynamic_dictionaries: Vec<Range<usize>>,
+    /// The text ends in a comment that swallows whatever is appended on the same line.
+    pub ends_in_line_comment: bool,
+    scopes: scope::Scopes,
+}
+
+impl Scan {
+    /// Whether a bare table name, put in the place of a reference, would mean a common table expression of this statement: the name of a table inside a text
+    /// that is inlined there would be captured by it.
+    pub fn captures(&self, place: &TableReference, name: &str) -> bool {
+        self.scopes.defines(place.scope, name, false)
+    }
+}
+
+/// Why a text cannot be scanned, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct SqlError {
+    /// One lower-case line.
+    pub message: String,
+    /// The bytes it is about.
+    pub span: Range<usize>,
+}
+
+impl SqlError {
+    pub(super) fn new(message: impl Into<String>, span: Range<usize>) -> Self {
+        Self {
+            message: message.into(),
+            span,
+        }
+    }
+}
+
+/// Scans one statement.
+///
+/// Fails only for text that the engine could not read either (an unclosed string, unbalanced brackets) and for several statements in one text.
+///
+/// ```
+/// # use pipewright_compiler::sql::scan;
+/// let scan = scan("WITH recent AS (SELECT * FROM hits) SELECT count() FROM recent JOIN users USING id").unwrap();
+/// let tables: Vec<_> = scan.tables.iter().map(|table| table.name.as_str()).collect();
+/// assert_eq!(tables, ["hits", "users"]);
+/// ```
+pub fn scan(sql: &str) -> Result<Scan, SqlError> {
+    let tokens = lexer::tokenize(sql)?;
+    let (statement, trailing_semicolon) = one_statement(&tokens.list)?;
+    let mut scan = walk::walk(sql, statement)?;
+    scan.trailing_semicolon = trailing_semicolon;
+    scan.ends_in_line_comment = tokens.ends_in_line_comment;
+    Ok(scan)
+}
+
+/// The tokens before the semicolons at the end; anything after a semicolon is a second statement.
+fn one_statement(tokens: &[Token]) -> Result<(&[Token], Option<Range<usize>>), SqlError> {
+    let Some(first) = tokens
+        .iter()
+        .position(|token| token.kind == Kind::Semicolon)
+    else {
+        return Ok((tokens, None));
+    };
+    if let Some(next) = tokens[first..]
+        .iter()
+        .find(|token| token.kind != Kind::Semicolon)
+    {
+        return Err(SqlError::new(
+            "there is more than one statement: only one can stand here",
+            next.range(),
+        ));
+    }
+    let end = tokens.last().map_or(0, |token| token.end as usize);
+    Ok((&tokens[..first], Some(tokens[first].start as usize..end)))
+}

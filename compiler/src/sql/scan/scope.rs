@@ -1,0 +1,94 @@
+//! Which common table expressions a name can mean. Names are looked up after the whole statement is read, because an expression may use one that is
+//! defined after it.
+
+use std::collections::{HashMap, HashSet};
+
+/// A scope in the arena.
+pub(in crate::sql) type ScopeId = u32;
+
+/// The scope outside of every `WITH`, and inside of `view(…)`.
+pub(super) const ROOT: ScopeId = 0;
+
+/// One `WITH` clause, or the body of one expression in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Scope {
+    parent: ScopeId,
+    tables: HashSet<String>,
+    scalars: HashSet<String>,
+    /// In the body of an expression that is not recursive: its own name, which does not mean itself there.
+    own: Option<String>,
+    /// For a later branch of a union: the scope of the leading `WITH` is the parent, and a name defined in both is not to be seen through it.
+    merges_parent: bool,
+}
+
+/// All scopes of a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Scopes {
+    arena: Vec<Scope>,
+    /// How many scopes define a name: most names are defined by none, and need no walk.
+    defined: HashMap<String, u32>,
+}
+
+impl Scopes {
+    pub(super) fn new() -> Self {
+        Self {
+            arena: vec![Scope::default()],
+            defined: HashMap::new(),
+        }
+    }
+
+    pub(super) fn with_clause(&mut self, parent: ScopeId, merges_parent: bool) -> ScopeId {
+        self.push(Scope {
+            parent,
+            merges_parent,
+            ..Scope::default()
+        })
+    }
+
+    pub(super) fn body(&mut self, parent: ScopeId, own: Option<String>) -> ScopeId {
+        self.push(Scope {
+            parent,
+            own,
+            ..Scope::default()
+        })
+    }
+
+    fn push(&mut self, scope: Scope) -> ScopeId {
+        self.arena.push(scope);
+        ScopeId::try_from(self.arena.len() - 1).unwrap_or(ROOT)
+    }
+
+    pub(super) fn define(&mut self, scope: ScopeId, name: &str, is_table: bool) {
+        let scope = &mut self.arena[scope as usize];
+        let names = if is_table {
+            &mut scope.tables
+        } else {
+            &mut scope.scalars
+        };
+        if names.insert(name.to_owned()) {
+            *self.defined.entry(name.to_owned()).or_default() += 1;
+        }
+    }
+
+    /// Whether a table's name at a place in `scope` means a common table expression (or, where `scalars` count too, a named scalar).
+    pub(super) fn defines(&self, mut at: ScopeId, name: &str, scalars: bool) -> bool {
+        if !self.defined.contains_key(name) {
+            return false;
+        }
+        let mut hidden = false;
+        while at != ROOT {
+            let scope = &self.arena[at as usize];
+            let defines = scope.tables.contains(name) || (scalars && scope.scalars.contains(name));
+            if defines && !hidden {
+                return true;
+            }
+            // A definition that hides its own name hides it in the `WITH` it belongs to, not in those further out.
+            hidden = match &scope.own {
+                Some(own) => own == name,
+                None => hidden && scope.merges_parent,
+            };
+            at = scope.parent;
+        }
+        false
+    }
+}

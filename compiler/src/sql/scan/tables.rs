@@ -1,0 +1,155 @@
+//! `FROM` and its joins: tables, their aliases, and where one ends and the next begins.
+
+use super::StatementKind;
+use super::frame::{Call, TableState};
+use super::keyword::Keyword;
+use super::walk::Walk;
+use crate::sql::identifier::unquote;
+use crate::sql::lexer::Kind;
+use crate::sql::reference::{Called, Position};
+
+impl Walk<'_> {
+    /// A table's name, or a call of a table function, where a table is expected.
+    pub(super) fn table_name(&mut self, at: usize) -> usize {
+        let chain = if self.kind(at) == Some(Kind::Text) {
+            super::call::Chain {
+                next: at + 1,
+                parts: vec![unquote(self.text(at))],
+                parameter: false,
+            }
+        } else if let Some(chain) = self.chain(at) {
+            chain
+        } else {
+            self.operand = false;
+            return at + 1;
+        };
+        let next = chain.next;
+        let is_describe = self.scan.kind == StatementKind::Describe
+            && self.stack.len() == 1
+            && !self.top().has_from;
+        if self.kind(next) == Some(Kind::OpenRound) {
+            return self.table_function(at, next, &chain.parts);
+        }
+        let position = if is_describe {
+            Position::Describe
+        } else {
+            Position::From
+        };
+        let is_parameter = self.kind(at) == Some(Kind::OpenCurly);
+        self.record_parameters(at + usize::from(is_parameter), next);
+        let index = self.push_reference(at, next, chain.parts, chain.parameter, position);
+        let frame = self.top_mut();
+        frame.last_table = Some(index);
+        frame.table = TableState::After;
+        self.operand = false;
+        next
+    }
+
+    fn table_function(&mut self, first: usize, bracket: usize, parts: &[String]) -> usize {
+        let span = self.tokens[first].start as usize..self.tokens[bracket - 1].end as usize;
+        let name = parts.join(".");
+        self.call = match name.to_ascii_lowercase().as_str() {
+            "view" => Call::View,
+            _ => Call::Function,
+        };
+        self.scan.table_functions.push(Called { name, span });
+        bracket
+    }
+
+    /// A word after a table, or in the condition of a join. `None` if it has no meaning of its own there.
+    pub(super) fn join_word(&mut self, at: usize, keyword: Keyword) -> Option<usize> {
+        if self.operand {
+            return None;
+        }
+        let state = self.top().table;
+        match keyword {
+            Keyword::Array if self.keyword(at + 1) == Keyword::Join => {
+                self.top_mut().table = TableState::List;
+                self.operand = true;
+                Some(at + 2)
+            }
+            Keyword::Join => {
+                let frame = self.top_mut();
+                frame.table = TableState::Expected;
+                frame.last_table = None;
+                self.operand = true;
+                Some(at + 1)
+            }
+            Keyword::Global if self.keyword(at + 1) == Keyword::In => None,
+            Keyword::Global if self.keyword(at + 1) == Keyword::Not => None,
+            _ if keyword.starts_join() => Some(at + 1),
+            Keyword::On if state != TableState::Condition => {
+                self.top_mut().table = TableState::Condition;
+                self.operand = true;
+                Some(at + 1)
+            }
+            Keyword::Using if state != TableState::Condition => {
+                let listed = self.kind(at + 1) == Some(Kind::OpenRound);
+                self.top_mut().table = if listed {
+                    TableState::After
+                } else {
+                    TableState::List
+                };
+                self.top_mut().last_table = None;
+                self.operand = true;
+                Some(at + 1)
+            }
+            Keyword::As if state == TableState::After => Some(if self.is_name(at + 1) {
+                self.table_alias(at + 1)
+            } else {
+                at + 1
+            }),
+            Keyword::Final if state == TableState::After => {
+                let span = self.tokens[at].range();
+                if let Some(index) = self.top().last_table {
+                    self.found[index].reference.is_final = Some(span);
+                }
+                Some(at + 1)
+            }
+            Keyword::Sample if state == TableState::After => Some(self.sample(at)),
+            _ => None,
+        }
+    }
+
+    /// A table's alias.
+    pub(super) fn table_alias(&mut self, at: usize) -> usize {
+        let query = self.top().query;
+        self.aliases.push((query, at));
+        let alias = unquote(self.text(at));
+        if let Some(index) = self.top().last_table {
+            self.found[index].reference.alias.get_or_insert(alias);
+        }
+        self.operand = false;
+        at + 1
+    }
+
+    /// `SAMPLE 0.1`, `SAMPLE 1/10 OFFSET 1/2`, with parameters in place of numbers.
+    fn sample(&mut self, at: usize) -> usize {
+        let mut next = self.ratio(at + 1);
+        if self.keyword(next) == Keyword::Offset {
+            let after = self.ratio(next + 1);
+            // `SAMPLE 0.1 OFFSET 5` reads as part of the sample, as in the engine.
+            next = after;
+        }
+        let span = self.tokens[at].start as usize..self.tokens[next - 1].end as usize;
+        if let Some(index) = self.top().last_table {
+            self.found[index].reference.sample = Some(span);
+        }
+        next
+    }
+
+    fn ratio(&mut self, at: usize) -> usize {
+        let mut next = at;
+        loop {
+            next = match self.kind(next) {
+                Some(Kind::Number) => next + 1,
+                Some(Kind::OpenCurly) => match self.parameter(next) {
+                    Some(after) => after,
+                    None => return next,
+                },
+                Some(Kind::Operator) if next > at && self.text(next) == "/" => next + 1,
+                _ => return next,
+            };
+        }
+    }
+}

@@ -1,0 +1,444 @@
+//! What a word means where it stands: the start of a clause, an operator, or a name.
+//!
+//! ClickHouse reserves almost no word: `SELECT from FROM t`, `SELECT limit, format FROM t` are fine. The rule that follows the engine is the position: where an
+//! operand is expected a keyword is a name, unless what comes after it makes that impossible.
+
+use super::StatementKind;
+use super::frame::{Call, Clause, Element, Mode, TableState};
+use super::keyword::Keyword;
+use super::walk::Walk;
+use super::{Clause as EndClause, CommonTable};
+use crate::sql::identifier::unquote;
+use crate::sql::lexer::Kind;
+use crate::sql::reference::Setting;
+
+impl Walk<'_> {
+    /// Reads a bare word.
+    pub(super) fn word(&mut self, at: usize) -> usize {
+        let keyword = self.keyword(at);
+        if keyword == Keyword::None {
+            return self.name(at);
+        }
+        if let Some(next) = self.query_word(at, keyword) {
+            return next;
+        }
+        if self.top().in_tables() && self.top().table != TableState::Expected {
+            if let Some(next) = self.join_word(at, keyword) {
+                return next;
+            }
+        }
+        if self.top().in_tables() && self.top().table == TableState::Expected {
+            return self.name(at);
+        }
+        self.operator_word(at, keyword)
+    }
+
+    /// Words that begin a query or one of its clauses.
+    fn query_word(&mut self, at: usize, keyword: Keyword) -> Option<usize> {
+        match keyword {
+            Keyword::Select if self.starts_select(at) => Some(self.select(at)),
+            Keyword::With if self.starts_with(at) => {
+                self.become_query();
+                Some(self.with_clause(at))
+            }
+            Keyword::From if self.starts_from(at) => {
+                self.become_query();
+                let frame = self.top_mut();
+                frame.clause = Clause::Tables;
+                frame.table = TableState::Expected;
+                frame.has_from = true;
+                self.operand = true;
+                Some(at + 1)
+            }
+            Keyword::Explain if self.is_first(at) && self.starts_operand(at + 1) => {
+                self.scan.explained.get_or_insert(self.tokens[at].range());
+                self.operand = true;
+                // The kind of explanation is no operand: the query comes next.
+                Some(at + 1 + usize::from(self.keyword(at + 1) == Keyword::None))
+            }
+            Keyword::Union | Keyword::Except | Keyword::Intersect if self.unites(at) => {
+                Some(self.unite(at))
+            }
+            Keyword::Settings if self.starts_settings(at) => {
+                self.top_mut().clause = Clause::Settings;
+                Some(self.setting(at + 1))
+            }
+            Keyword::Format if self.starts_format(at) => {
+                let span = self.tokens[at].start as usize..self.tokens[at + 1].end as usize;
+                self.scan.format = Some(EndClause {
+                    name: unquote(self.text(at + 1)),
+                    span,
+                });
+                self.operand = false;
+                Some(at + 2)
+            }
+            Keyword::Into if self.keyword(at + 1) == Keyword::Outfile => {
+                let span = self.tokens[at].start as usize..self.tokens[at + 1].end as usize;
+                self.scan.into_outfile.get_or_insert(span);
+                self.operand = true;
+                Some(at + 2)
+            }
+            Keyword::Insert if self.keyword(at + 1) == Keyword::Into => {
+                self.refuse_kind(at, "INSERT");
+                Some(at + 2)
+            }
+            Keyword::Parallel if !self.operand && self.keyword(at + 1) == Keyword::With => {
+                self.refuse_kind(at, "PARALLEL WITH");
+                Some(at + 2)
+            }
+            _ if !self.operand && keyword.starts_clause() && self.top().mode == Mode::Query => {
+                self.top_mut().clause = Clause::Other;
+                self.operand = keyword.wants_operand();
+                Some(at + 1)
+            }
+            _ => None,
+        }
+    }
+
+    fn refuse_kind(&mut self, at: usize, word: &str) {
+        self.scan.kind = StatementKind::Other(word.to_owned());
+        self.scan.kind_span = self.tokens[at].range();
+        self.operand = true;
+    }
+
+    /// Whether a place is the first in its bracket or statement.
+    fn is_first(&self, at: usize) -> bool {
+        match self.top().opener {
+            Some(opener) => at == opener + 1,
+            None => at == 0,
+        }
+    }
+
+    fn is_round_or_statement(&self) -> bool {
+        matches!(self.top().closer, None | Some(Kind::CloseRound))
+    }
+
+    /// Whether what stands at a place can begin an operand or a table, so that the word before it is not itself one.
+    fn starts_operand(&self, at: usize) -> bool {
+        match self.kind(at) {
+            None
+            | Some(
+                Kind::Comma
+                | Kind::CloseRound
+                | Kind::CloseSquare
+                | Kind::CloseCurly
+                | Kind::Dot
+                | Kind::Equals
+                | Kind::DoubleColon
+                | Kind::Arrow
+                | Kind::Colon
+                | Kind::Semicolon,
+            ) => false,
+            Some(Kind::Operator) => matches!(self.text(at), "-" | "+" | "\u{2212}"),
+            Some(Kind::Word) => !matches!(
+                self.keyword(at),
+                Keyword::As
+                    | Keyword::Is
+                    | Keyword::In
+                    | Keyword::Like
+                    | Keyword::Ilike
+                    | Keyword::And
+                    | Keyword::Or
+                    | Keyword::Between
+                    | Keyword::Regexp
+                    | Keyword::From
+                    | Keyword::Then
+                    | Keyword::Else
+                    | Keyword::End
+                    | Keyword::Asc
+                    | Keyword::Desc
+            ),
+            Some(_) => true,
+        }
+    }
+
+    fn starts_select(&self, at: usize) -> bool {
+        if !self.is_round_or_statement() {
+            return false;
+        }
+        let frame = self.top();
+        let certain = match (frame.mode, frame.clause) {
+            (Mode::Query, Clause::Start) => true,
+            (Mode::Query, Clause::Tables | Clause::With) => !self.operand,
+            _ => false,
+        };
+        certain || (self.starts_operand(at + 1) && !self.is_alias(at))
+    }
+
+    /// After `AS`, every word is a name.
+    fn is_alias(&self, at: usize) -> bool {
+        self.keyword_before(at) == Keyword::As && !self.is_first(at)
+    }
+
+    fn select(&mut self, at: usize) -> usize {
+        self.become_query();
+        self.top_mut().clause = Clause::Select;
+        self.operand = true;
+        // `DISTINCT ON (…)` names columns, not a call.
+        if self.keyword(at + 1) == Keyword::Distinct && self.keyword(at + 2) == Keyword::On {
+            return at + 3;
+        }
+        at + 1
+    }
+
+    fn starts_with(&self, at: usize) -> bool {
+        let frame = self.top();
+        if frame.mode == Mode::Query && frame.clause == Clause::Start {
+            return true;
+        }
+        self.is_round_or_statement() && self.is_first(at) && self.starts_operand(at + 1)
+    }
+
+    fn starts_from(&self, at: usize) -> bool {
+        let frame = self.top();
+        if frame.mode != Mode::Query {
+            return frame.closer == Some(Kind::CloseRound)
+                && self.is_first(at)
+                && self.starts_table(at + 1);
+        }
+        match frame.clause {
+            Clause::Start => true,
+            Clause::With | Clause::Select if frame.has_from => false,
+            Clause::With | Clause::Select => {
+                if self.keyword_before(at) == Keyword::Distinct
+                    && matches!(self.keyword_before(at - 1), Keyword::Is | Keyword::Not)
+                {
+                    return false;
+                }
+                !self.operand || self.starts_table(at + 1)
+            }
+            Clause::Tables | Clause::Settings | Clause::Other => false,
+        }
+    }
+
+    /// Whether a table can begin at a place.
+    fn starts_table(&self, at: usize) -> bool {
+        matches!(
+            self.kind(at),
+            Some(Kind::Word | Kind::QuotedName | Kind::Text | Kind::OpenRound | Kind::OpenCurly)
+        ) && self.starts_operand(at)
+    }
+
+    /// Turns the bracket at the top into a query.
+    fn become_query(&mut self) {
+        if self.top().mode != Mode::Query || self.top().query == 0 {
+            self.queries += 1;
+            let query = self.queries;
+            let frame = self.top_mut();
+            frame.mode = Mode::Query;
+            frame.query = query;
+        }
+    }
+
+    fn unites(&self, at: usize) -> bool {
+        if self.operand || !self.is_round_or_statement() {
+            return false;
+        }
+        let next = at
+            + 1
+            + usize::from(matches!(
+                self.keyword(at + 1),
+                Keyword::All | Keyword::Distinct
+            ));
+        match self.keyword(next) {
+            Keyword::Select | Keyword::With | Keyword::From => true,
+            _ if self.keyword(at) != Keyword::Except => true,
+            // `* EXCEPT (column)` against `… EXCEPT (SELECT …)`.
+            _ => {
+                let mut inner = next;
+                while self.kind(inner) == Some(Kind::OpenRound) {
+                    inner += 1;
+                }
+                inner > next
+                    && matches!(
+                        self.keyword(inner),
+                        Keyword::Select | Keyword::With | Keyword::From
+                    )
+            }
+        }
+    }
+
+    fn unite(&mut self, at: usize) -> usize {
+        self.queries += 1;
+        let query = self.queries;
+        let frame = self.top_mut();
+        frame.mode = Mode::Query;
+        frame.clause = Clause::Start;
+        frame.united = true;
+        frame.has_from = false;
+        frame.query = query;
+        frame.scope = frame.leading.unwrap_or(frame.outer);
+        self.operand = true;
+        at + 1
+            + usize::from(matches!(
+                self.keyword(at + 1),
+                Keyword::All | Keyword::Distinct
+            ))
+    }
+
+    fn starts_settings(&self, at: usize) -> bool {
+        if self.is_alias(at) || !self.is_name(at + 1) {
+            return false;
+        }
+        let mut after = at + 2;
+        while self.kind(after) == Some(Kind::Dot) && self.is_name(after + 1) {
+            after += 2;
+        }
+        let assigns = self.kind(after) == Some(Kind::Equals);
+        assigns || (!self.operand && self.top().mode == Mode::Query)
+    }
+
+    /// Reads the name of a setting.
+    pub(super) fn setting(&mut self, at: usize) -> usize {
+        if !self.is_name(at) {
+            return at;
+        }
+        let mut last = at;
+        while self.kind(last + 1) == Some(Kind::Dot) && self.is_name(last + 2) {
+            last += 2;
+        }
+        let span = self.tokens[at].start as usize..self.tokens[last].end as usize;
+        let mut name = unquote(self.text(at));
+        for part in (at + 2..=last).step_by(2) {
+            name.push('.');
+            name.push_str(&unquote(self.text(part)));
+        }
+        self.scan.settings.push(Setting { name, span });
+        self.operand = false;
+        last + 1
+    }
+
+    fn starts_format(&self, at: usize) -> bool {
+        self.stack.len() == 1
+            && !self.operand
+            && self.top().mode == Mode::Query
+            && self.is_name(at + 1)
+            && (self.kind(at + 2).is_none()
+                || matches!(self.keyword(at + 2), Keyword::Settings | Keyword::Into))
+    }
+
+    /// Words inside expressions.
+    fn operator_word(&mut self, at: usize, keyword: Keyword) -> usize {
+        match keyword {
+            Keyword::As if !self.operand => self.alias(at),
+            Keyword::In
+                if !self.operand
+                    || matches!(self.keyword_before(at), Keyword::Not | Keyword::Global) =>
+            {
+                self.after_in(at + 1)
+            }
+            Keyword::Apply if !self.operand => self.apply(at + 1),
+            Keyword::Not | Keyword::Case | Keyword::Interval | Keyword::Distinct
+                if self.operand =>
+            {
+                if self.kind(at + 1) == Some(Kind::OpenRound) || self.starts_operand(at + 1) {
+                    self.element_is_expression();
+                    at + 1
+                } else {
+                    self.name(at)
+                }
+            }
+            // `NOT IN`: the operator follows.
+            Keyword::Not if self.operand => at + 1,
+            _ if self.operand => self.name(at),
+            _ => {
+                self.element_is_expression();
+                self.operand = keyword.wants_operand();
+                if keyword == Keyword::Is || keyword == Keyword::Desc || keyword == Keyword::Asc {
+                    self.operand = false;
+                }
+                at + 1
+            }
+        }
+    }
+
+    /// `AS name`, or the body of a common table expression. Returns the place after the name.
+    fn alias(&mut self, at: usize) -> usize {
+        let frame = self.top();
+        if frame.mode == Mode::Query && frame.clause == Clause::With {
+            if let Some(next) = self.common_table_after(at) {
+                return next;
+            }
+            if self.is_name(at + 1) {
+                let name = unquote(self.text(at + 1));
+                let scope = self.top().scope;
+                self.scopes.define(scope, &name, false);
+                self.scan.common_tables.push(CommonTable {
+                    name,
+                    span: self.tokens[at + 1].range(),
+                    is_table: false,
+                });
+            }
+        }
+        self.element_is_expression();
+        self.operand = false;
+        if self.is_name(at + 1) {
+            let query = self.top().query;
+            self.aliases.push((query, at + 1));
+            at + 2
+        } else {
+            at + 1
+        }
+    }
+
+    /// `name [(columns)] AS [MATERIALIZED] (`: defines the name; the bracket is opened by the caller's next step through [`Walk::common_table`].
+    fn common_table_after(&mut self, at: usize) -> Option<usize> {
+        let name = match self.top().element {
+            Element::Name(name) | Element::NameAndList(name) => name,
+            Element::Start | Element::Expression => return None,
+        };
+        let mut bracket = at + 1;
+        if self.keyword(bracket) == Keyword::Not {
+            bracket += 1;
+        }
+        if self.keyword(bracket) == Keyword::Materialized {
+            bracket += 1;
+        }
+        (self.kind(bracket) == Some(Kind::OpenRound))
+            .then(|| self.common_table(name, bracket).ok())
+            .flatten()
+    }
+
+    /// A name where an expression stands: a column, a function, an alias.
+    pub(super) fn name(&mut self, at: usize) -> usize {
+        if self.top().in_tables() && self.top().table == TableState::Expected {
+            return self.table_name(at);
+        }
+        if self.top().in_tables() && self.top().table == TableState::After && !self.operand {
+            return self.table_alias(at);
+        }
+        if !self.operand {
+            // An alias without AS, or a word of a longer construct.
+            let query = self.top().query;
+            self.aliases.push((query, at));
+        }
+        let mut last = at;
+        while self.kind(last + 1) == Some(Kind::Dot) && self.is_name(last + 2) {
+            last += 2;
+        }
+        let single = last == at;
+        let frame = self.top_mut();
+        frame.element = if frame.element == Element::Start && single {
+            Element::Name(at)
+        } else {
+            Element::Expression
+        };
+        self.operand = false;
+        if self.kind(last + 1) == Some(Kind::OpenRound) {
+            return self.function(at, last);
+        }
+        if single && self.is_passed_function(at) {
+            self.record_function(at);
+        }
+        last + 1
+    }
+
+    /// A name alone as the first of several arguments of a function like `arrayMap`: the engine takes a function's name there.
+    fn is_passed_function(&self, at: usize) -> bool {
+        let frame = self.top();
+        frame.call == Call::HigherOrder
+            && frame.commas == 0
+            && self.is_first(at)
+            && matches!(self.kind(at + 1), Some(Kind::Comma | Kind::CloseRound))
+    }
+}
