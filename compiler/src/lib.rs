@@ -17,15 +17,15 @@ use std::sync::Arc;
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
 use crate::plan::Plan;
-use crate::project::SourceTree;
+use crate::project::{Policies, SourceTree};
 
 /// load → resolve → plan: the project as far as it can be understood, with everything that was found on the way.
 pub fn compile(sources: SourceTree) -> (Plan, Vec<Diagnostic>) {
     let (project, mut diagnostics) = project::load(sources);
-    let policy = sql::Policy::with(&project.config.security);
-    let (graph, found) = graph::build(&project, &policy);
+    let policies = Policies::of(&project.config);
+    let (graph, found) = graph::build(&project, &policies);
     diagnostics.extend(found);
-    let (plan, found) = plan::plan(Arc::new(project), graph, policy);
+    let (plan, found) = plan::plan(Arc::new(project), graph, policies);
     diagnostics.extend(found);
     (plan, diagnostics)
 }

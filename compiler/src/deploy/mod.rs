@@ -73,7 +73,7 @@ pub fn desired(plan: &Plan) -> (Vec<Step>, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
     let workspaces: BTreeSet<&String> = plan.tables.keys().filter_map(|name| name.workspace.as_ref()).collect();
     let databases = workspaces.into_iter().map(|workspace| {
-        let sql = format!("CREATE DATABASE IF NOT EXISTS {}", crate::sql::quote_identifier_if_needed(workspace));
+        let sql = format!("CREATE DATABASE IF NOT EXISTS {}", crate::sql::quote_identifier(workspace));
         Step::new(StepKind::CreateDatabase, workspace.clone(), sql)
     });
     let tables = plan.tables.values().filter(|table| !table.columns.is_empty());

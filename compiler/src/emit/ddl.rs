@@ -5,7 +5,7 @@ use pipewright_grammar::syntax::DefaultKind;
 
 use crate::plan::{Column, Engine, Index, TablePlan};
 use crate::project::ResourceName;
-use crate::sql::{quote_identifier, quote_identifier_if_needed};
+use crate::sql::quote_identifier;
 
 #[derive(Template)]
 #[template(path = "create_table.sql")]
@@ -33,7 +33,7 @@ pub fn create_table(table: &TablePlan) -> String {
 
 /// `CREATE MATERIALIZED VIEW … TO …` for a materialized node.
 pub fn create_view(name: &str, target: &ResourceName, select: &str) -> String {
-    rendered(CreateView { name: quote_identifier_if_needed(name), target: table_name(target), select }.render())
+    rendered(CreateView { name: quote_identifier(name), target: table_name(target), select }.render())
 }
 
 fn rendered(result: askama::Result<String>) -> String {
@@ -42,9 +42,9 @@ fn rendered(result: askama::Result<String>) -> String {
 
 /// The table of a data source as SQL names it.
 pub fn table_name(name: &ResourceName) -> String {
-    let table = quote_identifier_if_needed(&name.name);
+    let table = quote_identifier(&name.name);
     match &name.workspace {
-        Some(workspace) => format!("{}.{table}", quote_identifier_if_needed(workspace)),
+        Some(workspace) => format!("{}.{table}", quote_identifier(workspace)),
         None => table,
     }
 }
@@ -78,7 +78,7 @@ fn column(column: &Column) -> String {
 
 fn index(index: &Index) -> String {
     let granularity = index.granularity.map_or_else(String::new, |granularity| format!(" GRANULARITY {granularity}"));
-    format!("INDEX {} {} TYPE {}{granularity}", quote_identifier_if_needed(&index.name), index.expression, index.kind)
+    format!("INDEX {} {} TYPE {}{granularity}", quote_identifier(&index.name), index.expression, index.kind)
 }
 
 fn engine(engine: &Engine) -> String {

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use pipewright_grammar::diagnostic::Diagnostic;
 use pipewright_grammar::source::Span;
+use pipewright_grammar::syntax::NodeKind;
 use rayon::prelude::*;
 
 use super::resolve::{Scope, Target, resolve, suggestions};
 use super::{Edge, Graph, NodeId, Vertex, cycle};
 use crate::diagnostics::codes;
-use crate::project::{Node, Pipe, Project, ResourceName};
+use crate::project::{Node, Pipe, Policies, Project, ResourceName};
 use crate::sql::{self, Policy, Position, Scan, TableReference, Use};
 use crate::template::{RenderContext, Rendered};
 
@@ -39,9 +40,9 @@ impl NodeReads {
 }
 
 /// Resolves every name of every node. What cannot be resolved is a diagnostic; the rest of the graph is there all the same.
-pub fn build(project: &Project, policy: &Policy) -> (Graph, Vec<Diagnostic>) {
+pub fn build(project: &Project, policies: &Policies) -> (Graph, Vec<Diagnostic>) {
     let nodes: Vec<(&Pipe, &Node)> = project.pipes.values().flat_map(|pipe| pipe.nodes.iter().map(move |node| (pipe, node))).collect();
-    let analysed: Vec<_> = nodes.par_iter().map(|(pipe, node)| read(project, policy, pipe, node)).collect();
+    let analysed: Vec<_> = nodes.par_iter().map(|(pipe, node)| read(project, policies, pipe, node)).collect();
     let mut graph = Graph::default();
     for name in project.datasources.keys() {
         graph.vertex(Vertex::Datasource(name.clone()));
@@ -56,7 +57,7 @@ pub fn build(project: &Project, policy: &Policy) -> (Graph, Vec<Diagnostic>) {
             graph.connect(source.clone(), vertex.clone(), Edge::Read);
         }
         if let Some(target) = node.target() {
-            let edge = if node.kind == pipewright_grammar::syntax::NodeKind::Copy { Edge::Copy } else { Edge::Materialize };
+            let edge = if node.kind == NodeKind::Copy { Edge::Copy } else { Edge::Materialize };
             let name = ResourceName { workspace: pipe.name.workspace.clone(), name: target.value.clone() };
             if project.datasources.contains_key(&name) {
                 graph.connect(vertex, Vertex::Datasource(name), edge);
@@ -68,7 +69,8 @@ pub fn build(project: &Project, policy: &Policy) -> (Graph, Vec<Diagnostic>) {
     (graph, diagnostics)
 }
 
-fn read(project: &Project, policy: &Policy, pipe: &Pipe, node: &Node) -> (NodeReads, Vec<Diagnostic>) {
+fn read(project: &Project, policies: &Policies, pipe: &Pipe, node: &Node) -> (NodeReads, Vec<Diagnostic>) {
+    let policy = policies.of_node(&node.kind);
     let mut reads = NodeReads::default();
     let mut diagnostics: Vec<Diagnostic> = Vec::new();
     let known = |name: &str| resolve(project, policy, Scope { pipe: Some(pipe), node: None, underscore: None }, None, name).is_some();
@@ -109,17 +111,12 @@ fn scan(rendered: Rendered, node: &Node) -> Result<Branch, Vec<Diagnostic>> {
         Ok(scan) => Ok(Branch { rendered, scan }),
         Err(error) => {
             let span = rendered.sql.locate_range(error.span.clone()).unwrap_or(node.body.span);
-            let mut diagnostic = Diagnostic::error(codes::SQL_SYNTAX, error.message).label(span, "");
-            if let Some(help) = error.help {
-                diagnostic = diagnostic.help(help);
-            }
-            Err(vec![diagnostic])
+            Err(vec![Diagnostic::error(codes::SQL_SYNTAX, error.message).label(span, "")])
         }
     }
 }
 
 fn violations(branch: &Branch, policy: &Policy, node: &Node) -> Vec<Diagnostic> {
-    let policy = if node.kind == pipewright_grammar::syntax::NodeKind::Copy { &policy.for_copy() } else { policy };
     sql::guard(&branch.scan, policy, Use::Node)
         .into_iter()
         .map(|violation| {

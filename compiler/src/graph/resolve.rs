@@ -31,7 +31,7 @@ pub enum Target<'a> {
 /// Finds what a table name means; `None` if nothing has it.
 pub fn resolve<'a>(project: &'a Project, policy: &Policy, scope: Scope<'a>, database: Option<&str>, name: &str) -> Option<Target<'a>> {
     if let Some(database) = database {
-        if SERVICE_DATABASES.contains(&database) || policy.allows_system_table(database, name) {
+        if SERVICE_DATABASES.contains(&database) || (database == "system" && policy.system_tables.contains(name)) {
             return Some(Target::Service);
         }
         let shared = ResourceName { workspace: Some(database.to_owned()), name: name.to_owned() };

@@ -15,8 +15,7 @@ pub use pipe::{CopyMode, NodePlan, PipePlan, Role, Schedule};
 pub use query::{Compiled, QUERY_SOURCE, QueryError, RequestContext};
 
 use crate::graph::{Graph, NodeId, Scope};
-use crate::project::{Pipe, Project, ResourceName};
-use crate::sql::Policy;
+use crate::project::{Pipe, Policies, Project, ResourceName};
 
 /// A project that knows what everything is: the value from which artifacts are emitted and requests are compiled.
 #[derive(Debug)]
@@ -26,7 +25,7 @@ pub struct Plan {
     /// Who reads whom.
     pub graph: Graph,
     /// What SQL may use.
-    pub policy: Policy,
+    pub policies: Policies,
     /// The database of the engine that holds the project's tables.
     pub database: String,
     /// Tables by the name of their data source.
@@ -36,7 +35,7 @@ pub struct Plan {
 }
 
 /// Plans a project. What cannot be planned is a diagnostic; the rest is there.
-pub fn plan(project: Arc<Project>, graph: Graph, policy: Policy) -> (Plan, Vec<Diagnostic>) {
+pub fn plan(project: Arc<Project>, graph: Graph, policies: Policies) -> (Plan, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
     let tables = project
         .datasources
@@ -48,7 +47,7 @@ pub fn plan(project: Arc<Project>, graph: Graph, policy: Policy) -> (Plan, Vec<D
         .iter()
         .map(|(name, pipe)| (name.clone(), pipe::plan(&project, &graph, pipe, &mut diagnostics)))
         .collect();
-    (Plan { project, graph, policy, database: "default".to_owned(), tables, pipes }, diagnostics)
+    (Plan { project, graph, policies, database: "default".to_owned(), tables, pipes }, diagnostics)
 }
 
 impl Plan {

@@ -83,7 +83,7 @@ impl Plan {
         let mapped = MappedText::verbatim(text, Span::new(QUERY_SOURCE, 0, text.len()));
         let scope = Scope { underscore: underscore.and_then(|name| self.project.pipe(name)), ..Scope::default() };
         let scan = scan(&mapped)?;
-        allowed(&mapped, &scan, &self.policy, Use::Query)?;
+        allowed(&mapped, &scan, &self.policies.common, Use::Query)?;
         let mut compilation = Compilation::new(self, request);
         let mut shape = compilation.shape(&mapped, &scan, scope)?.0;
         if let Some(format) = &scan.format {
@@ -139,7 +139,7 @@ impl<'a> Compilation<'a> {
         let no_such_node = || QueryError::NoSuchNode(id.to_string());
         let (pipe, node) = plan.node(id).ok_or_else(no_such_node)?;
         let node_plan = plan.pipes.get(&id.pipe).and_then(|pipe| pipe.node(&id.node)).ok_or_else(no_such_node)?;
-        let known = |name: &str| resolve(&plan.project, &plan.policy, Scope { pipe: Some(pipe), ..Scope::default() }, None, name).is_some();
+        let known = |name: &str| resolve(&plan.project, &plan.policies.common, Scope { pipe: Some(pipe), ..Scope::default() }, None, name).is_some();
         let context = RenderContext { tables: Some(&known), ..self.request.render };
         let rendered = node.template.render(self.request.values, &context).map_err(QueryError::Template)?;
         self.compiled.settings.merge(&rendered.settings);
@@ -159,14 +159,8 @@ impl<'a> Compilation<'a> {
             return Ok(shape);
         }
         let scan = scan(text)?;
-        let for_copy;
-        let policy = match node.role {
-            super::Role::Copy { .. } => {
-                for_copy = self.plan.policy.for_copy();
-                &for_copy
-            }
-            _ => &self.plan.policy,
-        };
+        let policies = &self.plan.policies;
+        let policy = if matches!(node.role, super::Role::Copy { .. }) { &policies.copy } else { &policies.common };
         allowed(text, &scan, policy, Use::Node)?;
         let (shape, cacheable) = self.shape(text, &scan, scope)?;
         let shape = Arc::new(shape);
@@ -193,13 +187,13 @@ impl<'a> Compilation<'a> {
             let (start, end) = (anchor(table.span.start), anchor(table.span.end));
             // The name may be a value: another value may name another table.
             cacheable_names &= !matches!(table.position, Position::Dictionary | Position::JoinGet);
-            match resolve(&plan.project, &plan.policy, scope, database, &table.name) {
+            match resolve(&plan.project, &plan.policies.common, scope, database, &table.name) {
                 Some(Target::Node(pipe, node)) => {
                     if let Some(modifier) = table.is_final.clone().or_else(|| table.sample.clone()) {
                         return Err(crate::graph::modifier_on_node(&table.name, text.locate_range(modifier)).into());
                     }
                     let target = NodeId { pipe: pipe.name.clone(), node: node.name.value.clone() };
-                    let alias = (table.position == Position::From && table.alias.is_none()).then(|| sql::quote_identifier_if_needed(&table.name));
+                    let alias = (table.position == Position::From && table.alias.is_none()).then(|| sql::quote_identifier(&table.name));
                     shape.inlines.push(Inline { start, end, target, alias, captured: table.visible_common_tables.clone() });
                 }
                 Some(Target::Datasource(_) | Target::Service) => shape.tables.push((table.database.clone(), table.name.clone())),
@@ -274,7 +268,7 @@ impl<'a> Compilation<'a> {
             .filter(|table| table.database.is_none() && captured.contains(&table.name))
             .map(|table| {
                 let mut database = MappedText::new();
-                database.push(&sql::quote_identifier_if_needed(&self.plan.database), PieceKind::Inserted, None);
+                database.push(&sql::quote_identifier(&self.plan.database), PieceKind::Inserted, None);
                 database.push(".", PieceKind::Inserted, None);
                 (table.span.start..table.span.start, database)
             })

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use pipewright_grammar::diagnostic::Diagnostic;
 use pipewright_grammar::source::{SourceFile, Span};
+use pipewright_grammar::syntax::NodeKind;
 use serde::Deserialize;
 
 use crate::diagnostics::codes;
+use crate::sql::Policy;
 
 /// The project's settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -34,6 +36,47 @@ pub struct Security {
     pub allow_settings: Vec<String>,
     /// Tables of the `system` database that may be read beyond the defaults.
     pub allow_system_tables: Vec<String>,
+}
+
+impl Security {
+    /// What the SQL of nodes and queries may use.
+    fn policy(&self) -> Policy {
+        self.extend(Policy::default())
+    }
+
+    /// What the SQL of copy nodes may use.
+    fn copy_policy(&self) -> Policy {
+        self.extend(Policy::for_copy())
+    }
+
+    fn extend(&self, mut policy: Policy) -> Policy {
+        policy.functions.extend(self.allow_functions.iter().cloned());
+        policy.table_functions.extend(self.allow_table_functions.iter().cloned());
+        policy.settings.extend(self.allow_settings.iter().cloned());
+        policy.system_tables.extend(self.allow_system_tables.iter().cloned());
+        policy
+    }
+}
+
+/// What SQL may use, by who wrote it.
+#[derive(Debug, Clone)]
+pub struct Policies {
+    /// Nodes and queries.
+    pub common: Policy,
+    /// Copy nodes, which may read from other stores.
+    pub copy: Policy,
+}
+
+impl Policies {
+    /// The defaults and what the project adds.
+    pub fn of(config: &Config) -> Self {
+        Self { common: config.security.policy(), copy: config.security.copy_policy() }
+    }
+
+    /// The policy for a node of that kind.
+    pub fn of_node(&self, kind: &NodeKind) -> &Policy {
+        if *kind == NodeKind::Copy { &self.copy } else { &self.common }
+    }
 }
 
 /// `[server]`: where `serve` listens.
