@@ -1,1 +1,3 @@
-//!
+//! Everything of Pipewright that touches the world: disk, engine, network.
+
+pub mod engine;
