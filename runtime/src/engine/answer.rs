@@ -1,0 +1,107 @@
+//! The result of a query on its way out: bytes, whole or in chunks, and what they cost.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::stream::{BoxStream, Stream, StreamExt};
+
+use super::EngineError;
+
+/// What a statement cost, by the engine's own count.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Statistics {
+    /// Time inside the engine.
+    pub elapsed: Duration,
+    /// Rows read from tables.
+    pub rows_read: u64,
+    /// Bytes read from tables, uncompressed.
+    pub bytes_read: u64,
+}
+
+/// A result: a stream of byte chunks in the format that was asked for.
+///
+/// Dropping it before its end stops the statement.
+pub struct Answer {
+    body: Body,
+    statistics: Arc<OnceLock<Statistics>>,
+}
+
+enum Body {
+    Whole(Option<Bytes>),
+    Chunks(BoxStream<'static, Result<Bytes, EngineError>>),
+}
+
+impl Answer {
+    /// A result that is complete.
+    pub fn whole(bytes: Bytes, statistics: Statistics) -> Self {
+        Self {
+            body: Body::Whole(Some(bytes)),
+            statistics: Arc::new(OnceLock::from(statistics)),
+        }
+    }
+
+    /// A result still being made; `statistics` is filled by whoever makes the chunks, when the last one is out.
+    pub fn chunks(
+        chunks: BoxStream<'static, Result<Bytes, EngineError>>,
+        statistics: Arc<OnceLock<Statistics>>,
+    ) -> Self {
+        Self {
+            body: Body::Chunks(chunks),
+            statistics,
+        }
+    }
+
+    /// What the statement cost: known at once when the result is whole, after the last chunk otherwise.
+    pub fn statistics(&self) -> Option<Statistics> {
+        self.statistics.get().copied()
+    }
+
+    /// The length in bytes, when the result is whole and unread.
+    pub fn length(&self) -> Option<usize> {
+        match &self.body {
+            Body::Whole(bytes) => Some(bytes.as_ref().map_or(0, Bytes::len)),
+            Body::Chunks(_) => None,
+        }
+    }
+
+    /// All bytes at once, without a copy when there is a single chunk.
+    pub async fn bytes(mut self) -> Result<Bytes, EngineError> {
+        let Some(first) = self.next().await.transpose()? else {
+            return Ok(Bytes::new());
+        };
+        let Some(second) = self.next().await.transpose()? else {
+            return Ok(first);
+        };
+        let mut all = BytesMut::from(first);
+        all.extend_from_slice(&second);
+        while let Some(chunk) = self.next().await {
+            all.extend_from_slice(&chunk?);
+        }
+        Ok(all.freeze())
+    }
+}
+
+impl Stream for Answer {
+    type Item = Result<Bytes, EngineError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match &mut self.body {
+            Body::Whole(bytes) => Poll::Ready(bytes.take().map(Ok)),
+            Body::Chunks(chunks) => chunks.poll_next_unpin(context),
+        }
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Answer")
+            .field("length", &self.length())
+            .field("statistics", &self.statistics())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,242 @@
+//! ClickHouse inside this process.
+//!
+//! Statements come in from async callers and are handed to threads, each with a connection of its own, because the
+//! library's calls block and one connection runs one statement at a time. Results come back as the library's own
+//! buffers, without a copy. What must hold: a caller that goes away stops its statement, a setting never reaches the
+//! next statement, and a second process on the same data folder is told who holds it.
+
+pub mod ffi;
+mod lock;
+mod pipe;
+mod pool;
+mod session;
+mod ticket;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Answer, Engine, EngineError, Insert, Query, Rows, Written};
+use lock::FolderLock;
+use pool::{Job, Pool, RowChunk};
+use ticket::Ticket;
+
+/// How the embedded engine is opened.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The state folder: data goes to `chdb` in it, the lock file is `lock` in it.
+    pub state: PathBuf,
+    /// The library; found by [`super::locate`] when not given.
+    pub library: Option<PathBuf>,
+    /// Statements that run at the same time; two for each core when not given.
+    pub connections: Option<usize>,
+    /// How long [`Engine::shutdown`] lets running statements go on.
+    pub grace: Duration,
+}
+
+impl Config {
+    /// The usual configuration for the state folder `state`.
+    pub fn new(state: impl Into<PathBuf>) -> Self {
+        Self {
+            state: state.into(),
+            library: None,
+            connections: None,
+            grace: Duration::from_secs(3),
+        }
+    }
+
+    fn connection_count(&self) -> usize {
+        self.connections
+            .unwrap_or_else(|| {
+                2 * std::thread::available_parallelism().map_or(4, std::num::NonZero::get)
+            })
+            .max(1)
+    }
+}
+
+/// The embedded engine.
+#[derive(Debug)]
+pub struct Chdb {
+    pool: Arc<Pool>,
+    version: String,
+    grace: Duration,
+    /// Held until the data is let go of; never read.
+    lock: Mutex<Option<FolderLock>>,
+}
+
+/// The folder this process has open: the library serves one at a time.
+static OPENED: Mutex<Option<PathBuf>> = Mutex::new(None);
+
+impl Chdb {
+    /// Maps the library, takes the lock of the state folder and opens the data in it.
+    pub fn open(config: &Config) -> Result<Self, EngineError> {
+        let state = std::path::absolute(&config.state)?;
+        std::fs::create_dir_all(&state)?;
+        let library = config.library.clone().or_else(super::locate).ok_or_else(|| {
+            EngineError::Unavailable(
+                "the engine is not installed: run `pipewright engine install`, or name a libchdb with PIPEWRIGHT_CHDB"
+                    .to_owned(),
+            )
+        })?;
+        let lock = FolderLock::take(&state)?;
+        claim(&state)?;
+        let opened = Self::start(&library, &state, config);
+        match opened {
+            Ok((pool, version)) => Ok(Self {
+                pool,
+                version,
+                grace: config.grace,
+                lock: Mutex::new(Some(lock)),
+            }),
+            Err(error) => {
+                release();
+                Err(error)
+            }
+        }
+    }
+
+    fn start(
+        library: &Path,
+        state: &Path,
+        config: &Config,
+    ) -> Result<(Arc<Pool>, String), EngineError> {
+        let data = state.join("chdb");
+        std::fs::create_dir_all(&data)?;
+        let path = data.to_str().ok_or_else(|| {
+            EngineError::Unavailable(format!(
+                "the engine needs a folder whose name is UTF-8: {}",
+                data.display()
+            ))
+        })?;
+        let unusable =
+            |error: String| EngineError::Unavailable(format!("{}: {error}", library.display()));
+        let library = ffi::Library::open(library).map_err(unusable)?;
+        Pool::start(
+            library,
+            vec![format!("--path={path}")],
+            config.connection_count(),
+        )
+    }
+
+    /// Waits for `reply`; the statement is stopped when `ticket` is dropped unfinished, or when `limit` is over.
+    async fn reply<T>(
+        reply: oneshot::Receiver<Result<T, EngineError>>,
+        limit: Option<Duration>,
+    ) -> Result<T, EngineError> {
+        let replied = match limit {
+            None => reply.await,
+            Some(limit) => match tokio::time::timeout(limit, reply).await {
+                Ok(replied) => replied,
+                Err(_elapsed) => return Err(EngineError::Timeout { limit }),
+            },
+        };
+        // A job dropped without a reply was still waiting when the engine shut down.
+        replied.unwrap_or(Err(EngineError::Cancelled))
+    }
+}
+
+/// Notes that this process has `state` open, unless it has another folder open.
+fn claim(state: &Path) -> Result<(), EngineError> {
+    let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(other) = opened.as_ref() {
+        let message = format!(
+            "this process has the engine open for {} already",
+            other.display()
+        );
+        return Err(EngineError::Unavailable(message));
+    }
+    *opened = Some(state.to_owned());
+    Ok(())
+}
+
+fn release() {
+    *OPENED.lock().unwrap_or_else(PoisonError::into_inner) = None;
+}
+
+#[async_trait]
+impl Engine for Chdb {
+    async fn query(&self, query: Query) -> Result<Answer, EngineError> {
+        let limit = query.timeout;
+        let deadline = limit.map(|limit| tokio::time::Instant::now() + limit);
+        let (ticket, watch) = Ticket::issue(&self.pool.stopper());
+        let (sender, receiver) = oneshot::channel();
+        self.pool.submit(Job::Query {
+            query,
+            ticket,
+            reply: sender,
+        })?;
+        let output = Self::reply(receiver, limit).await?;
+        Ok(output.into_answer(watch, deadline.zip(limit)))
+    }
+
+    async fn execute(&self, sql: &str) -> Result<(), EngineError> {
+        let (sender, receiver) = oneshot::channel();
+        self.pool.submit(Job::Execute {
+            sql: sql.to_owned(),
+            reply: sender,
+        })?;
+        Self::reply(receiver, None).await
+    }
+
+    async fn insert(&self, insert: Insert, mut rows: Rows) -> Result<Written, EngineError> {
+        let (sender, receiver) = oneshot::channel();
+        // One chunk may wait while another is being read: the engine's speed is the client's speed.
+        let (chunks, queue) = mpsc::channel(1);
+        self.pool.submit_insert(insert, queue, sender)?;
+        let mut stopping = self.pool.stopping();
+        let forward = async {
+            while let Some(chunk) = rows.next().await {
+                if chunks.send(RowChunk::Rows(chunk?)).await.is_err() {
+                    // The engine refused the rows; why is in the reply.
+                    return Ok(());
+                }
+            }
+            let _ = chunks.send(RowChunk::End).await;
+            Ok::<(), EngineError>(())
+        };
+        tokio::select! {
+            forwarded = forward => forwarded?,
+            _ = stopping.wait_for(|stop| *stop) => return Err(EngineError::Cancelled),
+        }
+        Self::reply(receiver, None).await
+    }
+
+    fn version(&self) -> &str {
+        &self.version
+    }
+
+    async fn shutdown(&self) {
+        let pool = Arc::clone(&self.pool);
+        let grace = self.grace;
+        // A failure to join means that the runtime itself is ending; the drop below then does the work.
+        let _ = tokio::task::spawn_blocking(move || pool.stop(grace)).await;
+        if self
+            .lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+            .is_some()
+        {
+            release();
+        }
+    }
+}
+
+impl Drop for Chdb {
+    fn drop(&mut self) {
+        self.pool.stop(Duration::ZERO);
+        if self
+            .lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+            .is_some()
+        {
+            release();
+        }
+    }
+}

@@ -1,0 +1,467 @@
+//! One connection and what is known about its state.
+//!
+//! A connection remembers settings, the current database and temporary tables. Nothing of that may reach the next
+//! caller, so a session knows the settings it made itself and sends only what differs, and replaces its connection,
+//! which takes a fifth of a millisecond, after any statement that could have changed more.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::super::format::Framing;
+use super::super::{Answer, EngineError, Insert, Query, Statistics, Written};
+use super::ffi::{Connection, Library, QueryResult, ResultStream};
+use super::pipe::{self, Reader, Writer};
+use super::pool::{RowChunk, RowQueue};
+use super::ticket::{Ticket, Watch};
+
+/// What a query gives back to its caller's task.
+pub(super) enum Output {
+    /// All of it.
+    Whole(Bytes, Statistics),
+    /// The end to read chunks from, and where the statistics will be.
+    Chunks(Reader, Arc<OnceLock<Statistics>>),
+}
+
+impl Output {
+    /// The answer for the caller; `watch` stops the statement when the answer is dropped before its end.
+    pub(super) fn into_answer(
+        self,
+        watch: Watch,
+        deadline: Option<(tokio::time::Instant, std::time::Duration)>,
+    ) -> Answer {
+        match self {
+            Self::Whole(bytes, statistics) => Answer::whole(bytes, statistics),
+            Self::Chunks(reader, statistics) => {
+                let state = Some((reader, watch));
+                let chunks =
+                    futures::stream::unfold(state, move |state| next_chunk(state, deadline));
+                Answer::chunks(Box::pin(chunks), statistics)
+            }
+        }
+    }
+}
+
+type Reading = Option<(Reader, Watch)>;
+
+async fn next_chunk(
+    state: Reading,
+    deadline: Option<(tokio::time::Instant, std::time::Duration)>,
+) -> Option<(Result<Bytes, EngineError>, Reading)> {
+    use futures::StreamExt;
+    let (mut reader, watch) = state?;
+    let chunk = match deadline {
+        None => reader.next().await?,
+        Some((deadline, limit)) => match tokio::time::timeout_at(deadline, reader.next()).await {
+            Ok(chunk) => chunk?,
+            Err(_elapsed) => Err(EngineError::Timeout { limit }),
+        },
+    };
+    // Nothing follows an error: dropping the reader and the watch stops the statement.
+    let rest = chunk.is_ok().then_some((reader, watch));
+    Some((chunk, rest))
+}
+
+/// Where the result of a query goes.
+pub(super) type QueryReply = oneshot::Sender<Result<Output, EngineError>>;
+
+/// A connection with known state.
+pub(super) struct Session {
+    library: &'static Library,
+    arguments: Vec<String>,
+    connection: Connection,
+    settings: BTreeMap<String, String>,
+}
+
+impl Session {
+    /// Opens a connection.
+    pub(super) fn open(
+        library: &'static Library,
+        arguments: Vec<String>,
+    ) -> Result<Self, EngineError> {
+        let connection = library
+            .connect(&arguments)
+            .map_err(EngineError::Unavailable)?;
+        Ok(Self {
+            library,
+            arguments,
+            connection,
+            settings: BTreeMap::new(),
+        })
+    }
+
+    /// The bare connection.
+    pub(super) fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
+    /// Runs a query and replies. `detach` is called before a long stream of chunks begins; `stopped` says when the
+    /// engine is being shut down.
+    pub(super) fn query(
+        &mut self,
+        mut query: Query,
+        ticket: &Ticket,
+        reply: QueryReply,
+        detach: impl FnOnce(),
+        stopped: impl Fn() -> bool,
+    ) {
+        let statement = Statement::of(&query.sql);
+        if let Err(error) = self.prepare(&query) {
+            ticket.finish();
+            let _ = reply.send(Err(error));
+            return;
+        }
+        ticket.mark(&mut query.sql);
+        let framing = Framing::of(&query.format);
+        if statement.is_select && framing != Framing::Document {
+            let mut call = StreamedCall {
+                query: &query,
+                framing,
+                ticket,
+            };
+            call.run(&mut self.connection, reply, detach, stopped);
+            ticket.finish();
+        } else {
+            let result = self
+                .connection
+                .query(&query.sql, &query.format, &query.parameters);
+            ticket.finish();
+            let output = whole(result, &query.sql);
+            let _ = reply.send(output);
+        }
+        if statement.leaves_state {
+            self.renew();
+        }
+    }
+
+    /// Runs a statement without result.
+    pub(super) fn execute(&mut self, sql: &str) -> Result<(), EngineError> {
+        self.apply(&BTreeMap::new())?;
+        let error = self.connection.query(sql, "Null", &[]).error();
+        self.renew();
+        error.map_or(Ok(()), |error| {
+            Err(EngineError::from_exception(&error, sql))
+        })
+    }
+
+    /// Streams rows into a table.
+    pub(super) fn insert(
+        &mut self,
+        insert: &Insert,
+        mut rows: RowQueue,
+    ) -> Result<Written, EngineError> {
+        self.apply(&BTreeMap::new())?;
+        let mut sql = format!("INSERT INTO {}", insert.target);
+        for (index, (name, value)) in insert.settings.iter().enumerate() {
+            let separator = if index == 0 { " SETTINGS " } else { ", " };
+            sql.push_str(separator);
+            sql.push_str(&assignment(name, value)?);
+        }
+        let refused = |error: String| EngineError::from_exception(&error, &sql);
+        let mut stream = self
+            .connection
+            .insert(&sql, &insert.format)
+            .map_err(refused)?;
+        loop {
+            match rows.blocking_recv() {
+                Some(RowChunk::Rows(chunk)) => stream.append(&chunk).map_err(refused)?,
+                Some(RowChunk::End) => break,
+                None => {
+                    stream.cancel();
+                    return Err(EngineError::Cancelled);
+                }
+            }
+        }
+        let result = stream.finish();
+        match result.error() {
+            Some(error) => Err(refused(error)),
+            None => {
+                let (rows, bytes) = result.written();
+                Ok(Written { rows, bytes })
+            }
+        }
+    }
+
+    /// Gives the connection the settings of `query` and no others.
+    fn prepare(&mut self, query: &Query) -> Result<(), EngineError> {
+        if self.settings.is_empty() && query.settings.is_empty() && query.max_result_bytes.is_none()
+        {
+            return Ok(());
+        }
+        let mut wanted: BTreeMap<String, String> = query.settings.iter().cloned().collect();
+        if let Some(limit) = query.max_result_bytes {
+            wanted.insert("max_result_bytes".to_owned(), limit.to_string());
+        }
+        self.apply(&wanted)
+    }
+
+    fn apply(&mut self, wanted: &BTreeMap<String, String>) -> Result<(), EngineError> {
+        if *wanted == self.settings {
+            return Ok(());
+        }
+        // Taking a setting back can be impossible (`readonly`), a new connection never is.
+        if self.settings.keys().any(|name| !wanted.contains_key(name)) && !self.reset() {
+            self.renew();
+        }
+        let changed: Vec<String> = wanted
+            .iter()
+            .filter(|(name, value)| self.settings.get(*name) != Some(value))
+            .map(|(name, value)| assignment(name, value))
+            .collect::<Result<_, _>>()?;
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let set = format!("SET {}", changed.join(", "));
+        if let Some(error) = self.connection.query(&set, "Null", &[]).error() {
+            self.renew();
+            return Err(EngineError::from_exception(&error, ""));
+        }
+        self.settings.clone_from(wanted);
+        Ok(())
+    }
+
+    /// Takes all settings back; false if the connection does not allow it.
+    fn reset(&mut self) -> bool {
+        let defaults: Vec<String> = self
+            .settings
+            .keys()
+            .map(|name| format!("{name} = DEFAULT"))
+            .collect();
+        let set = format!("SET {}", defaults.join(", "));
+        let taken_back = self.connection.query(&set, "Null", &[]).error().is_none();
+        if taken_back {
+            self.settings.clear();
+        }
+        taken_back
+    }
+
+    /// Replaces the connection by a fresh one.
+    fn renew(&mut self) {
+        match self.library.connect(&self.arguments) {
+            Ok(connection) => {
+                self.connection = connection;
+                self.settings.clear();
+            }
+            Err(error) => {
+                tracing::error!(error, "a connection to the engine could not be replaced")
+            }
+        }
+    }
+}
+
+/// `name = 'value'` for a `SET` or `SETTINGS`.
+fn assignment(name: &str, value: &str) -> Result<String, EngineError> {
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    if name.is_empty() || !name.bytes().all(is_name) {
+        return Err(EngineError::Exception {
+            code: 115,
+            name: "UNKNOWN_SETTING".to_owned(),
+            message: format!("`{name}` is not the name of a setting"),
+            position: None,
+        });
+    }
+    let escaped = value.replace('\\', "\\\\").replace('\'', "\\'");
+    Ok(format!("{name} = '{escaped}'"))
+}
+
+/// The result of a statement that ran to its end.
+fn whole(result: QueryResult, sql: &str) -> Result<Output, EngineError> {
+    if let Some(error) = result.error() {
+        return Err(EngineError::from_exception(&error, sql));
+    }
+    let statistics = result.statistics();
+    Ok(Output::Whole(Bytes::from_owner(result), statistics))
+}
+
+/// A query whose result may leave in chunks.
+struct StreamedCall<'a> {
+    query: &'a Query,
+    framing: Framing,
+    ticket: &'a Ticket,
+}
+
+impl StreamedCall<'_> {
+    fn run(
+        &mut self,
+        connection: &mut Connection,
+        reply: QueryReply,
+        detach: impl FnOnce(),
+        stopped: impl Fn() -> bool,
+    ) {
+        let failed = |error: String| EngineError::from_exception(&error, &self.query.sql);
+        let started =
+            connection.stream(&self.query.sql, &self.query.format, &self.query.parameters);
+        let (mut stream, first) = match started.map_err(failed) {
+            Ok(mut stream) => {
+                let first = stream.fetch();
+                (stream, first)
+            }
+            Err(error) => {
+                let _ = reply.send(Err(error));
+                return;
+            }
+        };
+        if first.error().is_some() || first.as_ref().is_empty() {
+            let _ = reply.send(whole(first, &self.query.sql));
+            return;
+        }
+        let second = stream.fetch();
+        if second.error().is_none() && second.as_ref().is_empty() {
+            // The whole result fitted into one chunk: the caller learns its length.
+            drop(stream);
+            self.ticket.finish();
+            let _ = reply.send(whole(first, &self.query.sql));
+            return;
+        }
+        detach();
+        let (writer, reader) = pipe::pipe();
+        let statistics = Arc::new(OnceLock::new());
+        if reply
+            .send(Ok(Output::Chunks(reader, Arc::clone(&statistics))))
+            .is_err()
+        {
+            return;
+        }
+        let cost = self.forward(&mut stream, first, second, &writer, &stopped);
+        if let Some(cost) = cost {
+            let _ = statistics.set(cost);
+        }
+        drop(stream);
+        self.ticket.finish();
+    }
+
+    /// Hands chunks over until the result ends; the statistics if it ended well.
+    fn forward(
+        &self,
+        stream: &mut ResultStream<'_>,
+        first: QueryResult,
+        second: QueryResult,
+        writer: &Writer,
+        stopped: &impl Fn() -> bool,
+    ) -> Option<Statistics> {
+        let mut cost = first.statistics();
+        writer.write(Ok(Bytes::from_owner(first)), stopped);
+        let mut next = second;
+        loop {
+            if let Some(error) = next.error() {
+                writer.fail(EngineError::from_exception(&error, &self.query.sql));
+                return None;
+            }
+            if next.as_ref().is_empty() {
+                return Some(cost);
+            }
+            cost = later(cost, next.statistics());
+            let repeated = self.framing.repeated(next.as_ref());
+            let chunk = Bytes::from_owner(next).slice(repeated..);
+            if !writer.write(Ok(chunk), stopped) || self.ticket.is_cancelled() {
+                if stopped() {
+                    writer.fail(EngineError::Cancelled);
+                }
+                return None;
+            }
+            next = stream.fetch();
+        }
+    }
+}
+
+/// Each chunk's statistics count from the start of the statement, so the largest are the last.
+fn later(one: Statistics, other: Statistics) -> Statistics {
+    Statistics {
+        elapsed: one.elapsed.max(other.elapsed),
+        rows_read: one.rows_read.max(other.rows_read),
+        bytes_read: one.bytes_read.max(other.bytes_read),
+    }
+}
+
+/// What a statement's text says about how it may be run.
+#[derive(Debug, PartialEq, Eq)]
+struct Statement {
+    /// Only a `SELECT` can be fetched in chunks.
+    is_select: bool,
+    /// It may change the state of its connection.
+    leaves_state: bool,
+}
+
+impl Statement {
+    /// Looks at the first word, past comments and parentheses. In doubt the connection is replaced, which costs
+    /// little and is done after the reply.
+    fn of(sql: &str) -> Self {
+        let start = skip_comments(sql).trim_start_matches('(');
+        let start = skip_comments(start);
+        let end = start
+            .find(|next: char| !next.is_ascii_alphabetic())
+            .unwrap_or(start.len());
+        let word = start[..end].to_ascii_uppercase();
+        let is_select = matches!(word.as_str(), "SELECT" | "WITH" | "FROM");
+        let reads = is_select
+            || matches!(
+                word.as_str(),
+                "DESCRIBE" | "DESC" | "EXPLAIN" | "SHOW" | "EXISTS"
+            );
+        let several = sql
+            .trim_end_matches(|last: char| last == ';' || last.is_whitespace())
+            .contains(';');
+        let readonly = sql
+            .as_bytes()
+            .windows("readonly".len())
+            .any(|window| window.eq_ignore_ascii_case(b"readonly"));
+        Self {
+            is_select: is_select && !several,
+            leaves_state: !reads || several || readonly,
+        }
+    }
+}
+
+/// The text behind leading blanks and comments.
+fn skip_comments(mut sql: &str) -> &str {
+    loop {
+        sql = sql.trim_start();
+        if sql.starts_with("--") || sql.starts_with('#') {
+            sql = sql.split_once('\n').map_or("", |(_, rest)| rest);
+        } else if sql.starts_with("/*") {
+            sql = sql.split_once("*/").map_or("", |(_, rest)| rest);
+        } else {
+            return sql;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(sql: &str, is_select: bool, leaves_state: bool) {
+        let expected = Statement {
+            is_select,
+            leaves_state,
+        };
+        assert_eq!(Statement::of(sql), expected, "{sql}");
+    }
+
+    #[test]
+    fn the_first_word_tells_how_a_statement_may_run() {
+        check("SELECT 1", true, false);
+        check(
+            "-- note\n/* more */ ( with x as (select 1) select * from x);",
+            true,
+            false,
+        );
+        check("EXPLAIN SELECT 1", false, false);
+        check("SET max_threads = 1", false, true);
+        check("SELECT 1; SET readonly = 1", false, true);
+        check("SELECT 1 SETTINGS READONLY = 1", true, true);
+        check("", false, true);
+    }
+
+    #[test]
+    fn settings_are_quoted_and_their_names_checked() {
+        assert_eq!(
+            assignment("a_1", r"it's \ here").unwrap(),
+            r"a_1 = 'it\'s \\ here'"
+        );
+        assert!(assignment("a = 1, b", "1").is_err());
+        assert!(assignment("", "1").is_err());
+    }
+}

@@ -1,0 +1,246 @@
+//! What can go wrong in an engine, as values.
+//!
+//! An exception's text goes in; its code, name, message and place come out, so that the HTTP layer can choose a status
+//! and the compiler's source maps can point into the `.pipe` file.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Why an engine did not answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// ClickHouse refused the statement or failed while running it.
+    #[error("{message} ({name})")]
+    Exception {
+        /// The ClickHouse error code, 60 for instance.
+        code: i32,
+        /// The name of the code, `UNKNOWN_TABLE` for instance.
+        name: String,
+        /// The message, without code, name and version.
+        message: String,
+        /// Where in the statement, when ClickHouse says it.
+        position: Option<Position>,
+    },
+    /// The statement took longer than it was given, and was stopped.
+    #[error("the query was stopped after {} seconds", .limit.as_secs_f64())]
+    Timeout {
+        /// The time it was given.
+        limit: Duration,
+    },
+    /// The statement was stopped, because the engine shuts down or nobody waits for the answer any more.
+    #[error("the query was cancelled")]
+    Cancelled,
+    /// Another process holds the data folder.
+    #[error(
+        "{} is in use by another process{}; stop that process, or choose another project folder",
+        .folder.display(), .owner.map(|pid| format!(" (process id {pid})")).unwrap_or_default()
+    )]
+    Busy {
+        /// The folder that is held.
+        folder: PathBuf,
+        /// The process that holds it, when it left its id.
+        owner: Option<u32>,
+    },
+    /// There is no engine to talk to: not installed, not reachable, or shut down.
+    #[error("{0}")]
+    Unavailable(String),
+    /// This engine lacks something that was asked for.
+    #[error("{feature} needs a newer ClickHouse: this server is version {version}")]
+    Unsupported {
+        /// What was asked for.
+        feature: String,
+        /// The version that lacks it.
+        version: String,
+    },
+    /// Reading or writing failed outside the engine.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// A place in the text of a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Bytes from the start of the statement.
+    pub offset: usize,
+}
+
+impl EngineError {
+    /// Reads the text of a ClickHouse exception that `sql` caused.
+    pub fn from_exception(text: &str, sql: &str) -> Self {
+        let mut code = 0;
+        let mut message = text.trim().trim_start_matches("Error: ");
+        // Exceptions that crossed a thread or a connection are wrapped once for each crossing.
+        while let Some((number, rest)) = strip_code(message) {
+            code = number;
+            message = rest;
+        }
+        let mut name = "";
+        loop {
+            let trimmed = message.trim_end_matches([' ', '.']);
+            let Some((rest, last)) = trailing_parenthesis(trimmed) else {
+                message = trimmed;
+                break;
+            };
+            if is_error_name(last) {
+                name = last;
+            } else if !last.starts_with("version ") {
+                message = trimmed;
+                break;
+            }
+            message = rest;
+        }
+        match code {
+            159 => {
+                return Self::Timeout {
+                    limit: time_limit(message),
+                };
+            }
+            394 => return Self::Cancelled,
+            _ => {}
+        }
+        Self::Exception {
+            code,
+            name: if name.is_empty() {
+                "UNKNOWN_EXCEPTION"
+            } else {
+                name
+            }
+            .to_owned(),
+            position: position(message, sql),
+            message: message.to_owned(),
+        }
+    }
+
+    /// The same error for a text that stood `prefix` bytes into the statement sent and is `length` bytes long.
+    pub(super) fn shifted(self, prefix: usize, length: usize) -> Self {
+        match self {
+            Self::Exception {
+                code,
+                name,
+                message,
+                position,
+            } => Self::Exception {
+                code,
+                name,
+                message,
+                position: position.map(|place| Position {
+                    offset: place.offset.saturating_sub(prefix).min(length),
+                }),
+            },
+            other => other,
+        }
+    }
+}
+
+/// `Code: 62. DB::Exception: rest` → 62 and the rest.
+fn strip_code(message: &str) -> Option<(i32, &str)> {
+    let rest = message.trim_start().strip_prefix("Code: ")?;
+    let (number, rest) = rest.split_once('.').or_else(|| rest.split_once(','))?;
+    let rest = rest.trim_start();
+    let rest = match rest.split_once("DB::Exception:") {
+        // A server's older wording: `Code: 62, e.displayText() = DB::Exception: …`.
+        Some((between, rest)) if between.len() < 32 => rest,
+        _ => rest,
+    };
+    Some((number.parse().ok()?, rest.trim_start()))
+}
+
+/// Splits `text (last)` at the parenthesis that closes the text.
+fn trailing_parenthesis(text: &str) -> Option<(&str, &str)> {
+    let inner = text.strip_suffix(')')?;
+    let start = inner.rfind('(')?;
+    Some((&text[..start], &inner[start + 1..]))
+}
+
+/// ClickHouse's names of error codes: capitals, digits and underscores.
+fn is_error_name(text: &str) -> bool {
+    text.len() > 2
+        && text.starts_with(|first: char| first.is_ascii_uppercase())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+/// `Timeout exceeded: elapsed 1000.000 ms, maximum: 1000 ms` → one second; zero when the text says nothing.
+fn time_limit(message: &str) -> Duration {
+    let Some((_, rest)) = message.split_once("maximum: ") else {
+        return Duration::ZERO;
+    };
+    let end = rest
+        .find(|next: char| !next.is_ascii_digit() && next != '.')
+        .unwrap_or(rest.len());
+    let number: f64 = rest[..end]
+        .trim_end_matches('.')
+        .parse()
+        .unwrap_or_default();
+    let seconds = if rest[end..].trim_start().starts_with("ms") {
+        number / 1000.0
+    } else {
+        number
+    };
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}
+
+/// Syntax errors say `failed at position 7`: bytes, counted from one.
+fn position(message: &str, sql: &str) -> Option<Position> {
+    let (_, rest) = message.split_once("failed at position ")?;
+    let digits = rest
+        .find(|next: char| !next.is_ascii_digit())
+        .unwrap_or(rest.len());
+    let one_based: usize = rest[..digits].parse().ok()?;
+    // "end of query" may lie behind what we appended to the user's text.
+    let offset = one_based.saturating_sub(1).min(sql.trim_end().len());
+    Some(Position { offset })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str, sql: &str) -> (i32, String, String, Option<usize>) {
+        match EngineError::from_exception(text, sql) {
+            EngineError::Exception {
+                code,
+                name,
+                message,
+                position,
+            } => (code, name, message, position.map(|place| place.offset)),
+            other => panic!("not an exception: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_exception_splits_into_code_message_and_name() {
+        let text = "Code: 60. DB::Exception: Unknown table expression identifier 'nope' in scope SELECT * FROM nope. (UNKNOWN_TABLE)";
+        let (code, name, message, position) = parsed(text, "SELECT * FROM nope");
+        assert_eq!((code, name.as_str(), position), (60, "UNKNOWN_TABLE", None));
+        insta::assert_snapshot!(message, @"Unknown table expression identifier 'nope' in scope SELECT * FROM nope");
+    }
+
+    #[test]
+    fn wrapped_exceptions_are_unwrapped() {
+        let text = "Code: 73. DB::Exception: Code: 73. DB::Exception: Unknown format Nope. Maybe you meant: ['One']. (UNKNOWN_FORMAT) (version 26.7.2.1). (UNKNOWN_FORMAT)";
+        let (code, name, message, _) = parsed(text, "");
+        assert_eq!((code, name.as_str()), (73, "UNKNOWN_FORMAT"));
+        insta::assert_snapshot!(message, @"Unknown format Nope. Maybe you meant: ['One']");
+    }
+
+    #[test]
+    fn syntax_errors_have_a_byte_offset() {
+        let text = "Code: 62. DB::Exception: Syntax error: failed at position 16 (1): 1. Expected end of query. (SYNTAX_ERROR)";
+        assert_eq!(parsed(text, "SELECT 'é' ,, 1").3, Some(15));
+        assert_eq!(parsed(text, "SELECT  ").3, Some(6));
+    }
+
+    #[test]
+    fn text_that_is_no_exception_is_kept() {
+        let (code, name, message, position) = parsed("the sky fell (twice)", "");
+        assert_eq!((code, position), (0, None));
+        assert_eq!(
+            (name.as_str(), message.as_str()),
+            ("UNKNOWN_EXCEPTION", "the sky fell (twice)")
+        );
+    }
+}

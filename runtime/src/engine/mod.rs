@@ -1,0 +1,194 @@
+//! The engine: where compiled SQL meets ClickHouse.
+//!
+//! SQL text and bound parameters go in, bytes in the format that was asked for come out, untouched. One trait,
+//! [`Engine`], has two implementations: [`chdb`], ClickHouse inside this process, and [`server`], a ClickHouse server
+//! over HTTP. Everything else in the runtime sees the trait only, so that a project can outgrow one machine without
+//! any other module knowing. No engine library is mapped into the process until [`open`] is called, because `check`
+//! and `build` must start in milliseconds.
+
+mod answer;
+pub mod chdb;
+mod error;
+mod format;
+pub mod install;
+pub mod server;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+
+pub use answer::{Answer, Statistics};
+pub use error::{EngineError, Position};
+pub use install::{InstallError, install, locate};
+
+/// One statement that returns rows, and how it is to be run.
+#[derive(Debug, Clone, Default)]
+pub struct Query {
+    /// The statement: exactly one, without a `FORMAT` clause.
+    pub sql: String,
+    /// The ClickHouse output format, `JSON` for instance.
+    pub format: String,
+    /// Values bound to the `{name:Type}` placeholders of the statement.
+    pub parameters: Vec<(String, String)>,
+    /// Engine settings for this statement alone.
+    pub settings: Vec<(String, String)>,
+    /// After this time the statement is stopped and the answer is [`EngineError::Timeout`].
+    pub timeout: Option<Duration>,
+    /// Largest result the engine may make, in bytes of its columns; larger ones end in an exception.
+    pub max_result_bytes: Option<u64>,
+}
+
+impl Query {
+    /// A query with neither parameters nor limits.
+    pub fn new(sql: impl Into<String>, format: impl Into<String>) -> Self {
+        Self {
+            sql: sql.into(),
+            format: format.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Binds a value to the placeholder `{name:Type}`.
+    #[must_use]
+    pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.parameters.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets an engine setting for this statement.
+    #[must_use]
+    pub fn setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.settings.push((name.into(), value.into()));
+        self
+    }
+
+    /// Stops the statement after `timeout`.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+}
+
+/// Where streamed rows go, and what their bytes mean.
+#[derive(Debug, Clone, Default)]
+pub struct Insert {
+    /// The quoted table name, with a column list where one is wanted: `` `hits` (`time`, `url`) ``.
+    pub target: String,
+    /// The ClickHouse input format of the bytes, `JSONEachRow` for instance.
+    pub format: String,
+    /// Engine settings for this insert alone.
+    pub settings: Vec<(String, String)>,
+}
+
+/// Chunks of rows on their way into a table; chunk borders may fall anywhere.
+pub type Rows = BoxStream<'static, std::io::Result<Bytes>>;
+
+/// What an insert wrote, materialized views included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Rows written.
+    pub rows: u64,
+    /// Bytes written, uncompressed.
+    pub bytes: u64,
+}
+
+/// A column of a result, as the engine names and types it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// The column's name.
+    pub name: String,
+    /// The ClickHouse type, as text.
+    pub type_name: String,
+}
+
+/// A ClickHouse, wherever it runs.
+///
+/// Dropping the future of [`Engine::query`], or the [`Answer`] before its end, stops the statement in the engine.
+#[async_trait]
+pub trait Engine: Send + Sync + fmt::Debug {
+    /// Runs a statement and hands its result through in the format asked for.
+    ///
+    /// Row-by-row formats (CSV, NDJSON and their kin) arrive in chunks while the statement runs, in constant memory.
+    /// Formats that are one document (JSON, Parquet) arrive whole.
+    async fn query(&self, query: Query) -> Result<Answer, EngineError>;
+
+    /// Runs a statement whose result is of no interest: DDL, `INSERT … SELECT`. Settings it makes do not last.
+    async fn execute(&self, sql: &str) -> Result<(), EngineError>;
+
+    /// Streams rows into a table in constant memory. Blocks that reached the table before a failure stay there.
+    async fn insert(&self, insert: Insert, rows: Rows) -> Result<Written, EngineError>;
+
+    /// The columns a `SELECT` would return.
+    async fn describe(&self, sql: &str) -> Result<Vec<Column>, EngineError> {
+        // The closing parenthesis has its own line because the text may end in a `--` comment.
+        let query = Query::new(format!("DESCRIBE TABLE (\n{sql}\n)"), "JSONCompactEachRow");
+        let described = self.query(query).await;
+        let bytes = described.map_err(|error| error.shifted(DESCRIBE_PREFIX, sql.len()))?;
+        let bytes = bytes.bytes().await?;
+        columns(&bytes)
+    }
+
+    /// The ClickHouse version, `26.7.2.1` for instance.
+    fn version(&self) -> &str;
+
+    /// Lets running statements finish for a short while, stops the rest, and lets go of the data. Later calls fail.
+    async fn shutdown(&self);
+}
+
+/// How far the text given to [`Engine::describe`] stands behind the start of what is sent.
+const DESCRIBE_PREFIX: usize = "DESCRIBE TABLE (\n".len();
+
+/// Reads the rows of a `DESCRIBE` in `JSONCompactEachRow`: arrays that begin with name and type.
+fn columns(rows: &[u8]) -> Result<Vec<Column>, EngineError> {
+    rows.split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| {
+            let row: Vec<serde_json::Value> =
+                serde_json::from_slice(line).map_err(std::io::Error::from)?;
+            let text = |index: usize| {
+                row.get(index)
+                    .and_then(|value| value.as_str())
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            Ok(Column {
+                name: text(0),
+                type_name: text(1),
+            })
+        })
+        .collect()
+}
+
+/// Which engine to open, and where its data is.
+#[derive(Debug, Clone)]
+pub enum Config {
+    /// ClickHouse inside this process.
+    Embedded(chdb::Config),
+    /// A ClickHouse server over HTTP.
+    Server(server::Config),
+}
+
+impl Config {
+    /// The embedded engine with its data in `<state>/chdb` and its lock in `<state>/lock`.
+    pub fn embedded(state: impl Into<PathBuf>) -> Self {
+        Self::Embedded(chdb::Config::new(state))
+    }
+}
+
+/// Opens the engine. The embedded one must have been found by [`locate`] or made by [`install`] before.
+pub async fn open(config: Config) -> Result<Arc<dyn Engine>, EngineError> {
+    match config {
+        Config::Embedded(config) => {
+            let opened = tokio::task::spawn_blocking(move || chdb::Chdb::open(&config)).await;
+            let engine = opened.map_err(std::io::Error::other)??;
+            Ok(Arc::new(engine))
+        }
+        Config::Server(config) => Ok(Arc::new(server::Server::open(config).await?)),
+    }
+}

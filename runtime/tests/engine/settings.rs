@@ -1,0 +1,81 @@
+//! What one statement sets, the next does not see.
+
+use super::{engine, text, tsv};
+use pipewright::engine::{EngineError, Query};
+
+const SEEN: &str = "SELECT getSetting('max_threads'), getSetting('readonly'), getSetting('max_block_size'), currentDatabase()";
+
+/// Asks often enough to meet every connection.
+async fn assert_untouched(expected: &str, after: &str) {
+    for _ in 0..16 {
+        assert_eq!(tsv(SEEN).await, expected, "after {after}");
+    }
+}
+
+#[tokio::test]
+async fn settings_of_a_query_hold_for_it_alone() {
+    let before = tsv(SEEN).await;
+    let query = Query::new("SELECT getSetting('max_threads')", "TSV").setting("max_threads", "7");
+    for _ in 0..8 {
+        assert_eq!(text(query.clone()).await.unwrap(), "7\n");
+    }
+    assert_untouched(&before, "settings").await;
+}
+
+#[tokio::test]
+async fn statements_that_change_their_connection_poison_nothing() {
+    let before = tsv(SEEN).await;
+    let statements = [
+        "SELECT 1 SETTINGS readonly = 1, max_threads = 5",
+        "SELECT 1 FORMAT TSV SETTINGS readonly = 1",
+        "SELECT * FROM (SELECT 1 SETTINGS readonly = 1)",
+        "SET readonly = 1",
+        "SET max_block_size = 17",
+        "USE system",
+        "SELECT 1; SET readonly = 1",
+    ];
+    for statement in statements {
+        for format in ["JSON", "CSV"] {
+            for _ in 0..4 {
+                text(Query::new(statement, format)).await.unwrap();
+            }
+        }
+        for _ in 0..4 {
+            engine().execute(statement).await.unwrap();
+        }
+        assert_untouched(&before, statement).await;
+    }
+    let poisoned = Query::new("SELECT 1", "TSV").setting("readonly", "1");
+    for _ in 0..4 {
+        text(poisoned.clone()).await.unwrap();
+    }
+    assert_untouched(&before, "a setting that cannot be taken back").await;
+}
+
+#[tokio::test]
+async fn an_unknown_setting_is_named() {
+    let error = text(Query::new("SELECT 1", "TSV").setting("no_such_setting", "1"))
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("no_such_setting"), "{error}");
+    let error = text(Query::new("SELECT 1", "TSV").setting("a = 1, readonly", "1"))
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("is not the name of a setting"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_result_can_be_limited() {
+    let mut query = Query::new("SELECT number FROM numbers(1000000)", "JSON");
+    query.max_result_bytes = Some(1_000_000);
+    let error = text(query.clone()).await.unwrap_err();
+    assert!(
+        matches!(&error, EngineError::Exception { name, .. } if name == "TOO_MANY_ROWS_OR_BYTES"),
+        "{error:?}"
+    );
+    query.max_result_bytes = Some(10_000_000);
+    text(query).await.unwrap();
+}
