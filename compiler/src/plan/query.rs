@@ -194,7 +194,8 @@ impl<'a> Compilation<'a> {
                     }
                     let target = NodeId { pipe: pipe.name.clone(), node: node.name.value.clone() };
                     let alias = (table.position == Position::From && table.alias.is_none()).then(|| sql::quote_identifier(&table.name));
-                    shape.inlines.push(Inline { start, end, target, alias, captured: table.visible_common_tables.clone() });
+                    let captured = scan.common_tables.iter().map(|common| &common.name).filter(|name| scan.captures(table, name)).cloned().collect();
+                    shape.inlines.push(Inline { start, end, target, alias, captured });
                 }
                 Some(Target::Datasource(_) | Target::Service) => shape.tables.push((table.database.clone(), table.name.clone())),
                 None if !crate::graph::must_resolve(table) => {}

@@ -12,10 +12,10 @@ use crate::sql::Policy;
 
 /// The project's settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// What node SQL and queries may use beyond the defaults.
-    pub security: Security,
+    pub allow: Allow,
     /// How endpoints are served.
     pub server: Server,
     /// Limits of each request.
@@ -24,21 +24,21 @@ pub struct Config {
     pub lints: BTreeMap<String, String>,
 }
 
-/// `[security]`: additions to what SQL may use.
+/// `[allow]`: additions to what SQL may use.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Security {
+#[serde(default, deny_unknown_fields)]
+pub struct Allow {
     /// Functions that are otherwise refused.
-    pub allow_functions: Vec<String>,
+    pub functions: Vec<String>,
     /// Table functions that are otherwise refused.
-    pub allow_table_functions: Vec<String>,
+    pub table_functions: Vec<String>,
     /// Settings that a `SETTINGS` clause may set beyond the defaults.
-    pub allow_settings: Vec<String>,
+    pub settings: Vec<String>,
     /// Tables of the `system` database that may be read beyond the defaults.
-    pub allow_system_tables: Vec<String>,
+    pub system_tables: Vec<String>,
 }
 
-impl Security {
+impl Allow {
     /// What the SQL of nodes and queries may use.
     fn policy(&self) -> Policy {
         self.extend(Policy::default())
@@ -50,10 +50,10 @@ impl Security {
     }
 
     fn extend(&self, mut policy: Policy) -> Policy {
-        policy.functions.extend(self.allow_functions.iter().cloned());
-        policy.table_functions.extend(self.allow_table_functions.iter().cloned());
-        policy.settings.extend(self.allow_settings.iter().cloned());
-        policy.system_tables.extend(self.allow_system_tables.iter().cloned());
+        policy.functions.extend(self.functions.iter().cloned());
+        policy.table_functions.extend(self.table_functions.iter().cloned());
+        policy.settings.extend(self.settings.iter().cloned());
+        policy.system_tables.extend(self.system_tables.iter().cloned());
         policy
     }
 }
@@ -70,7 +70,7 @@ pub struct Policies {
 impl Policies {
     /// The defaults and what the project adds.
     pub fn of(config: &Config) -> Self {
-        Self { common: config.security.policy(), copy: config.security.copy_policy() }
+        Self { common: config.allow.policy(), copy: config.allow.copy_policy() }
     }
 
     /// The policy for a node of that kind.
@@ -81,7 +81,7 @@ impl Policies {
 
 /// `[server]`: where `serve` listens.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(default, deny_unknown_fields)]
 pub struct Server {
     /// The address; loopback unless set.
     pub host: String,
@@ -99,7 +99,7 @@ impl Default for Server {
 
 /// `[limits]`: bounds of one request.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Longest run of one query, in milliseconds.
     pub query_timeout_ms: u64,

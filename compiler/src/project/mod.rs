@@ -9,7 +9,7 @@ mod names;
 mod resource;
 mod tree;
 
-pub use config::{Config, Limits, Policies, Security, Server};
+pub use config::{Allow, Config, Limits, Policies, Server};
 pub use load::load;
 pub use names::{ResourceName, is_valid_name};
 pub use resource::{Connection, Datasource, Node, Pipe, Project, Token};

@@ -36,7 +36,7 @@ fn print(format: ReportFormat, plan: &Plan, diagnostics: &[Diagnostic], printer:
         ReportFormat::Concise => printer.data(&render::concise(diagnostics, sources))?,
         ReportFormat::Github => printer.data(&render::github(diagnostics, sources))?,
         ReportFormat::Text => {
-            printer.data(&render::text(diagnostics, sources, printer.colour()))?;
+            printer.data(&render::text(diagnostics, sources, printer.style()))?;
             say_summary(plan, diagnostics, printer);
         }
     }

@@ -30,7 +30,7 @@ pub(super) fn run(compile: &Compile, project: Option<&Path>, printer: &Printer) 
                 (QueryError::Sql(diagnostic), _) => *diagnostic,
                 (error, _) => return Err(error.into()),
             };
-            printer.note(&render::text(&[diagnostic], plan.project.sources.files(), printer.colour()));
+            printer.note(&render::text(&[diagnostic], plan.project.sources.files(), printer.style()));
             return Ok(ExitStatus::Findings);
         }
     }

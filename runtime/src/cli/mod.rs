@@ -110,7 +110,7 @@ fn count(diagnostics: &[Diagnostic], severity: Severity) -> usize {
 fn report_errors(plan: &Plan, diagnostics: &[Diagnostic], printer: &Printer) -> bool {
     let errors: Vec<Diagnostic> = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).cloned().collect();
     if !errors.is_empty() {
-        printer.note(&render::text(&errors, plan.project.sources.files(), printer.colour()));
+        printer.note(&render::text(&errors, plan.project.sources.files(), printer.style()));
     }
     !errors.is_empty()
 }

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 
 use owo_colors::OwoColorize as _;
+use pipewright_compiler::diagnostics::render::Style;
 
 /// The two streams of the terminal.
 #[derive(Debug, Default)]
@@ -45,10 +46,10 @@ impl Printer {
         self.note(&format!("{} {text}", "hint:".cyan().bold()));
     }
 
-    /// Whether rendered diagnostics should carry colour: they go through `anstream`, which strips it where it is not wanted.
+    /// The style of rendered diagnostics: with colour, which `anstream` takes out again where it is not wanted.
     #[expect(clippy::unused_self, reason = "every output goes through a printer")]
-    pub(crate) fn colour(&self) -> bool {
-        anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never
+    pub(crate) fn style(&self) -> Style {
+        Style::Coloured
     }
 
     /// Whether progress bars can be drawn.

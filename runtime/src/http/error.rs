@@ -69,7 +69,8 @@ impl ApiError {
     pub(crate) fn engine(plan: &Plan, sql: &MappedText, error: EngineError) -> Self {
         match error {
             EngineError::Exception { name, message, position, .. } => {
-                let span = position.and_then(|position| sql.locate(position.offset));
+                let offset = position.map(|position| position.offset).or_else(|| named_in(&message, sql.text()));
+                let span = offset.and_then(|offset| sql.locate(offset));
                 Self::BadRequest(placed(plan, &format!("{message} ({name})"), span))
             }
             error @ EngineError::Timeout { .. } => Self::Timeout(error.to_string()),
@@ -81,6 +82,13 @@ impl ApiError {
             }
         }
     }
+}
+
+/// Where the first name that a message quotes stands in the statement: the engine gives no position for names that it does not know.
+fn named_in(message: &str, sql: &str) -> Option<usize> {
+    let name = message.split('`').nth(1).filter(|name| !name.is_empty())?;
+    let is_word = |character: char| character.is_alphanumeric() || character == '_';
+    sql.match_indices(name).map(|(at, _)| at).find(|at| !sql[..*at].ends_with(is_word) && !sql[at + name.len()..].starts_with(is_word))
 }
 
 /// A message with its place in front, where it has one.

@@ -52,6 +52,9 @@ const FORMATS: &[Format] = &[
 ];
 
 impl Format {
+    /// The format of answers to queries that ask for none.
+    pub(crate) const JSON: Self = format("JSON", JSON);
+
     /// The format of a path's ending.
     pub(crate) fn of_ending(ending: &str) -> Option<Self> {
         let name = match ending {

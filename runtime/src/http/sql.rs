@@ -29,6 +29,5 @@ async fn query(app: &App, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Resul
     let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
         return Err(ApiError::BadRequest("no query: send it as `q`, or as the body of a POST".to_owned()));
     };
-    let default = Format::named("JSON").unwrap_or_else(|| unreachable!("JSON is a format"));
-    answer_query(app, &served, access, &text, None, parameters, default).await
+    answer_query(app, &served, access, &text, None, parameters, Format::JSON).await
 }
