@@ -1,1 +1,1 @@
-//!
+//! Whole-pipeline cases: one input, many snapshots. This crate has tests only.
