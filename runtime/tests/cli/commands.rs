@@ -1,0 +1,62 @@
+//! Commands on a project that is as it should be.
+
+use super::harness::{Project, regex_of, snapshot};
+
+#[test]
+fn help_names_every_command() {
+    snapshot!("help", Project::new(&[]), ["--help"]);
+}
+
+#[test]
+fn init_makes_a_project_that_checks() {
+    let project = Project::new(&[]);
+    snapshot!("init", project, ["init"]);
+    snapshot!("check", project, ["check"]);
+    snapshot!("check_json", project, ["check", "--format", "json"]);
+}
+
+#[test]
+fn init_overwrites_nothing() {
+    let project = Project::initial();
+    project.write("datasources/events.datasource", "mine");
+    snapshot!("init_again", project, ["init"]);
+    assert_eq!(project.read("datasources/events.datasource"), "mine");
+}
+
+#[test]
+fn compile_prints_the_sql_for_the_given_parameters() {
+    let project = Project::initial();
+    snapshot!("compile", project, ["compile", "events_per_day"]);
+    snapshot!("compile_parameter", project, ["compile", "events_per_day", "-p", "action=it's"]);
+    snapshot!("compile_node", project, ["compile", "events_per_day.filtered"]);
+    snapshot!("compile_unknown", project, ["compile", "events_per_dya"]);
+}
+
+#[test]
+fn explain_shows_parameters_nodes_tables_and_sql() {
+    snapshot!("explain", Project::initial(), ["explain", "events_per_day"]);
+}
+
+#[test]
+fn build_writes_the_artifacts_and_builds_the_same_from_them() {
+    let project = Project::initial();
+    snapshot!("build", project, ["build"]);
+    let first = project.read("build/manifest.json");
+    snapshot!("build_of_a_build", project, ["build", "build", "--out", "again"]);
+    assert_eq!(first, project.read("again/manifest.json"));
+    assert_eq!(project.read("build/ddl/001_events.sql"), project.read("again/ddl/001_events.sql"));
+}
+
+#[test]
+fn debug_prints_each_stage() {
+    let project = Project::initial();
+    snapshot!("debug_syntax", project, ["debug", "syntax", "endpoints/events_per_day.pipe"]);
+    snapshot!("debug_project", project, ["debug", "project"]);
+    snapshot!("debug_graph", project, ["debug", "graph"]);
+}
+
+#[test]
+fn usage_errors_exit_with_two() {
+    snapshot!("usage", Project::new(&[]), ["chekc"]);
+    snapshot!("no_such_folder", Project::new(&[]), ["check", "nowhere"]);
+}

@@ -1,0 +1,5 @@
+//! The real binary: exit code, stdout and stderr of each command together.
+
+mod bad_projects;
+mod commands;
+mod harness;
