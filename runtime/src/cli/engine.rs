@@ -45,7 +45,7 @@ fn installed(printer: &Printer) -> anyhow::Result<std::path::PathBuf> {
 /// Opens the engine that the project names: a server, or the embedded one with its data in `state`.
 pub(super) async fn open(config: &ProjectConfig, state: &Path, printer: &Printer) -> anyhow::Result<Arc<dyn Engine>> {
     let config = match &config.server.clickhouse_url {
-        Some(url) => Config::server(url),
+        Some(_url) => Config::Server(engine::server::Config {}),
         None => {
             installed(printer)?;
             Config::embedded(state)

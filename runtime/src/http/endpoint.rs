@@ -21,7 +21,7 @@ pub(super) async fn answer(State(app): State<Arc<App>>, Path(file): Path<String>
     response
 }
 
-async fn endpoint(app: &App, file: &str, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Result<Response, ApiError> {
+async fn endpoint(app: &Arc<App>, file: &str, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Result<Response, ApiError> {
     let parameters = Parameters::read(uri, headers, body)?;
     let served = app.served.load_full();
     let access = served.tokens.access(headers, parameters.text_of("token"))?;

@@ -48,7 +48,7 @@ pub struct App {
     served: ArcSwap<Served>,
     engine: Arc<dyn Engine>,
     metrics: Metrics,
-    slots: Semaphore,
+    slots: Arc<Semaphore>,
     timeout: Duration,
     body_bytes: usize,
 }
@@ -61,7 +61,7 @@ impl App {
             served: ArcSwap::from_pointee(served),
             engine,
             metrics: Metrics::default(),
-            slots: Semaphore::new(limits.concurrent_queries),
+            slots: Arc::new(Semaphore::new(limits.concurrent_queries)),
             timeout: Duration::from_millis(limits.query_timeout_ms),
             body_bytes: limits.body_bytes,
         })

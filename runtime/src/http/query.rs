@@ -1,5 +1,7 @@
 //! What endpoints and `/v0/sql` share: a query in which pipes and data sources are tables, checked against what the token may read.
 
+use std::sync::Arc;
+
 use axum::response::Response;
 use pipewright_compiler::plan::{Compiled, RequestContext};
 use pipewright_compiler::template::{RenderContext, Values};
@@ -23,7 +25,7 @@ pub(crate) fn secret_names(served: &Served) -> Vec<&str> {
 
 /// Compiles and runs a query. `underscore` is the pipe that `_` stands for.
 pub(crate) async fn answer_query(
-    app: &App,
+    app: &Arc<App>,
     served: &Served,
     access: &Access,
     text: &str,

@@ -1,13 +1,19 @@
 //! A compiled statement → engine → response.
 
-use axum::body::Body;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use futures::{Stream, StreamExt as _};
 use pipewright_compiler::plan::Compiled;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::error::ApiError;
 use super::{App, Served};
-use crate::engine::Query;
+use crate::engine::{Answer, EngineError, Query};
 
 /// A format of the engine and the media type of its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,14 +81,14 @@ impl Format {
 
 /// Runs a statement and hands its bytes through.
 pub(crate) async fn run(
-    app: &App,
+    app: &Arc<App>,
     served: &Served,
     compiled: &Compiled,
     format: Format,
     settings: Vec<(String, String)>,
 ) -> Result<Response, ApiError> {
     // Waiting longer than a query may run helps nobody: a full house is said at once.
-    let _slot = app.slots.try_acquire().map_err(|_| ApiError::TooMany)?;
+    let slot = Arc::clone(&app.slots).try_acquire_owned().map_err(|_| ApiError::TooMany)?;
     let mut query = Query::new(compiled.sql.text(), format.name).timeout(app.timeout);
     query.settings = settings;
     query.settings.extend(compiled.settings.engine_settings());
@@ -91,16 +97,39 @@ pub(crate) async fn run(
         query.parameters.push((name.clone(), value.map_or_else(String::new, |(_, value)| value.clone())));
     }
     let answer = app.engine.query(query).await.map_err(|error| ApiError::engine(&served.plan, &compiled.sql, error))?;
-    if let Some(statistics) = answer.statistics() {
-        app.metrics.read(statistics.rows_read, statistics.bytes_read);
-    }
-    let length = answer.length();
-    let body = if length.is_some() {
+    let body = if answer.length().is_some() {
+        count(app, &answer);
         Body::from(answer.bytes().await.map_err(|error| ApiError::engine(&served.plan, &compiled.sql, error))?)
     } else {
-        Body::from_stream(answer)
+        Body::from_stream(Streamed { answer, app: Arc::clone(app), _slot: slot })
     };
     let mut response = body.into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type));
     Ok(response)
+}
+
+/// Adds what a finished query read to the metrics.
+fn count(app: &App, answer: &Answer) {
+    if let Some(statistics) = answer.statistics() {
+        app.metrics.read(statistics.rows_read, statistics.bytes_read);
+    }
+}
+
+/// An answer that goes out while the query runs: it keeps its place among the concurrent queries until its last chunk.
+struct Streamed {
+    answer: Answer,
+    app: Arc<App>,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Stream for Streamed {
+    type Item = Result<Bytes, EngineError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let chunk = self.answer.poll_next_unpin(context);
+        if matches!(chunk, Poll::Ready(None)) {
+            count(&self.app, &self.answer);
+        }
+        chunk
+    }
 }

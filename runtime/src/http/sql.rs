@@ -21,7 +21,7 @@ pub(super) async fn answer(State(app): State<Arc<App>>, uri: Uri, headers: Heade
     response
 }
 
-async fn query(app: &App, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Result<Response, ApiError> {
+async fn query(app: &Arc<App>, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Result<Response, ApiError> {
     let mut parameters = Parameters::read(uri, headers, body)?;
     let served = app.served.load_full();
     let access = served.tokens.access(headers, parameters.text_of("token"))?;
