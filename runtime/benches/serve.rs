@@ -89,17 +89,18 @@ fn statements(plan: &Plan) -> Vec<String> {
 fn compare(clients: usize, plan: &Plan, library: &Path, state: &Path, address: SocketAddr) {
     let statements = statements(plan);
     let library = Library::open(library).expect("the library opens");
-    let mut connections: Vec<Connection> = (0..clients)
-        .map(|_| library.connect(&["clickhouse".to_owned(), format!("--path={}", state.join("chdb").display())]).expect("a connection"))
-        .collect();
-    let mut streams: Vec<TcpStream> = (0..clients).map(|_| connect(address)).collect();
+    let arguments = ["clickhouse".to_owned(), format!("--path={}", state.join("chdb").display())];
     let (mut floor, mut served) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
-        let direct = parallel(&mut connections, |connection, at| {
-            let result = connection.query(&statements[at], "JSON", &[]);
-            assert!(result.error().is_none(), "{:?}", result.error());
-        });
-        let over_http = parallel(&mut streams, |stream, at| request(stream, id(at)));
+        let direct = parallel(
+            clients,
+            || library.connect(&arguments).expect("a connection"),
+            |connection: &mut Connection, at| {
+                let result = connection.query(&statements[at], "JSON", &[]);
+                assert!(result.error().is_none(), "{:?}", result.error());
+            },
+        );
+        let over_http = parallel(clients, || connect(address), |stream, at| request(stream, id(at)));
         if round > 0 {
             floor.extend(direct);
             served.extend(over_http);
@@ -121,25 +122,21 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
-/// Runs every request on each client at the same time; returns the time of each.
-fn parallel<C: Send>(clients: &mut [C], run: impl Fn(&mut C, usize) + Sync) -> Vec<Duration> {
-    let run = &run;
+/// Runs every request on each client at the same time; returns the time of each. A client is made in its thread, and its first answers are not counted.
+fn parallel<C>(clients: usize, make: impl Fn() -> C + Sync, run: impl Fn(&mut C, usize) + Sync) -> Vec<Duration> {
+    let (make, run) = (&make, &run);
+    let work = move |number: usize| {
+        let mut client = make();
+        (0..10).for_each(|at| run(&mut client, at));
+        let timed = |at: usize| {
+            let started = Instant::now();
+            run(&mut client, (at + number * 37) % REQUESTS);
+            started.elapsed()
+        };
+        (0..REQUESTS).map(timed).collect::<Vec<_>>()
+    };
     std::thread::scope(|scope| {
-        let threads: Vec<_> = clients
-            .iter_mut()
-            .enumerate()
-            .map(|(number, client)| {
-                scope.spawn(move || {
-                    (0..REQUESTS)
-                        .map(|at| {
-                            let started = Instant::now();
-                            run(client, (at + number * 37) % REQUESTS);
-                            started.elapsed()
-                        })
-                        .collect::<Vec<_>>()
-                })
-            })
-            .collect();
+        let threads: Vec<_> = (0..clients).map(|number| scope.spawn(move || work(number))).collect();
         threads.into_iter().flat_map(|thread| thread.join().expect("a client thread")).collect()
     })
 }
