@@ -306,6 +306,10 @@ fn open_stopper(
         return Err(EngineError::from_exception(&error, ""));
     }
     let version = String::from_utf8_lossy(result.as_ref()).trim().to_owned();
+    // Once through the streaming code, so that what it sets up on first use is there before the exit handler is.
+    if let Ok(mut stream) = session.connection().stream("SELECT 1", "TSV", &[]) {
+        while !stream.fetch().as_ref().is_empty() {}
+    }
     Ok((session, version))
 }
 

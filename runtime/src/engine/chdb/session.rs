@@ -56,6 +56,10 @@ async fn next_chunk(
     let (mut reader, watch) = state?;
     let chunk = match deadline {
         None => reader.next().await?,
+        // A chunk that is ready would win over a deadline that is over, again and again.
+        Some((deadline, limit)) if deadline <= tokio::time::Instant::now() => {
+            Err(EngineError::Timeout { limit })
+        }
         Some((deadline, limit)) => match tokio::time::timeout_at(deadline, reader.next()).await {
             Ok(chunk) => chunk?,
             Err(_elapsed) => Err(EngineError::Timeout { limit }),
