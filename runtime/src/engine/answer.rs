@@ -55,7 +55,8 @@ impl Answer {
         }
     }
 
-    /// What the statement cost: known at once when the result is whole, after the last chunk otherwise.
+    /// What the statement cost: known at once when the result is whole; otherwise after the last chunk, and then rows
+    /// and bytes may lack the last blocks read.
     pub fn statistics(&self) -> Option<Statistics> {
         self.statistics.get().copied()
     }

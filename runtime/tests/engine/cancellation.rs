@@ -104,3 +104,32 @@ async fn slow_readers_do_not_hold_up_others() {
     drop(answers);
     until_running("many slow readers", 0).await;
 }
+
+#[tokio::test]
+async fn what_a_stopped_statement_had_written_reaches_nobody() {
+    let sql =
+        "SELECT number, sleepEachRow(0.001) FROM numbers(100000) SETTINGS max_block_size = 10";
+    for format in ["JSON", "CSV", "XML"] {
+        for wait in [30, 60, 90] {
+            let query = Query::new(sql, format).timeout(Duration::from_millis(wait));
+            let _ = text(query).await;
+        }
+        for _ in 0..32 {
+            assert_eq!(
+                text(Query::new("SELECT 'clean'", "TSV")).await.unwrap(),
+                "clean\n"
+            );
+        }
+    }
+    let failing = "SELECT throwIf(number = 1000) FROM numbers(100000) SETTINGS max_block_size = 10";
+    for _ in 0..8 {
+        text(Query::new(failing, "JSON")).await.unwrap_err();
+        text(Query::new(failing, "CSV")).await.unwrap_err();
+        assert_eq!(
+            text(Query::new("SELECT 'clean'", "JSONEachRow"))
+                .await
+                .unwrap(),
+            "{\"'clean'\":\"clean\"}\n"
+        );
+    }
+}

@@ -51,7 +51,8 @@ async fn running(needle: &str) -> u64 {
     let sql = format!(
         "SELECT count() FROM system.processes WHERE position(query, '{needle}') > 0 AND query_id != queryID()"
     );
-    tsv(&sql).await.trim().parse().unwrap()
+    let count = tsv(&sql).await;
+    count.trim().parse().unwrap_or_else(|_| panic!("{count:?}"))
 }
 
 /// Waits until `count` statements with `needle` run.

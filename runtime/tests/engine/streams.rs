@@ -47,7 +47,12 @@ async fn statistics_of_a_stream_are_known_at_its_end() {
     while let Some(chunk) = answer.next().await {
         chunk.unwrap();
     }
-    assert_eq!(answer.statistics().unwrap().rows_read, 300_000);
+    let statistics = answer.statistics().unwrap();
+    assert!(
+        (200_000..=300_000).contains(&statistics.rows_read),
+        "{statistics:?}"
+    );
+    assert!(!statistics.elapsed.is_zero());
 }
 
 #[tokio::test]

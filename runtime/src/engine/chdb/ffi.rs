@@ -464,6 +464,29 @@ impl Drop for InsertStream<'_> {
     }
 }
 
+/// Has `hook` run when the process exits, before the destructors of the library that is mapped already.
+pub fn at_exit(hook: fn()) {
+    static HOOK: OnceLock<fn()> = OnceLock::new();
+    extern "C" fn run() {
+        if let Some(hook) = HOOK.get() {
+            // A panic must not cross into C; there is nobody left to tell.
+            let _ = std::panic::catch_unwind(hook);
+        }
+    }
+    unsafe extern "C" {
+        fn atexit(function: extern "C" fn()) -> c_int;
+    }
+    if HOOK.set(hook).is_ok() {
+        // SAFETY: `run` is a plain function that stays valid; the C library calls it once.
+        let refused = unsafe { atexit(run) };
+        if refused != 0 {
+            tracing::warn!(
+                "exiting in the middle of a query may crash: no exit handler could be registered"
+            );
+        }
+    }
+}
+
 /// Copies a C string, null standing for none.
 ///
 /// # Safety

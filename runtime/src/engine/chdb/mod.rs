@@ -13,7 +13,7 @@ mod session;
 mod ticket;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -153,6 +153,21 @@ fn claim(state: &Path) -> Result<(), EngineError> {
     Ok(())
 }
 
+/// The pool of this process, for the moment when the process ends.
+static POOL: Mutex<Weak<Pool>> = Mutex::new(Weak::new());
+
+/// Stops what runs before the library's destructors run: they crash under a running statement.
+fn stop_at_exit() {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let pool = POOL
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .upgrade();
+    if let Some(pool) = pool {
+        pool.stop(Duration::ZERO, Some(PATIENCE));
+    }
+}
+
 fn release() {
     *OPENED.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
@@ -213,7 +228,7 @@ impl Engine for Chdb {
         let pool = Arc::clone(&self.pool);
         let grace = self.grace;
         // A failure to join means that the runtime itself is ending; the drop below then does the work.
-        let _ = tokio::task::spawn_blocking(move || pool.stop(grace)).await;
+        let _ = tokio::task::spawn_blocking(move || pool.stop(grace, None)).await;
         if self
             .lock
             .lock()
@@ -228,7 +243,7 @@ impl Engine for Chdb {
 
 impl Drop for Chdb {
     fn drop(&mut self) {
-        self.pool.stop(Duration::ZERO);
+        self.pool.stop(Duration::ZERO, None);
         if self
             .lock
             .lock()

@@ -122,7 +122,7 @@ impl Pool {
         })?;
         for _ in 0..size {
             if let Err(error) = pool.spawn_worker() {
-                pool.stop(Duration::ZERO);
+                pool.stop(Duration::ZERO, None);
                 return Err(error);
             }
         }
@@ -160,7 +160,7 @@ impl Pool {
             let _place = place;
             let _running = Running::enter(pool);
             let session = Session::open(pool.library, pool.arguments.clone());
-            let written = session.and_then(|mut session| session.insert(&insert, rows));
+            let written = session.and_then(|session| session.insert(&insert, rows));
             let _ = reply.send(written);
         })
     }
@@ -175,8 +175,9 @@ impl Pool {
         self.stopping.subscribe()
     }
 
-    /// Takes no more statements, lets those that run go on for `grace`, stops the rest and ends all threads.
-    pub(super) fn stop(&self, grace: Duration) {
+    /// Takes no more statements, lets those that run go on for `grace`, stops the rest and ends all threads. If some
+    /// cannot be stopped, which DDL cannot, it gives up waiting after `patience`, when there is one.
+    pub(super) fn stop(&self, grace: Duration, patience: Option<Duration>) {
         let waiting = {
             let mut queue = locked(&self.queue);
             queue.closed = true;
@@ -192,7 +193,11 @@ impl Pool {
         self.stopping.send_replace(true);
         if self.running.load(Ordering::SeqCst) > 0 {
             let _ = self.stopper.send(Stop::Everything);
+            let start = Instant::now();
             while self.running.load(Ordering::SeqCst) > 0 {
+                if patience.is_some_and(|patience| start.elapsed() > patience) {
+                    return;
+                }
                 thread::sleep(Duration::from_millis(5));
             }
         }
@@ -301,6 +306,10 @@ fn open_stopper(
         return Err(EngineError::from_exception(&error, ""));
     }
     let version = String::from_utf8_lossy(result.as_ref()).trim().to_owned();
+    // Once through the streaming code, so that what it sets up on first use is there before the exit handler is.
+    if let Ok(mut stream) = session.connection().stream("SELECT 1", "TSV", &[]) {
+        while !stream.fetch().as_ref().is_empty() {}
+    }
     Ok((session, version))
 }
 

@@ -2,10 +2,12 @@
 //!
 //! A connection remembers settings, the current database and temporary tables. Nothing of that may reach the next
 //! caller, so a session knows the settings it made itself and sends only what differs, and replaces its connection,
-//! which takes a fifth of a millisecond, after any statement that could have changed more.
+//! which takes a fifth of a millisecond, after any statement that could have changed more. It does the same after
+//! one that failed or was stopped: what such a statement had written already would else begin the next result.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -54,6 +56,10 @@ async fn next_chunk(
     let (mut reader, watch) = state?;
     let chunk = match deadline {
         None => reader.next().await?,
+        // A chunk that is ready would win over a deadline that is over, again and again.
+        Some((deadline, limit)) if deadline <= tokio::time::Instant::now() => {
+            Err(EngineError::Timeout { limit })
+        }
         Some((deadline, limit)) => match tokio::time::timeout_at(deadline, reader.next()).await {
             Ok(chunk) => chunk?,
             Err(_elapsed) => Err(EngineError::Timeout { limit }),
@@ -108,6 +114,7 @@ impl Session {
         stopped: impl Fn() -> bool,
     ) {
         let statement = Statement::of(&query.sql);
+        let length = query.sql.len();
         if let Err(error) = self.prepare(&query) {
             ticket.finish();
             let _ = reply.send(Err(error));
@@ -115,23 +122,28 @@ impl Session {
         }
         ticket.mark(&mut query.sql);
         let framing = Framing::of(&query.format);
-        if statement.is_select && framing != Framing::Document {
-            let mut call = StreamedCall {
+        let ended_well = if statement.is_select && framing != Framing::Document {
+            let call = StreamedCall {
                 query: &query,
+                length,
                 framing,
                 ticket,
+                started: Instant::now(),
             };
-            call.run(&mut self.connection, reply, detach, stopped);
+            let ended_well = call.run(&mut self.connection, reply, detach, stopped);
             ticket.finish();
+            ended_well
         } else {
             let result = self
                 .connection
                 .query(&query.sql, &query.format, &query.parameters);
             ticket.finish();
-            let output = whole(result, &query.sql);
+            let output = whole(result, given(&query, length));
+            let ended_well = output.is_ok();
             let _ = reply.send(output);
-        }
-        if statement.leaves_state {
+            ended_well
+        };
+        if statement.leaves_state || !ended_well || ticket.is_cancelled() {
             self.renew();
         }
     }
@@ -148,17 +160,17 @@ impl Session {
 
     /// Streams rows into a table.
     pub(super) fn insert(
-        &mut self,
+        mut self,
         insert: &Insert,
         mut rows: RowQueue,
     ) -> Result<Written, EngineError> {
-        self.apply(&BTreeMap::new())?;
         let mut sql = format!("INSERT INTO {}", insert.target);
         for (index, (name, value)) in insert.settings.iter().enumerate() {
             let separator = if index == 0 { " SETTINGS " } else { ", " };
             sql.push_str(separator);
             sql.push_str(&assignment(name, value)?);
         }
+        // The session of an insert is not used again, so that nothing has to be cleaned up after a failure.
         let refused = |error: String| EngineError::from_exception(&error, &sql);
         let mut stream = self
             .connection
@@ -275,22 +287,31 @@ fn whole(result: QueryResult, sql: &str) -> Result<Output, EngineError> {
     Ok(Output::Whole(Bytes::from_owner(result), statistics))
 }
 
+/// The caller's part of a marked statement: positions in error messages must not point behind it.
+fn given(query: &Query, length: usize) -> &str {
+    query.sql.get(..length).unwrap_or(&query.sql)
+}
+
 /// A query whose result may leave in chunks.
 struct StreamedCall<'a> {
     query: &'a Query,
+    length: usize,
+    started: Instant,
     framing: Framing,
     ticket: &'a Ticket,
 }
 
 impl StreamedCall<'_> {
+    /// Runs the statement and replies; false if it failed or was stopped.
     fn run(
-        &mut self,
+        &self,
         connection: &mut Connection,
         reply: QueryReply,
         detach: impl FnOnce(),
         stopped: impl Fn() -> bool,
-    ) {
-        let failed = |error: String| EngineError::from_exception(&error, &self.query.sql);
+    ) -> bool {
+        let failed =
+            |error: String| EngineError::from_exception(&error, given(self.query, self.length));
         let started =
             connection.stream(&self.query.sql, &self.query.format, &self.query.parameters);
         let (mut stream, first) = match started.map_err(failed) {
@@ -300,20 +321,22 @@ impl StreamedCall<'_> {
             }
             Err(error) => {
                 let _ = reply.send(Err(error));
-                return;
+                return false;
             }
         };
         if first.error().is_some() || first.as_ref().is_empty() {
-            let _ = reply.send(whole(first, &self.query.sql));
-            return;
+            let output = whole(first, given(self.query, self.length));
+            let ended_well = output.is_ok();
+            let _ = reply.send(output);
+            return ended_well;
         }
         let second = stream.fetch();
         if second.error().is_none() && second.as_ref().is_empty() {
             // The whole result fitted into one chunk: the caller learns its length.
             drop(stream);
             self.ticket.finish();
-            let _ = reply.send(whole(first, &self.query.sql));
-            return;
+            let _ = reply.send(whole(first, given(self.query, self.length)));
+            return true;
         }
         detach();
         let (writer, reader) = pipe::pipe();
@@ -322,7 +345,7 @@ impl StreamedCall<'_> {
             .send(Ok(Output::Chunks(reader, Arc::clone(&statistics))))
             .is_err()
         {
-            return;
+            return false;
         }
         let cost = self.forward(&mut stream, first, second, &writer, &stopped);
         if let Some(cost) = cost {
@@ -330,6 +353,7 @@ impl StreamedCall<'_> {
         }
         drop(stream);
         self.ticket.finish();
+        cost.is_some()
     }
 
     /// Hands chunks over until the result ends; the statistics if it ended well.
@@ -346,10 +370,14 @@ impl StreamedCall<'_> {
         let mut next = second;
         loop {
             if let Some(error) = next.error() {
-                writer.fail(EngineError::from_exception(&error, &self.query.sql));
+                writer.fail(EngineError::from_exception(
+                    &error,
+                    given(self.query, self.length),
+                ));
                 return None;
             }
             if next.as_ref().is_empty() {
+                cost.elapsed = self.started.elapsed();
                 return Some(cost);
             }
             cost = later(cost, next.statistics());
@@ -366,7 +394,8 @@ impl StreamedCall<'_> {
     }
 }
 
-/// Each chunk's statistics count from the start of the statement, so the largest are the last.
+/// Each chunk's statistics count from the start of the statement, as far as the reading threads had reported: of the
+/// last blocks there may be no report any more.
 fn later(one: Statistics, other: Statistics) -> Statistics {
     Statistics {
         elapsed: one.elapsed.max(other.elapsed),

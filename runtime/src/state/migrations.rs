@@ -1,0 +1,30 @@
+//! The numbered steps that bring a state file of any age to the present layout.
+//!
+//! A file's `user_version` is the number of steps it has been through. Each step and its number are written in one
+//! transaction, so that an interrupted upgrade begins again where it stopped.
+
+use rusqlite::Connection;
+
+use super::StateError;
+
+/// All steps, oldest first. A step that has been released is never edited: a new one is added.
+const STEPS: &[&str] = &[include_str!("migrations/0001_initial.sql")];
+
+/// Runs the steps that `connection` lacks.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), StateError> {
+    let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let version = version as usize;
+    if version > STEPS.len() {
+        return Err(StateError::TooNew {
+            found: version,
+            known: STEPS.len(),
+        });
+    }
+    for (number, step) in (1u32..).zip(STEPS).skip(version) {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "user_version", number)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}

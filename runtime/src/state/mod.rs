@@ -1,0 +1,217 @@
+//! What the runtime has to remember: ids, tokens, the journal of deployments.
+//!
+//! Small facts go in and are on disk when the call returns. They live in one SQLite file in the state folder, which
+//! anyone can open, and which survives a crash at any moment (write-ahead log, full synchronisation). Only this module
+//! knows SQL for it. Calls take well under a millisecond and block; callers on a request's path keep what they read.
+
+mod deployments;
+mod migrations;
+mod random;
+mod tokens;
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+pub use deployments::{Deployment, DeploymentStatus, Deployments};
+pub use tokens::{AdminToken, NewToken, Token, Tokens};
+
+/// Why the state could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// SQLite failed.
+    #[error("the state file could not be used: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The file was written by a newer Pipewright.
+    #[error(
+        "the state file has layout {found}, this version of pipewright knows up to {known}: use a newer one"
+    )]
+    TooNew {
+        /// Layout of the file.
+        found: usize,
+        /// Newest layout known here.
+        known: usize,
+    },
+    /// A token with this name exists.
+    #[error("there is a token named `{0}` already")]
+    TokenExists(String),
+    /// The stored scopes of a token are not JSON.
+    #[error("a stored value is not valid JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The file could not be made, or the system gave no random numbers.
+    #[error("the state file could not be used: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// The open state file.
+#[derive(Debug)]
+pub struct State {
+    connection: Mutex<Connection>,
+    workspace: String,
+    key: [u8; 32],
+}
+
+impl State {
+    /// Opens the state file at `path`, making or upgrading it as needed.
+    pub fn open(path: &Path) -> Result<Self, StateError> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        make_private(path)?;
+        Self::prepare(Connection::open(path)?)
+    }
+
+    /// A state that is gone when dropped, for tests.
+    pub fn in_memory() -> Result<Self, StateError> {
+        Self::prepare(Connection::open_in_memory()?)
+    }
+
+    fn prepare(mut connection: Connection) -> Result<Self, StateError> {
+        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        migrations::migrate(&mut connection)?;
+        let workspace = made_once(&connection, "workspace_id", || {
+            Ok(random::uuid()?.into_bytes())
+        })?;
+        let key = made_once(&connection, "token_key", || {
+            Ok(random::bytes::<32>()?.to_vec())
+        })?;
+        let damaged = || {
+            std::io::Error::new(
+                std::io::ErrorKind::InvalidData,
+                "the key of the tokens is damaged",
+            )
+        };
+        Ok(Self {
+            connection: Mutex::new(connection),
+            workspace: String::from_utf8_lossy(&workspace).into_owned(),
+            key: key.try_into().map_err(|_| damaged())?,
+        })
+    }
+
+    /// The id this workspace got when its state was made.
+    pub fn workspace_id(&self) -> &str {
+        &self.workspace
+    }
+
+    /// The access tokens.
+    pub fn tokens(&self) -> Tokens<'_> {
+        Tokens::new(self)
+    }
+
+    /// The journal of deployments.
+    pub fn deployments(&self) -> Deployments<'_> {
+        Deployments::new(self)
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The stored value of `key`, made by `make` the first time, also when two processes begin together.
+fn made_once(
+    connection: &Connection,
+    key: &str,
+    make: impl FnOnce() -> std::io::Result<Vec<u8>>,
+) -> Result<Vec<u8>, StateError> {
+    let read = || {
+        connection
+            .query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| {
+                row.get(0)
+            })
+            .optional()
+    };
+    if let Some(value) = read()? {
+        return Ok(value);
+    }
+    connection.execute(
+        "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+        params![key, make()?],
+    )?;
+    Ok(read()?.unwrap_or_default())
+}
+
+/// Makes the file readable by its owner only: it holds what tokens are checked with.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
+}
+
+/// Milliseconds since 1970.
+fn now() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_made_once_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/state.sqlite");
+        let first = State::open(&path).unwrap();
+        let (id, key) = (first.workspace_id().to_owned(), first.key);
+        // A second process may read while the first has the file open.
+        let second = State::open(&path).unwrap();
+        assert_eq!((second.workspace_id(), second.key), (id.as_str(), key));
+        assert_eq!(id.len(), 36);
+        assert_ne!(State::in_memory().unwrap().workspace_id(), id);
+    }
+
+    #[test]
+    fn a_file_of_a_newer_version_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.sqlite");
+        drop(State::open(&path).unwrap());
+        Connection::open(&path)
+            .unwrap()
+            .pragma_update(None, "user_version", 99)
+            .unwrap();
+        let error = State::open(&path).unwrap_err();
+        assert!(
+            matches!(error, StateError::TooNew { found: 99, .. }),
+            "{error}"
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_the_owner_may_read_the_file() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.sqlite");
+        let _state = State::open(&path).unwrap();
+        for name in ["state.sqlite", "state.sqlite-wal"] {
+            let mode = std::fs::metadata(folder.path().join(name))
+                .unwrap()
+                .permissions()
+                .mode();
+            assert_eq!(mode & 0o077, 0, "{name}");
+        }
+    }
+
+    #[test]
+    fn commits_are_durable() {
+        let state = State::in_memory().unwrap();
+        let level: i64 = state
+            .connection()
+            .pragma_query_value(None, "synchronous", |row| row.get(0))
+            .unwrap();
+        assert_eq!(level, 2);
+    }
+}
