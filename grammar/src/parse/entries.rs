@@ -39,7 +39,7 @@ pub(super) struct Tokens {
     text: String,
     offset: usize,
     source: SourceId,
-    tokens: Vec<Token>,
+    list: Vec<Token>,
     /// For each opening sign, the index of the sign that closes it.
     partners: Vec<Option<usize>>,
 }
@@ -77,22 +77,22 @@ impl Tokens {
             text: String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned()),
             offset,
             source,
-            tokens,
+            list: tokens,
             partners,
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.tokens.len()
+        self.list.len()
     }
 
     pub(super) fn kind(&self, index: usize) -> Option<Kind> {
-        self.tokens.get(index).map(|token| token.kind)
+        self.list.get(index).map(|token| token.kind)
     }
 
     /// The text of one token.
     pub(super) fn token(&self, index: usize) -> &str {
-        self.tokens
+        self.list
             .get(index)
             .map_or("", |token| &self.text[token.range.clone()])
     }
@@ -108,22 +108,19 @@ impl Tokens {
             let at = tokens
                 .start
                 .checked_sub(1)
-                .and_then(|before| self.tokens.get(before))
+                .and_then(|before| self.list.get(before))
                 .map_or(0, |token| token.range.end);
             return Spanned::new(String::new(), self.span_of(at..at));
         }
-        let range = self.tokens[tokens.start].range.start..self.tokens[tokens.end - 1].range.end;
+        let range = self.list[tokens.start].range.start..self.list[tokens.end - 1].range.end;
         Spanned::new(self.text[range.clone()].to_owned(), self.span_of(range))
     }
 
+    /// The place of some tokens.
     pub(super) fn span(&self, tokens: Range<usize>) -> Span {
-        self.slice_span(tokens)
-    }
-
-    fn slice_span(&self, tokens: Range<usize>) -> Span {
         match (
-            self.tokens.get(tokens.start),
-            self.tokens.get(tokens.end.max(1) - 1),
+            self.list.get(tokens.start),
+            self.list.get(tokens.end.max(1) - 1),
         ) {
             (Some(first), Some(last)) if !tokens.is_empty() => {
                 self.span_of(first.range.start..last.range.end)
@@ -134,7 +131,7 @@ impl Tokens {
 
     /// A part of one token.
     pub(super) fn part(&self, index: usize, skip_start: usize, skip_end: usize) -> Spanned<String> {
-        let range = self.tokens[index].range.clone();
+        let range = self.list[index].range.clone();
         let range = range.start + skip_start..range.end - skip_end;
         Spanned::new(self.text[range.clone()].to_owned(), self.span_of(range))
     }
@@ -151,8 +148,8 @@ impl Tokens {
     pub(super) fn starts_line(&self, index: usize) -> bool {
         let before = index
             .checked_sub(1)
-            .and_then(|before| self.tokens.get(before));
-        match (before, self.tokens.get(index)) {
+            .and_then(|before| self.list.get(before));
+        match (before, self.list.get(index)) {
             (Some(before), Some(token)) => {
                 self.text[before.range.end..token.range.start].contains(['\n', '\r'])
             }
@@ -164,7 +161,7 @@ impl Tokens {
     pub(super) fn touches(&self, index: usize) -> bool {
         index > 0
             && index < self.len()
-            && self.tokens[index - 1].range.end == self.tokens[index].range.start
+            && self.list[index - 1].range.end == self.list[index].range.start
     }
 
     /// The closing partner of an opening sign.
@@ -178,13 +175,15 @@ impl Tokens {
     }
 }
 
-/// Matches opening and closing signs in one pass.
+/// Matches opening and closing signs in one pass. A JSON path never stands in parentheses, and a quote that is not closed may have hidden their end:
+/// both show that what is open was meant to be closed before, so that the columns below are not swallowed.
 fn partners(tokens: &[Token], text: &str) -> Vec<Option<usize>> {
     let mut partners = vec![None; tokens.len()];
     let mut open: Vec<usize> = Vec::new();
     for (index, token) in tokens.iter().enumerate() {
         match token.kind {
             Kind::Open => open.push(index),
+            Kind::JsonPath | Kind::Unclosed => open.clear(),
             Kind::Close => {
                 let closes = |opening: usize| {
                     matches!(

@@ -137,9 +137,9 @@ pub(super) fn unexpected_block(keyword: &Keyword, span: Span) -> Diagnostic {
 pub(super) fn inline_sql(keyword: &Keyword, place: Span, blanks: Span) -> Diagnostic {
     Diagnostic::error(
         Code::INLINE_SQL,
-        format!("the SQL of `{}` stands on its line", keyword.name),
+        format!("the query of `{}` must be written as a block", keyword.name),
     )
-    .label(place, "needs a block")
+    .label(place, "the query stands on the same line")
     .help(format!("write `{} >` and the SQL below it", keyword.name))
     .fix(
         "make it a block",

@@ -31,14 +31,19 @@ pub(super) fn read(
     indexes
 }
 
-/// An entry ends at a comma, or at a line end unless the next line goes on with `TYPE` or `GRANULARITY`.
+/// An entry ends at a comma, or at a line end unless the next line goes on with its `TYPE` or `GRANULARITY`.
 fn entry_end(tokens: &Tokens, start: usize) -> usize {
+    let (mut has_type, mut has_granularity) = (false, false);
     let mut at = start;
     while at < tokens.len() && tokens.kind(at) != Some(Kind::Comma) {
-        let goes_on = tokens.is_word(at, "TYPE") || tokens.is_word(at, "GRANULARITY");
+        let is_type = tokens.is_word(at, "TYPE");
+        let is_granularity = tokens.is_word(at, "GRANULARITY");
+        let goes_on = is_type && !has_type || is_granularity && has_type && !has_granularity;
         if at > start && tokens.starts_line(at) && !goes_on {
             break;
         }
+        has_type |= is_type && at > start;
+        has_granularity |= is_granularity;
         at = tokens.after(at);
     }
     at
@@ -132,17 +137,15 @@ fn granularity(
         return None;
     }
     let written = tokens.slice(range);
-    match written.value.parse() {
-        Ok(number) => Some(Spanned::new(number, written.span)),
-        Err(_) => {
-            diagnostics.push(
-                Diagnostic::error(
-                    Code::INVALID_INDEX,
-                    format!("the granularity of index `{}` is not a number", name.value),
-                )
-                .label(written.span, "a whole number must follow `GRANULARITY`"),
-            );
-            None
-        }
+    if let Ok(number) = written.value.parse() {
+        return Some(Spanned::new(number, written.span));
     }
+    diagnostics.push(
+        Diagnostic::error(
+            Code::INVALID_INDEX,
+            format!("the granularity of index `{}` is not a number", name.value),
+        )
+        .label(written.span, "a whole number must follow `GRANULARITY`"),
+    );
+    None
 }

@@ -16,6 +16,8 @@ mod pipe;
 mod schema;
 mod section;
 mod shape;
+#[cfg(test)]
+mod tests;
 mod token;
 mod value;
 

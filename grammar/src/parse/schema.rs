@@ -149,8 +149,15 @@ impl Reader<'_> {
     fn unclosed(&mut self, at: usize, sign: &str, broken_at: &mut Option<usize>) {
         if broken_at.replace(at).is_none() {
             self.diagnostics.push(
-                Diagnostic::error(Code::INVALID_SCHEMA, format!("`{sign}` is not closed"))
-                    .label(self.tokens.span(at..at + 1), "opened here"),
+                Diagnostic::error(
+                    Code::INVALID_SCHEMA,
+                    if sign == "`" {
+                        "a back-quote is not closed".to_owned()
+                    } else {
+                        format!("`{sign}` is not closed")
+                    },
+                )
+                .label(self.tokens.span(at..at + 1), "opened here"),
             );
         }
     }
@@ -209,7 +216,7 @@ impl Reader<'_> {
         let tokens = self.tokens;
         if tokens.kind(at) == Some(Kind::JsonPath) {
             let path = tokens.part(at, "`json:".len(), 1);
-            column.json_path = Some(trimmed(path));
+            column.json_path = Some(trimmed(&path));
             return at + 1;
         }
         if let Some(kind) = default_kind(tokens, at) {
@@ -431,7 +438,7 @@ fn bare_column(name: Spanned<String>, span: Span) -> ColumnDecl {
     }
 }
 
-fn trimmed(text: Spanned<String>) -> Spanned<String> {
+fn trimmed(text: &Spanned<String>) -> Spanned<String> {
     let start = text.span.start as usize + text.value.len() - text.value.trim_start().len();
     let value = text.value.trim().to_owned();
     let span = Span::new(text.span.source, start, start + value.len());

@@ -150,7 +150,9 @@ impl Assembler<'_> {
         let name = &self.text[written.clone()];
         let tail = &self.text[written.end..line.end];
         let opens = is(Rule::shape_block, tail);
-        let near = nearest(name, self.kind).filter(|_| is_loud(name) || opens || !self.in_junk);
+        // Suggestions cost a look at every directive: lines that go on where others belonged to nothing are not worth it.
+        let worth = is_loud(name) || opens || !self.in_junk;
+        let near = worth.then(|| nearest(name, self.kind)).flatten();
         if near.is_none() && !opens && !(is_loud(name) && name.len() > 2) {
             return self.junk(line);
         }

@@ -49,7 +49,7 @@ pub(super) fn ends_block(written: &str, tail: &str, kind: Kind, context: Context
 
 fn reads_as(keyword: &Keyword, written: &str, tail: &str) -> bool {
     let loud = is_loud(written);
-    if keyword.form != Form::Line && is(Rule::shape_block, tail) {
+    if (loud || keyword.form != Form::Line) && is(Rule::shape_block, tail) {
         return true;
     }
     let opens = matches!(keyword.form, Form::Sql | Form::Block) || keyword.name == "DESCRIPTION";

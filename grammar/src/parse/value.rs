@@ -74,8 +74,16 @@ impl<'a> Words<'a> {
     }
 
     fn text(&self) -> String {
-        let words: Vec<&str> = self.words.iter().map(|(word, _)| *word).collect();
-        words.join(" ")
+        let mut text = String::new();
+        let mut end = None;
+        for (word, at) in &self.words {
+            if end.is_some_and(|end| end < *at) {
+                text.push(' ');
+            }
+            text.push_str(word);
+            end = Some(at + word.len());
+        }
+        text
     }
 }
 
@@ -144,7 +152,7 @@ mod tests {
         assert_snapshot!(joined(" it's   fine"), @"it's fine 0@11..22");
         assert_snapshot!(joined(r#" {{ tb_secret("k") }}"#), @r#"{{ tb_secret("k") }} 0@11..31"#);
         assert_snapshot!(joined(r#" """#), @" 0@12..12");
-        assert_snapshot!(joined(r#" """#), @" 0@12..12");
+        assert_snapshot!(joined(r#" f("x", "a # b")"#), @r#"f("x", "a # b") 0@11..26"#);
         assert_snapshot!(joined(r#" ""#), @r#"" 0@11..12"#);
     }
 

@@ -25,7 +25,7 @@ struct Location<'a> {
     end_column: u32,
 }
 
-fn locate<'a>(span: Span, sources: &'a (impl Sources + ?Sized)) -> Option<Location<'a>> {
+fn locate(span: Span, sources: &(impl Sources + ?Sized)) -> Option<Location<'_>> {
     let file = sources.file(span.source)?;
     let (line, column) = file.line_column(span.start);
     let (end_line, end_column) = file.line_column(span.end);
