@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use pipewright::engine::chdb::ffi::{Connection, Library};
 use pipewright::engine::{self, Config, Engine};
-use pipewright::http::{self, Access, App, Scope, Served, TokenTable};
+use pipewright::http::{self, App, Served, TokenTable};
+use pipewright::state::State;
 use pipewright_compiler::plan::{Plan, RequestContext};
 use pipewright_compiler::project::SourceTree;
 use pipewright_compiler::template::{RenderContext, Values};
@@ -61,7 +62,9 @@ async fn fill(engine: &dyn Engine) {
 
 async fn serve(plan: &Plan, engine: Arc<dyn Engine>) -> SocketAddr {
     let _ = plan;
-    let tokens = TokenTable::new(|_| [7; 32], [([7; 32], Access::new([Scope::Admin]))]);
+    let state = State::in_memory().expect("a state");
+    state.tokens().ensure_admin(Some("t")).expect("the admin token");
+    let tokens = TokenTable::load(&state).expect("the tokens");
     let app = App::new(Served { plan: self::plan(), tokens, secrets: Vec::new() }, engine);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");

@@ -1,6 +1,6 @@
 //! `pipewright engine`, and how every other command comes by an engine.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use pipewright_compiler::project::Config as ProjectConfig;
 use super::ExitStatus;
 use super::arguments::Engine as EngineCommand;
 use super::printer::Printer;
+use crate::engine::install::Step;
 use crate::engine::{self, Config, Engine, install};
 
 pub(super) fn run(command: &EngineCommand, printer: &Printer) -> anyhow::Result<ExitStatus> {
@@ -25,19 +26,21 @@ pub(super) fn run(command: &EngineCommand, printer: &Printer) -> anyhow::Result<
                 printer.hint("`pipewright engine install` fetches it");
                 return Ok(ExitStatus::Findings);
             };
-            printer.data(&format!("package  {}\nlibrary  {}", install::package().unwrap_or_default(), path.display()))?;
+            printer.data(&format!("package  {}\nlibrary  {}", install::VERSION, path.display()))?;
         }
     }
     Ok(ExitStatus::Success)
 }
 
 /// The engine's library, fetched now if it is not there.
-fn installed(printer: &Printer) -> anyhow::Result<std::path::PathBuf> {
+fn installed(printer: &Printer) -> anyhow::Result<PathBuf> {
     if let Some(path) = engine::locate() {
         return Ok(path);
     }
     printer.note("fetching the embedded ClickHouse (about 180 MB, once for all projects)");
-    let path = engine::install(&Bar::new(printer)).context("cannot install the embedded ClickHouse")?;
+    let mut bar = Bar::new(printer);
+    let path = engine::install(&mut |step| bar.show(step)).context("cannot install the embedded ClickHouse")?;
+    drop(bar);
     printer.note(&format!("installed {}", path.display()));
     Ok(path)
 }
@@ -45,7 +48,7 @@ fn installed(printer: &Printer) -> anyhow::Result<std::path::PathBuf> {
 /// Opens the engine that the project names: a server, or the embedded one with its data in `state`.
 pub(super) async fn open(config: &ProjectConfig, state: &Path, printer: &Printer) -> anyhow::Result<Arc<dyn Engine>> {
     let config = match &config.server.clickhouse_url {
-        Some(_url) => Config::Server(engine::server::Config {}),
+        Some(url) => Config::Server(engine::server::Config::new(url)),
         None => {
             installed(printer)?;
             Config::embedded(state)
@@ -54,46 +57,52 @@ pub(super) async fn open(config: &ProjectConfig, state: &Path, printer: &Printer
     Ok(engine::open(config).await?)
 }
 
-/// Progress of an installation: a bar on a terminal, a few lines elsewhere.
-struct Bar(Option<ProgressBar>);
+/// Progress of an installation: a bar on a terminal, a line for each step elsewhere.
+struct Bar<'a> {
+    printer: &'a Printer,
+    bar: Option<ProgressBar>,
+    step: &'static str,
+}
 
-impl Bar {
-    fn new(printer: &Printer) -> Self {
-        Self(printer.is_terminal().then(|| {
+impl<'a> Bar<'a> {
+    fn new(printer: &'a Printer) -> Self {
+        let bar = printer.is_terminal().then(|| {
             let bar = ProgressBar::new_spinner();
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
-        }))
+        });
+        Self { printer, bar, step: "" }
     }
-}
 
-impl install::Progress for Bar {
-    fn phase(&self, name: &str, total: Option<u64>) {
-        let Some(bar) = &self.0 else {
-            Printer.note(name);
+    fn show(&mut self, step: Step) {
+        let (name, template, position, length) = match step {
+            Step::Waiting => ("waiting for another installation", "{spinner} {msg} {elapsed}", 0, None),
+            Step::Downloading { bytes } => ("downloading", "{spinner} {msg} {bytes} {elapsed}", bytes, None),
+            Step::Checking => ("checking", "{spinner} {msg}", 0, None),
+            Step::Unpacking { bytes, total } => ("unpacking", "{msg} {wide_bar} {bytes}/{total_bytes}", bytes, Some(total)),
+        };
+        let begins = name != self.step;
+        self.step = name;
+        let Some(bar) = &self.bar else {
+            if begins {
+                self.printer.note(name);
+            }
             return;
         };
-        let template = if total.is_some() { "{msg} {wide_bar} {bytes}/{total_bytes}" } else { "{spinner} {msg} {bytes} {elapsed}" };
-        if let Ok(style) = ProgressStyle::with_template(template) {
+        if begins && let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
+            bar.set_message(name);
         }
-        bar.set_position(0);
-        if let Some(total) = total {
-            bar.set_length(total);
+        if let Some(length) = length {
+            bar.set_length(length);
         }
-        bar.set_message(name.to_owned());
-    }
-
-    fn bytes(&self, done: u64) {
-        if let Some(bar) = &self.0 {
-            bar.set_position(done);
-        }
+        bar.set_position(position);
     }
 }
 
-impl Drop for Bar {
+impl Drop for Bar<'_> {
     fn drop(&mut self) {
-        if let Some(bar) = &self.0 {
+        if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
     }

@@ -1,18 +1,20 @@
 //! `pipewright serve`: check, deploy what is missing, answer requests until told to stop.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use pipewright_compiler::plan::Plan;
+use pipewright_grammar::syntax::TokenDecl;
 use tokio::net::TcpListener;
 
 use super::arguments::Serve;
 use super::printer::Printer;
 use super::{ExitStatus, engine, project_folder, report_errors};
 use crate::engine::Engine;
-use crate::http::{self, Access, App, Scope, Served, TokenTable};
+use crate::http::{self, App, Scope, Served, TokenTable};
 use crate::state::State;
 use crate::{deploy, workspace};
 
@@ -94,43 +96,34 @@ fn address(serve: &Serve, plan: &Plan) -> anyhow::Result<SocketAddr> {
 
 /// The admin token and the tokens of the datafiles. New ones are printed, once: only their hashes are kept.
 fn tokens(serve: &Serve, plan: &Plan, state: &State, printer: &Printer) -> anyhow::Result<TokenTable> {
-    let mut wanted: Vec<(String, Vec<Scope>)> = Vec::new();
-    let mut add = |name: &str, scope: Scope| match wanted.iter_mut().find(|(known, _)| known == name) {
-        Some((_, scopes)) => scopes.push(scope),
-        None => wanted.push((name.to_owned(), vec![scope])),
+    let admin = state.tokens().ensure_admin(serve.admin_token.as_deref())?;
+    if let (Some(secret), None) = (&admin.secret, &serve.admin_token) {
+        printer.note(&format!("admin token (shown once, keep it): {secret}"));
+    }
+    for (name, scopes) in declared_tokens(plan) {
+        let scopes = scopes.iter().map(Scope::to_json).collect();
+        if let Some(made) = state.tokens().ensure(&name, &scopes)? {
+            printer.note(&format!("token `{name}` (shown once, keep it): {}", made.secret));
+        }
+    }
+    Ok(TokenTable::load(state)?)
+}
+
+/// The tokens that datafiles declare with `TOKEN name READ`, with what each may read.
+fn declared_tokens(plan: &Plan) -> BTreeMap<String, Vec<Scope>> {
+    let mut declared: BTreeMap<String, Vec<Scope>> = BTreeMap::new();
+    let mut add = |tokens: &[TokenDecl], scope: Scope| {
+        for token in tokens.iter().filter(|token| token.permission.value == "READ") {
+            declared.entry(token.name.value.clone()).or_default().push(scope.clone());
+        }
     };
     for pipe in plan.project.pipes.values() {
-        for token in pipe.tokens.iter().filter(|token| token.permission.value == "READ") {
-            add(&token.name.value, Scope::ReadPipe(pipe.name.to_string()));
-        }
+        add(&pipe.tokens, Scope::ReadPipe(pipe.name.to_string()));
     }
     for datasource in plan.project.datasources.values() {
-        for token in datasource.syntax.tokens.iter().filter(|token| token.permission.value == "READ") {
-            add(&token.name.value, Scope::ReadDatasource(datasource.name.to_string()));
-        }
+        add(&datasource.syntax.tokens, Scope::ReadDatasource(datasource.name.to_string()));
     }
-    let mut table: Vec<_> = Vec::new();
-    let admin = match &serve.admin_token {
-        Some(secret) => state.tokens().hash(secret),
-        None => {
-            let made = state.tokens().ensure("admin", &["ADMIN".to_owned()])?;
-            if let Some(secret) = &made.secret {
-                printer.note(&format!("admin token (shown once, keep it): {secret}"));
-            }
-            made.hash
-        }
-    };
-    table.push((admin, Access::new([Scope::Admin])));
-    for (name, scopes) in wanted {
-        let written: Vec<String> = scopes.iter().map(ToString::to_string).collect();
-        let made = state.tokens().ensure(&format!("datafile:{name}"), &written)?;
-        if let Some(secret) = &made.secret {
-            printer.note(&format!("token {name} (shown once): {secret}"));
-        }
-        table.push((made.hash, Access::new(scopes)));
-    }
-    let hasher = state.tokens().hasher();
-    Ok(TokenTable::new(move |secret| hasher.hash(secret), table))
+    declared
 }
 
 fn announce(plan: &Plan, address: SocketAddr, printer: &Printer) {

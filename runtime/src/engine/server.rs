@@ -3,6 +3,12 @@ use super::*;
 /// x
 #[derive(Debug, Clone)]
 pub struct Config {}
+impl Config {
+    /// x
+    pub fn new(_url: &str) -> Self {
+        Self {}
+    }
+}
 /// x
 #[derive(Debug)]
 pub struct Server;

@@ -3,8 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 
 use axum::http::{HeaderMap, header};
+use serde_json::{Value, json};
 
 use super::error::ApiError;
+use crate::state::{SecretHasher, State, StateError};
 
 /// What a token may do.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,23 +20,28 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// The scope as it is written: `ADMIN`, `PIPES:READ:<pipe>`, `DATASOURCES:READ:<data source>`. Other scopes are no scopes of this version.
-    pub fn parse(text: &str) -> Option<Self> {
-        if text == "ADMIN" {
-            return Some(Self::Admin);
-        }
-        text.strip_prefix("PIPES:READ:")
-            .map(|name| Self::ReadPipe(name.to_owned()))
-            .or_else(|| text.strip_prefix("DATASOURCES:READ:").map(|name| Self::ReadDatasource(name.to_owned())))
+    /// Reads the scopes of a stored token: a list of `{"type": …, "resource": …}`. What this version does not know gives nothing.
+    pub fn from_json(scopes: &Value) -> Vec<Self> {
+        let entries = scopes.as_array().map_or(&[][..], Vec::as_slice);
+        entries.iter().filter_map(Self::from_entry).collect()
     }
-}
 
-impl std::fmt::Display for Scope {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn from_entry(entry: &Value) -> Option<Self> {
+        let resource = || entry["resource"].as_str().map(ToOwned::to_owned);
+        match entry["type"].as_str()? {
+            "ADMIN" => Some(Self::Admin),
+            "PIPES:READ" => resource().map(Self::ReadPipe),
+            "DATASOURCES:READ" => resource().map(Self::ReadDatasource),
+            _ => None,
+        }
+    }
+
+    /// The scope as it is stored.
+    pub fn to_json(&self) -> Value {
         match self {
-            Self::Admin => f.write_str("ADMIN"),
-            Self::ReadPipe(name) => write!(f, "PIPES:READ:{name}"),
-            Self::ReadDatasource(name) => write!(f, "DATASOURCES:READ:{name}"),
+            Self::Admin => json!({ "type": "ADMIN" }),
+            Self::ReadPipe(name) => json!({ "type": "PIPES:READ", "resource": name }),
+            Self::ReadDatasource(name) => json!({ "type": "DATASOURCES:READ", "resource": name }),
         }
     }
 }
@@ -65,25 +72,20 @@ impl Access {
     }
 }
 
-/// A hash of a token's secret under the workspace's key. Secrets are compared by their hashes only, so that the time of a look-up says nothing of them.
-pub type SecretHash = [u8; 32];
-
-/// The tokens by the hash of their secret. No secret is kept.
+/// The tokens by the hash of their secret. No secret is kept; a request's secret is hashed under the workspace's key before it is compared, so that the
+/// time of a look-up says nothing of the secrets.
+#[derive(Debug)]
 pub struct TokenTable {
-    hash: Box<dyn Fn(&str) -> SecretHash + Send + Sync>,
-    tokens: HashMap<SecretHash, Access>,
-}
-
-impl std::fmt::Debug for TokenTable {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TokenTable").field("tokens", &self.tokens.len()).finish_non_exhaustive()
-    }
+    hasher: SecretHasher,
+    tokens: HashMap<[u8; 32], Access>,
 }
 
 impl TokenTable {
-    /// Tokens under a keyed hash function.
-    pub fn new(hash: impl Fn(&str) -> SecretHash + Send + Sync + 'static, tokens: impl IntoIterator<Item = (SecretHash, Access)>) -> Self {
-        Self { hash: Box::new(hash), tokens: tokens.into_iter().collect() }
+    /// The tokens of a workspace.
+    pub fn load(state: &State) -> Result<Self, StateError> {
+        let tokens = state.tokens().hashed()?;
+        let tokens = tokens.into_iter().map(|(hash, token)| (hash, Access::new(Scope::from_json(&token.scopes))));
+        Ok(Self { hasher: state.tokens().hasher(), tokens: tokens.collect() })
     }
 
     /// The access of the request: from `Authorization: Bearer`, else from `?token=`.
@@ -94,7 +96,7 @@ impl TokenTable {
                 "no token: send `Authorization: Bearer <token>` or add `?token=<token>`; `pipewright serve` prints the admin token at its first start".to_owned(),
             ));
         };
-        self.tokens.get(&(self.hash)(secret)).ok_or_else(|| ApiError::Forbidden("the token is not known".to_owned()))
+        self.tokens.get(&self.hasher.hash(secret)).ok_or_else(|| ApiError::Forbidden("the token is not known".to_owned()))
     }
 }
 

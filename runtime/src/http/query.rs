@@ -66,6 +66,5 @@ fn authorize(access: &Access, compiled: &Compiled) -> Result<(), ApiError> {
 
 /// The time as templates see it: `YYYY-MM-DD HH:MM:SS`, UTC.
 pub(crate) fn now() -> String {
-    let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
-    crate::state::timestamp(seconds)
+    jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%S").to_string()
 }

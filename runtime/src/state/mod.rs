@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, OptionalExtension, params};
 
 pub use deployments::{Deployment, DeploymentStatus, Deployments};
-pub use tokens::{AdminToken, NewToken, Token, Tokens};
+pub use tokens::{AdminToken, NewToken, SecretHasher, Token, Tokens};
 
 /// Why the state could not be read or written.
 #[derive(Debug, thiserror::Error)]

@@ -89,6 +89,37 @@ impl<'state> Tokens<'state> {
         }
     }
 
+    /// All tokens with the hashes of their secrets, for a look-up in memory on the way of each request.
+    pub fn hashed(&self) -> Result<Vec<([u8; 32], Token)>, StateError> {
+        let connection = self.state.connection();
+        let mut statement = connection.prepare_cached(
+            "SELECT id, name, scopes, created_at, secret_hash FROM tokens ORDER BY name",
+        )?;
+        let rows = statement.query_map([], |row| Ok((stored(row)?, row.get::<_, [u8; 32]>(4)?)))?;
+        rows.map(|row| {
+            let (found, hash) = row?;
+            Ok((hash, token(found)?))
+        })
+        .collect()
+    }
+
+    /// How secrets of this workspace are hashed.
+    pub fn hasher(&self) -> SecretHasher {
+        SecretHasher(self.state.key)
+    }
+
+    /// Sees to it that there is a token of this name with these scopes; a new one comes with its secret.
+    pub fn ensure(&self, name: &str, scopes: &Value) -> Result<Option<NewToken>, StateError> {
+        let updated = self.state.connection().execute(
+            "UPDATE tokens SET scopes = ?1 WHERE name = ?2",
+            params![scopes.to_string(), name],
+        )?;
+        if updated > 0 {
+            return Ok(None);
+        }
+        self.create(name, scopes).map(Some)
+    }
+
     /// Deletes the token with this name; false if there is none.
     pub fn delete(&self, name: &str) -> Result<bool, StateError> {
         let deleted = self
@@ -148,10 +179,27 @@ impl<'state> Tokens<'state> {
     }
 
     fn hash(&self, secret: &str) -> [u8; 32] {
+        self.hasher().hash(secret)
+    }
+}
+
+/// Hashes secrets under the key of a workspace.
+#[derive(Clone)]
+pub struct SecretHasher([u8; 32]);
+
+impl SecretHasher {
+    /// The hash under which a token with this secret is kept.
+    pub fn hash(&self, secret: &str) -> [u8; 32] {
         let mut hash = Sha256::new();
-        hash.update(self.state.key);
+        hash.update(self.0);
         hash.update(secret.as_bytes());
         hash.finalize().into()
+    }
+}
+
+impl std::fmt::Debug for SecretHasher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretHasher")
     }
 }
 
