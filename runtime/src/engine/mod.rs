@@ -33,7 +33,8 @@ pub struct Query {
     pub sql: String,
     /// The ClickHouse output format, `JSON` for instance.
     pub format: String,
-    /// Values bound to the `{name:Type}` placeholders of the statement.
+    /// Values bound to the `{name:Type}` placeholders of the statement, in ClickHouse's escaped text format:
+    /// [`Query::text`] escapes a plain string.
     pub parameters: Vec<(String, String)>,
     /// Engine settings for this statement alone.
     pub settings: Vec<(String, String)>,
@@ -53,7 +54,24 @@ impl Query {
         }
     }
 
-    /// Binds a value to the placeholder `{name:Type}`.
+    /// Binds a plain string to the placeholder `{name:String}`, whatever it holds.
+    #[must_use]
+    pub fn text(self, name: impl Into<String>, value: &str) -> Self {
+        let mut escaped = String::with_capacity(value.len());
+        for character in value.chars() {
+            match character {
+                '\\' => escaped.push_str("\\\\"),
+                '\t' => escaped.push_str("\\t"),
+                '\n' => escaped.push_str("\\n"),
+                '\r' => escaped.push_str("\\r"),
+                '\0' => escaped.push_str("\\0"),
+                other => escaped.push(other),
+            }
+        }
+        self.parameter(name, escaped)
+    }
+
+    /// Binds a value, in ClickHouse's escaped text format, to the placeholder `{name:Type}`.
     #[must_use]
     pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.parameters.push((name.into(), value.into()));
@@ -121,7 +139,8 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// Runs a statement whose result is of no interest: DDL, `INSERT … SELECT`. Settings it makes do not last.
     async fn execute(&self, sql: &str) -> Result<(), EngineError>;
 
-    /// Streams rows into a table in constant memory. Blocks that reached the table before a failure stay there.
+    /// Streams rows into a table in constant memory. Blocks that reached the table before a failure stay there. What
+    /// was written is not known of a server and is zero then.
     async fn insert(&self, insert: Insert, rows: Rows) -> Result<Written, EngineError>;
 
     /// The columns a `SELECT` would return.
