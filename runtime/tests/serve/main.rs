@@ -1,0 +1,5 @@
+//! The real binary serving real HTTP over the real engine.
+
+mod answers;
+mod harness;
+mod lifecycle;
