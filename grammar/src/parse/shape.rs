@@ -75,6 +75,9 @@ fn ends_block_misspelt(written: &str, tail: &str, kind: Kind, context: Context) 
     if !is_loud(written) || written.len() < 3 {
         return false;
     }
+    if context == Context::Schema && is_column(tail) {
+        return false;
+    }
     if context == Context::Schema && (written == "SETTINGS" || is(Rule::shape_quoted, tail)) {
         return true;
     }
