@@ -86,6 +86,11 @@ impl Walk<'_> {
                 self.refuse_kind(at, "PARALLEL WITH");
                 Some(at + 2)
             }
+            Keyword::With if !self.operand && self.top().in_tables() => {
+                // `FROM t WITH TOTALS`
+                self.top_mut().clause = Clause::Other;
+                Some(at + 1)
+            }
             _ if !self.operand && keyword.starts_clause() && self.top().mode == Mode::Query => {
                 self.top_mut().clause = Clause::Other;
                 self.operand = keyword.wants_operand();
@@ -207,7 +212,15 @@ impl Walk<'_> {
                 }
                 !self.operand || self.starts_table(at + 1)
             }
-            Clause::Tables | Clause::Settings | Clause::Other => false,
+            // `WITH FILL FROM 1` is no clause; but where no table was read yet, rather one too many.
+            Clause::Settings | Clause::Other => {
+                !frame.has_from
+                    && !self.operand
+                    && !at
+                        .checked_sub(1)
+                        .is_some_and(|before| self.text(before).eq_ignore_ascii_case("fill"))
+            }
+            Clause::Tables => false,
         }
     }
 
