@@ -167,7 +167,6 @@ impl Keyword {
         }
     }
 
-
     /// Words that may stand before or are `JOIN`.
     pub(super) fn starts_join(self) -> bool {
         matches!(
