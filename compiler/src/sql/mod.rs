@@ -8,7 +8,7 @@
 
 mod guard;
 mod identifier;
-mod lexer;
+pub(crate) mod lexer;
 mod reference;
 mod scan;
 
