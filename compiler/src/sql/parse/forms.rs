@@ -5,6 +5,7 @@
 mod expressions;
 mod joins;
 mod tables;
+mod unions;
 mod with;
 
 use sqlparser::tokenizer::Token;
@@ -51,7 +52,9 @@ pub enum FormKind {
     JsonPath,
     /// `view(SELECT …)`: shown as a subquery.
     View,
-    /// Columns' names after a common table expression's, `MATERIALIZED`.
+    /// The time zone of a `DateTime` type.
+    TimeZone,
+    /// `MATERIALIZED` before a common table expression's body.
     CommonTableModifier,
 }
 
@@ -130,6 +133,8 @@ pub(super) fn take_out(forms: &mut Vec<Form>, scan: &Scan) -> Vec<TakenOut> {
     expressions::tuple_elements(&mut list);
     expressions::column_transformers(&mut list);
     expressions::names_like_keywords(&mut list);
+    expressions::interval_strings(&mut list);
+    expressions::time_zones(&mut list);
     expressions::word_operators(&mut list);
     joins::array_joins(&mut list);
     joins::strictness(&mut list);
@@ -139,6 +144,7 @@ pub(super) fn take_out(forms: &mut Vec<Form>, scan: &Scan) -> Vec<TakenOut> {
     expressions::trailing_commas(&mut list);
     expressions::inner_aliases(&mut list);
     expressions::limit_by(&mut list);
+    unions::branches(&mut list);
     list.taken_out.sort_by_key(|taken| taken.span.start);
     *forms = list.forms;
     list.taken_out

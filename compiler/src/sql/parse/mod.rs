@@ -7,9 +7,10 @@
 mod dialect;
 mod forms;
 
-use std::ops::Range;
+use std::collections::HashSet;
+use std::ops::{ControlFlow, Range};
 
-use sqlparser::ast::Statement;
+use sqlparser::ast::{ObjectNamePart, Statement, visit_relations};
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan};
 
@@ -17,6 +18,7 @@ use dialect::NodeDialect;
 use forms::Form;
 
 use super::lexer;
+use super::reference::Position;
 use super::scan::Scan;
 
 /// Longer statements are opaque: they are generated, and their tree would serve no one.
@@ -113,14 +115,56 @@ fn tree(sql: &str, scan: &Scan) -> Result<Tree, Opaque> {
         Ok(statement)
     });
     match parsed {
-        Ok(statement) => Ok(Tree {
-            statement,
-            taken_out,
-        }),
+        Ok(statement) => {
+            misread_table(&statement, scan)?;
+            Ok(Tree {
+                statement,
+                taken_out,
+            })
+        }
         Err(error) => {
             let (reason, position) = plain_reason(&error.to_string());
             Err(Opaque { reason, position })
         }
+    }
+}
+
+/// A tree whose tables are not those of the scan was misread, however well it parsed.
+fn misread_table(statement: &Statement, scan: &Scan) -> Result<(), Opaque> {
+    let mut known: HashSet<&str> = HashSet::new();
+    known.extend(scan.tables.iter().map(|table| table.name.as_str()));
+    known.extend(scan.common_tables.iter().map(|table| table.name.as_str()));
+    known.extend(
+        scan.table_functions
+            .iter()
+            .map(|called| called.name.as_str()),
+    );
+    let mut found = HashSet::new();
+    let stranger = visit_relations(statement, |relation| {
+        let last = relation.0.last().and_then(ObjectNamePart::as_ident);
+        match last {
+            Some(name) if known.contains(name.value.as_str()) || name.value.starts_with('{') => {
+                found.insert(name.value.clone());
+                ControlFlow::Continue(())
+            }
+            _ => ControlFlow::Break(relation.to_string()),
+        }
+    });
+    if let ControlFlow::Break(name) = stranger {
+        return Err(Opaque {
+            reason: format!("the parser takes `{name}` for a table"),
+            position: None,
+        });
+    }
+    let missing = scan.tables.iter().find(|table| {
+        table.position == Position::From && !table.parameter && !found.contains(&table.name)
+    });
+    match missing {
+        Some(table) => Err(Opaque {
+            reason: format!("the parser does not see the table `{}`", table.name),
+            position: Some(table.span.start),
+        }),
+        None => Ok(()),
     }
 }
 

@@ -240,6 +240,11 @@ pub(super) fn names_like_keywords(list: &mut List) {
             ),
             Some(_) => false,
         };
+        let is_interval = list.is_word(at, "interval")
+            && (list.is(at + 1, &Token::Mul)
+                || list.is(at + 1, &Token::LBracket)
+                || list.is_word(at + 1, "with"));
+        let ends = ends || is_interval;
         // `SELECT *, from FROM t`; `END`, `NOT` and the like begin or end something only at other places.
         let is_end = list.is_any(at, &["end", "when", "then", "else"])
             || (list.is_word(at, "case") && list.is_word(at + 1, "when"));
@@ -291,38 +296,92 @@ pub(super) fn trailing_commas(list: &mut List) {
     list.sweep();
 }
 
-/// `AS name` inside of an expression: `f(x AS y)`, `(a + b AS c) * 2`, `[x AS y]`.
+/// What `AS name` means at a level of brackets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Aliases {
+    /// It names an item of a select list, a table, a window, or it is a type: `sqlparser` reads it.
+    Known,
+    /// It names a part of an expression.
+    Inner,
+}
+
+/// `AS name` inside of an expression: `f(x AS y)`, `(a + b AS c) * 2`, `ORDER BY a AS b`.
 pub(super) fn inner_aliases(list: &mut List) {
-    // For each open bracket, whether aliases in it are not plain: a query's, a cast's.
-    let mut open: Vec<bool> = vec![false];
+    let mut open = vec![Aliases::Known];
     for at in 0..list.forms.len() {
         match list.token(at) {
-            Some(Token::LParen) => {
-                let keeps = list.is_any(at + 1, &["select", "with", "from"])
-                    || list.before_is_any(
-                        at,
-                        &["cast", "try_cast", "replace", "safe_cast", "accuratecast"],
-                    )
-                    || list.is(at + 1, &Token::LParen) && list.before_is_any(at, &["from", "join"]);
-                let in_tables = list.before_is_any(at, &["from", "join"]);
-                open.push(!(keeps || in_tables));
+            Some(Token::LParen) => open.push(aliases_in(list, at)),
+            Some(Token::LBracket | Token::LBrace) => open.push(Aliases::Inner),
+            Some(Token::RParen | Token::RBracket | Token::RBrace) if open.len() > 1 => {
+                open.pop();
             }
-            Some(Token::LBracket | Token::LBrace) => open.push(true),
-            Some(Token::RParen | Token::RBracket | Token::RBrace) => {
-                if open.len() > 1 {
-                    open.pop();
-                }
+            _ => {}
+        }
+        let Some(level) = open.last_mut() else {
+            continue;
+        };
+        if list.is_any(at, &["where", "prewhere", "having", "qualify", "on"])
+            || (list.is_any(at, &["group", "order"]) && list.is_word(at + 1, "by"))
+        {
+            if !list.before_is_any(at, &["distinct"]) {
+                *level = Aliases::Inner;
             }
-            _ => {
-                let inside = open.last().copied().unwrap_or(false);
-                if inside
-                    && list.is_word(at, "as")
-                    && list.is_name(at + 1)
-                    && matches!(list.token(at + 2), Some(token) if !matches!(token, Token::LParen | Token::Word(_)))
-                {
-                    list.drop(FormKind::InnerAlias, at, at + 2);
-                }
+        } else if list.is_any(at, &["select", "from", "join", "window", "interpolate"]) {
+            let is_clause = at == 0
+                || list.ends_operand(at - 1)
+                || list.before_is(at, &Token::LParen)
+                || list.before_is(at, &Token::Mul);
+            if is_clause || list.is_word(at, "select") {
+                *level = Aliases::Known;
             }
+        } else if *level == Aliases::Inner
+            && list.is_word(at, "as")
+            && list.is_name(at + 1)
+            && !list.is(at + 2, &Token::LParen)
+        {
+            list.drop(FormKind::InnerAlias, at, at + 2);
+        }
+    }
+    list.sweep();
+}
+
+fn aliases_in(list: &List, at: usize) -> Aliases {
+    let query = list.is_any(at + 1, &["select", "with", "from"]);
+    let typed = list.before_is_any(at, &["cast", "try_cast", "replace", "accuratecast"]);
+    let tables = list.before_is_any(at, &["from", "join", "interpolate"]);
+    if query || typed || tables {
+        Aliases::Known
+    } else {
+        Aliases::Inner
+    }
+}
+
+/// `INTERVAL '1 month'` is `INTERVAL 1 month`.
+pub(super) fn interval_strings(list: &mut List) {
+    let mut at = 0;
+    while at < list.forms.len() {
+        if list.is_word(at, "interval")
+            && let Some(Token::SingleQuotedString(text)) = list.token(at + 1)
+            && let Some((number, unit)) = text.trim().split_once(' ')
+            && number.bytes().all(|byte| byte.is_ascii_digit())
+            && unit.bytes().all(|byte| byte.is_ascii_alphabetic())
+        {
+            let unit = Token::make_word(unit, None);
+            list.forms[at + 1].token = Token::Number(number.to_owned(), false);
+            list.insert(at + 2, unit);
+        }
+        at += 1;
+    }
+}
+
+/// `DateTime('UTC')` as a type: `sqlparser` knows only a precision there.
+pub(super) fn time_zones(list: &mut List) {
+    for at in 1..list.forms.len() {
+        let is_type = list.before_is(at, &Token::DoubleColon) || list.before_is_any(at, &["as"]);
+        let is_zone = matches!(list.token(at + 2), Some(Token::SingleQuotedString(_)))
+            && list.is(at + 3, &Token::RParen);
+        if is_type && list.is_word(at, "datetime") && list.is(at + 1, &Token::LParen) && is_zone {
+            list.drop(FormKind::TimeZone, at + 1, at + 4);
         }
     }
     list.sweep();
