@@ -208,7 +208,9 @@ fn engine_arguments(syntax: &DatasourceFile, engine: &str, arguments: &[Argument
 }
 
 fn check_column(syntax: &DatasourceFile, name: &str, span: Span, diagnostics: &mut Vec<Diagnostic>) {
-    if name.is_empty() || syntax.columns.iter().any(|column| column.name.value == name) {
+    // The connector adds columns of its own, such as `_timestamp`.
+    let added = name.starts_with('_') && syntax.directive("IMPORT_TABLE_ARN").is_some();
+    if name.is_empty() || added || syntax.columns.iter().any(|column| column.name.value == name) {
         return;
     }
     let mut diagnostic = Diagnostic::error(codes::BAD_ENGINE, format!("`{name}` is no column of this data source")).label(span, "");
