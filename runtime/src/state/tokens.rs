@@ -128,7 +128,7 @@ impl<'state> Tokens<'state> {
         }
     }
 
-    fn insert(&self, name: &str, secret: &str, scopes: &Value) -> Result<Token, StateError> {
+    fn insert(self, name: &str, secret: &str, scopes: &Value) -> Result<Token, StateError> {
         let token = Token {
             id: random::uuid()?,
             name: name.to_owned(),
@@ -147,7 +147,7 @@ impl<'state> Tokens<'state> {
         Ok(token)
     }
 
-    fn hash(&self, secret: &str) -> [u8; 32] {
+    fn hash(self, secret: &str) -> [u8; 32] {
         let mut hash = Sha256::new();
         hash.update(self.state.key);
         hash.update(secret.as_bytes());
