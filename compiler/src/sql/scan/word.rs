@@ -59,9 +59,8 @@ impl Walk<'_> {
         keyword == Keyword::Join
             && frame.mode == Mode::Query
             && frame.clause != Clause::Start
-            && !(frame.in_tables() && !self.operand)
+            && frame.in_tables() == self.operand
             && self.keyword_before(at) != Keyword::Array
-            && (!self.operand || frame.in_tables())
             && self.starts_table(at + 1)
     }
 
