@@ -367,6 +367,10 @@ const EVASIONS: &[&str] = &[
     "DESCRIBE TABLE system.processes",
     "SELECT * FROM a WITH TOTALS UNION ALL SELECT * FROM system.processes",
     "SELECT 1 AS x ORDER BY x FROM system.processes",
+    "WITH `FROM` AS (SELECT 1) SELECT SELECT * FROM FROM '/etc/hostname'",
+    "WITH except AS (SELECT 1) SELECT x * FROM except SELECT * FROM system.processes",
+    "WITH then AS (SELECT 1) SELECT x when FROM then x, system.processes",
+    "WITH t AS (SELECT 1) SELECT x * FROM t FROM system.processes",
 ];
 
 #[test]

@@ -452,6 +452,11 @@ impl Walk<'_> {
                 });
             }
         }
+        if let Some(doubtful) = self.top().doubtful_from
+            && self.keyword(at + 1) == Keyword::Select
+        {
+            self.doubt_name(doubtful);
+        }
         self.element_is_expression();
         self.operand = false;
         if self.is_name(at + 1) {
