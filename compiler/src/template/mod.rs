@@ -405,3 +405,6 @@ impl Render {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
