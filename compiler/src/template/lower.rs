@@ -293,7 +293,10 @@ impl Lowering<'_> {
     fn while_loop(&mut self, condition: &Expr, body: &[Item], otherwise: &[Item]) {
         let start = self.next();
         self.accept(restrict::block(condition));
-        self.real(condition);
+        // An operation even for a constant: only operations use steps, and steps end the loop.
+        self.operation(Action::Resolve, condition.span);
+        self.expression(condition);
+        self.invoke(1);
         self.check();
         let exit = self.add(Instruction::JumpIfFalse(OPEN));
         self.loops.push(Loop {

@@ -71,17 +71,17 @@ fn every_byte_of_the_sql_knows_its_place() {
             (
                 8..20,
                 PieceKind::Literal,
-                Some(Span::new(SourceId(0), 59, 75))
+                Some(Span::new(SourceId(0), 59, 74))
             ),
             (
                 20..26,
                 PieceKind::Verbatim,
-                Some(Span::new(SourceId(0), 75, 81))
+                Some(Span::new(SourceId(0), 74, 80))
             ),
             (
                 26..27,
                 PieceKind::Structural,
-                Some(Span::new(SourceId(0), 81, 95))
+                Some(Span::new(SourceId(0), 80, 94))
             ),
         ]
     );
@@ -227,11 +227,18 @@ fn loops_break_continue_and_have_else() {
 
 #[test]
 fn work_and_output_are_bounded() {
+    let call = |text: &str, given: &[(&str, serde_json::Value)]| {
+        let context = RenderContext {
+            steps: 20_000,
+            ..RenderContext::default()
+        };
+        outcome(&compile(text), &values(given), &context)
+    };
     assert_snapshot!(call("{% while True %}{% end %}", &[]), @"limit_exceeded: the template takes too many steps");
     assert_snapshot!(call("{% set x = 'a' * 10000000000 %}", &[]), @"limit_exceeded: the template takes too many steps");
     assert_snapshot!(call("{% for x in range(100000000000) %}{% end %}", &[]), @"limit_exceeded: the template takes too many steps");
     assert_snapshot!(call("{% try %}{% while True %}{% end %}{% except %}caught{% end %}", &[]), @"limit_exceeded: the template takes too many steps");
-    assert_snapshot!(call("{% set x = [] %}{% set x.append(x) %}{{x}}", &[]), @"type_error: the value is nested too deeply to be printed");
+    assert_snapshot!(call("{% set x = [] %}{% set x.append(x) %}{{x}}", &[]), @"type_error: parameter x: the value is nested too deeply to be printed");
     assert_snapshot!(call("{% set x = [] %}{% while True %}{% set x = [x] %}{% end %}", &[]), @"limit_exceeded: the template takes too many steps");
     assert_snapshot!(call("{% set x = [] %}{% set x.append(x) %}{% if x == x %}equal{% else %}unknown{% end %}", &[]), @"unknown");
     let context = RenderContext {
@@ -309,7 +316,7 @@ fn every_branch_is_rendered_for_checks() {
         })
         .collect();
     assert_snapshot!(sql.join("\n"), @"
-    '>' not supported between instances of 'Placeholder' and 'int'; wrap the parameter in a type, such as `Int32(…)`
+    parameter x: '>' not supported between instances of 'Placeholder' and 'int'; wrap the parameter in a type, such as `Int32(…)`
     CD`v` t
     A`u` t
     BD`u` t
@@ -370,6 +377,6 @@ fn deep_and_long_input_is_refused_or_rendered_but_never_overflows() {
 
 #[test]
 fn debug_render_answers_in_json() {
-    assert_snapshot!(debug_render(r#"{"id": 1, "template": "a\n{{Int32(x)}}", "params": {"x": "y"}}"#), @r#"{"id":1,"error_kind":"wrong_type","error":{"message":"parameter x: 'y' is not an Int32","line":2,"column":1,"start":2,"end":14,"parameter":"x"},"params":[{"name":"x","type":"Int32","default":null}]}"#);
+    assert_snapshot!(debug_render(r#"{"id": 1, "template": "a\n{{Int32(x)}}", "params": {"x": "y"}}"#), @r#"{"id":1,"error_kind":"wrong_type","error":{"message":"parameter x: 'y' is not an Int32","line":2,"column":3,"start":4,"end":12,"parameter":"x"},"params":[{"name":"x","type":"Int32","default":null}]}"#);
     assert_snapshot!(debug_render("{"), @r#"{"error_kind":"bad_request","error":{"message":"EOF while parsing an object at line 1 column 1"}}"#);
 }
