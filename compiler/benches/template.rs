@@ -1,5 +1,4 @@
 //! Rendering a typical endpoint node: ours against bare minijinja on an equivalent Jinja template, and the cost of compiling it.
-#![expect(missing_docs, reason = "criterion's macros make public items")]
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use minijinja::{Environment, context};
