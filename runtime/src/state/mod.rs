@@ -4,6 +4,7 @@
 //! anyone can open, and which survives a crash at any moment (write-ahead log, full synchronisation). Only this module
 //! knows SQL for it. Calls take well under a millisecond and block; callers on a request's path keep what they read.
 
+mod catalog;
 mod deployments;
 mod migrations;
 mod random;
@@ -15,6 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+pub use catalog::{CatalogStore, ObjectKind, StoredFile, StoredObject};
 pub use deployments::{Deployment, DeploymentStatus, Deployments};
 pub use tokens::{AdminToken, NewToken, SecretHasher, Token, Tokens};
 
@@ -102,6 +104,11 @@ impl State {
     /// The access tokens.
     pub fn tokens(&self) -> Tokens<'_> {
         Tokens::new(self)
+    }
+
+    /// What the API changed of the sources, and the ids of resources.
+    pub fn catalog(&self) -> CatalogStore<'_> {
+        CatalogStore::new(self)
     }
 
     /// The journal of deployments.
