@@ -201,4 +201,14 @@ declare_codes! {
     ///
     /// Both belong to the scope above them. Write a line such as `SCOPE PIPES:READ` first.
     DIRECTIVE_OUTSIDE_SCOPE = "directive-outside-scope";
+    /// A tag of a template is unknown, forbidden, misplaced, empty or not closed.
+    TEMPLATE_TAG = "template-tag";
+    /// A block of a template has no `{% end %}`.
+    TEMPLATE_UNCLOSED = "template-unclosed-block";
+    /// The expression in a tag of a template cannot be read.
+    TEMPLATE_EXPRESSION = "template-expression";
+    /// A block tag of a template holds more than its condition.
+    TEMPLATE_CONTROL = "template-control-block";
+    /// `{% set %}` holds something else than one assignment or expression.
+    TEMPLATE_SET = "template-set";
 }

@@ -82,8 +82,8 @@ fn statements(plan: &Plan) -> Vec<String> {
     let node = &plan.pipe("item").and_then(|pipe| pipe.endpoint_node()).expect("the endpoint").id;
     (0..REQUESTS)
         .map(|request| {
-            let values = Values::from_pairs([("id".to_owned(), id(request).to_string())]);
-            let context = RequestContext { values: &values, render: RenderContext::call() };
+            let values: Values = [("id", id(request).to_string().into())].into_iter().collect();
+            let context = RequestContext { values: &values, render: RenderContext::default() };
             plan.compile_node(node, context).expect("the request compiles").sql.into_text()
         })
         .collect()

@@ -84,10 +84,10 @@ impl Progress for Quiet {
 }
 
 async fn answer(plan: &Plan, engine: &dyn Engine, pipe: &str, parameters: &str) -> String {
-    let pairs = form_urlencoded::parse(parameters.as_bytes()).map(|(name, value)| (name.into_owned(), value.into_owned()));
-    let values = Values::from_pairs(pairs);
+    let pairs = form_urlencoded::parse(parameters.as_bytes());
+    let values: Values = pairs.map(|(name, value)| (name, value.into_owned().into())).collect();
     let node = plan.pipe(pipe).and_then(|pipe| pipe.endpoint_node()).expect("the test names an endpoint");
-    let request = RequestContext { values: &values, render: RenderContext::call() };
+    let request = RequestContext { values: &values, render: RenderContext::default() };
     let compiled = plan.compile_node(&node.id, request).expect("the request compiles");
     let mut query = Query::new(compiled.sql.text(), "JSONEachRow");
     query.settings.push(("output_format_json_quote_64bit_integers".to_owned(), "0".to_owned()));

@@ -2,7 +2,7 @@
 
 use crate::plan::{Column, TablePlan};
 use crate::sql::{quote_identifier, quote_literal};
-use crate::types::{self, DataType};
+use crate::types::{self, Argument, DataType};
 
 /// The name under which the row's text is read.
 const ROW: &str = "json";
@@ -63,14 +63,17 @@ fn expression(column: &Column, path: &Path) -> String {
 }
 
 fn scalar(arguments: &str, written: &str, data_type: Option<&DataType>) -> String {
-    let inner = data_type.map(DataType::without_wrappers);
+    let inner = data_type.map(DataType::bare);
     let text = format!("JSONExtract({arguments}, 'Nullable(String)')");
     // Dates come in many spellings and as numbers; the type's own JSON reader takes only one.
     let parsed = match inner {
-        Some(inner) if inner.is_date_time64() => Some(format!("parseDateTime64BestEffortOrNull({text}, {})", inner.precision().unwrap_or(3))),
-        Some(inner) if inner.is_date_time() => Some(format!("parseDateTimeBestEffortOrNull({text})")),
-        Some(inner) if inner.is_date() => Some(format!("toDate(parseDateTimeBestEffortOrNull({text}))")),
-        _ => None,
+        Some(inner) => match inner.family.as_str() {
+            "DateTime64" => Some(format!("parseDateTime64BestEffortOrNull({text}, {})", precision(inner))),
+            "DateTime" => Some(format!("parseDateTimeBestEffortOrNull({text})")),
+            "Date" | "Date32" => Some(format!("toDate(parseDateTimeBestEffortOrNull({text}))")),
+            _ => None,
+        },
+        None => None,
     };
     let nullable = data_type.is_some_and(DataType::is_nullable);
     match parsed {
@@ -80,8 +83,16 @@ fn scalar(arguments: &str, written: &str, data_type: Option<&DataType>) -> Strin
     }
 }
 
+/// The digits after the second of a `DateTime64`.
+fn precision(data_type: &DataType) -> String {
+    match data_type.arguments.first() {
+        Some(Argument::Number(digits)) => digits.clone(),
+        _ => "3".to_owned(),
+    }
+}
+
 fn array(arguments: &str, item: &[String], data_type: Option<&DataType>) -> String {
-    let element = data_type.and_then(DataType::element).map_or_else(|| "String".to_owned(), ToString::to_string);
+    let element = data_type.and_then(|data_type| data_type.inner_types().next()).map_or_else(|| "String".to_owned(), ToString::to_string);
     if item.is_empty() {
         return format!("JSONExtract({arguments}, {})", quote_literal(&format!("Array({element})")));
     }

@@ -76,8 +76,10 @@ fn read(project: &Project, policies: &Policies, pipe: &Pipe, node: &Node) -> (No
     let known = |name: &str| resolve(project, policy, Scope { pipe: Some(pipe), node: None, underscore: None }, None, name).is_some();
     let context = RenderContext { tables: Some(&known), ..RenderContext::check() };
     let scope = Scope { pipe: Some(pipe), node: Some(&node.name.value), underscore: None };
-    for rendered in node.template.branches(&context) {
-        let branch = rendered.map_err(|error| vec![error.into_diagnostic(node.body.span)]).and_then(|rendered| scan(rendered, node));
+    // A template that cannot be rendered at all was reported when it was compiled.
+    let branches = if node.template.error().is_some() { Vec::new() } else { node.template.branches(&context) };
+    for rendered in branches {
+        let branch = rendered.map_err(|error| vec![error.to_diagnostic_at(node.body.span)]).and_then(|rendered| scan(rendered, node));
         match branch {
             Ok(branch) => {
                 diagnostics.extend(violations(&branch, policy, node));

@@ -139,7 +139,7 @@ fn check_type(column: &ColumnDecl, diagnostics: &mut Vec<Diagnostic>) {
     let Err(error) = types::parse(&data_type.value) else { return };
     let mut diagnostic =
         Diagnostic::error(codes::BAD_TYPE, format!("column `{}` has no ClickHouse type: {error}", column.name.value)).label(data_type.span, "");
-    if let Some(help) = error.help() {
+    if let Some(help) = error.help.clone() {
         diagnostic = diagnostic.help(help);
     }
     diagnostics.push(diagnostic);

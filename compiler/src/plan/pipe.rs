@@ -122,7 +122,7 @@ pub(super) fn parameters(project: &Project, graph: &Graph, id: &NodeId) -> Vec<P
         _ => None,
     }));
     let nodes = ids.filter_map(|id| project.pipes.get(&id.pipe)?.node(&id.node));
-    merge_parameters(nodes.map(|node| node.template.parameters()))
+    merge_parameters(nodes.flat_map(|node| node.template.parameters()))
 }
 
 fn role(project: &Project, pipe: &Pipe, node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Role {

@@ -142,7 +142,7 @@ impl<'a> Compilation<'a> {
         let known = |name: &str| resolve(&plan.project, &plan.policies.common, Scope { pipe: Some(pipe), ..Scope::default() }, None, name).is_some();
         let context = RenderContext { tables: Some(&known), ..self.request.render };
         let rendered = node.template.render(self.request.values, &context).map_err(QueryError::Template)?;
-        self.compiled.settings.merge(&rendered.settings);
+        merge(&mut self.compiled.settings, rendered.settings);
         self.compiled.secrets.extend(rendered.secrets);
         let shape = self.shape_of(&rendered.sql, node_plan, Plan::scope(pipe, &id.node))?;
         self.under_way.push(id.clone());
@@ -275,6 +275,22 @@ impl<'a> Compilation<'a> {
             })
             .collect();
         Ok(text.splice(&edits))
+    }
+}
+
+/// Settings of several nodes: the node that reads others is rendered before them and wins.
+fn merge(settings: &mut Settings, other: Settings) {
+    settings.max_threads = settings.max_threads.or(other.max_threads);
+    if settings.cache_ttl.is_none() {
+        settings.cache_ttl = other.cache_ttl;
+    }
+    if !settings.backend_hint_given {
+        settings.backend_hint = other.backend_hint;
+        settings.backend_hint_given = other.backend_hint_given;
+    }
+    settings.activate.extend(other.activate);
+    if settings.disable.is_none() {
+        settings.disable = other.disable;
     }
 }
 

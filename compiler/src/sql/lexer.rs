@@ -9,7 +9,7 @@ use super::scan::SqlError;
 
 /// What a token is. Blanks and comments are not among the tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// A bare word, known as a keyword or not.
     Word,
     /// A name in back quotes, double quotes or typographic double quotes.
@@ -37,28 +37,28 @@ pub(super) enum Kind {
 
 /// A token and its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Token {
-    pub(super) kind: Kind,
-    pub(super) start: u32,
-    pub(super) end: u32,
+pub(crate) struct Token {
+    pub(crate) kind: Kind,
+    pub(crate) start: u32,
+    pub(crate) end: u32,
 }
 
 impl Token {
-    pub(super) fn range(self) -> std::ops::Range<usize> {
+    pub(crate) fn range(self) -> std::ops::Range<usize> {
         self.start as usize..self.end as usize
     }
 
-    pub(super) fn text(self, sql: &str) -> &str {
+    pub(crate) fn text(self, sql: &str) -> &str {
         &sql[self.range()]
     }
 }
 
 /// The tokens of a text.
 #[derive(Debug)]
-pub(super) struct Tokens {
-    pub(super) list: Vec<Token>,
+pub(crate) struct Tokens {
+    pub(crate) list: Vec<Token>,
     /// The text ends in a comment that only a line break closes.
-    pub(super) ends_in_line_comment: bool,
+    pub(crate) ends_in_line_comment: bool,
 }
 
 /// Searches for the end of a heredoc that find none cost a pass over the rest of the text each; more than these are taken for an attack.
@@ -69,7 +69,7 @@ pub(super) fn is_word_byte(byte: u8) -> bool {
 }
 
 /// Splits a text into tokens.
-pub(super) fn tokenize(sql: &str) -> Result<Tokens, SqlError> {
+pub(crate) fn tokenize(sql: &str) -> Result<Tokens, SqlError> {
     if u32::try_from(sql.len()).is_err() {
         return Err(SqlError::new("the statement is larger than 4 GiB", 0..0));
     }

@@ -6,15 +6,19 @@
 //!
 //! Text goes in, byte ranges into that same text come out. Nothing here prints a user's SQL: it is edited by splicing.
 
+mod debug;
 mod guard;
 mod identifier;
-mod lexer;
+pub(crate) mod lexer;
+mod parse;
 mod reference;
+mod references;
 mod scan;
 
+pub use debug::debug_tokens;
 pub use guard::{Policy, Refused, Use, Violation, guard};
 pub use identifier::{is_plain_identifier, quote_identifier, quote_literal, unquote};
+pub use parse::{FormKind, Opaque, Parsed, TakenOut, Tree, parse};
 pub use reference::{Called, Parameter, Position, Setting, TableReference};
+pub use references::references;
 pub use scan::{Clause, CommonTable, Scan, SqlError, StatementKind, scan};
-pub fn references(l:&str)->String{todo!()}
-pub fn debug_tokens(l:&str)->String{todo!()}

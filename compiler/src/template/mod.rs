@@ -1,25 +1,413 @@
-#![allow(missing_docs, clippy::all, clippy::pedantic, unused, clippy::todo)]
-use pipewright_grammar::{source::*, diagnostic::*};
+//! Templates: an SQL body that starts with `%` → a [`Template`], compiled once → SQL for each request.
+//!
+//! The tree comes from `grammar`. Here its parameters are found, everything that the language refuses is refused, and the rest is lowered once to minijinja
+//! bytecode: the control flow is minijinja's, each Python operation a callable minijinja object, each parameter a minijinja object that knows its name. What
+//! comes out is [`MappedText`]: every byte of SQL knows its place in the file.
+//!
+//! A value can leave its quotes in no way: only `quote` writes literals and identifiers, and only functions of the language write anything else.
+
+mod branches;
+pub mod codes;
+mod debug;
+mod error;
+mod format;
+mod functions;
+mod lower;
+mod lower_expression;
+mod methods;
+mod operation;
+mod operators;
+mod parameters;
+mod pattern;
+mod print;
+mod quote;
+mod render;
+mod restrict;
+mod scope;
+mod value;
+mod walk;
+
+use std::collections::BTreeMap;
+use std::sync::{LazyLock, Mutex};
+
+use indexmap::IndexSet;
+use minijinja::machinery::{self, Instructions};
+use minijinja::{AutoEscape, Environment};
+use pipewright_grammar::diagnostic::Diagnostic;
+use pipewright_grammar::source::{Span, Spanned};
+use pipewright_grammar::template::{Item, parse_template};
+
+pub use debug::debug_render;
+pub use error::{ErrorKind, TemplateError};
+pub use parameters::{Parameter, UsedIn, merge_parameters};
+pub use render::{
+    DEFAULT_OUTPUT_LIMIT, DEFAULT_STEPS, Mode, RenderContext, Rendered, Settings, Values,
+};
+
 use crate::mapped_text::MappedText;
-#[derive(Debug)] pub struct Template{t:String,s:Span}
-impl Template {
- pub fn compile(body:&str, span:Span)->(Self, Vec<Diagnostic>) {(Self{t:body.to_owned(),s:span},vec![])}
- pub fn parameters(&self)->&[Parameter]{&[]}
- pub fn tables(&self)->&[Spanned<String>]{&[]}
- pub fn render(&self, v:&Values, c:&RenderContext<'_>)->Result<Rendered,TemplateError>{Ok(Rendered{sql:MappedText::verbatim(&self.t,self.s),settings:Settings,secrets:vec![]})}
- pub fn branches(&self, c:&RenderContext<'_>)->Vec<Result<Rendered,TemplateError>>{vec![self.render(&Values,c)]}
+use functions::convert_elements;
+use operation::Chunk;
+use render::{Handoff, Render};
+use scope::{Scope, Slot, Source};
+use value::{Thing, from_json, list, none, thing};
+
+/// The environment of all templates: no templates, filters or functions of its own, and a formatter that takes text chunks. It never changes.
+static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut environment = Environment::empty();
+    environment.set_formatter(|_, state, value| {
+        if let (Some(chunk), Some(render)) = (
+            value.downcast_object_ref::<Chunk>(),
+            state.get_extension_mut::<Render>(),
+        ) {
+            chunk.emit(render).map_err(|error| error.at(chunk.span))?;
+        }
+        Ok(())
+    });
+    environment
+});
+
+/// Names of parameters that a request cannot give: they choose the output of the endpoint itself.
+const FORBIDDEN_NAMES: &[&str] = &["format", "q"];
+
+/// Names of parameters that have another meaning in a request.
+const DOUBTFUL_NAMES: &[&str] = &[
+    "token",
+    "pipeline",
+    "debug",
+    "tag",
+    "query_id",
+    "playground",
+    "explain",
+    "finalize_aggregations",
+    "debug_source_tables",
+    "release_replacements",
+    "template_parameters",
+    "__tb__semver",
+    "__tb__csv_header",
+    "job_timestamp",
+];
+
+/// A compiled template. Cheap to render, from any number of threads.
+pub struct Template {
+    /// The body without its `%`.
+    text: String,
+    span: Span,
+    items: Vec<Item>,
+    /// Absent for bodies that are no templates.
+    code: Option<Instructions<'static>>,
+    slots: Vec<Slot>,
+    parameters: Vec<Parameter>,
+    tables: Vec<Spanned<String>>,
+    overridable: IndexSet<String>,
+    uses_secrets: bool,
+    /// The first error; a template that has one cannot be rendered.
+    error: Option<TemplateError>,
 }
-#[derive(Debug,Clone,serde::Serialize)] pub struct Parameter{pub name:String,pub data_type:String,pub default:Option<serde_json::Value>,pub description:Option<String>,pub required:Option<bool>,pub format:Option<String>,pub example:Option<serde_json::Value>,pub enumeration:Vec<serde_json::Value>}
-#[derive(Debug,Default)] pub struct Values;
-impl Values { pub fn from_pairs(i: impl IntoIterator<Item=(String,String)>)->Self{Self} pub fn from_json(i: impl IntoIterator<Item=(String,serde_json::Value)>)->Self{Self} }
-#[derive(Debug,Clone,Copy)] pub enum Mode{Check,Call}
-#[derive(Clone,Copy)] pub struct RenderContext<'a>{pub mode:Mode,pub tables:Option<&'a dyn Fn(&str)->bool>,pub secrets:&'a [&'a str],pub now:&'a str}
-impl RenderContext<'_>{ pub fn check()->Self{Self{mode:Mode::Check,tables:None,secrets:&[],now:""}} pub fn call()->Self{Self::check()}}
-#[derive(Debug)] pub struct Rendered{pub sql:MappedText,pub settings:Settings,pub secrets:Vec<String>}
-#[derive(Debug,Clone,Default)] pub struct Settings;
-impl Settings{ pub fn merge(&mut self,o:&Settings){} pub fn engine_settings(&self)->Vec<(String,String)>{vec![]}}
-#[derive(Debug,Clone,thiserror::Error)] #[error("{message}")] pub struct TemplateError{pub kind:ErrorKind,pub message:String,pub span:Option<Span>,pub status:Option<u16>,pub body:Option<serde_json::Value>}
-impl TemplateError{ pub fn into_diagnostic(self, fallback:Span)->Diagnostic{todo!()}}
-#[derive(Debug,Clone)] pub enum ErrorKind{CustomError}
-pub fn merge_parameters<'a>(i: impl Iterator<Item=&'a [Parameter]>)->Vec<Parameter>{vec![]}
-pub fn debug_render(l:&str)->String{todo!()}
+
+impl std::fmt::Debug for Template {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Template").field("span", &self.span).finish_non_exhaustive()
+    }
+}
+
+impl Template {
+    /// Compiles the text of an SQL body that stands at `span` (`span.start` is the place of its first byte). Without a leading `%` it is no template: it
+    /// renders to itself.
+    pub fn compile(body: &str, span: Span) -> (Self, Vec<Diagnostic>) {
+        let trimmed = body.trim_start();
+        match trimmed.strip_prefix('%') {
+            Some(text) => {
+                let start = span.start as usize + (body.len() - text.len());
+                Self::compile_text(text, Span::new(span.source, start, start + text.len()))
+            }
+            None => (Self::fixed(body, span), Vec::new()),
+        }
+    }
+
+    fn fixed(text: &str, span: Span) -> Self {
+        Self {
+            text: text.to_owned(),
+            span,
+            items: Vec::new(),
+            code: None,
+            slots: Vec::new(),
+            parameters: Vec::new(),
+            tables: Vec::new(),
+            overridable: IndexSet::new(),
+            uses_secrets: false,
+            error: None,
+        }
+    }
+
+    /// Compiles what follows the `%` of a body.
+    pub fn compile_text(text: &str, span: Span) -> (Self, Vec<Diagnostic>) {
+        let parsed = parse_template(text, span);
+        let mut scope = Scope::of(&parsed.tree.items);
+        let found = parameters::find(&parsed.tree.items, &mut scope);
+        let lowered = lower::lower(
+            &parsed.tree.items,
+            text,
+            span.start as usize,
+            span,
+            scope,
+            None,
+        );
+        let mut errors: Vec<TemplateError> =
+            parsed.diagnostics.iter().map(from_diagnostic).collect();
+        // A broken tag is reported before one that is refused, which is reported before one that Python itself could not read.
+        errors.extend(lowered.errors);
+        let mut diagnostics = parsed.diagnostics;
+        diagnostics.extend(
+            errors[diagnostics.len()..]
+                .iter()
+                .map(TemplateError::to_diagnostic),
+        );
+        for parameter in &found.parameters {
+            let (finding, error) = reserved_name(parameter);
+            diagnostics.extend(finding);
+            errors.extend(error);
+        }
+        let order = |error: &TemplateError| match error.kind {
+            ErrorKind::TemplateParse | ErrorKind::UnclosedBlock => 0,
+            ErrorKind::PythonSyntax => 2,
+            _ => 1,
+        };
+        let error = errors.into_iter().min_by_key(order);
+        let template = Self {
+            text: text.to_owned(),
+            span,
+            items: parsed.tree.items,
+            code: Some(lowered.code),
+            slots: lowered.scope.slots,
+            parameters: found.parameters,
+            tables: found.tables,
+            overridable: lowered.overridable,
+            uses_secrets: lowered.uses_secrets,
+            error,
+        };
+        (template, diagnostics)
+    }
+
+    /// Whether the body is no template and renders to itself.
+    pub fn is_static(&self) -> bool {
+        self.code.is_none()
+    }
+
+    /// The parameters, once each, in order of first use; no loop or `set` variables.
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    /// The constant arguments of `table()` in every branch.
+    pub fn tables(&self) -> &[Spanned<String>] {
+        &self.tables
+    }
+
+    /// The first reason why the template cannot be rendered at all.
+    pub fn error(&self) -> Option<&TemplateError> {
+        self.error.as_ref()
+    }
+
+    /// Renders the template.
+    pub fn render(
+        &self,
+        values: &Values,
+        context: &RenderContext<'_>,
+    ) -> Result<Rendered, TemplateError> {
+        match &self.code {
+            Some(code) => self.run(code, &self.slots, values, context, Vec::new()),
+            None => Ok(Rendered {
+                sql: MappedText::verbatim(&self.text, self.span),
+                ..Rendered::default()
+            }),
+        }
+    }
+
+    /// Renders the feasible combinations of conditions in check mode, each distinct SQL once. Bounded: every condition is taken at least once each way, not
+    /// every combination of all.
+    pub fn branches(&self, context: &RenderContext<'_>) -> Vec<Result<Rendered, TemplateError>> {
+        branches::render(self, context)
+    }
+
+    fn run(
+        &self,
+        code: &Instructions<'static>,
+        slots: &[Slot],
+        values: &Values,
+        context: &RenderContext<'_>,
+        forced: Vec<bool>,
+    ) -> Result<Rendered, TemplateError> {
+        if let Some(error) = &self.error {
+            return Err(error.clone());
+        }
+        if let Some(name) = self
+            .overridable
+            .iter()
+            .find(|name| values.get(name).is_some())
+        {
+            return Err(TemplateError::new(
+                ErrorKind::NotAFunction,
+                format!("parameter {name} hides the function of the same name"),
+            ));
+        }
+        let mut render = Render {
+            mode: context.mode,
+            slots: Vec::with_capacity(slots.len()),
+            out: MappedText::new(),
+            settings: Settings::default(),
+            secrets: Vec::new(),
+            tables: Vec::new(),
+            known_secrets: if self.uses_secrets {
+                context.secrets.to_vec()
+            } else {
+                Vec::new()
+            },
+            steps: context.steps,
+            output_limit: context.output_limit,
+            guards: 0,
+            raised: None,
+            forced,
+            scratch: String::new(),
+        };
+        for slot in slots {
+            let value = first_value(&mut render, slot, values, context);
+            render.slots.push(value);
+        }
+        let render = evaluate(code, render)?;
+        if let Some(known) = context.tables
+            && let Some(table) = render
+                .tables
+                .iter()
+                .find(|table| !table.is_empty() && !known(table))
+        {
+            return Err(TemplateError::new(
+                ErrorKind::UnknownTable,
+                format!("'{table}' is not the name of a data source or pipe"),
+            ));
+        }
+        Ok(Rendered {
+            sql: render.out,
+            settings: render.settings,
+            secrets: render.secrets,
+            tables: render.tables,
+        })
+    }
+}
+
+fn evaluate(code: &Instructions<'static>, render: Render) -> Result<Render, TemplateError> {
+    let root = minijinja::Value::from_object(Handoff(Mutex::new(Some(render))));
+    let blocks = BTreeMap::new();
+    let mut unused = String::new();
+    let mut output = machinery::make_string_output(&mut unused);
+    let outcome = machinery::eval(
+        &ENVIRONMENT,
+        code,
+        root,
+        &blocks,
+        &mut output,
+        AutoEscape::None,
+    );
+    match outcome {
+        Ok((_, mut state)) => state
+            .get_extension_mut::<Render>()
+            .map(Render::take)
+            .ok_or_else(|| TemplateError::new(ErrorKind::ValueError, "the render left no result")),
+        Err(error) => Err(reason(&error)),
+    }
+}
+
+/// The error of the language behind an error of the virtual machine.
+fn reason(error: &minijinja::Error) -> TemplateError {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(error);
+    while let Some(inner) = source {
+        if let Some(found) = inner.downcast_ref::<TemplateError>() {
+            return found.clone();
+        }
+        source = inner.source();
+    }
+    TemplateError::new(ErrorKind::ValueError, error.to_string())
+}
+
+fn from_diagnostic(diagnostic: &Diagnostic) -> TemplateError {
+    let mut error = TemplateError::new(
+        ErrorKind::of(diagnostic.code),
+        diagnostic.message.to_string(),
+    );
+    error.span = diagnostic.primary();
+    error
+}
+
+fn reserved_name(parameter: &Parameter) -> (Option<Diagnostic>, Option<TemplateError>) {
+    let name = parameter.name.as_str();
+    if FORBIDDEN_NAMES.contains(&name) {
+        let error = TemplateError::new(
+            ErrorKind::ReservedName,
+            format!("`{name}` cannot be the name of a parameter"),
+        )
+        .at(parameter.span);
+        return (Some(error.to_diagnostic()), Some(error));
+    }
+    let doubtful = DOUBTFUL_NAMES.contains(&name) || name.starts_with("output_format_");
+    let finding = doubtful.then(|| {
+        Diagnostic::warning(
+            codes::TEMPLATE_RESERVED_NAME,
+            format!("`{name}` has another meaning in requests; choose another name"),
+        )
+        .label(parameter.span, "")
+    });
+    (finding, None)
+}
+
+/// What a variable is before the template runs.
+fn first_value(
+    render: &mut Render,
+    slot: &Slot,
+    values: &Values,
+    context: &RenderContext<'_>,
+) -> Option<minijinja::Value> {
+    let Source::Parameter(array) = &slot.source else {
+        return None;
+    };
+    let Some(given) = values.get(&slot.name).filter(|value| !value.is_null()) else {
+        if values.get(&slot.name).is_none() {
+            if let Some(function) = slot.function {
+                return Some(operation::function_value(function));
+            }
+            if &*slot.name == "job_timestamp" {
+                return Some(minijinja::Value::from(context.now));
+            }
+            if context.mode == Mode::Check {
+                return Some(thing(Thing::Placeholder));
+            }
+        }
+        return Some(none());
+    };
+    let value = from_json(given);
+    // A parameter that is declared as an array is a list wherever it is used; a text that is no such array stays what it is.
+    if let Some(element) = array
+        && let Ok(items) = convert_elements(render, &value, *element)
+    {
+        return Some(list(items));
+    }
+    Some(value)
+}
+
+impl Render {
+    fn take(&mut self) -> Self {
+        Self {
+            mode: self.mode,
+            slots: Vec::new(),
+            out: std::mem::take(&mut self.out),
+            settings: std::mem::take(&mut self.settings),
+            secrets: std::mem::take(&mut self.secrets),
+            tables: std::mem::take(&mut self.tables),
+            known_secrets: Vec::new(),
+            steps: self.steps,
+            output_limit: self.output_limit,
+            guards: 0,
+            raised: self.raised.take(),
+            forced: Vec::new(),
+            scratch: String::new(),
+        }
+    }
+}

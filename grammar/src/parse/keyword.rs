@@ -393,7 +393,9 @@ pub(crate) fn nearest(written: &str, kind: Kind) -> Option<&'static Keyword> {
     let allowed = (written.len() / 4).clamp(1, 3);
     KEYWORDS
         .iter()
-        .filter(|keyword| keyword.belongs_to(kind))
+        .filter(|keyword| {
+            keyword.belongs_to(kind) && keyword.name.len().abs_diff(written.len()) <= allowed
+        })
         .map(|keyword| (strsim::damerau_levenshtein(&written, keyword.name), keyword))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)

@@ -4,6 +4,7 @@
 //! the values of `SCHEMA` and `INDEXES` get a pest run of their own in `entries`.
 
 mod body;
+mod clauses;
 mod connection;
 mod datasource;
 mod directives;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::clauses::default_kind;
 use super::entries::{Kind, Tokens};
 use super::index;
 use crate::diagnostic::{Applicability, Code, Diagnostic, Edit};
@@ -190,7 +191,7 @@ impl Reader<'_> {
         let mut column = bare_column(name, self.tokens.span(tokens.clone()));
         let mut at = tokens.start + 1;
         while at < tokens.end {
-            if at > tokens.start + 1 && self.starts_column(at, tokens.end) {
+            if at > tokens.start + 1 && self.tokens.starts_column(at, tokens.end) {
                 self.missing_comma(at);
                 break;
             }
@@ -228,7 +229,7 @@ impl Reader<'_> {
             return close + 1;
         }
         if tokens.is_word(at, "TTL") {
-            let stop = self.expression_end(at + 1, end);
+            let stop = self.tokens.expression_end(at + 1, end);
             column.ttl = Some(tokens.slice(at + 1..stop));
             return stop.max(at + 1);
         }
@@ -240,11 +241,11 @@ impl Reader<'_> {
             && column.codec.is_none()
             && tokens.kind(at) == Some(Kind::Word)
         {
-            let stop = self.type_end(at, end);
+            let stop = self.tokens.type_end(at, end);
             column.data_type = Some(tokens.slice(at..stop));
             return stop;
         }
-        let stop = self.expression_end(at + 1, end);
+        let stop = self.tokens.expression_end(at + 1, end);
         let found = tokens.slice(at..stop);
         let mut diagnostic = Diagnostic::error(
             Code::INVALID_SCHEMA,
@@ -268,7 +269,7 @@ impl Reader<'_> {
         at: usize,
         end: usize,
     ) -> usize {
-        let stop = self.expression_end(at + 1, end);
+        let stop = self.tokens.expression_end(at + 1, end);
         if stop == at + 1 && kind != DefaultKind::Ephemeral {
             self.diagnostics.push(
                 Diagnostic::error(
@@ -317,70 +318,6 @@ impl Reader<'_> {
         stop
     }
 
-    /// The end of a type: it goes on over words and parentheses, as in `DOUBLE PRECISION` or `Array(Tuple(a String))`.
-    fn type_end(&self, start: usize, end: usize) -> usize {
-        let mut at = start;
-        while at < end {
-            let stops = match self.tokens.kind(at) {
-                Some(Kind::Word) => {
-                    at > start && (self.is_clause(at) || self.starts_column(at, end))
-                }
-                Some(Kind::Open) => false,
-                _ => true,
-            };
-            if stops
-                || (at > start
-                    && (self.tokens.is_word(at, "NULL") || self.tokens.is_word(at, "NOT")))
-            {
-                break;
-            }
-            at = self.tokens.after(at);
-        }
-        at
-    }
-
-    /// The end of an expression: the next clause, JSON path or column.
-    fn expression_end(&self, start: usize, end: usize) -> usize {
-        let mut at = start;
-        while at < end
-            && !self.is_clause(at)
-            && self.tokens.kind(at) != Some(Kind::JsonPath)
-            && !(at > start && self.starts_column(at, end))
-        {
-            at = self.tokens.after(at);
-        }
-        at
-    }
-
-    fn is_clause(&self, at: usize) -> bool {
-        default_kind(self.tokens, at).is_some()
-            || self.tokens.is_word(at, "CODEC") && self.tokens.kind(at + 1) == Some(Kind::Open)
-            || self.tokens.is_word(at, "TTL")
-            || self.tokens.kind(at) == Some(Kind::Word)
-                && self.tokens.token(at).starts_with("json:")
-    }
-
-    /// Whether a new column starts on this line although no comma ended the one before.
-    fn starts_column(&self, at: usize, end: usize) -> bool {
-        let tokens = self.tokens;
-        let names = matches!(tokens.kind(at), Some(Kind::Word | Kind::BackQuoted));
-        let typed =
-            at + 1 < end && tokens.kind(at + 1) == Some(Kind::Word) && !tokens.starts_line(at + 1);
-        let ended = match tokens.kind(at.saturating_sub(1)) {
-            Some(Kind::Word) => tokens
-                .token(at - 1)
-                .ends_with(|last: char| last.is_alphanumeric() || last == '_'),
-            Some(Kind::Comma | Kind::Open | Kind::Other) | None => false,
-            Some(_) => true,
-        };
-        names
-            && typed
-            && ended
-            && tokens.starts_line(at)
-            && !self.is_clause(at)
-            && starts_like_a_name(tokens.token(at))
-    }
-
     fn missing_comma(&mut self, at: usize) {
         let before = self.tokens.span(at - 1..at);
         let end = Span::new(before.source, before.end as usize, before.end as usize);
@@ -401,29 +338,6 @@ impl Reader<'_> {
             ),
         );
     }
-}
-
-/// Operators that are words do not name a column.
-fn starts_like_a_name(word: &str) -> bool {
-    let operators = [
-        "AND", "OR", "NOT", "THEN", "ELSE", "WHEN", "END", "IN", "LIKE", "BETWEEN", "IS", "AS",
-    ];
-    word.starts_with(|first: char| first.is_alphanumeric() || first == '_' || first == '`')
-        && !operators
-            .iter()
-            .any(|operator| operator.eq_ignore_ascii_case(word))
-}
-
-fn default_kind(tokens: &Tokens, at: usize) -> Option<DefaultKind> {
-    [
-        ("DEFAULT", DefaultKind::Default),
-        ("MATERIALIZED", DefaultKind::Materialized),
-        ("ALIAS", DefaultKind::Alias),
-        ("EPHEMERAL", DefaultKind::Ephemeral),
-    ]
-    .into_iter()
-    .find(|(word, _)| tokens.is_word(at, word))
-    .map(|(_, kind)| kind)
 }
 
 fn bare_column(name: Spanned<String>, span: Span) -> ColumnDecl {

@@ -67,21 +67,35 @@ fn is_column(tail: &str) -> bool {
     tail.trim_end().ends_with(',') || is(Rule::shape_column, tail)
 }
 
+/// Words shorter than this resemble a directive too easily.
+const SHORTEST_CERTAIN: usize = 8;
+
 /// Whether an unknown word at column 0 must have been meant as a directive.
 fn ends_block_misspelt(written: &str, tail: &str, kind: Kind, context: Context) -> bool {
     if !is_loud(written) || written.len() < 3 {
         return false;
     }
+    if context == Context::Schema && is_column(tail) {
+        return false;
+    }
     if context == Context::Schema && (written == "SETTINGS" || is(Rule::shape_quoted, tail)) {
         return true;
+    }
+    // Much SQL is in capitals, so what is cheap to see comes first.
+    let opens = tail.trim_start().starts_with('>') && is(Rule::shape_block, tail);
+    let typed = written.len() <= "TYPE".len() + 1 && is(Rule::shape_node_type, tail);
+    if !opens && !typed && written.len() < SHORTEST_CERTAIN {
+        return false;
     }
     let Some(meant) = nearest(written, kind) else {
         return false;
     };
     match meant.form {
-        _ if is(Rule::shape_block, tail) => meant.form != Form::Line,
-        _ if meant.name == "TYPE" => is(Rule::shape_node_type, tail),
-        Form::Line | Form::LineOrBlock => meant.name.len() >= 8 && is(meant.loud, tail),
+        _ if opens => meant.form != Form::Line,
+        _ if meant.name == "TYPE" => typed,
+        Form::Line | Form::LineOrBlock => {
+            meant.name.len() >= SHORTEST_CERTAIN && is(meant.loud, tail)
+        }
         Form::Block | Form::Sql => false,
     }
 }

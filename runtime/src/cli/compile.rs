@@ -20,13 +20,13 @@ pub(super) fn run(compile: &Compile, project: Option<&Path>, printer: &Printer) 
         super::report_errors(&plan, &diagnostics, printer);
         return find(&plan, &compile.target).map(|_| ExitStatus::Error);
     };
-    let values = Values::from_pairs(compile.parameters.iter().cloned());
-    match plan.compile_node(&id, RequestContext { values: &values, render: RenderContext::call() }) {
+    let values: Values = compile.parameters.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+    match plan.compile_node(&id, RequestContext { values: &values, render: RenderContext::default() }) {
         Ok(compiled) => printer.data(compiled.sql.text())?,
         Err(error) => {
             let span = plan.project.pipes.get(&id.pipe).and_then(|pipe| pipe.node(&id.node)).map(|node| node.body.span);
             let diagnostic = match (error, span) {
-                (QueryError::Template(error), Some(span)) => error.into_diagnostic(span),
+                (QueryError::Template(error), Some(span)) => error.to_diagnostic_at(span),
                 (QueryError::Sql(diagnostic), _) => *diagnostic,
                 (error, _) => return Err(error.into()),
             };

@@ -18,7 +18,7 @@ pub(super) fn run(sql: &Sql, project: Option<&Path>, printer: &Printer) -> anyho
         return Ok(ExitStatus::Findings);
     }
     let values = Values::default();
-    let compiled = match plan.compile_query(&sql.query, None, RequestContext { values: &values, render: RenderContext::call() }) {
+    let compiled = match plan.compile_query(&sql.query, None, RequestContext { values: &values, render: RenderContext::default() }) {
         Ok(compiled) => compiled,
         Err(QueryError::Sql(diagnostic)) => bail!("{}{}", diagnostic.message, diagnostic.helps.first().map_or_else(String::new, |help| format!("; {help}"))),
         Err(error) => bail!("{error}"),

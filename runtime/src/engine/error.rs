@@ -134,17 +134,20 @@ impl EngineError {
     }
 }
 
-/// `Code: 62. DB::Exception: rest` → 62 and the rest.
+/// `Code: 62. DB::Exception: rest` → 62 and the rest. Old servers write `Code: 62, e.displayText() = DB::Exception:
+/// rest, e.what() = DB::Exception`.
 fn strip_code(message: &str) -> Option<(i32, &str)> {
     let rest = message.trim_start().strip_prefix("Code: ")?;
-    let (number, rest) = rest.split_once('.').or_else(|| rest.split_once(','))?;
-    let rest = rest.trim_start();
-    let rest = match rest.split_once("DB::Exception:") {
-        // A server's older wording: `Code: 62, e.displayText() = DB::Exception: …`.
+    let end = rest.find(|next: char| !next.is_ascii_digit())?;
+    let (number, rest) = (rest[..end].parse().ok()?, &rest[end..]);
+    let rest = rest
+        .split_once(", e.what() = ")
+        .map_or(rest, |(rest, _)| rest);
+    let rest = match rest.split_once("DB::Exception: ") {
         Some((between, rest)) if between.len() < 32 => rest,
-        _ => rest,
+        _ => rest.trim_start_matches(['.', ',', ' ']),
     };
-    Some((number.parse().ok()?, rest.trim_start()))
+    Some((number, rest))
 }
 
 /// Splits `text (last)` at the parenthesis that closes the text.
@@ -232,6 +235,14 @@ mod tests {
         let text = "Code: 62. DB::Exception: Syntax error: failed at position 16 (1): 1. Expected end of query. (SYNTAX_ERROR)";
         assert_eq!(parsed(text, "SELECT 'é' ,, 1").3, Some(15));
         assert_eq!(parsed(text, "SELECT  ").3, Some(6));
+    }
+
+    #[test]
+    fn the_wording_of_old_servers_is_understood() {
+        let text = "Code: 60, e.displayText() = DB::Exception: Table default.nope doesn't exist., e.what() = DB::Exception";
+        let (code, _, message, _) = parsed(text, "");
+        assert_eq!(code, 60);
+        insta::assert_snapshot!(message, @"Table default.nope doesn't exist");
     }
 
     #[test]

@@ -77,7 +77,7 @@ impl Parameters {
 
     /// The template parameters.
     pub(crate) fn values(self) -> Values {
-        Values::from_json(self.pairs.into_iter().filter(|(name, _)| !CONTROL.contains(&name.as_str())))
+        self.pairs.into_iter().filter(|(name, _)| !CONTROL.contains(&name.as_str())).collect()
     }
 }
 

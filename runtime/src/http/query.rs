@@ -13,14 +13,14 @@ use super::run::{Format, run};
 use super::{App, Served};
 
 /// The context in which a request's templates are rendered.
-pub(crate) fn request<'a>(served: &'a Served, values: &'a Values, now: &'a str, secrets: &'a [&'a str]) -> RequestContext<'a> {
+pub(crate) fn request<'a>(served: &'a Served, values: &'a Values, now: &'a str, secrets: &'a [String]) -> RequestContext<'a> {
     let _ = served;
-    RequestContext { values, render: RenderContext { now, secrets, ..RenderContext::call() } }
+    RequestContext { values, render: RenderContext { now, secrets, ..RenderContext::default() } }
 }
 
 /// The names of the secrets that templates may bind.
-pub(crate) fn secret_names(served: &Served) -> Vec<&str> {
-    served.secrets.iter().map(|(name, _)| name.as_str()).collect()
+pub(crate) fn secret_names(served: &Served) -> Vec<String> {
+    served.secrets.iter().map(|(name, _)| name.clone()).collect()
 }
 
 /// Compiles and runs a query. `underscore` is the pipe that `_` stands for.

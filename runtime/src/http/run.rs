@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt as _};
 use pipewright_compiler::plan::Compiled;
+use pipewright_compiler::template::Settings;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::error::ApiError;
@@ -91,7 +92,7 @@ pub(crate) async fn run(
     let slot = Arc::clone(&app.slots).try_acquire_owned().map_err(|_| ApiError::TooMany)?;
     let mut query = Query::new(compiled.sql.text(), format.name).timeout(app.timeout);
     query.settings = settings;
-    query.settings.extend(compiled.settings.engine_settings());
+    query.settings.extend(engine_settings(&compiled.settings));
     for name in &compiled.secrets {
         let value = served.secrets.iter().find(|(secret, _)| secret == name);
         query.parameters.push((name.clone(), value.map_or_else(String::new, |(_, value)| value.clone())));
@@ -106,6 +107,26 @@ pub(crate) async fn run(
     let mut response = body.into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type));
     Ok(response)
+}
+
+/// The engine's names for what templates ask for. A hint about a backend that is not there is no setting.
+fn engine_settings(settings: &Settings) -> Vec<(String, String)> {
+    let mut out = Vec::new();
+    let mut set = |name: &str, value: String| out.push((name.to_owned(), value));
+    if let Some(threads) = settings.max_threads.filter(|threads| *threads > 0) {
+        set("max_threads", threads.to_string());
+    }
+    for name in &settings.activate {
+        match name.as_str() {
+            "analyzer" => set("enable_analyzer", "1".to_owned()),
+            "optimize_aggregation_in_order" => set("optimize_aggregation_in_order", "1".to_owned()),
+            _ => {}
+        }
+    }
+    if settings.disable.as_deref() == Some("analyzer") {
+        set("enable_analyzer", "0".to_owned());
+    }
+    out
 }
 
 /// Adds what a finished query read to the metrics.

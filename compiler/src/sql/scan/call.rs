@@ -154,6 +154,9 @@ impl Walk<'_> {
             self.call = Call::InList;
             return at;
         }
+        if self.keyword(at) == Keyword::Select {
+            return at;
+        }
         let Some(chain) = self.chain(at) else {
             return at;
         };
@@ -236,14 +239,11 @@ impl Walk<'_> {
     pub(super) fn apply(&mut self, at: usize) -> usize {
         let inside = usize::from(self.kind(at) == Some(Kind::OpenRound));
         let name = at + inside;
-        if self.is_name(name) && self.kind(name + 1) != Some(Kind::Arrow) {
+        let is_lambda = self.kind(name + 1) == Some(Kind::Arrow);
+        if self.is_name(name) && !is_lambda && self.keyword(name) != Keyword::From {
             self.record_function(name);
         }
         self.operand = true;
-        if inside == 0 && self.is_name(at) {
-            self.operand = false;
-            return at + 1;
-        }
         at
     }
 }

@@ -94,6 +94,10 @@ pub(super) struct Frame {
     pub(super) united: bool,
     /// `FROM` was read in this branch.
     pub(super) has_from: bool,
+    /// `SELECT` was read in this branch.
+    pub(super) has_select: bool,
+    /// A `from` that was taken for a column although the engine might take it for the clause: right if the clause still comes.
+    pub(super) doubtful_from: Option<usize>,
     pub(super) recursive: bool,
     /// How many commas were read at this level.
     pub(super) commas: u32,
@@ -120,6 +124,8 @@ impl Frame {
             leading: None,
             united: false,
             has_from: false,
+            has_select: false,
+            doubtful_from: None,
             recursive: false,
             commas: 0,
             query: 0,

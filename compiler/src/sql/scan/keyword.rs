@@ -167,7 +167,6 @@ impl Keyword {
         }
     }
 
-
     /// Words that may stand before or are `JOIN`.
     pub(super) fn starts_join(self) -> bool {
         matches!(
@@ -192,30 +191,20 @@ impl Keyword {
         )
     }
 
-    /// Words that begin a clause after the tables.
+    /// Words that begin a clause of expressions.
     pub(super) fn starts_clause(self) -> bool {
         matches!(
             self,
-            Self::Select
-                | Self::Except
-                | Self::Fetch
-                | Self::Format
-                | Self::From
+            Self::Fetch
                 | Self::Group
                 | Self::Having
-                | Self::Intersect
-                | Self::Into
                 | Self::Limit
                 | Self::Offset
                 | Self::Order
-                | Self::Parallel
                 | Self::Prewhere
                 | Self::Qualify
-                | Self::Settings
-                | Self::Union
                 | Self::Where
                 | Self::Window
-                | Self::With
         )
     }
 

@@ -1,6 +1,5 @@
 //! `FROM` and its joins: tables, their aliases, and where one ends and the next begins.
 
-use super::StatementKind;
 use super::frame::{Call, TableState};
 use super::keyword::Keyword;
 use super::walk::Walk;
@@ -24,9 +23,15 @@ impl Walk<'_> {
             return at + 1;
         };
         let next = chain.next;
-        let is_describe = self.scan.kind == StatementKind::Describe
-            && self.stack.len() == 1
-            && !self.top().has_from;
+        if self.keyword(at) == Keyword::From && next == at + 1 && self.is_name(next) {
+            // `SELECT a * from FROM t`: the first was a column. Both names are reported.
+            self.push_reference(at, next, chain.parts, false, Position::From);
+            return next;
+        }
+        if self.kind(next) == Some(Kind::Dot) {
+            self.doubt_name(at);
+        }
+        let is_describe = self.is_describe() && !self.top().has_from;
         if self.kind(next) == Some(Kind::OpenRound) {
             return self.table_function(at, next, &chain.parts);
         }
@@ -116,6 +121,9 @@ impl Walk<'_> {
         let query = self.top().query;
         self.aliases.push((query, at));
         let alias = unquote(self.text(at));
+        if self.kind(at + 1) == Some(Kind::OpenRound) && self.keyword_before(at) != Keyword::As {
+            self.record_function(at);
+        }
         if let Some(index) = self.top().last_table {
             self.found[index].reference.alias.get_or_insert(alias);
         }

@@ -34,6 +34,8 @@ pub(super) struct Walk<'a> {
     pub(super) aliases: Vec<(u32, usize)>,
     pub(super) lambda_parameters: HashMap<String, u32>,
     pub(super) scan: Scan,
+    /// A place that cannot be read with certainty.
+    pub(super) doubt: Option<SqlError>,
 }
 
 /// Walks over the tokens of one statement.
@@ -50,6 +52,7 @@ pub(super) fn walk(sql: &str, tokens: &[Token]) -> Result<Scan, SqlError> {
         aliases: Vec::new(),
         lambda_parameters: HashMap::new(),
         scan: empty_scan(),
+        doubt: None,
     };
     let mut at = walk.statement_kind();
     while at < tokens.len() {
@@ -63,7 +66,11 @@ pub(super) fn walk(sql: &str, tokens: &[Token]) -> Result<Scan, SqlError> {
             tokens[opener].range(),
         ));
     }
-    Ok(walk.finish())
+    walk.end_branch();
+    match walk.doubt.take() {
+        Some(doubt) => Err(doubt),
+        None => Ok(walk.finish()),
+    }
 }
 
 fn empty_scan() -> Scan {
@@ -306,6 +313,7 @@ impl Walk<'_> {
                 None => SqlError::new(format!("this `{shown}` closes nothing"), token.range()),
             });
         }
+        self.end_branch();
         self.forget_lambda();
         let closed = self.stack.pop().expect("invariant: it was just looked at");
         let leads = self.leads(closed.opener);
@@ -322,6 +330,29 @@ impl Walk<'_> {
         }
         self.operand = false;
         Ok(at + 1)
+    }
+
+    /// At the end of a query or a branch of it: a `from` that was taken for a column must have been one.
+    pub(super) fn end_branch(&mut self) {
+        let frame = self.top();
+        if let Some(at) = frame.doubtful_from
+            && frame.mode == Mode::Query
+            && !frame.has_from
+        {
+            self.doubt_name(at);
+        }
+    }
+
+    /// Notes a word that means one thing or another, and we cannot tell which.
+    pub(super) fn doubt_name(&mut self, at: usize) {
+        let word = self.text(at);
+        let error = SqlError::new(
+            format!(
+                "`{word}` can be read as a keyword or as a name here: a name needs back quotes"
+            ),
+            self.tokens[at].range(),
+        );
+        self.doubt.get_or_insert(error);
     }
 
     /// Whether a bracket is the first thing in the bracket around it.

@@ -12,6 +12,11 @@ use crate::sql::identifier::unquote;
 use crate::sql::lexer::Kind;
 use crate::sql::reference::Setting;
 
+/// What follows `FETCH`; without it that is a name.
+fn matches_row_word(word: &str) -> bool {
+    word.eq_ignore_ascii_case("first") || word.eq_ignore_ascii_case("next")
+}
+
 impl Walk<'_> {
     /// Reads a bare word.
     pub(super) fn word(&mut self, at: usize) -> usize {
@@ -22,15 +27,42 @@ impl Walk<'_> {
         if let Some(next) = self.query_word(at, keyword) {
             return next;
         }
-        if self.top().in_tables() && self.top().table != TableState::Expected {
+        let frame = self.top();
+        if frame.in_tables() && frame.table == TableState::Expected {
+            return self.name(at);
+        }
+        if self.starts_hidden_join(at, keyword) {
+            let frame = self.top_mut();
+            frame.clause = Clause::Tables;
+            frame.table = TableState::After;
+            self.operand = false;
+        }
+        if self.top().in_tables() {
             if let Some(next) = self.join_word(at, keyword) {
                 return next;
             }
+            if self.top().table == TableState::After && !self.operand {
+                // The engine takes many a keyword for an alias: `FROM a BY JOIN b`.
+                return self.name(at);
+            }
         }
-        if self.top().in_tables() && self.top().table == TableState::Expected {
-            return self.name(at);
+        if keyword == Keyword::From && self.operand {
+            let frame = self.top_mut();
+            frame.doubtful_from.get_or_insert(at);
         }
         self.operator_word(at, keyword)
+    }
+
+    /// A `JOIN` where the scan did not think to be among tables: it is followed all the same, rather one table too many.
+    fn starts_hidden_join(&self, at: usize, keyword: Keyword) -> bool {
+        let frame = self.top();
+        keyword == Keyword::Join
+            && frame.mode == Mode::Query
+            && frame.clause != Clause::Start
+            && !(frame.in_tables() && !self.operand)
+            && self.keyword_before(at) != Keyword::Array
+            && (!self.operand || frame.in_tables())
+            && self.starts_table(at + 1)
     }
 
     /// Words that begin a query or one of its clauses.
@@ -54,7 +86,8 @@ impl Walk<'_> {
                 self.scan.explained.get_or_insert(self.tokens[at].range());
                 self.operand = true;
                 // The kind of explanation is no operand: the query comes next.
-                Some(at + 1 + usize::from(self.keyword(at + 1) == Keyword::None))
+                let is_word = self.kind(at + 1) == Some(Kind::Word);
+                Some(at + 1 + usize::from(is_word && self.keyword(at + 1) == Keyword::None))
             }
             Keyword::Union | Keyword::Except | Keyword::Intersect if self.unites(at) => {
                 Some(self.unite(at))
@@ -86,12 +119,26 @@ impl Walk<'_> {
                 self.refuse_kind(at, "PARALLEL WITH");
                 Some(at + 2)
             }
+            Keyword::With if !self.operand && self.top().in_tables() => {
+                // `FROM t WITH TOTALS`
+                self.top_mut().clause = Clause::Other;
+                Some(at + 1)
+            }
+            Keyword::Fetch if !matches_row_word(self.next_word(at)) => None,
             _ if !self.operand && keyword.starts_clause() && self.top().mode == Mode::Query => {
                 self.top_mut().clause = Clause::Other;
                 self.operand = keyword.wants_operand();
                 Some(at + 1)
             }
             _ => None,
+        }
+    }
+
+    /// The bare word after a place.
+    fn next_word(&self, at: usize) -> &str {
+        match self.kind(at + 1) {
+            Some(Kind::Word) => self.text(at + 1),
+            _ => "",
         }
     }
 
@@ -158,11 +205,31 @@ impl Walk<'_> {
         }
         let frame = self.top();
         let certain = match (frame.mode, frame.clause) {
+            // A table may be called `select`, and so may its alias.
+            (Mode::Query, Clause::Tables) if frame.table == TableState::Expected => {
+                return self.is_describe() && !frame.has_from;
+            }
+            (Mode::Query, Clause::Tables) if frame.has_select => return false,
+            (Mode::Tables, _) => return self.is_first(at),
+            (Mode::Expressions, _) if self.is_first(at) => return self.starts_bracket(at + 1),
             (Mode::Query, Clause::Start) => true,
             (Mode::Query, Clause::Tables | Clause::With) => !self.operand,
             _ => false,
         };
         certain || (self.starts_operand(at + 1) && !self.is_alias(at))
+    }
+
+    /// Whether a query can go on like this after the `SELECT` that opens a bracket; else that is a column: `(select, b)`.
+    fn starts_bracket(&self, at: usize) -> bool {
+        match self.kind(at) {
+            Some(Kind::Word) => true,
+            _ => self.starts_operand(at),
+        }
+    }
+
+    /// The statement is `DESCRIBE`, and the place is not inside of brackets.
+    pub(super) fn is_describe(&self) -> bool {
+        self.scan.kind == StatementKind::Describe && self.stack.len() == 1
     }
 
     /// After `AS`, every word is a name.
@@ -172,7 +239,12 @@ impl Walk<'_> {
 
     fn select(&mut self, at: usize) -> usize {
         self.become_query();
-        self.top_mut().clause = Clause::Select;
+        let frame = self.top_mut();
+        frame.clause = Clause::Select;
+        frame.has_select = true;
+        if let Some(doubtful) = frame.doubtful_from {
+            self.doubt_name(doubtful);
+        }
         self.operand = true;
         // `DISTINCT ON (…)` names columns, not a call.
         if self.keyword(at + 1) == Keyword::Distinct && self.keyword(at + 2) == Keyword::On {
@@ -198,16 +270,24 @@ impl Walk<'_> {
         }
         match frame.clause {
             Clause::Start => true,
-            Clause::With | Clause::Select if frame.has_from => false,
             Clause::With | Clause::Select => {
                 if self.keyword_before(at) == Keyword::Distinct
                     && matches!(self.keyword_before(at - 1), Keyword::Is | Keyword::Not)
                 {
                     return false;
                 }
-                !self.operand || self.starts_table(at + 1)
+                !self.operand || (!frame.has_from && self.starts_table(at + 1))
             }
-            Clause::Tables | Clause::Settings | Clause::Other => false,
+            // `WITH FILL FROM 1` is no clause; but where no table was read yet, rather one too many.
+            Clause::Settings | Clause::Other => {
+                !frame.has_from
+                    && !self.operand
+                    && !at
+                        .checked_sub(1)
+                        .is_some_and(|before| self.text(before).eq_ignore_ascii_case("fill"))
+            }
+            // Where the `FROM` before it was a column after all: `SELECT a * from b FROM t`.
+            Clause::Tables => !self.operand,
         }
     }
 
@@ -259,6 +339,7 @@ impl Walk<'_> {
     }
 
     fn unite(&mut self, at: usize) -> usize {
+        self.end_branch();
         self.queries += 1;
         let query = self.queries;
         let frame = self.top_mut();
@@ -266,6 +347,8 @@ impl Walk<'_> {
         frame.clause = Clause::Start;
         frame.united = true;
         frame.has_from = false;
+        frame.has_select = false;
+        frame.doubtful_from = None;
         frame.query = query;
         frame.scope = frame.leading.unwrap_or(frame.outer);
         self.operand = true;

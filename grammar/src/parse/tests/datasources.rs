@@ -22,7 +22,7 @@ fn a_whole_data_source_is_read() {
 
 #[test]
 fn unindented_columns_with_names_of_directives_are_columns() {
-    assert_snapshot!(datasource("SCHEMA >\ndescription String,\nversion UInt8,\ntags Array(String),\ntype String,\nengine LowCardinality(String),\nkafka_topic String,\nDESCRIPTION String,\nsource Nullable(String)\nENGINE MergeTree\nTAGS x\n"), @r#"
+    assert_snapshot!(datasource("SCHEMA >\ndescription String,\nversion UInt8,\ntags Array(String),\ntype String,\nengine LowCardinality(String),\nkafka_topic String,\nDESCRIPTION String,\nSETTINGS String,\nENGINE_VERSIONS UInt8,\nsource Nullable(String)\nENGINE MergeTree\nTAGS x\n"), @r#"
     tags ["x"]
     column description | String
     column version | UInt8
@@ -31,6 +31,8 @@ fn unindented_columns_with_names_of_directives_are_columns() {
     column engine | LowCardinality(String)
     column kafka_topic | String
     column DESCRIPTION | String
+    column SETTINGS | String
+    column ENGINE_VERSIONS | UInt8
     column source | Nullable(String)
     engine "MergeTree"
     "#);

@@ -4,6 +4,7 @@ use insta::assert_snapshot;
 
 use super::{file, show_directives, show_findings};
 use crate::parse::{parse_connection, parse_token};
+use crate::source::Spanned;
 
 fn connection(text: &str) -> String {
     let file = file(text);
@@ -47,8 +48,8 @@ fn tokens_list_their_scopes() {
         .map(|scope| {
             (
                 scope.scope.as_str(),
-                scope.resource.as_ref().map(|text| text.as_str()),
-                scope.filter.as_ref().map(|text| text.as_str()),
+                scope.resource.as_ref().map(Spanned::as_str),
+                scope.filter.as_ref().map(Spanned::as_str),
             )
         })
         .collect();

@@ -114,7 +114,7 @@ fn check_findings(file: &SourceFile, diagnostics: &[Diagnostic]) {
             check_span(file, edit.span);
         }
     }
-    assert!(diagnostics.is_sorted_by_key(|diagnostic| diagnostic.primary()));
+    assert!(diagnostics.is_sorted_by_key(Diagnostic::primary));
 }
 
 fn check_pipe(file: &SourceFile, parsed: &crate::parse::Parsed<crate::syntax::PipeFile>) {

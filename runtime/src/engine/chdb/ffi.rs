@@ -464,27 +464,13 @@ impl Drop for InsertStream<'_> {
     }
 }
 
-/// Has `hook` run when the process exits, before the destructors of the library that is mapped already.
-pub fn at_exit(hook: fn()) {
-    static HOOK: OnceLock<fn()> = OnceLock::new();
-    extern "C" fn run() {
-        if let Some(hook) = HOOK.get() {
-            // A panic must not cross into C; there is nobody left to tell.
-            let _ = std::panic::catch_unwind(hook);
-        }
-    }
+/// Has the process call `hook` when it exits, before what is registered at this moment. Returns whether it will.
+pub fn at_exit(hook: extern "C" fn()) -> bool {
     unsafe extern "C" {
         fn atexit(function: extern "C" fn()) -> c_int;
     }
-    if HOOK.set(hook).is_ok() {
-        // SAFETY: `run` is a plain function that stays valid; the C library calls it once.
-        let refused = unsafe { atexit(run) };
-        if refused != 0 {
-            tracing::warn!(
-                "exiting in the middle of a query may crash: no exit handler could be registered"
-            );
-        }
-    }
+    // SAFETY: a plain function stays valid for as long as the process lives.
+    unsafe { atexit(hook) == 0 }
 }
 
 /// Copies a C string, null standing for none.

@@ -13,6 +13,7 @@ mod session;
 mod ticket;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -115,11 +116,11 @@ impl Chdb {
         let unusable =
             |error: String| EngineError::Unavailable(format!("{}: {error}", library.display()));
         let library = ffi::Library::open(library).map_err(unusable)?;
-        Pool::start(
-            library,
-            vec![format!("--path={path}")],
-            config.connection_count(),
-        )
+        let arguments = vec![format!("--path={path}")];
+        let started = Pool::start(library, arguments, config.connection_count())?;
+        *POOL.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&started.0);
+        guard_exit();
+        Ok(started)
     }
 
     /// Waits for `reply`; the statement is stopped when `ticket` is dropped unfinished, or when `limit` is over.
@@ -157,14 +158,29 @@ fn claim(state: &Path) -> Result<(), EngineError> {
 static POOL: Mutex<Weak<Pool>> = Mutex::new(Weak::new());
 
 /// Stops what runs before the library's destructors run: they crash under a running statement.
-fn stop_at_exit() {
+extern "C" fn stop_at_exit() {
     const PATIENCE: Duration = Duration::from_secs(2);
-    let pool = POOL
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .upgrade();
-    if let Some(pool) = pool {
-        pool.stop(Duration::ZERO, Some(PATIENCE));
+    // A panic must not cross into C, and there is nobody left to tell.
+    let _ = std::panic::catch_unwind(|| {
+        let pool = POOL
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .upgrade();
+        if let Some(pool) = pool {
+            pool.stop(Duration::ZERO, Some(PATIENCE));
+        }
+    });
+}
+
+/// Registers [`stop_at_exit`]. What was registered last runs first, and the library registers destructors whenever it
+/// comes to some code for the first time; so this is done again now and then, more and more rarely.
+fn guard_exit() {
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    let calls = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
+    if calls.is_power_of_two() && !ffi::at_exit(stop_at_exit) {
+        tracing::warn!(
+            "exiting in the middle of a query may crash: no exit handler could be registered"
+        );
     }
 }
 

@@ -120,11 +120,15 @@ impl Pool {
                 "the engine did not start".to_owned(),
             ))
         })?;
-        for _ in 0..size {
-            if let Err(error) = pool.spawn_worker() {
-                pool.stop(Duration::ZERO, None);
-                return Err(error);
-            }
+        // All connections are open when this returns, so that a failure is this caller's and not a later one's.
+        let (opened, outcomes) = std::sync::mpsc::channel();
+        let spawned: Result<(), EngineError> =
+            (0..size).try_for_each(|_| pool.spawn_worker(Some(opened.clone())));
+        drop(opened);
+        let outcome: Result<(), EngineError> = spawned.and_then(|()| outcomes.iter().collect());
+        if let Err(error) = outcome {
+            pool.stop(Duration::ZERO, None);
+            return Err(error);
         }
         Ok((pool, version))
     }
@@ -229,13 +233,27 @@ impl Pool {
         Ok(())
     }
 
-    fn spawn_worker(self: &Arc<Self>) -> Result<(), EngineError> {
-        self.spawn("engine-query", |pool| {
-            match Session::open(pool.library, pool.arguments.clone()) {
-                Ok(session) => pool.work(session),
-                Err(error) => {
-                    tracing::error!(%error, "a connection to the engine could not be opened")
+    /// Starts a thread of the pool; whether its connection opened is sent to `opened`.
+    fn spawn_worker(
+        self: &Arc<Self>,
+        opened: Option<std::sync::mpsc::Sender<Result<(), EngineError>>>,
+    ) -> Result<(), EngineError> {
+        self.spawn("engine-query", move |pool| {
+            let session = Session::open(pool.library, pool.arguments.clone());
+            let (session, outcome) = match session {
+                Ok(session) => (Some(session), Ok(())),
+                Err(error) => (None, Err(error)),
+            };
+            match opened {
+                Some(opened) => drop(opened.send(outcome)),
+                None => {
+                    if let Err(error) = outcome {
+                        tracing::error!(%error, "a connection to the engine could not be opened");
+                    }
                 }
+            }
+            if let Some(session) = session {
+                pool.work(session);
             }
         })
     }
@@ -256,9 +274,10 @@ impl Pool {
                         ticket.finish();
                         continue;
                     }
+                    super::guard_exit();
                     let mut place = None;
                     let detach = || {
-                        place = Beside::enter(self).filter(|_| self.spawn_worker().is_ok());
+                        place = Beside::enter(self).filter(|_| self.spawn_worker(None).is_ok());
                     };
                     session.query(query, &ticket, reply, detach, || {
                         self.stopped.load(Ordering::SeqCst)
@@ -306,11 +325,28 @@ fn open_stopper(
         return Err(EngineError::from_exception(&error, ""));
     }
     let version = String::from_utf8_lossy(result.as_ref()).trim().to_owned();
-    // Once through the streaming code, so that what it sets up on first use is there before the exit handler is.
-    if let Ok(mut stream) = session.connection().stream("SELECT 1", "TSV", &[]) {
+    warm(&mut session);
+    Ok((session, version))
+}
+
+/// Goes once through the code that most statements use. The library registers destructors on first use, and the exit
+/// handler, which must run before them, is registered after this.
+fn warm(session: &mut Session) {
+    const WARM: &str =
+        "SELECT number % 7 AS k, sum(sipHash64(number)) AS s, any(toString(number)) AS t
+        FROM numbers(10) WHERE number != 3 GROUP BY k ORDER BY k LIMIT 5";
+    let connection = session.connection();
+    for format in ["JSON", "Null"] {
+        drop(connection.query(WARM, format, &[]));
+    }
+    drop(connection.query(
+        "KILL QUERY WHERE endsWith(query, 'no such query') ASYNC",
+        "Null",
+        &[],
+    ));
+    if let Ok(mut stream) = connection.stream(WARM, "CSV", &[]) {
         while !stream.fetch().as_ref().is_empty() {}
     }
-    Ok((session, version))
 }
 
 /// Counts a statement as running while it lives.

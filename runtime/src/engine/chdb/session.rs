@@ -338,6 +338,7 @@ impl StreamedCall<'_> {
             let _ = reply.send(whole(first, given(self.query, self.length)));
             return true;
         }
+        super::guard_exit();
         detach();
         let (writer, reader) = pipe::pipe();
         let statistics = Arc::new(OnceLock::new());

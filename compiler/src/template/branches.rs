@@ -1,0 +1,238 @@
+//! Explores the branches of a template: each condition is taken both ways, so that `check` sees every piece of SQL and every table that a request can reach.
+//!
+//! Conditions are split into atoms (`defined(a) and not b` has two); atoms of the same text have the same truth everywhere in one exploration, so that
+//! combinations that cannot happen are not rendered. Which combinations are rendered is bounded by coverage, not by the number of all.
+
+use indexmap::{IndexMap, IndexSet};
+use pipewright_grammar::source::Span;
+use pipewright_grammar::template::{Expr, ExprKind, Item, Unary};
+
+use super::error::TemplateError;
+use super::lower;
+use super::render::{Mode, RenderContext, Rendered, Values};
+use super::scope::Scope;
+use super::{Template, parameters, walk};
+
+/// How many combinations are rendered at most.
+const LIMIT: usize = 64;
+
+/// How many truth assignments are tried for reaching one place.
+const TRIES: usize = 4096;
+
+/// The truth of a condition in terms of atoms.
+enum Formula {
+    Atom(usize),
+    Not(Box<Formula>),
+    And(Box<Formula>, Box<Formula>),
+    Or(Box<Formula>, Box<Formula>),
+}
+
+impl Formula {
+    fn holds(&self, atoms: &[bool]) -> bool {
+        match self {
+            Self::Atom(at) => atoms.get(*at).copied().unwrap_or(false),
+            Self::Not(inner) => !inner.holds(atoms),
+            Self::And(left, right) => left.holds(atoms) && right.holds(atoms),
+            Self::Or(left, right) => left.holds(atoms) || right.holds(atoms),
+        }
+    }
+
+    fn atoms(&self, out: &mut IndexSet<usize>) {
+        match self {
+            Self::Atom(at) => {
+                out.insert(*at);
+            }
+            Self::Not(inner) => inner.atoms(out),
+            Self::And(left, right) | Self::Or(left, right) => {
+                left.atoms(out);
+                right.atoms(out);
+            }
+        }
+    }
+}
+
+/// A place that is reached when all conditions have these truths.
+type Path = Vec<(usize, bool)>;
+
+#[derive(Default)]
+struct Explorer<'t> {
+    text: &'t str,
+    base: usize,
+    atoms: IndexMap<&'t str, usize>,
+    conditions: Vec<Formula>,
+    /// The number of the condition at a place.
+    numbers: IndexMap<Span, usize>,
+    paths: Vec<Path>,
+}
+
+pub(super) fn render(
+    template: &Template,
+    context: &RenderContext<'_>,
+) -> Vec<Result<Rendered, TemplateError>> {
+    let context = RenderContext {
+        mode: Mode::Check,
+        ..*context
+    };
+    let values = Values::new();
+    let mut outcomes = vec![template.render(&values, &context)];
+    if template.is_static() || template.error.is_some() {
+        return outcomes;
+    }
+    let mut explorer = Explorer {
+        text: &template.text,
+        base: template.span.start as usize,
+        ..Explorer::default()
+    };
+    explorer.items(&template.items, &Vec::new());
+    let numbers = std::mem::take(&mut explorer.numbers);
+    let number = |span: Span| numbers.get(&span).copied();
+    let mut scope = Scope::of(&template.items);
+    parameters::find(&template.items, &mut scope);
+    let lowered = lower::lower(
+        &template.items,
+        &template.text,
+        explorer.base,
+        template.span,
+        scope,
+        Some(&number),
+    );
+    for atoms in explorer.assignments() {
+        let forced = explorer
+            .conditions
+            .iter()
+            .map(|condition| condition.holds(&atoms))
+            .collect();
+        let outcome = template.run(
+            &lowered.code,
+            &lowered.scope.slots,
+            &values,
+            &context,
+            forced,
+        );
+        if !outcomes.contains(&outcome) {
+            outcomes.push(outcome);
+        }
+    }
+    outcomes
+}
+
+impl<'t> Explorer<'t> {
+    fn items(&mut self, items: &[Item], path: &Path) {
+        for item in items {
+            if let Item::If {
+                branches,
+                otherwise,
+                ..
+            } = item
+            {
+                let mut rest = path.clone();
+                for (condition, body) in branches {
+                    let number = self.condition(condition);
+                    let mut taken = rest.clone();
+                    taken.push((number, true));
+                    self.paths.push(taken.clone());
+                    self.items(body, &taken);
+                    rest.push((number, false));
+                }
+                self.paths.push(rest.clone());
+                self.items(otherwise, &rest);
+                continue;
+            }
+            walk::of_item(item, &mut |expr| self.ternaries(expr, path));
+            for body in walk::bodies(item) {
+                self.items(body, path);
+            }
+        }
+    }
+
+    fn ternaries(&mut self, expr: &Expr, path: &Path) {
+        let mut conditions = Vec::new();
+        walk::deep(expr, &mut |inner| {
+            if let ExprKind::Conditional { condition, .. } = &inner.kind {
+                conditions.push(&**condition);
+            }
+        });
+        for condition in conditions {
+            let number = self.condition(condition);
+            for truth in [true, false] {
+                let mut taken = path.clone();
+                taken.push((number, truth));
+                self.paths.push(taken);
+            }
+        }
+    }
+
+    fn condition(&mut self, expr: &Expr) -> usize {
+        let formula = self.formula(expr);
+        self.conditions.push(formula);
+        let number = self.conditions.len() - 1;
+        self.numbers.insert(expr.span, number);
+        number
+    }
+
+    fn formula(&mut self, expr: &Expr) -> Formula {
+        match &expr.kind {
+            ExprKind::Unary(Unary::Not, inner) => Formula::Not(Box::new(self.formula(inner))),
+            ExprKind::And(left, right) => {
+                Formula::And(Box::new(self.formula(left)), Box::new(self.formula(right)))
+            }
+            ExprKind::Or(left, right) => {
+                Formula::Or(Box::new(self.formula(left)), Box::new(self.formula(right)))
+            }
+            _ => {
+                let start = (expr.span.start as usize).saturating_sub(self.base);
+                let text = self
+                    .text
+                    .get(start..start + expr.span.len())
+                    .unwrap_or("")
+                    .trim();
+                let next = self.atoms.len();
+                Formula::Atom(*self.atoms.entry(text).or_insert(next))
+            }
+        }
+    }
+
+    /// Truths of the atoms that together reach every place that can be reached.
+    fn assignments(&self) -> IndexSet<Vec<bool>> {
+        let count = self.atoms.len();
+        let mut chosen = IndexSet::new();
+        if count == 0 {
+            return chosen;
+        }
+        chosen.insert(vec![false; count]);
+        chosen.insert(vec![true; count]);
+        for path in &self.paths {
+            let reached = chosen.iter().any(|atoms| self.reaches(path, atoms));
+            if !reached && let Some(atoms) = self.solve(path, count) {
+                chosen.insert(atoms);
+            }
+            if chosen.len() >= LIMIT {
+                break;
+            }
+        }
+        chosen
+    }
+
+    fn reaches(&self, path: &Path, atoms: &[bool]) -> bool {
+        path.iter()
+            .all(|(condition, truth)| self.conditions[*condition].holds(atoms) == *truth)
+    }
+
+    /// Finds truths for a path by counting through its own atoms.
+    fn solve(&self, path: &Path, count: usize) -> Option<Vec<bool>> {
+        let mut involved = IndexSet::new();
+        for (condition, _) in path {
+            self.conditions[*condition].atoms(&mut involved);
+        }
+        let combinations = 1usize
+            .checked_shl(u32::try_from(involved.len()).ok()?)
+            .unwrap_or(TRIES);
+        (0..combinations.min(TRIES)).find_map(|bits| {
+            let mut atoms = vec![false; count];
+            for (bit, atom) in involved.iter().enumerate() {
+                atoms[*atom] = bit < 63 && bits >> bit & 1 == 1;
+            }
+            self.reaches(path, &atoms).then_some(atoms)
+        })
+    }
+}
