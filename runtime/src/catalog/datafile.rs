@@ -361,9 +361,8 @@ TYPE endpoint
     fn what_would_read_differently_is_refused() {
         let mut pipe = PipeText::new(FILE);
         let node = NodeText { name: "third".to_owned(), sql: "SELECT 1\nNODE hidden\nSQL >\n SELECT 2".to_owned(), ..NodeText::default() };
-        // Indented, the lines are SQL and nothing else.
-        pipe.append(&node).unwrap();
-        assert_eq!(pipe.tree().nodes.len(), 3);
+        assert!(matches!(pipe.append(&node), Err(EditError::NotWritable(_))));
+        assert_eq!(pipe.tree().nodes.len(), 2);
         let node = NodeText { name: "two words".to_owned(), sql: "SELECT 1".to_owned(), ..NodeText::default() };
         assert!(matches!(pipe.append(&node), Err(EditError::NotWritable(_) | EditError::NotInFile(_))));
         let node = NodeText { name: "x".to_owned(), sql: String::new(), ..NodeText::default() };

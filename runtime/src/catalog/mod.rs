@@ -160,9 +160,15 @@ impl Writer<'_> {
         self.catalog.current()
     }
 
-    /// Makes a change: compiled, brought to the engine, written, in force. On an error nothing has changed.
-    pub async fn commit(&self, change: Change, engine: &dyn Engine) -> Result<Arc<Current>, ChangeError> {
+    /// What the project would be after a change, without making it.
+    pub async fn compile(&self, change: Change) -> Result<Plan, ChangeError> {
         let before = self.current();
+        let (_, plan, errors) = self.compiled(&before, &change).await?;
+        refuse_new_errors(&errors, &before.errors, change.tolerated.as_deref())?;
+        Ok(plan)
+    }
+
+    async fn compiled(&self, before: &Current, change: &Change) -> Result<(BTreeMap<String, String>, Plan, BTreeSet<(String, String)>), ChangeError> {
         let mut files = before.files.clone();
         for (path, text) in &change.files {
             match text {
@@ -174,7 +180,13 @@ impl Writer<'_> {
             let (plan, errors) = compile(&files);
             (files, plan, errors)
         });
-        let (files, plan, errors) = compiled.await.map_err(std::io::Error::other)?;
+        Ok(compiled.await.map_err(std::io::Error::other)?)
+    }
+
+    /// Makes a change: compiled, brought to the engine, written, in force. On an error nothing has changed.
+    pub async fn commit(&self, change: Change, engine: &dyn Engine) -> Result<Arc<Current>, ChangeError> {
+        let before = self.current();
+        let (files, plan, errors) = self.compiled(&before, &change).await?;
         refuse_new_errors(&errors, &before.errors, change.tolerated.as_deref())?;
         let objects = before.objects.of_project(&plan.project, &change.renames)?;
         let migration = Migration::plan(&before.plan, &plan, &change.renames, engine).await?;

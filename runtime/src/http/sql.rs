@@ -25,9 +25,10 @@ async fn query(app: &Arc<App>, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> 
     let mut parameters = Parameters::read(uri, headers, body)?;
     let served = app.served.load_full();
     let access = served.tokens.access(headers, parameters.text_of("token"))?;
+    app.rates.take(&access).map_err(ApiError::Limited)?;
     let text = parameters.text.take().or_else(|| parameters.text_of("q").map(ToOwned::to_owned));
     let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
         return Err(ApiError::BadRequest("no query: send it as `q`, or as the body of a POST".to_owned()));
     };
-    answer_query(app, &served, access, &text, None, parameters, Format::JSON).await
+    answer_query(app, &served, &access, &text, None, parameters, Format::JSON).await
 }

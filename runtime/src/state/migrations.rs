@@ -11,6 +11,7 @@ use super::StateError;
 const STEPS: &[&str] = &[
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_catalog.sql"),
+    include_str!("migrations/0003_token_secrets.sql"),
 ];
 
 /// Runs the steps that `connection` lacks.

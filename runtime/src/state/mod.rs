@@ -8,6 +8,7 @@ mod catalog;
 mod deployments;
 mod migrations;
 mod random;
+mod seal;
 mod tokens;
 
 use std::path::Path;
@@ -54,6 +55,7 @@ pub struct State {
     connection: Mutex<Connection>,
     workspace: String,
     key: [u8; 32],
+    sealer: seal::Sealer,
 }
 
 impl State {
@@ -63,15 +65,16 @@ impl State {
             std::fs::create_dir_all(folder)?;
         }
         make_private(path)?;
-        Self::prepare(Connection::open(path)?)
+        let sealer = seal::Sealer::open(&path.with_file_name("tokens.key"))?;
+        Self::prepare(Connection::open(path)?, sealer)
     }
 
     /// A state that is gone when dropped, for tests.
     pub fn in_memory() -> Result<Self, StateError> {
-        Self::prepare(Connection::open_in_memory()?)
+        Self::prepare(Connection::open_in_memory()?, seal::Sealer::random()?)
     }
 
-    fn prepare(mut connection: Connection) -> Result<Self, StateError> {
+    fn prepare(mut connection: Connection, sealer: seal::Sealer) -> Result<Self, StateError> {
         connection.busy_timeout(Duration::from_secs(5))?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
@@ -93,6 +96,7 @@ impl State {
             connection: Mutex::new(connection),
             workspace: String::from_utf8_lossy(&workspace).into_owned(),
             key: key.try_into().map_err(|_| damaged())?,
+            sealer,
         })
     }
 
