@@ -110,7 +110,18 @@ pub struct ManifestStep<'a> {
 
 /// The manifest of a project.
 pub fn manifest<'a>(plan: &'a Plan, steps: &'a [Step]) -> Manifest<'a> {
-    let sources = plan.project.sources.files().iter().map(|file| (file.name(), blake3::hash(file.text().as_bytes()).to_hex().to_string())).collect();
+    let sources = plan
+        .project
+        .sources
+        .files()
+        .iter()
+        .map(|file| {
+            (
+                file.name(),
+                blake3::hash(file.text().as_bytes()).to_hex().to_string(),
+            )
+        })
+        .collect();
     let pipes = plan
         .project
         .pipes
@@ -120,12 +131,21 @@ pub fn manifest<'a>(plan: &'a Plan, steps: &'a [Step]) -> Manifest<'a> {
             let nodes = planned.nodes.iter().map(|node| ManifestNode {
                 name: &node.id.node,
                 role: &node.role,
-                reads: plan.graph.sources(&Vertex::Node(node.id.clone())).into_iter().collect(),
+                reads: plan
+                    .graph
+                    .sources(&Vertex::Node(node.id.clone()))
+                    .into_iter()
+                    .collect(),
             });
             let entry = ManifestPipe {
                 description: pipe.description.as_deref(),
                 tags: &pipe.tags,
-                tokens: pipe.tokens.iter().filter(|token| token.permission.value == "READ").map(|token| token.name.value.as_str()).collect(),
+                tokens: pipe
+                    .tokens
+                    .iter()
+                    .filter(|token| token.permission.value == "READ")
+                    .map(|token| token.name.value.as_str())
+                    .collect(),
                 endpoint: planned.endpoint_node().map(|node| node.id.node.as_str()),
                 parameters: planned.parameters.iter().map(Into::into).collect(),
                 nodes: nodes.collect(),
@@ -136,8 +156,19 @@ pub fn manifest<'a>(plan: &'a Plan, steps: &'a [Step]) -> Manifest<'a> {
     Manifest {
         format: 1,
         sources,
-        datasources: plan.tables.iter().map(|(name, table)| (name.to_string(), table)).collect(),
+        datasources: plan
+            .tables
+            .iter()
+            .map(|(name, table)| (name.to_string(), table))
+            .collect(),
         pipes,
-        steps: steps.iter().map(|step| ManifestStep { kind: step.kind, name: &step.name, fingerprint: &step.fingerprint }).collect(),
+        steps: steps
+            .iter()
+            .map(|step| ManifestStep {
+                kind: step.kind,
+                name: &step.name,
+                fingerprint: &step.fingerprint,
+            })
+            .collect(),
     }
 }

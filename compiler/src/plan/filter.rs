@@ -41,7 +41,11 @@ impl RowFilters {
     }
 
     fn of(&self, table: &ResourceName) -> Option<&str> {
-        if self.0.is_empty() { None } else { self.0.get(&table.to_string()).map(String::as_str) }
+        if self.0.is_empty() {
+            None
+        } else {
+            self.0.get(&table.to_string()).map(String::as_str)
+        }
     }
 
     /// Whether a text is one expression that reads no table, so that it stays inside the parentheses that are put around it.
@@ -51,16 +55,26 @@ impl RowFilters {
             return Err(bad("it is empty"));
         }
         // Alone, so that a parenthesis that closes ours is found; in parentheses, so that an open comment is.
-        for statement in [format!("SELECT 1 WHERE {filter}"), format!("SELECT 1 WHERE (\n{filter}\n)")] {
+        for statement in [
+            format!("SELECT 1 WHERE {filter}"),
+            format!("SELECT 1 WHERE (\n{filter}\n)"),
+        ] {
             let scan = sql::scan(&statement).map_err(|error| bad(&error.message))?;
             if !scan.tables.is_empty() || !scan.table_functions.is_empty() {
                 return Err(bad("it reads a table"));
             }
-            if scan.format.is_some() || !scan.settings.is_empty() || scan.trailing_semicolon.is_some() || scan.into_outfile.is_some() {
+            if scan.format.is_some()
+                || !scan.settings.is_empty()
+                || scan.trailing_semicolon.is_some()
+                || scan.into_outfile.is_some()
+            {
                 return Err(bad("only an expression can stand here"));
             }
             let policy = sql::Policy::default();
-            if let Some(violation) = sql::guard(&scan, &policy, sql::Use::Node).into_iter().next() {
+            if let Some(violation) = sql::guard(&scan, &policy, sql::Use::Node)
+                .into_iter()
+                .next()
+            {
                 return Err(bad(&violation.message));
             }
         }
@@ -68,16 +82,26 @@ impl RowFilters {
     }
 
     /// The edits that put the filters into a statement.
-    pub(super) fn edits(&self, plan: &Plan, text: &MappedText, starts: &[usize], tables: &[TableUse]) -> Result<Vec<(Range<usize>, MappedText)>, Diagnostic> {
+    pub(super) fn edits(
+        &self,
+        plan: &Plan,
+        text: &MappedText,
+        starts: &[usize],
+        tables: &[TableUse],
+    ) -> Result<Vec<(Range<usize>, MappedText)>, Diagnostic> {
         let mut edits = Vec::new();
         for table in tables {
             let name = table.resource();
-            let Some(filter) = self.of(&name) else { continue };
+            let Some(filter) = self.of(&name) else {
+                continue;
+            };
             match table.position {
                 Position::From | Position::In => {}
                 Position::Describe => continue,
                 Position::Dictionary | Position::JoinGet => {
-                    let message = format!("`{name}` cannot be read by this function: only some of its rows may be seen");
+                    let message = format!(
+                        "`{name}` cannot be read by this function: only some of its rows may be seen"
+                    );
                     return Err(Diagnostic::error(codes::SQL_NOT_ALLOWED, message));
                 }
             }
@@ -92,10 +116,18 @@ impl RowFilters {
             }
             add(&mut out, &format!(" WHERE (\n{filter}\n))"));
             if table.position == Position::From && !table.aliased {
-                add(&mut out, &format!(" AS {}", sql::quote_identifier(&table.name)));
+                add(
+                    &mut out,
+                    &format!(" AS {}", sql::quote_identifier(&table.name)),
+                );
             }
             edits.push((place, out));
-            edits.extend(table.modifiers.iter().map(|(start, end)| (shape::range(starts, *start, *end), MappedText::new())));
+            edits.extend(
+                table
+                    .modifiers
+                    .iter()
+                    .map(|(start, end)| (shape::range(starts, *start, *end), MappedText::new())),
+            );
         }
         Ok(edits)
     }
@@ -103,10 +135,22 @@ impl RowFilters {
 
 /// The columns that can be read: `*` leaves out those that are computed.
 fn columns(plan: &Plan, name: &ResourceName) -> String {
-    let computed = |kind: DefaultKind| matches!(kind, DefaultKind::Materialized | DefaultKind::Alias);
-    let columns = plan.tables.get(name).map_or(&[][..], |table| &table.columns);
-    let extra = columns.iter().filter(|column| column.default.as_ref().is_some_and(|(kind, _)| computed(*kind)));
-    std::iter::once("*".to_owned()).chain(extra.map(|column| sql::quote_identifier(&column.name))).collect::<Vec<_>>().join(", ")
+    let computed =
+        |kind: DefaultKind| matches!(kind, DefaultKind::Materialized | DefaultKind::Alias);
+    let columns = plan
+        .tables
+        .get(name)
+        .map_or(&[][..], |table| &table.columns);
+    let extra = columns.iter().filter(|column| {
+        column
+            .default
+            .as_ref()
+            .is_some_and(|(kind, _)| computed(*kind))
+    });
+    std::iter::once("*".to_owned())
+        .chain(extra.map(|column| sql::quote_identifier(&column.name)))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 #[cfg(test)]
@@ -120,11 +164,19 @@ mod tests {
 
     fn plan() -> Plan {
         let files = [
-            ("t.datasource", "SCHEMA >\n    `org` Int32,\n    `v` Int32,\n    `w` Int32 ALIAS v + 1\n"),
+            (
+                "t.datasource",
+                "SCHEMA >\n    `org` Int32,\n    `v` Int32,\n    `w` Int32 ALIAS v + 1\n",
+            ),
             ("u.datasource", "SCHEMA >\n    `org` Int32\n"),
-            ("p.pipe", "NODE a\nSQL >\n    WITH t AS (SELECT * FROM t) SELECT * FROM t\nNODE b\nSQL >\n    SELECT * FROM a JOIN t FINAL USING org\nTYPE endpoint\n"),
+            (
+                "p.pipe",
+                "NODE a\nSQL >\n    WITH t AS (SELECT * FROM t) SELECT * FROM t\nNODE b\nSQL >\n    SELECT * FROM a JOIN t FINAL USING org\nTYPE endpoint\n",
+            ),
         ];
-        let (plan, diagnostics) = crate::check(SourceTree::new(files.map(|(path, text)| (path.to_owned(), text.to_owned()))));
+        let (plan, diagnostics) = crate::check(SourceTree::new(
+            files.map(|(path, text)| (path.to_owned(), text.to_owned())),
+        ));
         assert_eq!(diagnostics, []);
         plan
     }
@@ -133,10 +185,17 @@ mod tests {
         let (plan, values) = (plan(), Values::default());
         let mut filters = RowFilters::default();
         filters.add("t", "org = 1");
-        let request = RequestContext { values: &values, render: RenderContext::default() };
+        let request = RequestContext {
+            values: &values,
+            render: RenderContext::default(),
+        };
         // Twice: the second time the shapes of the nodes are known.
-        let first = plan.compile_query_for(text, None, request, &filters).map(|compiled| compiled.sql.into_text());
-        let second = plan.compile_query_for(text, None, request, &filters).map(|compiled| compiled.sql.into_text());
+        let first = plan
+            .compile_query_for(text, None, request, &filters)
+            .map(|compiled| compiled.sql.into_text());
+        let second = plan
+            .compile_query_for(text, None, request, &filters)
+            .map(|compiled| compiled.sql.into_text());
         assert_eq!(first.as_ref().ok(), second.as_ref().ok());
         first.unwrap_or_else(|error| error.to_string())
     }
@@ -184,7 +243,10 @@ mod tests {
         let mut filters = RowFilters::default();
         filters.add("t", "org = 1 -- one");
         filters.add("t", "org = 2");
-        assert_eq!(filters.of(&ResourceName::local("t")), Some("(\norg = 1 -- one\n) OR (\norg = 2\n)"));
+        assert_eq!(
+            filters.of(&ResourceName::local("t")),
+            Some("(\norg = 1 -- one\n) OR (\norg = 2\n)")
+        );
     }
 
     #[test]
@@ -192,7 +254,17 @@ mod tests {
         for good in ["org = 1", "name IN ('a', 'b') AND x > 2", "like(a, '%)%')"] {
             assert_eq!(RowFilters::check(good), Ok(()), "{good}");
         }
-        for bad in ["", "1) OR (1", "1 /*", "1; SELECT 2", "org IN (SELECT 1 FROM u)", "org IN u", "1 FORMAT JSON", "1 SETTINGS max_threads = 1", "'"] {
+        for bad in [
+            "",
+            "1) OR (1",
+            "1 /*",
+            "1; SELECT 2",
+            "org IN (SELECT 1 FROM u)",
+            "org IN u",
+            "1 FORMAT JSON",
+            "1 SETTINGS max_threads = 1",
+            "'",
+        ] {
             assert!(RowFilters::check(bad).is_err(), "{bad}");
         }
     }

@@ -73,26 +73,49 @@ impl From<Diagnostic> for QueryError {
 
 impl Plan {
     /// The statement of a node for a request.
-    pub fn compile_node(&self, id: &NodeId, request: RequestContext<'_>) -> Result<Compiled, QueryError> {
+    pub fn compile_node(
+        &self,
+        id: &NodeId,
+        request: RequestContext<'_>,
+    ) -> Result<Compiled, QueryError> {
         self.compile_node_for(id, request, RowFilters::NONE)
     }
 
     /// The statement of a node for a caller who sees only some rows.
-    pub fn compile_node_for(&self, id: &NodeId, request: RequestContext<'_>, filters: &RowFilters) -> Result<Compiled, QueryError> {
+    pub fn compile_node_for(
+        &self,
+        id: &NodeId,
+        request: RequestContext<'_>,
+        filters: &RowFilters,
+    ) -> Result<Compiled, QueryError> {
         let mut compilation = Compilation::new(self, request, filters);
         let node = compilation.node(id)?;
         Ok(compilation.finish(&node))
     }
 
     /// The statement of a query from outside, in which pipes and data sources are tables and `_` is `underscore`.
-    pub fn compile_query(&self, text: &str, underscore: Option<&str>, request: RequestContext<'_>) -> Result<Compiled, QueryError> {
+    pub fn compile_query(
+        &self,
+        text: &str,
+        underscore: Option<&str>,
+        request: RequestContext<'_>,
+    ) -> Result<Compiled, QueryError> {
         self.compile_query_for(text, underscore, request, RowFilters::NONE)
     }
 
     /// The statement of a query from outside, for a caller who sees only some rows.
-    pub fn compile_query_for(&self, text: &str, underscore: Option<&str>, request: RequestContext<'_>, filters: &RowFilters) -> Result<Compiled, QueryError> {
+    pub fn compile_query_for(
+        &self,
+        text: &str,
+        underscore: Option<&str>,
+        request: RequestContext<'_>,
+        filters: &RowFilters,
+    ) -> Result<Compiled, QueryError> {
         let mapped = MappedText::verbatim(text, Span::new(QUERY_SOURCE, 0, text.len()));
-        let scope = Scope { underscore: underscore.and_then(|name| self.project.pipe(name)), ..Scope::default() };
+        let scope = Scope {
+            underscore: underscore.and_then(|name| self.project.pipe(name)),
+            ..Scope::default()
+        };
         let scan = scan(&mapped)?;
         allowed(&mapped, &scan, &self.policies.common, Use::Query)?;
         let mut compilation = Compilation::new(self, request, filters);
@@ -100,11 +123,21 @@ impl Plan {
         if let Some(format) = &scan.format {
             shape.end = shape::anchor(&mapped, format.span.start).unwrap_or_default();
         }
-        compilation.compiled.named_pipes = shape.inlines.iter().map(|inline| inline.target.pipe.clone()).collect();
-        let named = shape.tables.iter().map(|table| table.resource().to_string());
+        compilation.compiled.named_pipes = shape
+            .inlines
+            .iter()
+            .map(|inline| inline.target.pipe.clone())
+            .collect();
+        let named = shape
+            .tables
+            .iter()
+            .map(|table| table.resource().to_string());
         compilation.compiled.named_tables = named.collect();
         let node = compilation.inline(&mapped, &shape)?;
-        Ok(Compiled { format: scan.format.map(|format| format.name), ..compilation.finish(&node) })
+        Ok(Compiled {
+            format: scan.format.map(|format| format.name),
+            ..compilation.finish(&node)
+        })
     }
 }
 
@@ -130,7 +163,14 @@ struct Compilation<'a> {
 
 impl<'a> Compilation<'a> {
     fn new(plan: &'a Plan, request: RequestContext<'a>, filters: &'a RowFilters) -> Self {
-        Self { plan, request, filters, compiled: Compiled::default(), done: BTreeMap::new(), under_way: Vec::new() }
+        Self {
+            plan,
+            request,
+            filters,
+            compiled: Compiled::default(),
+            done: BTreeMap::new(),
+            under_way: Vec::new(),
+        }
     }
 
     fn finish(mut self, node: &Resolved) -> Compiled {
@@ -145,15 +185,41 @@ impl<'a> Compilation<'a> {
         }
         // The graph has no cycles, but `table(parameter)` can name at request time what no branch named at check time.
         if self.under_way.contains(id) {
-            return Err(Diagnostic::error(codes::DEPENDENCY_CYCLE, format!("`{id}` reads itself with these parameters")).into());
+            return Err(Diagnostic::error(
+                codes::DEPENDENCY_CYCLE,
+                format!("`{id}` reads itself with these parameters"),
+            )
+            .into());
         }
         let plan = self.plan;
         let no_such_node = || QueryError::NoSuchNode(id.to_string());
         let (pipe, node) = plan.node(id).ok_or_else(no_such_node)?;
-        let node_plan = plan.pipes.get(&id.pipe).and_then(|pipe| pipe.node(&id.node)).ok_or_else(no_such_node)?;
-        let known = |name: &str| resolve(&plan.project, &plan.policies.common, Scope { pipe: Some(pipe), ..Scope::default() }, None, name).is_some();
-        let context = RenderContext { tables: Some(&known), ..self.request.render };
-        let rendered = node.template.render(self.request.values, &context).map_err(QueryError::Template)?;
+        let node_plan = plan
+            .pipes
+            .get(&id.pipe)
+            .and_then(|pipe| pipe.node(&id.node))
+            .ok_or_else(no_such_node)?;
+        let known = |name: &str| {
+            resolve(
+                &plan.project,
+                &plan.policies.common,
+                Scope {
+                    pipe: Some(pipe),
+                    ..Scope::default()
+                },
+                None,
+                name,
+            )
+            .is_some()
+        };
+        let context = RenderContext {
+            tables: Some(&known),
+            ..self.request.render
+        };
+        let rendered = node
+            .template
+            .render(self.request.values, &context)
+            .map_err(QueryError::Template)?;
         merge(&mut self.compiled.settings, rendered.settings);
         self.compiled.secrets.extend(rendered.secrets);
         let shape = self.shape_of(&rendered.sql, node_plan, Plan::scope(pipe, &id.node))?;
@@ -165,14 +231,23 @@ impl<'a> Compilation<'a> {
     }
 
     /// The shape of a rendering, from the cache where it is known.
-    fn shape_of(&mut self, text: &MappedText, node: &NodePlan, scope: Scope<'_>) -> Result<Arc<Shape>, QueryError> {
+    fn shape_of(
+        &mut self,
+        text: &MappedText,
+        node: &NodePlan,
+        scope: Scope<'_>,
+    ) -> Result<Arc<Shape>, QueryError> {
         let key = shape::key(text);
         if let Some(shape) = node.shapes.find(&key) {
             return Ok(shape);
         }
         let scan = scan(text)?;
         let policies = &self.plan.policies;
-        let policy = if matches!(node.role, super::Role::Copy { .. }) { &policies.copy } else { &policies.common };
+        let policy = if matches!(node.role, super::Role::Copy { .. }) {
+            &policies.copy
+        } else {
+            &policies.common
+        };
         allowed(text, &scan, policy, Use::Node)?;
         let (shape, cacheable) = self.shape(text, &scan, scope)?;
         let shape = Arc::new(shape);
@@ -183,7 +258,12 @@ impl<'a> Compilation<'a> {
     }
 
     /// Resolves the names of a statement. The flag says whether the result holds for other values of its literals.
-    fn shape(&self, text: &MappedText, scan: &Scan, scope: Scope<'_>) -> Result<(Shape, bool), QueryError> {
+    fn shape(
+        &self,
+        text: &MappedText,
+        scan: &Scan,
+        scope: Scope<'_>,
+    ) -> Result<(Shape, bool), QueryError> {
         let plan = self.plan;
         let mut shape = Shape::default();
         let (mut cacheable, mut cacheable_names) = (true, true);
@@ -193,30 +273,83 @@ impl<'a> Compilation<'a> {
                 shape::Anchor::default()
             })
         };
-        shape.end = anchor(scan.trailing_semicolon.as_ref().map_or(text.text().len(), |semicolon| semicolon.start));
+        shape.end = anchor(
+            scan.trailing_semicolon
+                .as_ref()
+                .map_or(text.text().len(), |semicolon| semicolon.start),
+        );
         for table in &scan.tables {
             let database = table.database.as_deref();
             let (start, end) = (anchor(table.span.start), anchor(table.span.end));
             // The name may be a value: another value may name another table.
             cacheable_names &= !matches!(table.position, Position::Dictionary | Position::JoinGet);
-            match resolve(&plan.project, &plan.policies.common, scope, database, &table.name) {
+            match resolve(
+                &plan.project,
+                &plan.policies.common,
+                scope,
+                database,
+                &table.name,
+            ) {
                 Some(Target::Node(pipe, node)) => {
-                    if let Some(modifier) = table.is_final.clone().or_else(|| table.sample.clone()) {
-                        return Err(crate::graph::modifier_on_node(&table.name, text.locate_range(modifier)).into());
+                    if let Some(modifier) = table.is_final.clone().or_else(|| table.sample.clone())
+                    {
+                        return Err(crate::graph::modifier_on_node(
+                            &table.name,
+                            text.locate_range(modifier),
+                        )
+                        .into());
                     }
-                    let target = NodeId { pipe: pipe.name.clone(), node: node.name.value.clone() };
-                    let alias = (table.position == Position::From && table.alias.is_none()).then(|| sql::quote_identifier(&table.name));
-                    let captured = scan.common_tables.iter().map(|common| &common.name).filter(|name| scan.captures(table, name)).cloned().collect();
-                    shape.inlines.push(Inline { start, end, target, alias, captured });
+                    let target = NodeId {
+                        pipe: pipe.name.clone(),
+                        node: node.name.value.clone(),
+                    };
+                    let alias = (table.position == Position::From && table.alias.is_none())
+                        .then(|| sql::quote_identifier(&table.name));
+                    let captured = scan
+                        .common_tables
+                        .iter()
+                        .map(|common| &common.name)
+                        .filter(|name| scan.captures(table, name))
+                        .cloned()
+                        .collect();
+                    shape.inlines.push(Inline {
+                        start,
+                        end,
+                        target,
+                        alias,
+                        captured,
+                    });
                 }
                 Some(Target::Datasource(_) | Target::Service) => {
-                    let mut modifiers: Vec<_> = table.is_final.iter().chain(&table.sample).map(|range| (anchor(range.start), anchor(range.end))).collect();
+                    let mut modifiers: Vec<_> = table
+                        .is_final
+                        .iter()
+                        .chain(&table.sample)
+                        .map(|range| (anchor(range.start), anchor(range.end)))
+                        .collect();
                     modifiers.sort();
                     let (aliased, position) = (table.alias.is_some(), table.position);
-                    shape.tables.push(TableUse { database: table.database.clone(), name: table.name.clone(), start, end, position, aliased, modifiers });
+                    shape.tables.push(TableUse {
+                        database: table.database.clone(),
+                        name: table.name.clone(),
+                        start,
+                        end,
+                        position,
+                        aliased,
+                        modifiers,
+                    });
                 }
                 None if !crate::graph::must_resolve(table) && !names_engine_table(plan, table) => {}
-                None => return Err(crate::graph::unknown(&plan.project, scope, &table.name, &table.display_name(), text.locate_range(table.span.clone())).into()),
+                None => {
+                    return Err(crate::graph::unknown(
+                        &plan.project,
+                        scope,
+                        &table.name,
+                        &table.display_name(),
+                        text.locate_range(table.span.clone()),
+                    )
+                    .into());
+                }
             }
         }
         Ok((shape, cacheable && cacheable_names))
@@ -232,24 +365,40 @@ impl<'a> Compilation<'a> {
                 tables.insert(table.name.clone());
             }
         }
-        let mut edits = self.filters.edits(self.plan, text, &starts, &shape.tables)?;
+        let mut edits = self
+            .filters
+            .edits(self.plan, text, &starts, &shape.tables)?;
         edits.reserve(shape.inlines.len() + 1);
         let mut size = text.text().len();
         for inline in &shape.inlines {
             let node = self.node(&inline.target)?;
             size += node.text.text().len();
             if size > MAX_BYTES {
-                return Err(Diagnostic::error(codes::SQL_SYNTAX, format!("the statement grows past {MAX_BYTES} bytes when `{}` is put in", inline.target)).into());
+                return Err(Diagnostic::error(
+                    codes::SQL_SYNTAX,
+                    format!(
+                        "the statement grows past {MAX_BYTES} bytes when `{}` is put in",
+                        inline.target
+                    ),
+                )
+                .into());
             }
             tables.extend(node.tables.iter().cloned());
-            edits.push((shape::range(&starts, inline.start, inline.end), self.wrapped(&node, inline)?));
+            edits.push((
+                shape::range(&starts, inline.start, inline.end),
+                self.wrapped(&node, inline)?,
+            ));
         }
         edits.sort_by_key(|(range, _)| range.start);
         let end = shape::range(&starts, shape.end, shape.end).start;
         if end < text.text().len() {
             edits.push((end..text.text().len(), MappedText::new()));
         }
-        let text = if edits.is_empty() { text.clone() } else { text.splice(&edits) };
+        let text = if edits.is_empty() {
+            text.clone()
+        } else {
+            text.splice(&edits)
+        };
         Ok(Resolved { text, tables })
     }
 
@@ -265,7 +414,11 @@ impl<'a> Compilation<'a> {
     fn wrapped(&self, node: &Resolved, inline: &Inline) -> Result<MappedText, QueryError> {
         let mut out = MappedText::new();
         out.push("(\n", PieceKind::Inserted, None);
-        if inline.captured.iter().any(|name| node.tables.contains(name)) {
+        if inline
+            .captured
+            .iter()
+            .any(|name| node.tables.contains(name))
+        {
             out.append(&self.qualified(&node.text, &inline.captured)?);
         } else {
             out.append(&node.text);
@@ -287,7 +440,11 @@ impl<'a> Compilation<'a> {
             .filter(|table| table.database.is_none() && captured.contains(&table.name))
             .map(|table| {
                 let mut database = MappedText::new();
-                database.push(&sql::quote_identifier(&self.plan.database), PieceKind::Inserted, None);
+                database.push(
+                    &sql::quote_identifier(&self.plan.database),
+                    PieceKind::Inserted,
+                    None,
+                );
                 database.push(".", PieceKind::Inserted, None);
                 (table.span.start..table.span.start, database)
             })
@@ -316,8 +473,15 @@ fn merge(settings: &mut Settings, other: Settings) {
 /// front, or the view behind a materialized node or a quarantine. Any other is left alone, for it may be a column.
 fn names_engine_table(plan: &Plan, table: &TableReference) -> bool {
     match table.database.as_deref() {
-        Some(database) => database == plan.database || database.eq_ignore_ascii_case("information_schema") || database == "system",
-        None => table.position == Position::In && (table.name.starts_with("mv__") || table.name.ends_with("_quarantine")),
+        Some(database) => {
+            database == plan.database
+                || database.eq_ignore_ascii_case("information_schema")
+                || database == "system"
+        }
+        None => {
+            table.position == Position::In
+                && (table.name.starts_with("mv__") || table.name.ends_with("_quarantine"))
+        }
     }
 }
 
@@ -332,7 +496,9 @@ fn scan(text: &MappedText) -> Result<Scan, QueryError> {
 }
 
 fn allowed(text: &MappedText, scan: &Scan, policy: &Policy, usage: Use) -> Result<(), QueryError> {
-    let Some(violation) = sql::guard(scan, policy, usage).into_iter().next() else { return Ok(()) };
+    let Some(violation) = sql::guard(scan, policy, usage).into_iter().next() else {
+        return Ok(());
+    };
     let mut diagnostic = Diagnostic::error(codes::SQL_NOT_ALLOWED, violation.message);
     if let Some(span) = text.locate_range(violation.span) {
         diagnostic = diagnostic.label(span, "");

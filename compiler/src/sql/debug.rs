@@ -10,7 +10,14 @@ pub fn debug_tokens(sql: &str) -> String {
     match lexer::tokenize(sql) {
         Ok(tokens) => {
             for token in tokens.list {
-                _ = writeln!(out, "{:>6}..{:<6} {:<16} {}", token.start, token.end, format!("{:?}", token.kind), token.text(sql));
+                _ = writeln!(
+                    out,
+                    "{:>6}..{:<6} {:<16} {}",
+                    token.start,
+                    token.end,
+                    format!("{:?}", token.kind),
+                    token.text(sql)
+                );
             }
         }
         Err(error) => _ = writeln!(out, "{error}"),

@@ -106,7 +106,9 @@ pub struct Template {
 
 impl std::fmt::Debug for Template {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Template").field("span", &self.span).finish_non_exhaustive()
+        f.debug_struct("Template")
+            .field("span", &self.span)
+            .finish_non_exhaustive()
     }
 }
 

@@ -28,7 +28,11 @@ pub struct NodeText {
 impl NodeText {
     /// The value of a directive.
     pub fn directive(&self, keyword: &str) -> Option<&str> {
-        self.directives.iter().rev().find(|(name, _)| name == keyword).map(|(_, value)| value.as_str())
+        self.directives
+            .iter()
+            .rev()
+            .find(|(name, _)| name == keyword)
+            .map(|(_, value)| value.as_str())
     }
 
     /// Sets a directive, or takes it away.
@@ -36,7 +40,9 @@ impl NodeText {
         let at = self.directives.iter().position(|(name, _)| name == keyword);
         self.directives.retain(|(name, _)| name != keyword);
         if let Some(value) = value {
-            let at = at.unwrap_or(self.directives.len()).min(self.directives.len());
+            let at = at
+                .unwrap_or(self.directives.len())
+                .min(self.directives.len());
             self.directives.insert(at, (keyword.to_owned(), value));
         }
     }
@@ -49,7 +55,11 @@ impl NodeText {
 
     fn print(&self) -> String {
         let mut out = format!("NODE {}\n", self.name);
-        if let Some(description) = self.description.as_deref().filter(|text| !text.trim().is_empty()) {
+        if let Some(description) = self
+            .description
+            .as_deref()
+            .filter(|text| !text.trim().is_empty())
+        {
             out.push_str(&print_description(description));
         }
         out.push_str("SQL >\n");
@@ -74,7 +84,11 @@ impl NodeText {
 
 /// Directives that say what a node fills and when.
 fn is_purpose(keyword: &str) -> bool {
-    keyword == "DATASOURCE" || keyword == "TARGET_DATASOURCE" || keyword.starts_with("ENGINE") || keyword.starts_with("COPY_") || keyword == "MODE"
+    keyword == "DATASOURCE"
+        || keyword == "TARGET_DATASOURCE"
+        || keyword.starts_with("ENGINE")
+        || keyword.starts_with("COPY_")
+        || keyword == "MODE"
 }
 
 fn print_description(text: &str) -> String {
@@ -85,7 +99,9 @@ fn print_description(text: &str) -> String {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum EditError {
     /// There is no such node in the file itself.
-    #[error("node `{0}` is not in this file: it comes from a file that this one includes, and is edited there")]
+    #[error(
+        "node `{0}` is not in this file: it comes from a file that this one includes, and is edited there"
+    )]
     NotInFile(String),
     /// What was asked for cannot be written in a datafile.
     #[error("this cannot be written into a datafile: {0}")]
@@ -106,7 +122,12 @@ impl PipeText {
 
     /// A file with these parts.
     pub fn create(description: Option<&str>, nodes: &[NodeText]) -> Result<Self, EditError> {
-        let mut pipe = Self::new(description.filter(|text| !text.trim().is_empty()).map(print_description).unwrap_or_default());
+        let mut pipe = Self::new(
+            description
+                .filter(|text| !text.trim().is_empty())
+                .map(print_description)
+                .unwrap_or_default(),
+        );
         for node in nodes {
             pipe.append(node)?;
         }
@@ -137,26 +158,52 @@ impl PipeText {
     }
 
     fn parts(&self, node: &NodeDecl) -> NodeText {
-        let sql = node.sql.as_ref().map_or(String::new(), |sql| dedent(&self.text, range(sql.span), Text::Sql));
+        let sql = node.sql.as_ref().map_or(String::new(), |sql| {
+            dedent(&self.text, range(sql.span), Text::Sql)
+        });
         NodeText {
             name: node.name.value.clone(),
-            description: node.description.as_ref().map(|text| dedent(&self.text, range(text.span), Text::Prose)),
+            description: node
+                .description
+                .as_ref()
+                .map(|text| dedent(&self.text, range(text.span), Text::Prose)),
             sql,
-            kind: node.kind.as_ref().map(|kind| self.text[range(kind.span)].trim().to_lowercase()).filter(|kind| kind != "standard"),
-            directives: node.directives.iter().map(|directive| (directive.keyword.value.clone(), directive.value.value.clone())).collect(),
+            kind: node
+                .kind
+                .as_ref()
+                .map(|kind| self.text[range(kind.span)].trim().to_lowercase())
+                .filter(|kind| kind != "standard"),
+            directives: node
+                .directives
+                .iter()
+                .map(|directive| {
+                    (
+                        directive.keyword.value.clone(),
+                        directive.value.value.clone(),
+                    )
+                })
+                .collect(),
         }
     }
 
     fn sole_node(&self, tree: &PipeFile, name: &str) -> NodeText {
-        let sql = tree.sql.as_ref().map_or(String::new(), |sql| dedent(&self.text, range(sql.span), Text::Sql));
-        NodeText { name: name.to_owned(), sql, ..NodeText::default() }
+        let sql = tree.sql.as_ref().map_or(String::new(), |sql| {
+            dedent(&self.text, range(sql.span), Text::Sql)
+        });
+        NodeText {
+            name: name.to_owned(),
+            sql,
+            ..NodeText::default()
+        }
     }
 
     /// Adds a node after the others.
     pub fn append(&mut self, node: &NodeText) -> Result<(), EditError> {
         let tree = self.tree();
         if tree.nodes.is_empty() && tree.sql.is_some() {
-            return Err(EditError::NotWritable("the pipe is written without NODE lines; give its node a name first".to_owned()));
+            return Err(EditError::NotWritable(
+                "the pipe is written without NODE lines; give its node a name first".to_owned(),
+            ));
         }
         let mut text = self.text.trim_end().to_owned();
         if !text.is_empty() {
@@ -170,12 +217,25 @@ impl PipeText {
     pub fn replace(&mut self, name: &str, node: &NodeText) -> Result<(), EditError> {
         let tree = self.tree();
         if tree.nodes.is_empty() && tree.sql.is_some() {
-            let place = tree.sql.as_ref().map_or(0..0, |sql| self.section_of(range(sql.span), "SQL"));
-            let text = format!("{}{}{}", &self.text[..place.start], node.print(), &self.text[place.end..]);
+            let place = tree
+                .sql
+                .as_ref()
+                .map_or(0..0, |sql| self.section_of(range(sql.span), "SQL"));
+            let text = format!(
+                "{}{}{}",
+                &self.text[..place.start],
+                node.print(),
+                &self.text[place.end..]
+            );
             return self.accept(text, node);
         }
         let place = self.place(&tree, name)?;
-        let text = format!("{}{}{}", &self.text[..place.start], node.print(), &self.text[place.end..]);
+        let text = format!(
+            "{}{}{}",
+            &self.text[..place.start],
+            node.print(),
+            &self.text[place.end..]
+        );
         self.accept(text, node)
     }
 
@@ -183,7 +243,10 @@ impl PipeText {
     pub fn remove(&mut self, name: &str) -> Result<(), EditError> {
         let tree = self.tree();
         let place = self.place(&tree, name)?;
-        let (before, after) = (self.text[..place.start].trim_end(), self.text[place.end..].trim_start_matches(['\n', '\r']));
+        let (before, after) = (
+            self.text[..place.start].trim_end(),
+            self.text[place.end..].trim_start_matches(['\n', '\r']),
+        );
         self.text = match (before.is_empty(), after.trim().is_empty()) {
             (true, _) => after.to_owned(),
             (false, true) => format!("{before}\n"),
@@ -195,19 +258,34 @@ impl PipeText {
     /// Sets the pipe's own description.
     pub fn describe(&mut self, description: &str) -> Result<(), EditError> {
         let tree = self.tree();
-        let printed = if description.trim().is_empty() { String::new() } else { print_description(description) };
+        let printed = if description.trim().is_empty() {
+            String::new()
+        } else {
+            print_description(description)
+        };
         let text = match &tree.description {
             Some(old) => {
                 let place = self.section_of(range(old.span), "DESCRIPTION");
-                format!("{}{printed}{}", &self.text[..place.start], &self.text[place.end..])
+                format!(
+                    "{}{printed}{}",
+                    &self.text[..place.start],
+                    &self.text[place.end..]
+                )
             }
             None if printed.is_empty() => return Ok(()),
             None => format!("{printed}\n{}", self.text),
         };
         let changed = Self::new(text);
-        let found = changed.tree().description.map(|text| dedent(&changed.text, range(text.span), Text::Prose));
-        if found.as_deref().unwrap_or("") != description.trim() || changed.tree().nodes.len() != tree.nodes.len() {
-            return Err(EditError::NotWritable("the description reads like the lines of a datafile".to_owned()));
+        let found = changed
+            .tree()
+            .description
+            .map(|text| dedent(&changed.text, range(text.span), Text::Prose));
+        if found.as_deref().unwrap_or("") != description.trim()
+            || changed.tree().nodes.len() != tree.nodes.len()
+        {
+            return Err(EditError::NotWritable(
+                "the description reads like the lines of a datafile".to_owned(),
+            ));
         }
         *self = changed;
         Ok(())
@@ -216,9 +294,17 @@ impl PipeText {
     /// Where a node's lines stand: from its `NODE` to the end of its last line.
     fn place(&self, tree: &PipeFile, name: &str) -> Result<Range<usize>, EditError> {
         let not_in_file = || EditError::NotInFile(name.to_owned());
-        let node = tree.nodes.iter().find(|node| node.name.value == name).ok_or_else(not_in_file)?;
+        let node = tree
+            .nodes
+            .iter()
+            .find(|node| node.name.value == name)
+            .ok_or_else(not_in_file)?;
         let span = range(node.span);
-        if tree.includes.iter().any(|include| span.contains(&(include.path.span.start as usize))) {
+        if tree
+            .includes
+            .iter()
+            .any(|include| span.contains(&(include.path.span.start as usize)))
+        {
             return Err(not_in_file());
         }
         Ok(self.line_start(span.start)..self.line_end(span.end))
@@ -227,7 +313,12 @@ impl PipeText {
     /// The lines of a directive from its keyword to the end of its value.
     fn section_of(&self, value: Range<usize>, keyword: &str) -> Range<usize> {
         let mut start = self.line_start(value.start);
-        while start > 0 && !self.text[start..].trim_start().get(..keyword.len()).is_some_and(|word| word.eq_ignore_ascii_case(keyword)) {
+        while start > 0
+            && !self.text[start..]
+                .trim_start()
+                .get(..keyword.len())
+                .is_some_and(|word| word.eq_ignore_ascii_case(keyword))
+        {
             start = self.line_start(start - 1);
         }
         start..self.line_end(value.end)
@@ -238,7 +329,9 @@ impl PipeText {
     }
 
     fn line_end(&self, at: usize) -> usize {
-        self.text[at..].find('\n').map_or(self.text.len(), |newline| at + newline + 1)
+        self.text[at..]
+            .find('\n')
+            .map_or(self.text.len(), |newline| at + newline + 1)
     }
 
     /// Takes a text over, if its node reads as it was meant.
@@ -247,16 +340,25 @@ impl PipeText {
         let changed = Self::new(text);
         let found = errors(&changed.file());
         if found.len() > before {
-            return Err(EditError::NotWritable(found.last().cloned().unwrap_or_default()));
+            return Err(EditError::NotWritable(
+                found.last().cloned().unwrap_or_default(),
+            ));
         }
         let read = changed.node(&node.name)?;
         let meant = NodeText {
             sql: node.sql.trim().to_owned(),
-            description: node.description.as_ref().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()),
+            description: node
+                .description
+                .as_ref()
+                .map(|text| text.trim().to_owned())
+                .filter(|text| !text.is_empty()),
             ..node.clone()
         };
         if read != meant {
-            return Err(EditError::NotWritable(format!("node `{}` would read differently from what was sent", node.name)));
+            return Err(EditError::NotWritable(format!(
+                "node `{}` would read differently from what was sent",
+                node.name
+            )));
         }
         *self = changed;
         Ok(())
@@ -269,8 +371,16 @@ fn range(span: pipewright_grammar::source::Span) -> Range<usize> {
 
 fn errors(file: &SourceFile) -> Vec<String> {
     let found = parse_pipe(file).diagnostics;
-    let errors = found.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
-    errors.map(|diagnostic| render::concise(std::slice::from_ref(diagnostic), std::slice::from_ref(file)).trim().to_owned()).collect()
+    let errors = found
+        .iter()
+        .filter(|diagnostic| diagnostic.severity == Severity::Error);
+    errors
+        .map(|diagnostic| {
+            render::concise(std::slice::from_ref(diagnostic), std::slice::from_ref(file))
+                .trim()
+                .to_owned()
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -304,8 +414,14 @@ TYPE endpoint
     fn an_edit_leaves_every_other_byte() {
         let mut pipe = PipeText::new(FILE);
         let mut node = pipe.node("second").unwrap();
-        assert_eq!(node.sql, "%\nSELECT *\nFROM first\nWHERE a = {{Int32(x, 1)}}");
-        assert_eq!((node.kind.as_deref(), node.description.as_deref()), (Some("endpoint"), Some("Two lines\nof text.")));
+        assert_eq!(
+            node.sql,
+            "%\nSELECT *\nFROM first\nWHERE a = {{Int32(x, 1)}}"
+        );
+        assert_eq!(
+            (node.kind.as_deref(), node.description.as_deref()),
+            (Some("endpoint"), Some("Two lines\nof text."))
+        );
         "SELECT\n  a\nFROM first".clone_into(&mut node.sql);
         node.kind = None;
         pipe.replace("second", &node).unwrap();
@@ -332,13 +448,21 @@ TYPE endpoint
     #[test]
     fn nodes_are_added_and_taken_away() {
         let mut pipe = PipeText::create(Some("A pipe"), &[]).unwrap();
-        let node = |name: &str, sql: &str| NodeText { name: name.to_owned(), sql: sql.to_owned(), ..NodeText::default() };
+        let node = |name: &str, sql: &str| NodeText {
+            name: name.to_owned(),
+            sql: sql.to_owned(),
+            ..NodeText::default()
+        };
         pipe.append(&node("one", "SELECT 1 AS a")).unwrap();
-        pipe.append(&node("two", "SELECT *\nFROM one\nWHERE b = 'two\nlines'")).unwrap();
+        pipe.append(&node("two", "SELECT *\nFROM one\nWHERE b = 'two\nlines'"))
+            .unwrap();
         pipe.append(&node("three", "SELECT 3")).unwrap();
         pipe.remove("one").unwrap();
         pipe.describe("Another\ntext").unwrap();
-        assert_eq!(pipe.node("two").unwrap().sql, "SELECT *\nFROM one\nWHERE b = 'two\nlines'");
+        assert_eq!(
+            pipe.node("two").unwrap().sql,
+            "SELECT *\nFROM one\nWHERE b = 'two\nlines'"
+        );
         assert_snapshot!(pipe.into_text(), @r"
         DESCRIPTION >
             Another
@@ -360,12 +484,27 @@ TYPE endpoint
     #[test]
     fn what_would_read_differently_is_refused() {
         let mut pipe = PipeText::new(FILE);
-        let node = NodeText { name: "third".to_owned(), sql: "SELECT 1\nNODE hidden\nSQL >\n SELECT 2".to_owned(), ..NodeText::default() };
+        let node = NodeText {
+            name: "third".to_owned(),
+            sql: "SELECT 1\nNODE hidden\nSQL >\n SELECT 2".to_owned(),
+            ..NodeText::default()
+        };
         assert!(matches!(pipe.append(&node), Err(EditError::NotWritable(_))));
         assert_eq!(pipe.tree().nodes.len(), 2);
-        let node = NodeText { name: "two words".to_owned(), sql: "SELECT 1".to_owned(), ..NodeText::default() };
-        assert!(matches!(pipe.append(&node), Err(EditError::NotWritable(_) | EditError::NotInFile(_))));
-        let node = NodeText { name: "x".to_owned(), sql: String::new(), ..NodeText::default() };
+        let node = NodeText {
+            name: "two words".to_owned(),
+            sql: "SELECT 1".to_owned(),
+            ..NodeText::default()
+        };
+        assert!(matches!(
+            pipe.append(&node),
+            Err(EditError::NotWritable(_) | EditError::NotInFile(_))
+        ));
+        let node = NodeText {
+            name: "x".to_owned(),
+            sql: String::new(),
+            ..NodeText::default()
+        };
         assert!(pipe.append(&node).is_err());
     }
 }

@@ -19,7 +19,11 @@ pub(super) fn indent(text: &str, kind: Text) -> String {
     let text = text.trim();
     let inside = begins_inside(text, kind);
     let lines = text.split('\n').zip(inside).map(|(line, inside)| {
-        if inside || line.trim().is_empty() { line.to_owned() } else { format!("{INDENT}{line}") }
+        if inside || line.trim().is_empty() {
+            line.to_owned()
+        } else {
+            format!("{INDENT}{line}")
+        }
     });
     lines.collect::<Vec<_>>().join("\n")
 }
@@ -27,19 +31,40 @@ pub(super) fn indent(text: &str, kind: Text) -> String {
 /// The text of a block without the indentation that its lines share. `block` begins at its first byte that is not blank.
 pub(super) fn dedent(file: &str, block: Range<usize>, kind: Text) -> String {
     let text = &file[block.clone()];
-    let line_start = file[..block.start].rfind('\n').map_or(0, |newline| newline + 1);
+    let line_start = file[..block.start]
+        .rfind('\n')
+        .map_or(0, |newline| newline + 1);
     let first = &file[line_start..block.start];
     // A value on the line of its keyword has no indentation of its own.
-    let first = if first.trim().is_empty() { Some(first.len()) } else { None };
+    let first = if first.trim().is_empty() {
+        Some(first.len())
+    } else {
+        None
+    };
     let inside = begins_inside(text, kind);
     let of_line = |line: &str| line.len() - line.trim_start_matches([' ', '\t']).len();
-    let rest = text.split('\n').zip(&inside).skip(1).filter(|(line, inside)| !**inside && !line.trim().is_empty()).map(|(line, _)| of_line(line));
+    let rest = text
+        .split('\n')
+        .zip(&inside)
+        .skip(1)
+        .filter(|(line, inside)| !**inside && !line.trim().is_empty())
+        .map(|(line, _)| of_line(line));
     let shared = rest.chain(first).min().unwrap_or(0);
-    let lines = text.split('\n').zip(&inside).enumerate().map(|(index, (line, inside))| match () {
-        () if index == 0 => format!("{}{line}", " ".repeat(first.unwrap_or(shared).saturating_sub(shared))),
-        () if *inside => line.to_owned(),
-        () => line.get(shared.min(of_line(line))..).unwrap_or("").to_owned(),
-    });
+    let lines = text
+        .split('\n')
+        .zip(&inside)
+        .enumerate()
+        .map(|(index, (line, inside))| match () {
+            () if index == 0 => format!(
+                "{}{line}",
+                " ".repeat(first.unwrap_or(shared).saturating_sub(shared))
+            ),
+            () if *inside => line.to_owned(),
+            () => line
+                .get(shared.min(of_line(line))..)
+                .unwrap_or("")
+                .to_owned(),
+        });
     lines.collect::<Vec<_>>().join("\n").trim().to_owned()
 }
 
@@ -52,7 +77,9 @@ fn begins_inside(text: &str, kind: Text) -> Vec<bool> {
     while at < bytes.len() {
         let byte = bytes[at];
         match (quote, comment) {
-            (Some(_), _) if byte == b'\\' => at += usize::from(bytes.get(at + 1).is_some_and(|next| *next != b'\n')),
+            (Some(_), _) if byte == b'\\' => {
+                at += usize::from(bytes.get(at + 1).is_some_and(|next| *next != b'\n'))
+            }
             (Some(open), _) if byte == open => quote = None,
             (Some(_), _) => {}
             (None, Some(b'-')) if byte == b'\n' => comment = None,
@@ -86,7 +113,9 @@ mod tests {
             "SELECT 'a\\'\n  b'",
         ] {
             let file = format!("SQL >\n{}\n", indent(text, Text::Sql));
-            let start = file.find(|character: char| !character.is_whitespace()).map_or(0, |_| file[5..].len() - file[5..].trim_start().len() + 5);
+            let start = file
+                .find(|character: char| !character.is_whitespace())
+                .map_or(0, |_| file[5..].len() - file[5..].trim_start().len() + 5);
             assert_eq!(dedent(&file, start..file.trim_end().len(), Text::Sql), text);
         }
     }

@@ -98,7 +98,11 @@ pub struct Catalog {
 impl Catalog {
     /// The files on disk with the changes of the API put over them. `plan` is what the files compile to.
     pub fn open(state: Arc<State>, base: &SourceTree, plan: Plan) -> Result<Self, ChangeError> {
-        let base: BTreeMap<String, String> = base.files().iter().map(|file| (file.name().to_owned(), file.text().to_owned())).collect();
+        let base: BTreeMap<String, String> = base
+            .files()
+            .iter()
+            .map(|file| (file.name().to_owned(), file.text().to_owned()))
+            .collect();
         let overlay = state.catalog().files()?;
         let mut files = base.clone();
         for file in overlay.iter().cloned() {
@@ -107,15 +111,29 @@ impl Catalog {
                 None => _ = files.remove(&file.path),
             }
         }
-        let (plan, errors) = if overlay.is_empty() { (plan, BTreeSet::new()) } else { compile(&files) };
+        let (plan, errors) = if overlay.is_empty() {
+            (plan, BTreeSet::new())
+        } else {
+            compile(&files)
+        };
         let before = Objects::restore(state.catalog().objects()?);
         let objects = before.of_project(&plan.project, &[])?;
         let (changed, removed) = objects.difference(&before);
         if !changed.is_empty() || !removed.is_empty() {
             state.catalog().write(&[], &[], &changed, &removed)?;
         }
-        let current = Current { files, plan: Arc::new(plan), objects, errors };
-        Ok(Self { state, base, current: ArcSwap::from_pointee(current), writer: Mutex::new(()) })
+        let current = Current {
+            files,
+            plan: Arc::new(plan),
+            objects,
+            errors,
+        };
+        Ok(Self {
+            state,
+            base,
+            current: ArcSwap::from_pointee(current),
+            writer: Mutex::new(()),
+        })
     }
 
     /// What is in force.
@@ -131,7 +149,10 @@ impl Catalog {
     /// Files that were changed both on disk and through the API: the API's text is in force.
     pub fn drift(&self) -> Result<Vec<Drift>, StateError> {
         let files = self.state.catalog().files()?;
-        let drifted = files.into_iter().filter(|file| self.base.get(&file.path).map(|text| hash(text)) != file.base && self.base.get(&file.path) != file.text.as_ref());
+        let drifted = files.into_iter().filter(|file| {
+            self.base.get(&file.path).map(|text| hash(text)) != file.base
+                && self.base.get(&file.path) != file.text.as_ref()
+        });
         Ok(drifted
             .map(|file| {
                 let now = if self.base.contains_key(&file.path) { "was changed on disk" } else { "was deleted on disk" };
@@ -143,7 +164,10 @@ impl Catalog {
 
     /// The right to change the catalog. Others wait.
     pub async fn write(&self) -> Writer<'_> {
-        Writer { catalog: self, _guard: self.writer.lock().await }
+        Writer {
+            catalog: self,
+            _guard: self.writer.lock().await,
+        }
     }
 }
 
@@ -168,7 +192,11 @@ impl Writer<'_> {
         Ok(plan)
     }
 
-    async fn compiled(&self, before: &Current, change: &Change) -> Result<(BTreeMap<String, String>, Plan, BTreeSet<(String, String)>), ChangeError> {
+    async fn compiled(
+        &self,
+        before: &Current,
+        change: &Change,
+    ) -> Result<(BTreeMap<String, String>, Plan, BTreeSet<(String, String)>), ChangeError> {
         let mut files = before.files.clone();
         for (path, text) in &change.files {
             match text {
@@ -184,7 +212,11 @@ impl Writer<'_> {
     }
 
     /// Makes a change: compiled, brought to the engine, written, in force. On an error nothing has changed.
-    pub async fn commit(&self, change: Change, engine: &dyn Engine) -> Result<Arc<Current>, ChangeError> {
+    pub async fn commit(
+        &self,
+        change: Change,
+        engine: &dyn Engine,
+    ) -> Result<Arc<Current>, ChangeError> {
         let before = self.current();
         let (files, plan, errors) = self.compiled(&before, &change).await?;
         refuse_new_errors(&errors, &before.errors, change.tolerated.as_deref())?;
@@ -195,22 +227,42 @@ impl Writer<'_> {
             migration.take_back(engine).await;
             return Err(error.into());
         }
-        let current = Arc::new(Current { files, plan: Arc::new(plan), objects, errors });
+        let current = Arc::new(Current {
+            files,
+            plan: Arc::new(plan),
+            objects,
+            errors,
+        });
         self.catalog.current.store(Arc::clone(&current));
         migration.finish(engine).await;
         Ok(current)
     }
 
-    fn persist(&self, change: &Change, objects: &Objects, before: &Objects) -> Result<(), StateError> {
+    fn persist(
+        &self,
+        change: &Change,
+        objects: &Objects,
+        before: &Objects,
+    ) -> Result<(), StateError> {
         let base = &self.catalog.base;
-        let (reverted, changed): (Vec<_>, Vec<_>) = change.files.iter().partition(|(path, text)| base.get(*path) == text.as_ref());
+        let (reverted, changed): (Vec<_>, Vec<_>) = change
+            .files
+            .iter()
+            .partition(|(path, text)| base.get(*path) == text.as_ref());
         let changed: Vec<StoredFile> = changed
             .into_iter()
-            .map(|(path, text)| StoredFile { path: path.clone(), text: text.clone(), base: base.get(path).map(|text| hash(text)) })
+            .map(|(path, text)| StoredFile {
+                path: path.clone(),
+                text: text.clone(),
+                base: base.get(path).map(|text| hash(text)),
+            })
             .collect();
         let reverted: Vec<String> = reverted.into_iter().map(|(path, _)| path.clone()).collect();
         let (stored, removed) = objects.difference(before);
-        self.catalog.state.catalog().write(&changed, &reverted, &stored, &removed)
+        self.catalog
+            .state
+            .catalog()
+            .write(&changed, &reverted, &stored, &removed)
     }
 }
 
@@ -236,21 +288,40 @@ impl Current {
     pub fn node_sql(&self, node: &pipewright_compiler::project::Node) -> String {
         let span = node.body.span;
         let text = self.plan.project.sources[span.source].text();
-        indent::dedent(text, span.start as usize..span.end as usize, indent::Text::Sql)
+        indent::dedent(
+            text,
+            span.start as usize..span.end as usize,
+            indent::Text::Sql,
+        )
     }
 
     /// The change that gives a pipe another name; what reads it follows.
     pub fn rename_pipe(&self, from: &str, to: &str) -> Option<Change> {
         let path = self.pipe_path(from)?;
         let mut files = self.followed(Renamed::Resource(from), to);
-        let text = files.remove(path).flatten().or_else(|| self.files.get(path).cloned())?;
+        let text = files
+            .remove(path)
+            .flatten()
+            .or_else(|| self.files.get(path).cloned())?;
         files.insert(path.to_owned(), None);
         files.insert(sibling(path, to, "pipe"), Some(text));
-        Some(Change { files, renames: vec![Rename::Pipe { from: from.to_owned(), to: to.to_owned() }], tolerated: None })
+        Some(Change {
+            files,
+            renames: vec![Rename::Pipe {
+                from: from.to_owned(),
+                to: to.to_owned(),
+            }],
+            tolerated: None,
+        })
     }
 
     /// The texts in which the readers of a node name it anew; the node's own block is not among the changes.
-    pub fn follow_node(&self, pipe: &str, from: &str, to: &str) -> BTreeMap<String, Option<String>> {
+    pub fn follow_node(
+        &self,
+        pipe: &str,
+        from: &str,
+        to: &str,
+    ) -> BTreeMap<String, Option<String>> {
         self.followed(Renamed::Node(pipe, from), to)
     }
 
@@ -260,7 +331,10 @@ impl Current {
     }
 
     fn followed(&self, renamed: Renamed<'_>, to: &str) -> BTreeMap<String, Option<String>> {
-        references::follow(&self.plan, renamed, to).into_iter().map(|(path, text)| (path, Some(text))).collect()
+        references::follow(&self.plan, renamed, to)
+            .into_iter()
+            .map(|(path, text)| (path, Some(text)))
+            .collect()
     }
 
     /// What reads or fills from a resource, by name.
@@ -278,23 +352,62 @@ fn sibling(path: &str, name: &str, ending: &str) -> String {
 }
 
 fn compile(files: &BTreeMap<String, String>) -> (Plan, BTreeSet<(String, String)>) {
-    let tree = SourceTree::new(files.iter().map(|(path, text)| (path.clone(), text.clone())));
+    let tree = SourceTree::new(
+        files
+            .iter()
+            .map(|(path, text)| (path.clone(), text.clone())),
+    );
     let (plan, diagnostics) = pipewright_compiler::check(tree);
     let sources = plan.project.sources.files();
-    let file_of = |diagnostic: &Diagnostic| diagnostic.primary().and_then(|span| sources.get(span.source.0 as usize)).map_or(String::new(), |file| file.name().to_owned());
-    let errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
-    let errors = errors.map(|diagnostic| (file_of(diagnostic), render::concise(std::slice::from_ref(diagnostic), sources).trim_end().to_owned())).collect();
+    let file_of = |diagnostic: &Diagnostic| {
+        diagnostic
+            .primary()
+            .and_then(|span| sources.get(span.source.0 as usize))
+            .map_or(String::new(), |file| file.name().to_owned())
+    };
+    let errors = diagnostics
+        .iter()
+        .filter(|diagnostic| diagnostic.severity == Severity::Error);
+    let errors = errors
+        .map(|diagnostic| {
+            (
+                file_of(diagnostic),
+                render::concise(std::slice::from_ref(diagnostic), sources)
+                    .trim_end()
+                    .to_owned(),
+            )
+        })
+        .collect();
     (plan, errors)
 }
 
 /// A change is judged by what it breaks: an error that was there before is not its fault.
-fn refuse_new_errors(errors: &BTreeSet<(String, String)>, before: &BTreeSet<(String, String)>, tolerated: Option<&str>) -> Result<(), ChangeError> {
+fn refuse_new_errors(
+    errors: &BTreeSet<(String, String)>,
+    before: &BTreeSet<(String, String)>,
+    tolerated: Option<&str>,
+) -> Result<(), ChangeError> {
     // A diagnostic's line may have moved; its words have not.
-    let words = |text: &str| text.split_once(": ").map_or(text, |(_, words)| words).to_owned();
-    let known: BTreeSet<(&String, String)> = before.iter().map(|(file, text)| (file, words(text))).collect();
-    let new: Vec<&str> =
-        errors.iter().filter(|(file, text)| tolerated != Some(file) && !known.contains(&(file, words(text)))).map(|(_, text)| text.as_str()).take(3).collect();
-    if new.is_empty() { Ok(()) } else { Err(ChangeError::Invalid(new.join("\n"))) }
+    let words = |text: &str| {
+        text.split_once(": ")
+            .map_or(text, |(_, words)| words)
+            .to_owned()
+    };
+    let known: BTreeSet<(&String, String)> = before
+        .iter()
+        .map(|(file, text)| (file, words(text)))
+        .collect();
+    let new: Vec<&str> = errors
+        .iter()
+        .filter(|(file, text)| tolerated != Some(file) && !known.contains(&(file, words(text))))
+        .map(|(_, text)| text.as_str())
+        .take(3)
+        .collect();
+    if new.is_empty() {
+        Ok(())
+    } else {
+        Err(ChangeError::Invalid(new.join("\n")))
+    }
 }
 
 fn hash(text: &str) -> String {

@@ -22,12 +22,20 @@ pub(super) struct Migration {
 
 impl Migration {
     /// From what the engine has to what the plan needs. Tables of data sources that are gone are dropped, tables that differ are left alone.
-    pub(super) async fn plan(before: &Plan, after: &Plan, renames: &[Rename], engine: &dyn Engine) -> Result<Self, ChangeError> {
+    pub(super) async fn plan(
+        before: &Plan,
+        after: &Plan,
+        renames: &[Rename],
+        engine: &dyn Engine,
+    ) -> Result<Self, ChangeError> {
         let (old, new) = (steps(before, false)?, steps(after, true)?);
         if old == new {
             return Ok(Self::default());
         }
-        let actual = introspect(engine, &after.database).await.map_err(|error| ChangeError::Engine(error.to_string()))?.names();
+        let actual = introspect(engine, &after.database)
+            .await
+            .map_err(|error| ChangeError::Engine(error.to_string()))?
+            .names();
         let mut migration = Self::default();
         let mut old = old;
         for rename in renames {
@@ -36,14 +44,27 @@ impl Migration {
         for (name, step) in &new {
             match old.get(name) {
                 Some(before) if before.sql == step.sql && actual.contains(name) => {}
-                Some(before) if step.kind == StepKind::CreateMaterializedView && actual.contains(name) => migration.alter_view(before, step),
-                _ if step.kind == StepKind::CreateDatabase => migration.forward.push((step.sql.clone(), None)),
+                Some(before)
+                    if step.kind == StepKind::CreateMaterializedView && actual.contains(name) =>
+                {
+                    migration.alter_view(before, step)
+                }
+                _ if step.kind == StepKind::CreateDatabase => {
+                    migration.forward.push((step.sql.clone(), None))
+                }
                 _ if actual.contains(name) || old.contains_key(name) => {}
-                _ => migration.forward.push((step.sql_with_comment(), step.undo())),
+                _ => migration
+                    .forward
+                    .push((step.sql_with_comment(), step.undo())),
             }
         }
-        let gone = old.iter().filter(|(name, _)| !new.contains_key(*name)).rev();
-        migration.cleanup.extend(gone.filter_map(|(_, step)| step.undo()));
+        let gone = old
+            .iter()
+            .filter(|(name, _)| !new.contains_key(*name))
+            .rev();
+        migration
+            .cleanup
+            .extend(gone.filter_map(|(_, step)| step.undo()));
         Ok(migration)
     }
 
@@ -51,16 +72,31 @@ impl Migration {
     fn rename(&mut self, rename: &Rename, old: &mut BTreeMap<String, Step>, after: &Plan) {
         let pairs: Vec<(String, String)> = match rename {
             Rename::Datasource { from, to } => vec![(from.clone(), to.clone())],
-            Rename::Node { pipe, from, to } => vec![(format!("mv__{pipe}__{from}"), format!("mv__{pipe}__{to}"))],
+            Rename::Node { pipe, from, to } => {
+                vec![(format!("mv__{pipe}__{from}"), format!("mv__{pipe}__{to}"))]
+            }
             Rename::Pipe { from, to } => {
                 let nodes = after.pipe(to).map_or(&[][..], |pipe| &pipe.nodes);
-                nodes.iter().map(|node| (format!("mv__{from}__{}", node.id.node), format!("mv__{to}__{}", node.id.node))).collect()
+                nodes
+                    .iter()
+                    .map(|node| {
+                        (
+                            format!("mv__{from}__{}", node.id.node),
+                            format!("mv__{to}__{}", node.id.node),
+                        )
+                    })
+                    .collect()
             }
         };
         for (from, to) in pairs {
-            let Some(mut step) = old.remove(&from) else { continue };
+            let Some(mut step) = old.remove(&from) else {
+                continue;
+            };
             let (quoted_from, quoted_to) = (quote_identifier(&from), quote_identifier(&to));
-            self.forward.push((format!("RENAME TABLE {quoted_from} TO {quoted_to}"), Some(format!("RENAME TABLE {quoted_to} TO {quoted_from}"))));
+            self.forward.push((
+                format!("RENAME TABLE {quoted_from} TO {quoted_to}"),
+                Some(format!("RENAME TABLE {quoted_to} TO {quoted_from}")),
+            ));
             if let Some((_, rest)) = step.sql.split_once(&quoted_from) {
                 step.sql = format!("CREATE MATERIALIZED VIEW {quoted_to}{rest}");
             }
@@ -71,18 +107,33 @@ impl Migration {
 
     /// Another query, into the same target: in place. Another target: anew.
     fn alter_view(&mut self, before: &Step, after: &Step) {
-        let query = |step: &Step| step.sql.split_once(" AS\n").map(|(head, query)| (head.to_owned(), query.to_owned()));
+        let query = |step: &Step| {
+            step.sql
+                .split_once(" AS\n")
+                .map(|(head, query)| (head.to_owned(), query.to_owned()))
+        };
         let name = quote_identifier(&after.name);
         match (query(before), query(after)) {
             (Some((old_head, old_query)), Some((head, query))) if old_head == head => {
-                self.forward.push((format!("ALTER TABLE {name} MODIFY QUERY {query}"), Some(format!("ALTER TABLE {name} MODIFY QUERY {old_query}"))));
+                self.forward.push((
+                    format!("ALTER TABLE {name} MODIFY QUERY {query}"),
+                    Some(format!("ALTER TABLE {name} MODIFY QUERY {old_query}")),
+                ));
             }
             _ => {
-                self.forward.push((format!("DROP VIEW {name} SYNC"), Some(before.sql_with_comment())));
+                self.forward.push((
+                    format!("DROP VIEW {name} SYNC"),
+                    Some(before.sql_with_comment()),
+                ));
                 self.forward.push((after.sql_with_comment(), after.undo()));
             }
         }
-        let comment = |step: &Step| format!("ALTER TABLE {name} MODIFY COMMENT {}", quote_literal(&step.comment()));
+        let comment = |step: &Step| {
+            format!(
+                "ALTER TABLE {name} MODIFY COMMENT {}",
+                quote_literal(&step.comment())
+            )
+        };
         self.forward.push((comment(after), Some(comment(before))));
     }
 
@@ -125,8 +176,14 @@ impl Migration {
 fn steps(plan: &Plan, strict: bool) -> Result<BTreeMap<String, Step>, ChangeError> {
     let (steps, diagnostics) = desired(plan);
     if strict && let Some(diagnostic) = diagnostics.first() {
-        let text = render::concise(std::slice::from_ref(diagnostic), plan.project.sources.files());
+        let text = render::concise(
+            std::slice::from_ref(diagnostic),
+            plan.project.sources.files(),
+        );
         return Err(ChangeError::Invalid(text.trim_end().to_owned()));
     }
-    Ok(steps.into_iter().map(|step| (step.name.clone(), step)).collect())
+    Ok(steps
+        .into_iter()
+        .map(|step| (step.name.clone(), step))
+        .collect())
 }

@@ -34,7 +34,10 @@ pub struct Access {
 impl Access {
     /// Collects scopes.
     pub fn new(scopes: impl IntoIterator<Item = Scope>) -> Self {
-        let mut access = Self { scopes: scopes.into_iter().collect(), ..Self::default() };
+        let mut access = Self {
+            scopes: scopes.into_iter().collect(),
+            ..Self::default()
+        };
         access.filters = access.row_filters();
         access
     }
@@ -55,7 +58,11 @@ impl Access {
 
     /// Whether the token may read a data source, or some of its rows.
     pub fn reads_datasource(&self, name: &str) -> bool {
-        self.has(&Scope::ReadDatasource(name.to_owned())) || self.scopes.iter().any(|scope| matches!(scope, Scope::ReadRows(table, _) if table == name))
+        self.has(&Scope::ReadDatasource(name.to_owned()))
+            || self
+                .scopes
+                .iter()
+                .any(|scope| matches!(scope, Scope::ReadRows(table, _) if table == name))
     }
 
     /// Whether the token may create and change pipes.
@@ -99,7 +106,10 @@ impl Access {
         if self.is_admin() {
             return filters;
         }
-        let shows_all = |table: &str| self.scopes.contains(&Scope::ReadDatasource(table.to_owned()));
+        let shows_all = |table: &str| {
+            self.scopes
+                .contains(&Scope::ReadDatasource(table.to_owned()))
+        };
         for scope in &self.scopes {
             if let Scope::ReadRows(table, filter) = scope
                 && !shows_all(table)
@@ -110,7 +120,9 @@ impl Access {
         for (table, about) in SERVICE_TABLES.iter().filter(|(table, _)| !shows_all(table)) {
             let filter = match about {
                 About::Pipes => named_in("pipe_name", &self.resources("PIPES:READ")),
-                About::Datasources => named_in("datasource_name", &self.resources("DATASOURCES:READ")),
+                About::Datasources => {
+                    named_in("datasource_name", &self.resources("DATASOURCES:READ"))
+                }
                 About::Workspace => "0".to_owned(),
             };
             filters.add(table, &filter);
@@ -120,7 +132,11 @@ impl Access {
 
     /// The names of the resources that scopes of that type are about.
     pub(crate) fn resources(&self, kind: &str) -> Vec<&str> {
-        self.scopes.iter().filter(|scope| scope.kind() == kind).filter_map(Scope::resource).collect()
+        self.scopes
+            .iter()
+            .filter(|scope| scope.kind() == kind)
+            .filter_map(Scope::resource)
+            .collect()
     }
 }
 
@@ -139,17 +155,36 @@ impl TokenTable {
     pub fn load(state: &State) -> Result<Self, StateError> {
         let tokens = state.tokens().hashed()?;
         let tokens = tokens.into_iter().map(|(hash, token)| {
-            let access = Access { id: token.id, name: token.name, ..Access::new(Scope::from_json(&token.scopes)) };
+            let access = Access {
+                id: token.id,
+                name: token.name,
+                ..Access::new(Scope::from_json(&token.scopes))
+            };
             (hash, Arc::new(access))
         });
         let tokens = tokens.collect();
-        let signer = state.tokens().admin_secret()?.map(|secret| jwt::Signer::new(&secret));
-        Ok(Self { hasher: state.tokens().hasher(), tokens, signer, workspace: state.workspace_id().to_owned() })
+        let signer = state
+            .tokens()
+            .admin_secret()?
+            .map(|secret| jwt::Signer::new(&secret));
+        Ok(Self {
+            hasher: state.tokens().hasher(),
+            tokens,
+            signer,
+            workspace: state.workspace_id().to_owned(),
+        })
     }
 
     /// The access of the request: from `Authorization: Bearer`, else from `?token=`.
-    pub(crate) fn access(&self, headers: &HeaderMap, token_parameter: Option<&str>) -> Result<Arc<Access>, ApiError> {
-        let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer);
+    pub(crate) fn access(
+        &self,
+        headers: &HeaderMap,
+        token_parameter: Option<&str>,
+    ) -> Result<Arc<Access>, ApiError> {
+        let bearer = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(bearer);
         let Some(secret) = bearer.or(token_parameter) else {
             return Err(ApiError::Forbidden(
                 "no token: send `Authorization: Bearer <token>` or add `?token=<token>`; `pipewright serve` prints the admin token at its first start".to_owned(),
@@ -158,7 +193,11 @@ impl TokenTable {
         if let Some(access) = self.tokens.get(&self.hasher.hash(secret)) {
             return Ok(Arc::clone(access));
         }
-        let verified = self.signer.as_ref().filter(|_| jwt::looks_like_one(secret)).map(|signer| signer.verify(secret, &self.workspace));
+        let verified = self
+            .signer
+            .as_ref()
+            .filter(|_| jwt::looks_like_one(secret))
+            .map(|signer| signer.verify(secret, &self.workspace));
         match verified {
             Some(Ok(access)) => Ok(Arc::new(access)),
             Some(Err(message)) => Err(ApiError::Forbidden(message)),
@@ -168,8 +207,13 @@ impl TokenTable {
 
     /// Signs a JWT.
     pub(crate) fn sign(&self, claims: &jwt::Claims) -> Result<String, ApiError> {
-        let signer = self.signer.as_ref().ok_or_else(|| ApiError::Internal("there is no admin token to sign with".to_owned()))?;
-        signer.sign(claims).map_err(|error| ApiError::Internal(error.to_string()))
+        let signer = self
+            .signer
+            .as_ref()
+            .ok_or_else(|| ApiError::Internal("there is no admin token to sign with".to_owned()))?;
+        signer
+            .sign(claims)
+            .map_err(|error| ApiError::Internal(error.to_string()))
     }
 }
 
@@ -225,13 +269,18 @@ const BUCKETS: usize = 10_000;
 impl RateLimits {
     /// Takes one request from the token's share, or says after how many seconds there will be one.
     pub(crate) fn take(&self, access: &Access) -> Result<(), u64> {
-        let Some(rate) = access.requests_per_second.map(f64::from) else { return Ok(()) };
+        let Some(rate) = access.requests_per_second.map(f64::from) else {
+            return Ok(());
+        };
         let now = Instant::now();
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= BUCKETS {
             buckets.retain(|_, bucket| now.duration_since(bucket.at).as_secs_f64() < 1.0);
         }
-        let bucket = buckets.entry(access.id.clone()).or_insert(Bucket { left: rate, at: now });
+        let bucket = buckets.entry(access.id.clone()).or_insert(Bucket {
+            left: rate,
+            at: now,
+        });
         bucket.left = (bucket.left + now.duration_since(bucket.at).as_secs_f64() * rate).min(rate);
         bucket.at = now;
         if bucket.left < 1.0 {
@@ -261,16 +310,25 @@ mod tests {
                 ("tokens", access.manages_tokens()),
                 ("delete nodes", access.deletes_nodes()),
             ];
-            held.into_iter().filter(|(_, held)| *held).map(|(what, _)| what).collect::<Vec<_>>()
+            held.into_iter()
+                .filter(|(_, held)| *held)
+                .map(|(what, _)| what)
+                .collect::<Vec<_>>()
         };
         assert_eq!(all(&access("ADMIN")).len(), 9);
         assert_eq!(all(&access("PIPES:READ:a")), ["read pipe"]);
         assert_eq!(all(&access("PIPES:READ:b")), [] as [&str; 0]);
-        assert_eq!(all(&access("PIPES:CREATE")), ["create pipes", "delete nodes"]);
+        assert_eq!(
+            all(&access("PIPES:CREATE")),
+            ["create pipes", "delete nodes"]
+        );
         assert_eq!(all(&access("DROP:a")), ["drop pipe", "drop datasource"]);
         assert_eq!(all(&access("DATASOURCES:READ:a:x = 1")), ["read rows"]);
         assert_eq!(all(&access("DATASOURCES:APPEND:a")), ["append"]);
-        assert_eq!(all(&access("IMPORT")), ["create datasources", "delete nodes"]);
+        assert_eq!(
+            all(&access("IMPORT")),
+            ["create datasources", "delete nodes"]
+        );
         assert_eq!(all(&access("TOKENS")), ["tokens"]);
     }
 
@@ -281,16 +339,33 @@ mod tests {
         scopes.extend(Scope::parse("DATASOURCES:READ:t").unwrap());
         let open = Access::new(scopes).filters;
         assert_ne!(filtered, open);
-        assert_eq!(open, Access::new(Scope::parse("DATASOURCES:READ:t").unwrap()).filters);
+        assert_eq!(
+            open,
+            Access::new(Scope::parse("DATASOURCES:READ:t").unwrap()).filters
+        );
         assert!(Access::new([Scope::Admin]).filters.is_empty());
     }
 
     #[test]
     fn a_limited_token_has_its_share_and_no_more() {
         let limits = RateLimits::default();
-        let access = Access { id: "a".to_owned(), requests_per_second: Some(2), ..Access::default() };
-        assert_eq!([limits.take(&access), limits.take(&access), limits.take(&access)], [Ok(()), Ok(()), Err(1)]);
-        let other = Access { id: "b".to_owned(), ..access };
+        let access = Access {
+            id: "a".to_owned(),
+            requests_per_second: Some(2),
+            ..Access::default()
+        };
+        assert_eq!(
+            [
+                limits.take(&access),
+                limits.take(&access),
+                limits.take(&access)
+            ],
+            [Ok(()), Ok(()), Err(1)]
+        );
+        let other = Access {
+            id: "b".to_owned(),
+            ..access
+        };
         assert_eq!(limits.take(&other), Ok(()));
     }
 }

@@ -30,19 +30,39 @@ impl FromRequest<Arc<App>> for Call {
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
         let (uri, headers) = (request.uri().clone(), request.headers().clone());
-        let body = Bytes::from_request(request, app).await.map_err(|rejection| ApiError::Body(rejection.status(), rejection.body_text()))?;
+        let body = Bytes::from_request(request, app)
+            .await
+            .map_err(|rejection| ApiError::Body(rejection.status(), rejection.body_text()))?;
         Self::new(app, &uri, &headers, &body)
     }
 }
 
 impl Call {
-    pub(crate) fn new(app: &Arc<App>, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Result<Self, ApiError> {
+    pub(crate) fn new(
+        app: &Arc<App>,
+        uri: &Uri,
+        headers: &HeaderMap,
+        body: &Bytes,
+    ) -> Result<Self, ApiError> {
         let mut parameters = Parameters::read(uri, headers, body)?;
-        let access = app.served.load().tokens.access(headers, parameters.text_of("token"))?;
+        let access = app
+            .served
+            .load()
+            .tokens
+            .access(headers, parameters.text_of("token"))?;
         app.rates.take(&access).map_err(ApiError::Limited)?;
         parameters.read_json_text()?;
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost").to_owned();
-        Ok(Self { app: Arc::clone(app), access, parameters, host })
+        let host = headers
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok())
+            .unwrap_or("localhost")
+            .to_owned();
+        Ok(Self {
+            app: Arc::clone(app),
+            access,
+            parameters,
+            host,
+        })
     }
 
     /// What is in force now.
@@ -51,7 +71,13 @@ impl Call {
     }
 
     pub(crate) fn require(&self, allowed: bool, needed: &str) -> Result<(), ApiError> {
-        if allowed { Ok(()) } else { Err(ApiError::Forbidden(format!("the token may not do this: it needs ADMIN or {needed}"))) }
+        if allowed {
+            Ok(())
+        } else {
+            Err(ApiError::Forbidden(format!(
+                "the token may not do this: it needs ADMIN or {needed}"
+            )))
+        }
     }
 
     /// The right to change pipes.
@@ -72,7 +98,11 @@ impl Call {
     }
 
     /// Makes a change and serves it.
-    pub(crate) async fn commit(&self, writer: &Writer<'_>, change: Change) -> Result<Arc<Current>, ApiError> {
+    pub(crate) async fn commit(
+        &self,
+        writer: &Writer<'_>,
+        change: Change,
+    ) -> Result<Arc<Current>, ApiError> {
         let current = writer.commit(change, self.app.engine.as_ref()).await?;
         self.app.serve_plan(&current.plan);
         Ok(current)
@@ -82,12 +112,25 @@ impl Call {
 /// The pipe that a reference means.
 pub(crate) fn find_pipe<'a>(current: &'a Current, reference: &str) -> Result<&'a Pipe, ApiError> {
     let name = current.objects.pipe_name(reference).unwrap_or(reference);
-    current.plan.project.pipe(name).ok_or_else(|| ApiError::NotFound(format!("there is no pipe `{reference}`")))
+    current
+        .plan
+        .project
+        .pipe(name)
+        .ok_or_else(|| ApiError::NotFound(format!("there is no pipe `{reference}`")))
 }
 
 /// The node of a pipe that a reference means.
-pub(crate) fn find_node<'a>(current: &'a Current, pipe: &'a Pipe, reference: &str) -> Option<&'a pipewright_compiler::project::Node> {
-    pipe.node(current.objects.node_name(&pipe.name.name, reference).unwrap_or(reference))
+pub(crate) fn find_node<'a>(
+    current: &'a Current,
+    pipe: &'a Pipe,
+    reference: &str,
+) -> Option<&'a pipewright_compiler::project::Node> {
+    pipe.node(
+        current
+            .objects
+            .node_name(&pipe.name.name, reference)
+            .unwrap_or(reference),
+    )
 }
 
 /// A name that a resource can have.
@@ -95,15 +138,23 @@ pub(crate) fn valid_name(name: &str) -> Result<(), ApiError> {
     if is_valid_name(name) {
         return Ok(());
     }
-    Err(ApiError::BadRequest(format!("`{name}` cannot be a name: use letters, digits and underscores, not starting with a digit")))
+    Err(ApiError::BadRequest(format!(
+        "`{name}` cannot be a name: use letters, digits and underscores, not starting with a digit"
+    )))
 }
 
 pub(crate) fn taken(name: &str) -> ApiError {
-    ApiError::Conflict(format!("there is another resource with the name `{name}`: names must be unique"))
+    ApiError::Conflict(format!(
+        "there is another resource with the name `{name}`: names must be unique"
+    ))
 }
 
 pub(crate) fn json_response(value: &Value) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
+    (
+        [(header::CONTENT_TYPE, "application/json")],
+        value.to_string(),
+    )
+        .into_response()
 }
 
 pub(crate) fn no_content() -> Response {

@@ -9,27 +9,50 @@ use axum::http::{HeaderMap, Method, Uri};
 use axum::response::{IntoResponse, Response};
 
 use super::call::Call;
-use super::{App, pipes};
 use super::error::ApiError;
 use super::parameters::Parameters;
 use super::query::{answer_query, now, request, secret_names};
 use super::run::{Format, run};
+use super::{App, pipes};
 
 /// `name.format` is the data of an endpoint; any other path is the pipe itself.
-pub(super) async fn answer(State(app): State<Arc<App>>, Path(file): Path<String>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
-    let data = file.rsplit_once('.').and_then(|(name, ending)| Some((name, Format::of_ending(ending)?)));
+pub(super) async fn answer(
+    State(app): State<Arc<App>>,
+    Path(file): Path<String>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let data = file
+        .rsplit_once('.')
+        .and_then(|(name, ending)| Some((name, Format::of_ending(ending)?)));
     let Some((name, format)) = data else {
         let call = Call::new(&app, &uri, &headers, &body);
-        let answer = if method == Method::GET { call.and_then(|call| pipes::get(&call, &file)) } else { Err(ApiError::MethodNotAllowed) };
+        let answer = if method == Method::GET {
+            call.and_then(|call| pipes::get(&call, &file))
+        } else {
+            Err(ApiError::MethodNotAllowed)
+        };
         return answer.into_response();
     };
     let started = Instant::now();
-    let response = endpoint(&app, name, format, &uri, &headers, &body).await.unwrap_or_else(IntoResponse::into_response);
-    app.metrics.request("/v0/pipes", response.status().as_u16(), started.elapsed());
+    let response = endpoint(&app, name, format, &uri, &headers, &body)
+        .await
+        .unwrap_or_else(IntoResponse::into_response);
+    app.metrics
+        .request("/v0/pipes", response.status().as_u16(), started.elapsed());
     response
 }
 
-async fn endpoint(app: &Arc<App>, name: &str, format: Format, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Result<Response, ApiError> {
+async fn endpoint(
+    app: &Arc<App>,
+    name: &str,
+    format: Format,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<Response, ApiError> {
     let mut parameters = Parameters::read(uri, headers, body)?;
     let served = app.served.load_full();
     let access = served.tokens.access(headers, parameters.text_of("token"))?;
@@ -39,14 +62,22 @@ async fn endpoint(app: &Arc<App>, name: &str, format: Format, uri: &Uri, headers
     // Whether a pipe exists is told only to those who may read it.
     if !access.reads_pipe(name) {
         let exists = served.plan.pipe(name).is_some();
-        return Err(if exists || !access.is_admin() { ApiError::Forbidden(format!("the token may not read pipe `{name}`")) } else { no_such_pipe() });
+        return Err(if exists || !access.is_admin() {
+            ApiError::Forbidden(format!("the token may not read pipe `{name}`"))
+        } else {
+            no_such_pipe()
+        });
     }
     app.rates.take(&access).map_err(ApiError::Limited)?;
     if let Some(fixed) = access.fixed.get(name) {
         parameters.fix(fixed);
     }
     let pipe = served.plan.pipe(name).ok_or_else(no_such_pipe)?;
-    let node = pipe.endpoint_node().ok_or_else(|| ApiError::NotFound(format!("pipe `{name}` has no published node: add `TYPE endpoint` to one")))?;
+    let node = pipe.endpoint_node().ok_or_else(|| {
+        ApiError::NotFound(format!(
+            "pipe `{name}` has no published node: add `TYPE endpoint` to one"
+        ))
+    })?;
     if let Some(text) = parameters.text_of("q").map(ToOwned::to_owned) {
         return answer_query(app, &served, &access, &text, Some(name), parameters, format).await;
     }
@@ -55,7 +86,11 @@ async fn endpoint(app: &Arc<App>, name: &str, format: Format, uri: &Uri, headers
     let (now, secrets) = (now(), secret_names(&served));
     let compiled = served
         .plan
-        .compile_node_for(&node.id, request(&served, &values, &now, &secrets), &access.filters)
+        .compile_node_for(
+            &node.id,
+            request(&served, &values, &now, &secrets),
+            &access.filters,
+        )
         .map_err(|error| ApiError::query(&served.plan, error))?;
     run(app, &served, &compiled, format, settings).await
 }

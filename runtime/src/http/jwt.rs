@@ -71,7 +71,11 @@ impl Signer {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = 0;
         validation.validate_aud = false;
-        Self { encoding: EncodingKey::from_secret(secret.as_bytes()), decoding: DecodingKey::from_secret(secret.as_bytes()), validation }
+        Self {
+            encoding: EncodingKey::from_secret(secret.as_bytes()),
+            decoding: DecodingKey::from_secret(secret.as_bytes()),
+            validation,
+        }
     }
 
     /// The token with these claims.
@@ -81,11 +85,16 @@ impl Signer {
 
     /// What a token may do, or why it is worth nothing.
     pub(crate) fn verify(&self, token: &str, workspace: &str) -> Result<Access, String> {
-        let decoded = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation).map_err(|error| match error.kind() {
-            jsonwebtoken::errors::ErrorKind::ExpiredSignature => "the token has expired".to_owned(),
-            jsonwebtoken::errors::ErrorKind::InvalidSignature => "the token is not signed with this workspace's admin token".to_owned(),
-            _ => "the token is no valid JWT".to_owned(),
-        })?;
+        let decoded = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)
+            .map_err(|error| match error.kind() {
+                jsonwebtoken::errors::ErrorKind::ExpiredSignature => {
+                    "the token has expired".to_owned()
+                }
+                jsonwebtoken::errors::ErrorKind::InvalidSignature => {
+                    "the token is not signed with this workspace's admin token".to_owned()
+                }
+                _ => "the token is no valid JWT".to_owned(),
+            })?;
         let claims = decoded.claims;
         if claims.workspace_id != workspace {
             return Err("the token is for another workspace".to_owned());
@@ -116,10 +125,14 @@ impl ClaimedScope {
             Some(scope @ (Scope::ReadPipe(_) | Scope::ReadDatasource(_))) => Ok(scope),
             Some(Scope::ReadRows(table, filter)) => {
                 // The filter was not seen when the token was made elsewhere: it is judged here, before it is ever part of a statement.
-                pipewright_compiler::plan::RowFilters::check(&filter).map_err(|error| error.to_string())?;
+                pipewright_compiler::plan::RowFilters::check(&filter)
+                    .map_err(|error| error.to_string())?;
                 Ok(Scope::ReadRows(table, filter))
             }
-            _ => Err(format!("a JWT cannot have the scope `{}`: only PIPES:READ and DATASOURCES:READ of a resource", self.kind)),
+            _ => Err(format!(
+                "a JWT cannot have the scope `{}`: only PIPES:READ and DATASOURCES:READ of a resource",
+                self.kind
+            )),
         }
     }
 }
@@ -135,7 +148,13 @@ mod tests {
             fixed_params: Map::from_iter([("org".to_owned(), 3.into())]),
             filter: None,
         };
-        Claims { workspace_id: "w".to_owned(), name: "front".to_owned(), exp, scopes: vec![scope], limits: Some(Limits { rps: Some(10) }) }
+        Claims {
+            workspace_id: "w".to_owned(),
+            name: "front".to_owned(),
+            exp,
+            scopes: vec![scope],
+            limits: Some(Limits { rps: Some(10) }),
+        }
     }
 
     #[test]
@@ -145,11 +164,26 @@ mod tests {
         assert!(looks_like_one(&good));
         let access = signer.verify(&good, "w").unwrap();
         assert!(access.reads_pipe("top") && !access.reads_pipe("other") && !access.is_admin());
-        assert_eq!((access.fixed["top"]["org"].clone(), access.requests_per_second), (3.into(), Some(10)));
-        assert_eq!(signer.verify(&good, "other").unwrap_err(), "the token is for another workspace");
-        assert_eq!(Signer::new("x").verify(&good, "w").unwrap_err(), "the token is not signed with this workspace's admin token");
+        assert_eq!(
+            (
+                access.fixed["top"]["org"].clone(),
+                access.requests_per_second
+            ),
+            (3.into(), Some(10))
+        );
+        assert_eq!(
+            signer.verify(&good, "other").unwrap_err(),
+            "the token is for another workspace"
+        );
+        assert_eq!(
+            Signer::new("x").verify(&good, "w").unwrap_err(),
+            "the token is not signed with this workspace's admin token"
+        );
         let old = signer.sign(&claims(1_000)).unwrap();
-        assert_eq!(signer.verify(&old, "w").unwrap_err(), "the token has expired");
+        assert_eq!(
+            signer.verify(&old, "w").unwrap_err(),
+            "the token has expired"
+        );
     }
 
     #[test]

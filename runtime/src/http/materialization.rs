@@ -16,13 +16,17 @@ use crate::catalog::{Change, NodeText, Writer};
 use crate::engine::Column;
 
 /// Makes a materialized view of a node.
-pub(super) async fn create(Path((reference, node_reference)): Path<(String, String)>, call: Call) -> Result<Response, ApiError> {
+pub(super) async fn create(
+    Path((reference, node_reference)): Path<(String, String)>,
+    call: Call,
+) -> Result<Response, ApiError> {
     call.require_create_pipes()?;
     Call::finish(async move {
         let writer = call.app.catalog.write().await;
         let current = writer.current();
         let pipe = find_pipe(&current, &reference)?;
-        let node = find_node(&current, pipe, &node_reference).ok_or_else(|| no_such_node(&node_reference))?;
+        let node = find_node(&current, pipe, &node_reference)
+            .ok_or_else(|| no_such_node(&node_reference))?;
         let already = match node.kind {
             NodeKind::Materialized => Some("is already being materialized"),
             NodeKind::Endpoint => Some("is published: unpublish it first"),
@@ -30,7 +34,10 @@ pub(super) async fn create(Path((reference, node_reference)): Path<(String, Stri
             _ => None,
         };
         if let Some(already) = already {
-            return Err(ApiError::BadRequest(format!("node `{}` {already}", node.name.value)));
+            return Err(ApiError::BadRequest(format!(
+                "node `{}` {already}",
+                node.name.value
+            )));
         }
         let (path, mut text) = pipe_text(&current, pipe);
         let mut parts = text.node(&node.name.value).map_err(edit_error)?;
@@ -46,41 +53,79 @@ pub(super) async fn create(Path((reference, node_reference)): Path<(String, Stri
 }
 
 /// Lets a node and its data source be, without the view between them.
-pub(super) async fn remove(Path((reference, node_reference)): Path<(String, String)>, call: Call) -> Result<Response, ApiError> {
+pub(super) async fn remove(
+    Path((reference, node_reference)): Path<(String, String)>,
+    call: Call,
+) -> Result<Response, ApiError> {
     call.require_create_pipes()?;
     Call::finish(async move {
         let writer = call.app.catalog.write().await;
         let current = writer.current();
         let pipe = find_pipe(&current, &reference)?;
-        let node = find_node(&current, pipe, &node_reference).ok_or_else(|| no_such_node(&node_reference))?;
+        let node = find_node(&current, pipe, &node_reference)
+            .ok_or_else(|| no_such_node(&node_reference))?;
         if node.kind != NodeKind::Materialized {
-            return Err(ApiError::BadRequest(format!("node `{}` is not materialized", node.name.value)));
+            return Err(ApiError::BadRequest(format!(
+                "node `{}` is not materialized",
+                node.name.value
+            )));
         }
         let (path, mut text) = pipe_text(&current, pipe);
         let mut parts = text.node(&node.name.value).map_err(edit_error)?;
         parts.make_standard();
         text.replace(&node.name.value, &parts).map_err(edit_error)?;
-        call.commit(&writer, Change { files: [(path, Some(text.into_text()))].into(), ..Change::default() }).await?;
+        call.commit(
+            &writer,
+            Change {
+                files: [(path, Some(text.into_text()))].into(),
+                ..Change::default()
+            },
+        )
+        .await?;
         Ok(no_content())
     })
     .await
 }
 
 /// Writes the target into a node, and the target's own file into the change when there is no such data source.
-pub(super) async fn prepare(call: &Call, writer: &Writer<'_>, pipe: &Pipe, node: &mut NodeText, change: &mut Change) -> Result<(), ApiError> {
+pub(super) async fn prepare(
+    call: &Call,
+    writer: &Writer<'_>,
+    pipe: &Pipe,
+    node: &mut NodeText,
+    change: &mut Change,
+) -> Result<(), ApiError> {
     let current = writer.current();
-    let wanted = call.parameters.given("datasource").ok_or_else(|| ApiError::BadRequest("parameter `datasource` is missing: the data source to fill".to_owned()))?;
-    let target = current.objects.datasource_name(wanted).unwrap_or(wanted).to_owned();
+    let wanted = call.parameters.given("datasource").ok_or_else(|| {
+        ApiError::BadRequest(
+            "parameter `datasource` is missing: the data source to fill".to_owned(),
+        )
+    })?;
+    let target = current
+        .objects
+        .datasource_name(wanted)
+        .unwrap_or(wanted)
+        .to_owned();
     if call.parameters.flag("populate")? {
         return Err(ApiError::BadRequest("`populate` is not available: create the materialized view, then insert what was there before".to_owned()));
     }
     let exists = current.plan.project.datasource(&target).is_some();
     if exists && call.parameters.flag("override_datasource")? {
-        return Err(ApiError::Conflict(format!("`override_datasource` cannot be performed: data source `{target}` exists and keeps its rows")));
+        return Err(ApiError::Conflict(format!(
+            "`override_datasource` cannot be performed: data source `{target}` exists and keeps its rows"
+        )));
     }
     let has_engine = call.parameters.given("engine").is_some();
-    if !has_engine && call.parameters.pairs().iter().any(|(name, _)| name.starts_with("engine_")) {
-        return Err(ApiError::BadRequest("`engine_*` parameters need `engine`".to_owned()));
+    if !has_engine
+        && call
+            .parameters
+            .pairs()
+            .iter()
+            .any(|(name, _)| name.starts_with("engine_"))
+    {
+        return Err(ApiError::BadRequest(
+            "`engine_*` parameters need `engine`".to_owned(),
+        ));
     }
     node.set_directive("DATASOURCE", Some(target.clone()));
     if exists {
@@ -91,12 +136,20 @@ pub(super) async fn prepare(call: &Call, writer: &Writer<'_>, pipe: &Pipe, node:
         return Err(super::call::taken(&target));
     }
     let columns = columns(call, writer, pipe, node).await?;
-    change.files.insert(format!("datasources/{target}.datasource"), Some(datasource_text(call, &columns)));
+    change.files.insert(
+        format!("datasources/{target}.datasource"),
+        Some(datasource_text(call, &columns)),
+    );
     Ok(())
 }
 
 /// The columns of a node's result, by the engine.
-async fn columns(call: &Call, writer: &Writer<'_>, pipe: &Pipe, node: &NodeText) -> Result<Vec<Column>, ApiError> {
+async fn columns(
+    call: &Call,
+    writer: &Writer<'_>,
+    pipe: &Pipe,
+    node: &NodeText,
+) -> Result<Vec<Column>, ApiError> {
     let current = writer.current();
     let mut plain = node.clone();
     plain.make_standard();
@@ -105,29 +158,80 @@ async fn columns(call: &Call, writer: &Writer<'_>, pipe: &Pipe, node: &NodeText)
         Some(_) => text.replace(&node.name, &plain).map_err(edit_error)?,
         None => text.append(&plain).map_err(edit_error)?,
     }
-    let plan = writer.compile(Change { files: [(path, Some(text.into_text()))].into(), ..Change::default() }).await?;
-    let id = NodeId { pipe: ResourceName::local(&pipe.name.name), node: node.name.clone() };
+    let plan = writer
+        .compile(Change {
+            files: [(path, Some(text.into_text()))].into(),
+            ..Change::default()
+        })
+        .await?;
+    let id = NodeId {
+        pipe: ResourceName::local(&pipe.name.name),
+        node: node.name.clone(),
+    };
     let compiled = emit::default_sql(&plan, &id).map_err(|error| ApiError::query(&plan, error))?;
-    call.app.engine.describe(compiled.sql.text()).await.map_err(|error| ApiError::engine(&plan, &compiled.sql, error))
+    call.app
+        .engine
+        .describe(compiled.sql.text())
+        .await
+        .map_err(|error| ApiError::engine(&plan, &compiled.sql, error))
 }
 
 /// The file of a data source with these columns. Without another wish, states are merged by what is not a state.
 fn datasource_text(call: &Call, columns: &[Column]) -> String {
     let is_state = |column: &&Column| column.type_name.contains("AggregateFunction(");
-    let schema: Vec<String> = columns.iter().map(|column| format!("    {} {}", quote_identifier_always(&column.name), column.type_name)).collect();
-    let keys: Vec<String> = columns.iter().filter(|column| !is_state(column) && !column.type_name.starts_with("Nullable(")).map(|column| quote_identifier(&column.name)).collect();
+    let schema: Vec<String> = columns
+        .iter()
+        .map(|column| {
+            format!(
+                "    {} {}",
+                quote_identifier_always(&column.name),
+                column.type_name
+            )
+        })
+        .collect();
+    let keys: Vec<String> = columns
+        .iter()
+        .filter(|column| !is_state(column) && !column.type_name.starts_with("Nullable("))
+        .map(|column| quote_identifier(&column.name))
+        .collect();
     let states = columns.iter().any(|column| is_state(&column));
-    let engine = call.parameters.given("engine").unwrap_or(if states { "AggregatingMergeTree" } else { "MergeTree" });
-    let mut out = format!("SCHEMA >\n{}\n\nENGINE \"{}\"\n", schema.join(",\n"), plain(engine));
+    let engine = call.parameters.given("engine").unwrap_or(if states {
+        "AggregatingMergeTree"
+    } else {
+        "MergeTree"
+    });
+    let mut out = format!(
+        "SCHEMA >\n{}\n\nENGINE \"{}\"\n",
+        schema.join(",\n"),
+        plain(engine)
+    );
     let mut sorted = false;
-    for (name, value) in call.parameters.pairs().iter().filter(|(name, _)| name.starts_with("engine_")) {
-        let Some(value) = value.as_str().filter(|value| !value.trim().is_empty()) else { continue };
+    for (name, value) in call
+        .parameters
+        .pairs()
+        .iter()
+        .filter(|(name, _)| name.starts_with("engine_"))
+    {
+        let Some(value) = value.as_str().filter(|value| !value.trim().is_empty()) else {
+            continue;
+        };
         sorted |= name.eq_ignore_ascii_case("engine_sorting_key");
-        let keyword: String = name.chars().filter(|character| character.is_ascii_alphanumeric() || *character == '_').collect();
-        out.push_str(&format!("{} \"{}\"\n", keyword.to_ascii_uppercase(), plain(value)));
+        let keyword: String = name
+            .chars()
+            .filter(|character| character.is_ascii_alphanumeric() || *character == '_')
+            .collect();
+        out.push_str(&format!(
+            "{} \"{}\"\n",
+            keyword.to_ascii_uppercase(),
+            plain(value)
+        ));
     }
     if !sorted {
-        let key = if keys.is_empty() { "tuple()".to_owned() } else { keys.join(", ") };
+        let key = if keys.is_empty() {
+            "tuple()".to_owned()
+        } else {
+            keys.join(", ")
+        };
         out.push_str(&format!("ENGINE_SORTING_KEY \"{key}\"\n"));
     }
     out

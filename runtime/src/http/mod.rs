@@ -69,12 +69,20 @@ pub struct App {
 
 impl App {
     /// An app over an engine and the sources in a catalog. Limits come from the project's `[limits]`.
-    pub fn new(catalog: Catalog, secrets: Vec<(String, String)>, engine: Arc<dyn Engine>) -> Result<Arc<Self>, StateError> {
+    pub fn new(
+        catalog: Catalog,
+        secrets: Vec<(String, String)>,
+        engine: Arc<dyn Engine>,
+    ) -> Result<Arc<Self>, StateError> {
         let plan = Arc::clone(&catalog.current().plan);
         let tokens = Arc::new(TokenTable::load(catalog.state())?);
         let limits = plan.project.config.limits.clone();
         Ok(Arc::new(Self {
-            served: ArcSwap::from_pointee(Served { plan, tokens, secrets }),
+            served: ArcSwap::from_pointee(Served {
+                plan,
+                tokens,
+                secrets,
+            }),
             catalog,
             rates: RateLimits::default(),
             engine,
@@ -88,7 +96,11 @@ impl App {
     /// Replaces a part of what is served; requests under way finish with what they started with.
     fn serve_anew(&self, change: impl Fn(&mut Served)) {
         self.served.rcu(|served| {
-            let mut next = Served { plan: Arc::clone(&served.plan), tokens: Arc::clone(&served.tokens), secrets: served.secrets.clone() };
+            let mut next = Served {
+                plan: Arc::clone(&served.plan),
+                tokens: Arc::clone(&served.tokens),
+                secrets: served.secrets.clone(),
+            };
             change(&mut next);
             next
         });
@@ -116,17 +128,38 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v0/sql", get(sql::answer).post(sql::answer))
         .route("/v0/pipes", get(pipes::list).post(pipes::create))
         .route("/v0/pipes/", get(pipes::list).post(pipes::create))
-        .route("/v0/pipes/{pipe}", get(endpoint::answer).post(endpoint::answer).put(pipes::change).delete(pipes::delete))
+        .route(
+            "/v0/pipes/{pipe}",
+            get(endpoint::answer)
+                .post(endpoint::answer)
+                .put(pipes::change)
+                .delete(pipes::delete),
+        )
         .route("/v0/pipes/{pipe}/explain", get(explain::pipe))
-        .route("/v0/pipes/{pipe}/endpoint", put(nodes::publish_by_id).delete(nodes::unpublish_pipe))
+        .route(
+            "/v0/pipes/{pipe}/endpoint",
+            put(nodes::publish_by_id).delete(nodes::unpublish_pipe),
+        )
         .route("/v0/pipes/{pipe}/nodes", post(nodes::append))
-        .route("/v0/pipes/{pipe}/nodes/{node}", put(nodes::edit).delete(nodes::delete))
+        .route(
+            "/v0/pipes/{pipe}/nodes/{node}",
+            put(nodes::edit).delete(nodes::delete),
+        )
         .route("/v0/pipes/{pipe}/nodes/{node}/explain", get(explain::node))
-        .route("/v0/pipes/{pipe}/nodes/{node}/endpoint", post(nodes::publish).delete(nodes::unpublish))
-        .route("/v0/pipes/{pipe}/nodes/{node}/materialization", post(materialization::create).delete(materialization::remove))
+        .route(
+            "/v0/pipes/{pipe}/nodes/{node}/endpoint",
+            post(nodes::publish).delete(nodes::unpublish),
+        )
+        .route(
+            "/v0/pipes/{pipe}/nodes/{node}/materialization",
+            post(materialization::create).delete(materialization::remove),
+        )
         .route("/v0/tokens", get(tokens::list).post(tokens::create))
         .route("/v0/tokens/", get(tokens::list).post(tokens::create))
-        .route("/v0/tokens/{token}", get(tokens::get).put(tokens::change).delete(tokens::delete))
+        .route(
+            "/v0/tokens/{token}",
+            get(tokens::get).put(tokens::change).delete(tokens::delete),
+        )
         .route("/v0/tokens/{token}/refresh", post(tokens::refresh))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
@@ -136,20 +169,37 @@ pub fn router(app: Arc<App>) -> Router {
 }
 
 /// Serves until `stop` is done, then finishes the requests under way.
-pub async fn serve(listener: TcpListener, app: Arc<App>, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    app: Arc<App>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
     use axum::serve::ListenerExt as _;
     // Answers are small and complete: waiting to fill a packet only delays them.
     let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
-    axum::serve(listener, router(app)).with_graceful_shutdown(stop).await
+    axum::serve(listener, router(app))
+        .with_graceful_shutdown(stop)
+        .await
 }
 
 async fn health(State(app): State<Arc<App>>) -> Response {
     let body = serde_json::json!({ "status": "ok", "engine": app.engine.version() });
-    ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+    (
+        [(header::CONTENT_TYPE, "application/json")],
+        body.to_string(),
+    )
+        .into_response()
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {
-    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], app.metrics.encode()).into_response()
+    (
+        [(
+            header::CONTENT_TYPE,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        )],
+        app.metrics.encode(),
+    )
+        .into_response()
 }
 
 async fn not_found() -> ApiError {

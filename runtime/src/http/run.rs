@@ -76,7 +76,10 @@ impl Format {
 
     /// A format by the engine's name for it, in any case.
     pub(crate) fn named(name: &str) -> Option<Self> {
-        FORMATS.iter().copied().find(|format| format.name.eq_ignore_ascii_case(name))
+        FORMATS
+            .iter()
+            .copied()
+            .find(|format| format.name.eq_ignore_ascii_case(name))
     }
 }
 
@@ -89,23 +92,44 @@ pub(crate) async fn run(
     settings: Vec<(String, String)>,
 ) -> Result<Response, ApiError> {
     // Waiting longer than a query may run helps nobody: a full house is said at once.
-    let slot = Arc::clone(&app.slots).try_acquire_owned().map_err(|_| ApiError::TooMany)?;
+    let slot = Arc::clone(&app.slots)
+        .try_acquire_owned()
+        .map_err(|_| ApiError::TooMany)?;
     let mut query = Query::new(compiled.sql.text(), format.name).timeout(app.timeout);
     query.settings = settings;
     query.settings.extend(engine_settings(&compiled.settings));
     for name in &compiled.secrets {
         let value = served.secrets.iter().find(|(secret, _)| secret == name);
-        query.parameters.push((name.clone(), value.map_or_else(String::new, |(_, value)| value.clone())));
+        query.parameters.push((
+            name.clone(),
+            value.map_or_else(String::new, |(_, value)| value.clone()),
+        ));
     }
-    let answer = app.engine.query(query).await.map_err(|error| ApiError::engine(&served.plan, &compiled.sql, error))?;
+    let answer = app
+        .engine
+        .query(query)
+        .await
+        .map_err(|error| ApiError::engine(&served.plan, &compiled.sql, error))?;
     let body = if answer.length().is_some() {
         count(app, &answer);
-        Body::from(answer.bytes().await.map_err(|error| ApiError::engine(&served.plan, &compiled.sql, error))?)
+        Body::from(
+            answer
+                .bytes()
+                .await
+                .map_err(|error| ApiError::engine(&served.plan, &compiled.sql, error))?,
+        )
     } else {
-        Body::from_stream(Streamed { answer, app: Arc::clone(app), _slot: slot })
+        Body::from_stream(Streamed {
+            answer,
+            app: Arc::clone(app),
+            _slot: slot,
+        })
     };
     let mut response = body.into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(format.media_type),
+    );
     Ok(response)
 }
 
@@ -132,7 +156,8 @@ fn engine_settings(settings: &Settings) -> Vec<(String, String)> {
 /// Adds what a finished query read to the metrics.
 fn count(app: &App, answer: &Answer) {
     if let Some(statistics) = answer.statistics() {
-        app.metrics.read(statistics.rows_read, statistics.bytes_read);
+        app.metrics
+            .read(statistics.rows_read, statistics.bytes_read);
     }
 }
 

@@ -79,8 +79,15 @@ impl<'state> CatalogStore<'state> {
     /// The files that the API changed, by path.
     pub fn files(&self) -> Result<Vec<StoredFile>, StateError> {
         let connection = self.state.connection();
-        let mut statement = connection.prepare_cached("SELECT path, text, base FROM catalog_files ORDER BY path")?;
-        let rows = statement.query_map([], |row| Ok(StoredFile { path: row.get(0)?, text: row.get(1)?, base: row.get(2)? }))?;
+        let mut statement = connection
+            .prepare_cached("SELECT path, text, base FROM catalog_files ORDER BY path")?;
+        let rows = statement.query_map([], |row| {
+            Ok(StoredFile {
+                path: row.get(0)?,
+                text: row.get(1)?,
+                base: row.get(2)?,
+            })
+        })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -104,7 +111,13 @@ impl<'state> CatalogStore<'state> {
     }
 
     /// Writes changed files, forgets reverted ones, and brings the ids up to date, all at once.
-    pub fn write(&self, files: &[StoredFile], reverted: &[String], objects: &[StoredObject], removed: &[String]) -> Result<(), StateError> {
+    pub fn write(
+        &self,
+        files: &[StoredFile],
+        reverted: &[String],
+        objects: &[StoredObject],
+        removed: &[String],
+    ) -> Result<(), StateError> {
         let mut connection = self.state.connection();
         let transaction = connection.transaction()?;
         for path in reverted {
@@ -118,7 +131,10 @@ impl<'state> CatalogStore<'state> {
             )?;
         }
         // All go before any comes: two resources may have exchanged their names.
-        for id in removed.iter().chain(objects.iter().map(|object| &object.id)) {
+        for id in removed
+            .iter()
+            .chain(objects.iter().map(|object| &object.id))
+        {
             transaction.execute("DELETE FROM catalog_objects WHERE id = ?1", [id])?;
         }
         for object in objects {
@@ -151,22 +167,59 @@ mod tests {
     #[test]
     fn resources_can_exchange_their_names() {
         let state = State::in_memory().unwrap();
-        state.catalog().write(&[], &[], &[object("t_1", "a"), object("t_2", "b")], &[]).unwrap();
-        state.catalog().write(&[], &[], &[object("t_1", "b"), object("t_2", "a")], &[]).unwrap();
-        let names: Vec<_> = state.catalog().objects().unwrap().into_iter().map(|object| (object.name, object.id)).collect();
-        assert_eq!(names, [("a".to_owned(), "t_2".to_owned()), ("b".to_owned(), "t_1".to_owned())]);
+        state
+            .catalog()
+            .write(&[], &[], &[object("t_1", "a"), object("t_2", "b")], &[])
+            .unwrap();
+        state
+            .catalog()
+            .write(&[], &[], &[object("t_1", "b"), object("t_2", "a")], &[])
+            .unwrap();
+        let names: Vec<_> = state
+            .catalog()
+            .objects()
+            .unwrap()
+            .into_iter()
+            .map(|object| (object.name, object.id))
+            .collect();
+        assert_eq!(
+            names,
+            [
+                ("a".to_owned(), "t_2".to_owned()),
+                ("b".to_owned(), "t_1".to_owned())
+            ]
+        );
     }
 
     #[test]
     fn a_change_that_fails_leaves_nothing_behind() {
         let state = State::in_memory().unwrap();
-        let file = StoredFile { path: "a.pipe".to_owned(), text: Some("x".to_owned()), base: None };
+        let file = StoredFile {
+            path: "a.pipe".to_owned(),
+            text: Some("x".to_owned()),
+            base: None,
+        };
         let clash = [object("t_1", "a"), object("t_2", "a")];
-        state.catalog().write(std::slice::from_ref(&file), &[], &clash, &[]).unwrap_err();
-        assert_eq!((state.catalog().files().unwrap(), state.catalog().objects().unwrap()), (vec![], vec![]));
-        state.catalog().write(std::slice::from_ref(&file), &[], &[], &[]).unwrap();
+        state
+            .catalog()
+            .write(std::slice::from_ref(&file), &[], &clash, &[])
+            .unwrap_err();
+        assert_eq!(
+            (
+                state.catalog().files().unwrap(),
+                state.catalog().objects().unwrap()
+            ),
+            (vec![], vec![])
+        );
+        state
+            .catalog()
+            .write(std::slice::from_ref(&file), &[], &[], &[])
+            .unwrap();
         assert_eq!(state.catalog().files().unwrap(), [file]);
-        state.catalog().write(&[], &["a.pipe".to_owned()], &[], &[]).unwrap();
+        state
+            .catalog()
+            .write(&[], &["a.pipe".to_owned()], &[], &[])
+            .unwrap();
         assert_eq!(state.catalog().files().unwrap(), []);
     }
 }

@@ -32,9 +32,12 @@ impl Sealer {
         if !path.exists() {
             write_new(path, &random::bytes::<32>()?)?;
         }
-        let key: [u8; 32] = std::fs::read(path)?
-            .try_into()
-            .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, format!("`{}` is damaged", path.display())))?;
+        let key: [u8; 32] = std::fs::read(path)?.try_into().map_err(|_| {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("`{}` is damaged", path.display()),
+            )
+        })?;
         Ok(Self::new(key))
     }
 
@@ -45,15 +48,24 @@ impl Sealer {
     /// Encrypts a secret; `owner` must be given again to decrypt it.
     pub(super) fn seal(&self, secret: &str, owner: &str) -> io::Result<Vec<u8>> {
         let nonce = random::bytes::<NONCE_BYTES>()?;
-        let payload = Payload { msg: secret.as_bytes(), aad: owner.as_bytes() };
-        let sealed = self.0.encrypt(Nonce::from_slice(&nonce), payload).map_err(|_| io::Error::other("a secret cannot be encrypted"))?;
+        let payload = Payload {
+            msg: secret.as_bytes(),
+            aad: owner.as_bytes(),
+        };
+        let sealed = self
+            .0
+            .encrypt(Nonce::from_slice(&nonce), payload)
+            .map_err(|_| io::Error::other("a secret cannot be encrypted"))?;
         Ok([&nonce[..], &sealed].concat())
     }
 
     /// The secret; `None` if it was sealed under another key or for another owner.
     pub(super) fn unseal(&self, sealed: &[u8], owner: &str) -> Option<String> {
         let (nonce, rest) = sealed.split_at_checked(NONCE_BYTES)?;
-        let payload = Payload { msg: rest, aad: owner.as_bytes() };
+        let payload = Payload {
+            msg: rest,
+            aad: owner.as_bytes(),
+        };
         let secret = self.0.decrypt(Nonce::from_slice(nonce), payload).ok()?;
         String::from_utf8(secret).ok()
     }
@@ -87,11 +99,23 @@ mod tests {
     fn only_the_key_and_the_owner_open_a_secret() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokens.key");
-        let sealed = Sealer::open(&path).unwrap().seal("p.secret", "owner").unwrap();
-        assert_eq!(Sealer::open(&path).unwrap().unseal(&sealed, "owner").as_deref(), Some("p.secret"));
+        let sealed = Sealer::open(&path)
+            .unwrap()
+            .seal("p.secret", "owner")
+            .unwrap();
+        assert_eq!(
+            Sealer::open(&path)
+                .unwrap()
+                .unseal(&sealed, "owner")
+                .as_deref(),
+            Some("p.secret")
+        );
         assert_eq!(Sealer::open(&path).unwrap().unseal(&sealed, "other"), None);
         assert_eq!(Sealer::random().unwrap().unseal(&sealed, "owner"), None);
-        assert_eq!(Sealer::open(&path).unwrap().unseal(&sealed[..5], "owner"), None);
+        assert_eq!(
+            Sealer::open(&path).unwrap().unseal(&sealed[..5], "owner"),
+            None
+        );
         assert!(!sealed.windows(8).any(|window| window == b"p.secret"));
     }
 }

@@ -67,8 +67,9 @@ impl<'state> Tokens<'state> {
     /// All tokens, by name.
     pub fn list(&self) -> Result<Vec<Token>, StateError> {
         let connection = self.state.connection();
-        let mut statement = connection
-            .prepare_cached("SELECT id, name, scopes, created_at, description FROM tokens ORDER BY name")?;
+        let mut statement = connection.prepare_cached(
+            "SELECT id, name, scopes, created_at, description FROM tokens ORDER BY name",
+        )?;
         let rows = statement.query_map([], stored)?;
         rows.map(|row| row.map_err(StateError::from).and_then(token))
             .collect()
@@ -132,7 +133,10 @@ impl<'state> Tokens<'state> {
     pub fn secret(&self, id: &str) -> Result<Option<String>, StateError> {
         let connection = self.state.connection();
         let mut statement = connection.prepare_cached("SELECT sealed FROM tokens WHERE id = ?1")?;
-        let sealed = statement.query_row([id], |row| row.get::<_, Option<Vec<u8>>>(0)).optional()?.flatten();
+        let sealed = statement
+            .query_row([id], |row| row.get::<_, Option<Vec<u8>>>(0))
+            .optional()?
+            .flatten();
         Ok(sealed.and_then(|sealed| self.state.sealer.unseal(&sealed, id)))
     }
 
@@ -172,7 +176,10 @@ impl<'state> Tokens<'state> {
         let transaction = connection.transaction()?;
         for mut token in tokens {
             if change(&mut token.scopes) {
-                transaction.execute("UPDATE tokens SET scopes = ?1 WHERE id = ?2", params![token.scopes.to_string(), token.id])?;
+                transaction.execute(
+                    "UPDATE tokens SET scopes = ?1 WHERE id = ?2",
+                    params![token.scopes.to_string(), token.id],
+                )?;
             }
         }
         transaction.commit()?;
@@ -231,7 +238,10 @@ impl<'state> Tokens<'state> {
             created_at: now(),
             description: String::new(),
         };
-        let (hash, sealed) = (self.hash(secret), self.state.sealer.seal(secret, &token.id)?);
+        let (hash, sealed) = (
+            self.hash(secret),
+            self.state.sealer.seal(secret, &token.id)?,
+        );
         let inserted = self.state.connection().execute(
             "INSERT INTO tokens (id, name, secret_hash, scopes, created_at, sealed) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (name) DO NOTHING",
@@ -271,7 +281,13 @@ impl std::fmt::Debug for SecretHasher {
 type Stored = (String, String, String, i64, String);
 
 fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+    Ok((
+        row.get(0)?,
+        row.get(1)?,
+        row.get(2)?,
+        row.get(3)?,
+        row.get(4)?,
+    ))
 }
 
 fn token((id, name, scopes, created_at, description): Stored) -> Result<Token, StateError> {
