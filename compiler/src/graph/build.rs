@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pipewright_grammar::diagnostic::Diagnostic;
+use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 use pipewright_grammar::source::Span;
 use pipewright_grammar::syntax::NodeKind;
 use rayon::prelude::*;
@@ -12,7 +12,7 @@ use super::{Edge, Graph, NodeId, Vertex, cycle};
 use crate::diagnostics::codes;
 use crate::project::{Node, Pipe, Policies, Project, ResourceName};
 use crate::sql::{self, Policy, Position, Scan, TableReference, Use};
-use crate::template::{RenderContext, Rendered};
+use crate::template::{ErrorKind, RenderContext, Rendered};
 
 /// One feasible rendering of a node, with check-time values.
 #[derive(Debug)]
@@ -124,28 +124,40 @@ fn read(
     } else {
         node.template.branches(&context)
     };
-    for rendered in branches {
-        let branch = rendered
-            .map_err(|error| vec![error.to_diagnostic_at(node.body.span)])
-            .and_then(|rendered| scan(rendered, node));
-        match branch {
-            Ok(branch) => {
-                diagnostics.extend(violations(&branch, policy, node));
-                for table in &branch.scan.tables {
-                    resolve_table(
-                        project,
-                        policy,
-                        scope,
-                        &branch,
-                        table,
-                        &mut reads.sources,
-                        &mut diagnostics,
-                    );
-                }
-                reads.branches.push(branch);
+    for (at, rendered) in branches.into_iter().enumerate() {
+        let mut found = Vec::new();
+        match rendered {
+            Err(error) if at == 0 || error.kind == ErrorKind::UnknownTable => {
+                found.push(error.to_diagnostic_at(node.body.span))
             }
-            Err(found) => diagnostics.extend(found),
+            // Conditions were forced there, so that values may be missing that a request which gets there would bring.
+            Err(_) => {}
+            Ok(rendered) => match scan(rendered, node) {
+                Ok(branch) => {
+                    found.extend(violations(&branch, policy, node));
+                    for table in &branch.scan.tables {
+                        resolve_table(
+                            project,
+                            policy,
+                            scope,
+                            &branch,
+                            table,
+                            &mut reads.sources,
+                            &mut found,
+                        );
+                    }
+                    reads.branches.push(branch);
+                }
+                Err(diagnostic) => found.push(diagnostic),
+            },
         }
+        diagnostics.extend(found.into_iter().map(|diagnostic| {
+            if at == 0 {
+                diagnostic
+            } else {
+                in_a_branch(diagnostic)
+            }
+        }));
     }
     for table in node.template.tables() {
         let vertex = resolve(project, policy, scope, None, &table.value)
@@ -165,7 +177,13 @@ fn read(
     (reads, diagnostics)
 }
 
-fn scan(rendered: Rendered, node: &Node) -> Result<Branch, Vec<Diagnostic>> {
+/// A finding of a branch that requests without parameters do not take: the node answers them all the same, so that it is no reason not to serve it.
+fn in_a_branch(mut diagnostic: Diagnostic) -> Diagnostic {
+    diagnostic.severity = Severity::Warning;
+    diagnostic.note("only requests whose parameters lead into this branch fail")
+}
+
+fn scan(rendered: Rendered, node: &Node) -> Result<Branch, Diagnostic> {
     if rendered.sql.text().trim().is_empty() {
         let diagnostic = Diagnostic::error(
             codes::EMPTY_SQL,
@@ -173,7 +191,7 @@ fn scan(rendered: Rendered, node: &Node) -> Result<Branch, Vec<Diagnostic>> {
         )
         .label(node.name.span, "this node")
         .help("give every branch of the template a statement");
-        return Err(vec![diagnostic]);
+        return Err(diagnostic);
     }
     match sql::scan(rendered.sql.text()) {
         Ok(scan) => Ok(Branch { rendered, scan }),
@@ -182,9 +200,7 @@ fn scan(rendered: Rendered, node: &Node) -> Result<Branch, Vec<Diagnostic>> {
                 .sql
                 .locate_range(error.span.clone())
                 .unwrap_or(node.body.span);
-            Err(vec![
-                Diagnostic::error(codes::SQL_SYNTAX, error.message).label(span, ""),
-            ])
+            Err(Diagnostic::error(codes::SQL_SYNTAX, error.message).label(span, ""))
         }
     }
 }
@@ -265,7 +281,7 @@ fn vertex_of(target: &Target<'_>, database: Option<&str>, name: &str) -> Vertex 
     }
 }
 
-/// The diagnostic for a name that nothing has.
+/// The diagnostic for a name that nothing has. A qualified name may be a resource that another workspace shares, which files cannot tell.
 pub(crate) fn unknown(
     project: &Project,
     scope: Scope<'_>,
@@ -273,6 +289,18 @@ pub(crate) fn unknown(
     qualified: &str,
     span: Option<Span>,
 ) -> Diagnostic {
+    if let Some((workspace, _)) = qualified.split_once('.').filter(|_| qualified != name) {
+        let mut diagnostic = Diagnostic::warning(
+            codes::UNKNOWN_RESOURCE,
+            format!("`{qualified}` is not in this project"),
+        );
+        if let Some(span) = span {
+            diagnostic = diagnostic.label(span, "not found");
+        }
+        return diagnostic.help(format!(
+            "if workspace `{workspace}` shares it, put its datafile below `vendor/{workspace}/`"
+        ));
+    }
     let mut diagnostic = Diagnostic::error(
         codes::UNKNOWN_RESOURCE,
         format!("`{qualified}` is no node, pipe or data source of this project"),

@@ -24,7 +24,7 @@ pub enum Target<'a> {
     Node(&'a Pipe, &'a Node),
     /// A data source: a table of the engine under the same name.
     Datasource(&'a Datasource),
-    /// A service data source or an allowed system table.
+    /// A service data source, an allowed system table, or the quarantine of a data source.
     Service,
 }
 
@@ -79,7 +79,17 @@ fn resource<'a>(project: &'a Project, name: &ResourceName) -> Option<Target<'a>>
     if let Some(pipe) = project.pipes.get(name) {
         return pipe.output().map(|node| Target::Node(pipe, node));
     }
-    project.datasources.get(name).map(Target::Datasource)
+    if let Some(datasource) = project.datasources.get(name) {
+        return Some(Target::Datasource(datasource));
+    }
+    let quarantined = ResourceName {
+        workspace: name.workspace.clone(),
+        name: name.name.strip_suffix("_quarantine")?.to_owned(),
+    };
+    project
+        .datasources
+        .contains_key(&quarantined)
+        .then_some(Target::Service)
 }
 
 /// At most three names in scope that look like `name`, best first.

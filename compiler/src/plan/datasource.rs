@@ -303,7 +303,10 @@ fn check_column(
     span: Span,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
+    // The connector adds columns of its own, such as `_timestamp`.
+    let added = name.starts_with('_') && syntax.directive("IMPORT_TABLE_ARN").is_some();
     if name.is_empty()
+        || added
         || syntax
             .columns
             .iter()

@@ -118,6 +118,8 @@ impl Default for Server {
 pub struct Limits {
     /// Longest run of one query, in milliseconds.
     pub query_timeout_ms: u64,
+    /// Largest answer of one query, in bytes of its columns.
+    pub result_bytes: u64,
     /// Largest request body, in bytes.
     pub body_bytes: usize,
     /// Most requests that wait for or use the engine at once; more are answered with 429.
@@ -128,6 +130,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             query_timeout_ms: 10_000,
+            result_bytes: 100 * 1024 * 1024,
             body_bytes: 10 * 1024 * 1024,
             concurrent_queries: 256,
         }

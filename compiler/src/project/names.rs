@@ -30,9 +30,14 @@ impl ResourceName {
         let workspace = vendor
             .and_then(|at| parts.get(at + 1))
             .map(|name| (*name).to_owned());
-        (!stem.is_empty()).then(|| Self {
+        // Classic projects also write the workspace into the file's name: `workspace.name.datasource`.
+        let (workspace, name) = match (workspace, stem.split_once('.')) {
+            (None, Some((workspace, name))) => (Some(workspace.to_owned()), name),
+            (workspace, _) => (workspace, stem),
+        };
+        (!name.is_empty()).then(|| Self {
             workspace,
-            name: stem.to_owned(),
+            name: name.to_owned(),
         })
     }
 }

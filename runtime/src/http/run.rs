@@ -96,14 +96,12 @@ pub(crate) async fn run(
         .try_acquire_owned()
         .map_err(|_| ApiError::TooMany)?;
     let mut query = Query::new(compiled.sql.text(), format.name).timeout(app.timeout);
+    query.max_result_bytes = Some(served.plan.project.config.limits.result_bytes);
     query.settings = settings;
     query.settings.extend(engine_settings(&compiled.settings));
     for name in &compiled.secrets {
         let value = served.secrets.iter().find(|(secret, _)| secret == name);
-        query.parameters.push((
-            name.clone(),
-            value.map_or_else(String::new, |(_, value)| value.clone()),
-        ));
+        query = query.text(name.clone(), value.map_or("", |(_, value)| value.as_str()));
     }
     let answer = app
         .engine
