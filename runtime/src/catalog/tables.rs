@@ -1,7 +1,5 @@
 //! What a change of the catalog means for the engine: tables and views are made before the change is written, and what nobody needs goes after it.
 
-use std::collections::BTreeMap;
-
 use pipewright_compiler::deploy::{Step, StepKind, desired};
 use pipewright_compiler::diagnostics::render;
 use pipewright_compiler::plan::Plan;
@@ -41,35 +39,31 @@ impl Migration {
         for rename in renames {
             migration.rename(rename, &mut old, after);
         }
-        for (name, step) in &new {
-            match old.get(name) {
-                Some(before) if before.sql == step.sql && actual.contains(name) => {}
-                Some(before)
-                    if step.kind == StepKind::CreateMaterializedView && actual.contains(name) =>
-                {
-                    migration.alter_view(before, step)
+        for step in &new {
+            let before = find(&old, &step.name);
+            let exists = actual.contains(&step.name);
+            match before {
+                Some(before) if before.sql == step.sql && exists => {}
+                Some(before) if step.kind == StepKind::CreateMaterializedView && exists => {
+                    migration.alter_view(before, step);
                 }
                 _ if step.kind == StepKind::CreateDatabase => {
-                    migration.forward.push((step.sql.clone(), None))
+                    migration.forward.push((step.sql.clone(), None));
                 }
-                _ if actual.contains(name) || old.contains_key(name) => {}
+                _ if exists => {}
                 _ => migration
                     .forward
                     .push((step.sql_with_comment(), step.undo())),
             }
         }
-        let gone = old
-            .iter()
-            .filter(|(name, _)| !new.contains_key(*name))
-            .rev();
-        migration
-            .cleanup
-            .extend(gone.filter_map(|(_, step)| step.undo()));
+        // Views go before the tables that they read.
+        let gone = old.iter().rev().filter(|step| find(&new, &step.name).is_none());
+        migration.cleanup.extend(gone.filter_map(Step::undo));
         Ok(migration)
     }
 
     /// Views are named after their pipe and node: they follow a rename, without missing a row.
-    fn rename(&mut self, rename: &Rename, old: &mut BTreeMap<String, Step>, after: &Plan) {
+    fn rename(&mut self, rename: &Rename, old: &mut [Step], after: &Plan) {
         let pairs: Vec<(String, String)> = match rename {
             Rename::Datasource { from, to } => vec![(from.clone(), to.clone())],
             Rename::Node { pipe, from, to } => {
@@ -89,7 +83,7 @@ impl Migration {
             }
         };
         for (from, to) in pairs {
-            let Some(mut step) = old.remove(&from) else {
+            let Some(step) = old.iter_mut().find(|step| step.name == from) else {
                 continue;
             };
             let (quoted_from, quoted_to) = (quote_identifier(&from), quote_identifier(&to));
@@ -100,8 +94,7 @@ impl Migration {
             if let Some((_, rest)) = step.sql.split_once(&quoted_from) {
                 step.sql = format!("CREATE MATERIALIZED VIEW {quoted_to}{rest}");
             }
-            step.name.clone_from(&to);
-            old.insert(to, step);
+            step.name = to;
         }
     }
 
@@ -173,7 +166,7 @@ impl Migration {
 }
 
 /// The engine's objects of a plan by name. What is wrong with the new plan refuses the change; the old one is taken as it is.
-fn steps(plan: &Plan, strict: bool) -> Result<BTreeMap<String, Step>, ChangeError> {
+fn steps(plan: &Plan, strict: bool) -> Result<Vec<Step>, ChangeError> {
     let (steps, diagnostics) = desired(plan);
     if strict && let Some(diagnostic) = diagnostics.first() {
         let text = render::concise(
@@ -182,8 +175,9 @@ fn steps(plan: &Plan, strict: bool) -> Result<BTreeMap<String, Step>, ChangeErro
         );
         return Err(ChangeError::Invalid(text.trim_end().to_owned()));
     }
-    Ok(steps
-        .into_iter()
-        .map(|step| (step.name.clone(), step))
-        .collect())
+    Ok(steps)
+}
+
+fn find<'a>(steps: &'a [Step], name: &str) -> Option<&'a Step> {
+    steps.iter().find(|step| step.name == name)
 }

@@ -73,7 +73,7 @@ async fn explain(
         .slots
         .try_acquire()
         .map_err(|_| ApiError::TooMany)?;
-    let mut query = Query::new(format!("EXPLAIN\n{sql}"), "TSVRaw").timeout(call.app.timeout);
+    let mut query = Query::new(format!("EXPLAIN pretty = 0, compact = 0\n{sql}"), "TSVRaw").timeout(call.app.timeout);
     for name in &compiled.secrets {
         query.parameters.push((name.clone(), String::new()));
     }
@@ -85,7 +85,7 @@ async fn explain(
         .map(|line| line.trim().to_owned())
         .collect();
     Ok(json_response(
-        &json!({ "debug_query": sql, "query_explain": lines.join(" ") }),
+        &json!({ "debug_query": sql.trim(), "query_explain": lines.join(" ") }),
     ))
 }
 
