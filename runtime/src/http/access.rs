@@ -130,6 +130,20 @@ impl Access {
         filters
     }
 
+    /// The parameters that a JWT sets, for a query that may name any of its pipes.
+    pub(crate) fn all_fixed(&self) -> Result<Map<String, Value>, ApiError> {
+        let mut all = Map::new();
+        for (name, value) in self.fixed.values().flatten() {
+            if all.get(name).is_some_and(|other| other != value) {
+                return Err(ApiError::Forbidden(format!(
+                    "the token sets `{name}` differently for its pipes: call them one by one"
+                )));
+            }
+            all.insert(name.clone(), value.clone());
+        }
+        Ok(all)
+    }
+
     /// The names of the resources that scopes of that type are about.
     pub(crate) fn resources(&self, kind: &str) -> Vec<&str> {
         self.scopes

@@ -13,6 +13,7 @@ use pipewright_compiler::template::Settings;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::error::ApiError;
+use super::record::{Pending, rows_of};
 use super::{App, Served};
 use crate::engine::{Answer, EngineError, Query};
 
@@ -90,6 +91,7 @@ pub(crate) async fn run(
     compiled: &Compiled,
     format: Format,
     settings: Vec<(String, String)>,
+    pending: &mut Option<Pending>,
 ) -> Result<Response, ApiError> {
     // Waiting longer than a query may run helps nobody: a full house is said at once.
     let slot = Arc::clone(&app.slots)
@@ -110,16 +112,22 @@ pub(crate) async fn run(
         .map_err(|error| ApiError::engine(&served.plan, &compiled.sql, error))?;
     let body = if answer.length().is_some() {
         count(app, &answer);
-        Body::from(
-            answer
-                .bytes()
-                .await
-                .map_err(|error| ApiError::engine(&served.plan, &compiled.sql, error))?,
-        )
+        let statistics = answer.statistics();
+        let bytes = answer
+            .bytes()
+            .await
+            .map_err(|error| ApiError::engine(&served.plan, &compiled.sql, error))?;
+        if let Some(pending) = pending.take() {
+            pending.succeed(statistics, rows_of(format.name, &bytes));
+        }
+        Body::from(bytes)
     } else {
         Body::from_stream(Streamed {
             answer,
             app: Arc::clone(app),
+            pending: pending.take(),
+            lines: 0,
+            format,
             _slot: slot,
         })
     };
@@ -163,7 +171,26 @@ fn count(app: &App, answer: &Answer) {
 struct Streamed {
     answer: Answer,
     app: Arc<App>,
+    pending: Option<Pending>,
+    lines: u64,
+    format: Format,
     _slot: OwnedSemaphorePermit,
+}
+
+impl Streamed {
+    fn end(&mut self) {
+        if let Some(pending) = self.pending.take() {
+            let header = u64::from(self.format.name.ends_with("WithNames"));
+            pending.succeed(self.answer.statistics(), self.lines.saturating_sub(header));
+        }
+    }
+}
+
+impl Drop for Streamed {
+    /// A client that went away has had what it wanted.
+    fn drop(&mut self) {
+        self.end();
+    }
 }
 
 impl Stream for Streamed {
@@ -171,8 +198,20 @@ impl Stream for Streamed {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let chunk = self.answer.poll_next_unpin(context);
-        if matches!(chunk, Poll::Ready(None)) {
-            count(&self.app, &self.answer);
+        match &chunk {
+            Poll::Ready(None) => {
+                count(&self.app, &self.answer);
+                self.end();
+            }
+            Poll::Ready(Some(Ok(bytes))) if self.pending.is_some() => {
+                self.lines += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+            }
+            Poll::Ready(Some(Err(error))) => {
+                if let Some(pending) = self.pending.take() {
+                    pending.break_off(error.to_string());
+                }
+            }
+            _ => {}
         }
         chunk
     }

@@ -4,4 +4,5 @@ mod answers;
 mod harness;
 mod lifecycle;
 mod pipes_api;
+mod service_data;
 mod tokens_api;
