@@ -131,7 +131,12 @@ fn compare(clients: usize, plan: &Plan, library: &Path, state: &Path, address: S
     for round in 0..=ROUNDS {
         let direct = parallel(
             clients,
-            || library.connect(&arguments).expect("a connection"),
+            || {
+                let mut connection = library.connect(&arguments).expect("a connection");
+                let entered = connection.query(&format!("USE {}", engine::DATABASE), "Null", &[]);
+                assert!(entered.error().is_none(), "{:?}", entered.error());
+                connection
+            },
             |connection: &mut Connection, at| {
                 let result = connection.query(&statements[at], "JSON", &[]);
                 assert!(result.error().is_none(), "{:?}", result.error());

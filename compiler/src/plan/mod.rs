@@ -59,7 +59,7 @@ pub fn plan(project: Arc<Project>, graph: Graph, policies: Policies) -> (Plan, V
             project,
             graph,
             policies,
-            database: "default".to_owned(),
+            database: "pipewright".to_owned(),
             tables,
             pipes,
         },
