@@ -145,12 +145,9 @@ impl Access {
     }
 
     /// The names of the resources that scopes of that type are about.
-    pub(crate) fn resources(&self, kind: &str) -> Vec<&str> {
-        self.scopes
-            .iter()
-            .filter(|scope| scope.kind() == kind)
-            .filter_map(Scope::resource)
-            .collect()
+    fn resources(&self, kind: &str) -> BTreeSet<&str> {
+        let of_kind = self.scopes.iter().filter(|scope| scope.kind() == kind);
+        of_kind.filter_map(Scope::resource).collect()
     }
 }
 
@@ -254,7 +251,7 @@ pub(crate) fn is_service_table(name: &str) -> bool {
     SERVICE_TABLES.iter().any(|(table, _)| *table == name)
 }
 
-fn named_in(column: &str, names: &[&str]) -> String {
+fn named_in(column: &str, names: &BTreeSet<&str>) -> String {
     if names.is_empty() {
         return "0".to_owned();
     }

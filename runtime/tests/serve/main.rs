@@ -3,6 +3,7 @@
 mod answers;
 mod harness;
 mod lifecycle;
+mod page;
 mod pipes_api;
 mod service_data;
 mod tokens_api;

@@ -74,7 +74,10 @@ fn requests_are_written_down_without_what_is_secret() {
         let headers: Vec<(&str, &str)> = headers
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
-            .chain([("User-Agent", "test/1")])
+            .chain([
+                ("User-Agent", "test/1"),
+                ("Content-Type", "application/x-www-form-urlencoded"),
+            ])
             .collect();
         server.send(method, path, &headers, body.as_bytes()).status
     };

@@ -322,6 +322,10 @@ fn nothing_gets_around_a_row_filter() {
     for refused in [
         "SELECT * FROM default.events",
         "SELECT 3 IN default.events",
+        "SELECT * FROM pipewright.events",
+        "SELECT 3 IN pipewright.events",
+        "SELECT 3 IN mv__by_org__n",
+        "SELECT 3 IN events_quarantine",
         "SELECT * FROM merge('default', 'events')",
         "SELECT * FROM remote('localhost', default.events)",
         "SELECT * FROM cluster('x', default.events)",
