@@ -266,7 +266,11 @@ fn bearer(value: &str) -> Option<&str> {
 
 /// How many requests each limited token has made of late. A token that has been quiet for a second may make a full second's requests at once.
 #[derive(Debug, Default)]
-pub(crate) struct RateLimits(Mutex<HashMap<String, Bucket>>);
+pub(crate) struct RateLimits {
+    /// The share of a token that has none of its own.
+    common: Option<u32>,
+    buckets: Mutex<HashMap<String, Bucket>>,
+}
 
 #[derive(Debug)]
 struct Bucket {
@@ -278,13 +282,22 @@ struct Bucket {
 const BUCKETS: usize = 10_000;
 
 impl RateLimits {
+    /// With a share for tokens that have none of their own; 0 for no limit.
+    pub(crate) fn new(common: u32) -> Self {
+        Self {
+            common: (common > 0).then_some(common),
+            buckets: Mutex::default(),
+        }
+    }
+
     /// Takes one request from the token's share, or says after how many seconds there will be one.
     pub(crate) fn take(&self, access: &Access) -> Result<(), u64> {
-        let Some(rate) = access.requests_per_second.map(f64::from) else {
+        let common = self.common.filter(|_| !access.is_admin());
+        let Some(rate) = access.requests_per_second.or(common).map(f64::from) else {
             return Ok(());
         };
         let now = Instant::now();
-        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= BUCKETS {
             buckets.retain(|_, bucket| now.duration_since(bucket.at).as_secs_f64() < 1.0);
         }

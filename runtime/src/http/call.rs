@@ -70,7 +70,7 @@ impl Call {
         self.app.catalog.current()
     }
 
-    pub(crate) fn require(&self, allowed: bool, needed: &str) -> Result<(), ApiError> {
+    pub(crate) fn require(allowed: bool, needed: &str) -> Result<(), ApiError> {
         if allowed {
             Ok(())
         } else {
@@ -82,7 +82,7 @@ impl Call {
 
     /// The right to change pipes.
     pub(crate) fn require_create_pipes(&self) -> Result<(), ApiError> {
-        self.require(self.access.creates_pipes(), "PIPES:CREATE")
+        Self::require(self.access.creates_pipes(), "PIPES:CREATE")
     }
 
     /// Finishes a change, and the answer to it, also when the client does not wait for it.

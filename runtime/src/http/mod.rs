@@ -104,7 +104,7 @@ impl App {
             }),
             catalog,
             service,
-            rates: RateLimits::default(),
+            rates: RateLimits::new(limits.requests_per_second),
             token_changes: Mutex::new(()),
             engine,
             metrics: Metrics::default(),

@@ -135,9 +135,14 @@ fn address(uri: &Uri, with_parameters: bool) -> String {
     out
 }
 
+/// How many lines end in these bytes.
+pub(crate) fn lines_in(bytes: &[u8]) -> u64 {
+    bytes.split(|byte| *byte == b'\n').skip(1).count() as u64
+}
+
 /// How many rows a JSON answer has, as it says near its end; how many lines other whole answers have.
 pub(crate) fn rows_of(format: &str, bytes: &[u8]) -> u64 {
-    let lines = || bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+    let lines = || lines_in(bytes);
     match format {
         "JSON" | "JSONStrings" | "JSONCompact" => {
             let tail = &bytes[bytes.len().saturating_sub(400)..];

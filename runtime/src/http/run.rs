@@ -13,7 +13,7 @@ use pipewright_compiler::template::Settings;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::error::ApiError;
-use super::record::{Pending, rows_of};
+use super::record::{Pending, lines_in, rows_of};
 use super::{App, Served};
 use crate::engine::{Answer, EngineError, Query};
 
@@ -100,6 +100,15 @@ pub(crate) async fn run(
     let mut query = Query::new(compiled.sql.text(), format.name).timeout(app.timeout);
     query.max_result_bytes = Some(served.plan.project.config.limits.result_bytes);
     query.settings = settings;
+    let limits = &served.plan.project.config.limits;
+    for (name, limit) in [
+        ("max_rows_to_read", limits.rows_read),
+        ("max_bytes_to_read", limits.bytes_read),
+    ] {
+        if limit > 0 {
+            query.settings.push((name.to_owned(), limit.to_string()));
+        }
+    }
     query.settings.extend(engine_settings(&compiled.settings));
     for name in &compiled.secrets {
         let value = served.secrets.iter().find(|(secret, _)| secret == name);
@@ -204,7 +213,7 @@ impl Stream for Streamed {
                 self.end();
             }
             Poll::Ready(Some(Ok(bytes))) if self.pending.is_some() => {
-                self.lines += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+                self.lines += lines_in(bytes);
             }
             Poll::Ready(Some(Err(error))) => {
                 if let Some(pending) = self.pending.take() {

@@ -10,7 +10,7 @@ use crate::catalog::{Catalog, now_micros};
 use crate::engine::{Engine, EngineError, Query};
 
 /// Time between two looks.
-const EVERY: Duration = Duration::from_secs(60);
+const EVERY: Duration = Duration::from_mins(1);
 
 /// A row of `tinybird.datasources_storage`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -56,7 +56,7 @@ impl Service {
                         .into_iter()
                         .for_each(|row| service.record(Row::Storage(row))),
                     Err(error) => {
-                        tracing::warn!(%error, "the engine does not say how much it holds")
+                        tracing::warn!(%error, "the engine does not say how much it holds");
                     }
                 }
                 drop((catalog, engine));

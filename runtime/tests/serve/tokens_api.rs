@@ -50,23 +50,14 @@ fn send(server: &Server, token: &str, method: &str, path: &str, body: &str) -> A
 }
 
 fn token(server: &Server, name: &str, scopes: &[&str]) -> String {
-    let scopes: String = scopes
-        .iter()
-        .map(|scope| {
-            format!(
-                "&scope={}",
-                scope
-                    .replace(' ', "%20")
-                    .replace('=', "%3D")
-                    .replace('+', "%2B")
-            )
-        })
-        .collect();
+    let escaped = |scope: &&str| scope.replace(' ', "%20").replace('=', "%3D");
+    let scopes: Vec<String> = scopes.iter().map(escaped).collect();
+    let scopes = scopes.join("&scope=");
     let made = send(
         server,
         ADMIN,
         "POST",
-        &format!("/v0/tokens/?name={name}{scopes}"),
+        &format!("/v0/tokens/?name={name}&scope={scopes}"),
         "",
     );
     assert_eq!(made.status, 200, "{}", made.text());
@@ -599,4 +590,43 @@ fn a_jwt_has_its_parameters_its_limit_and_its_end() {
         .trim(),
         "2"
     );
+}
+
+#[test]
+fn the_limits_of_the_project_hold() {
+    let project = Project::new(&[
+        (
+            "pipewright.toml",
+            "[limits]\nrows_read = 1000\nrequests_per_second = 5\n",
+        ),
+        (
+            "some.pipe",
+            "TOKEN \"reader\" READ\nNODE n\nSQL >\n    %\n    SELECT count() AS c FROM numbers({{Int32(rows, 10)}})\nTYPE endpoint\n",
+        ),
+    ]);
+    let server = Server::start(&project);
+    assert_eq!(
+        send(&server, ADMIN, "GET", "/v0/pipes/some.json", "").status,
+        200
+    );
+    let refused = send(&server, ADMIN, "GET", "/v0/pipes/some.json?rows=100000", "");
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    assert!(
+        refused.text().contains("TOO_MANY_ROWS"),
+        "{}",
+        refused.text()
+    );
+    let reader = send(&server, ADMIN, "GET", "/v0/tokens/reader", "").json()["token"]
+        .as_str()
+        .expect("a secret")
+        .to_owned();
+    let statuses: Vec<u16> = (0..20)
+        .map(|_| send(&server, &reader, "GET", "/v0/pipes/some.json", "").status)
+        .collect();
+    assert!(
+        statuses[..5].iter().all(|status| *status == 200) && statuses.contains(&429),
+        "{statuses:?}"
+    );
+    // The admin is not kept out by others, nor by the limit.
+    assert!((0..20).all(|_| send(&server, ADMIN, "GET", "/v0/pipes", "").status == 200));
 }
