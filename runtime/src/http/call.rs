@@ -135,6 +135,12 @@ pub(crate) fn find_node<'a>(
 
 /// A name that a resource can have.
 pub(crate) fn valid_name(name: &str) -> Result<(), ApiError> {
+    let digits = name.strip_prefix("t_").filter(|digits| digits.len() == 32);
+    if digits.is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit())) {
+        return Err(ApiError::BadRequest(format!(
+            "`{name}` cannot be a name: it reads like an id"
+        )));
+    }
     if is_valid_name(name) {
         return Ok(());
     }

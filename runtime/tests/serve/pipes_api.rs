@@ -202,6 +202,12 @@ fn what_is_wrong_is_said_and_changes_nothing() {
             400,
         ),
         ("POST", "/v0/pipes", "name=two words&sql=select 1", 400),
+        (
+            "POST",
+            "/v0/pipes",
+            "name=t_00000000000000000000000000000000&sql=select 1",
+            400,
+        ),
         ("POST", "/v0/pipes", "name=app_events&sql=select 1", 409),
         ("POST", "/v0/pipes", "sql=select 1", 400),
         ("POST", "/v0/pipes", "name=x", 400),
