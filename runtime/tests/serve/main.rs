@@ -1,6 +1,8 @@
 //! The real binary serving real HTTP over the real engine.
 
 mod answers;
+mod crash;
+mod filters;
 mod harness;
 mod lifecycle;
 mod page;

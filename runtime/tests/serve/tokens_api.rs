@@ -97,6 +97,24 @@ fn a_token_lives_from_its_creation_to_its_end() {
         send(&server, &secret, "GET", "/v0/pipes/by_org.json", "").status,
         200
     );
+    // The one token that reads a pipe comes with its publication; of two, neither.
+    let publish = || {
+        send(
+            &server,
+            ADMIN,
+            "POST",
+            "/v0/pipes/by_org/nodes/n/endpoint",
+            "",
+        )
+        .json()
+    };
+    assert_eq!(publish()["token"], json!(secret));
+    token(&server, "second", &["PIPES:READ:by_org"]);
+    assert!(publish().get("token").is_none());
+    assert_eq!(
+        send(&server, ADMIN, "DELETE", "/v0/tokens/second", "").status,
+        200
+    );
     drop(server);
     server = Server::start(&project);
     assert_eq!(
