@@ -14,7 +14,7 @@ use pipewright_grammar::diagnostic::Diagnostic;
 
 pub use ddl::{create_table, create_view, table_name};
 pub use explain::explain;
-pub use ingest::insert_json;
+pub use ingest::{BAD_ROW, Ingestion, Input, create_quarantine, extend_quarantine, insert_json, quarantine_name};
 pub use lineage::lineage;
 pub use manifest::manifest;
 pub use openapi::openapi;

@@ -63,7 +63,7 @@ async fn fill(table: &TablePlan, path: &Path, engine: &dyn Engine) -> Result<(),
     let file = quote_literal(&path.to_string_lossy());
     let statement = match path.extension().and_then(|ending| ending.to_str()) {
         Some("sql") => by_name(table, &std::fs::read_to_string(&path)?, engine).await?,
-        Some("ndjson") => emit::insert_json(table, &format!("file({file}, 'JSONAsString', 'json String')")),
+        Some("ndjson") => emit::insert_json(table, &format!("file({file}, 'JSONAsString', 'line String')")),
         Some("csv") if !has_header(table, &path)? => {
             let structure: Vec<String> = table.columns.iter().map(|column| quote_identifier(&column.name)).collect();
             format!("INSERT INTO {} ({}) SELECT * FROM file({file}, 'CSV')", emit::table_name(&table.name), structure.join(", "))
