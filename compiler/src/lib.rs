@@ -35,7 +35,11 @@ pub fn check(sources: SourceTree) -> (Plan, Vec<Diagnostic>) {
     let (plan, mut diagnostics) = compile(sources);
     diagnostics.extend(check::run(&plan));
     let lints = &plan.project.config.lints;
-    diagnostics.retain(|diagnostic| lints.get(diagnostic.code.name()).is_none_or(|level| level != "off"));
+    diagnostics.retain(|diagnostic| {
+        lints
+            .get(diagnostic.code.name())
+            .is_none_or(|level| level != "off")
+    });
     for diagnostic in &mut diagnostics {
         match lints.get(diagnostic.code.name()).map(String::as_str) {
             Some("error") => diagnostic.severity = Severity::Error,
@@ -44,6 +48,11 @@ pub fn check(sources: SourceTree) -> (Plan, Vec<Diagnostic>) {
             _ => {}
         }
     }
-    diagnostics.sort_by_key(|diagnostic| (diagnostic.primary().map(|span| (span.source, span.start)), diagnostic.code));
+    diagnostics.sort_by_key(|diagnostic| {
+        (
+            diagnostic.primary().map(|span| (span.source, span.start)),
+            diagnostic.code,
+        )
+    });
     (plan, diagnostics)
 }

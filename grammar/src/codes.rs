@@ -17,7 +17,6 @@ macro_rules! declare_codes {
 declare_codes! {
     /// The bytes of a file are not UTF-8.
     INVALID_UTF8 = "invalid-utf8";
-<<<<<<< HEAD
 
     /// Text that belongs to no directive.
     ///
@@ -202,7 +201,6 @@ declare_codes! {
     ///
     /// Both belong to the scope above them. Write a line such as `SCOPE PIPES:READ` first.
     DIRECTIVE_OUTSIDE_SCOPE = "directive-outside-scope";
-=======
     /// A tag of a template is unknown, forbidden, misplaced, empty or not closed.
     TEMPLATE_TAG = "template-tag";
     /// A block of a template has no `{% end %}`.
@@ -213,5 +211,4 @@ declare_codes! {
     TEMPLATE_CONTROL = "template-control-block";
     /// `{% set %}` holds something else than one assignment or expression.
     TEMPLATE_SET = "template-set";
->>>>>>> templates
 }

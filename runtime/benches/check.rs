@@ -16,7 +16,10 @@ const DATASOURCES: usize = 50;
 const RUNS: usize = 15;
 
 fn main() {
-    if let Some(folder) = std::env::args().skip_while(|argument| argument != "--floor").nth(1) {
+    if let Some(folder) = std::env::args()
+        .skip_while(|argument| argument != "--floor")
+        .nth(1)
+    {
         floor(Path::new(&folder));
         return;
     }
@@ -26,7 +29,9 @@ fn main() {
 
     let this = std::env::current_exe().expect("this program");
     let mut check = Command::new(env!("CARGO_BIN_EXE_pipewright"));
-    check.args(["check", "--no-engine", "--format", "json"]).arg(&project);
+    check
+        .args(["check", "--no-engine", "--format", "json"])
+        .arg(&project);
     let mut floor = Command::new(this);
     floor.arg("--floor").arg(folder.path());
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
@@ -40,16 +45,27 @@ fn main() {
     }
     let (ours, theirs) = (median(ours), median(theirs));
     let ratio = ours.as_secs_f64() / theirs.as_secs_f64();
-    report(&format!("check of {PIPES} pipes × 4 nodes: {:.1} ms (bound 250 ms)", millis(ours)));
-    report(&format!("read + sqlparser over the same SQL: {:.1} ms", millis(theirs)));
+    report(&format!(
+        "check of {PIPES} pipes × 4 nodes: {:.1} ms (bound 250 ms)",
+        millis(ours)
+    ));
+    report(&format!(
+        "read + sqlparser over the same SQL: {:.1} ms",
+        millis(theirs)
+    ));
     report(&format!("ratio: {ratio:.2} (bound 3)"));
 
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/web-analytics");
     let mut check = Command::new(env!("CARGO_BIN_EXE_pipewright"));
-    check.args(["check", "--no-engine", "--format", "json"]).arg(example);
+    check
+        .args(["check", "--no-engine", "--format", "json"])
+        .arg(example);
     timed(&mut check);
     let times = (0..RUNS).map(|_| timed(&mut check)).collect();
-    report(&format!("check of examples/web-analytics: {:.1} ms (bound 20 ms)", millis(median(times))));
+    report(&format!(
+        "check of examples/web-analytics: {:.1} ms (bound 20 ms)",
+        millis(median(times))
+    ));
 }
 
 #[expect(clippy::print_stdout, reason = "a benchmark reports on stdout")]
@@ -68,7 +84,10 @@ fn median(mut times: Vec<Duration>) -> Duration {
 
 fn timed(command: &mut Command) -> Duration {
     let started = Instant::now();
-    let status = command.stdout(Stdio::null()).status().expect("the process starts");
+    let status = command
+        .stdout(Stdio::null())
+        .status()
+        .expect("the process starts");
     assert!(status.success(), "{command:?} ended with {status}");
     started.elapsed()
 }
@@ -81,8 +100,13 @@ fn floor(folder: &Path) {
     }
     let statements = std::fs::read_to_string(folder.join("sql")).expect("the statements");
     let mut parsed = 0;
-    for statement in statements.split('\0').filter(|statement| !statement.is_empty()) {
-        parsed += Parser::parse_sql(&ClickHouseDialect {}, statement).expect("valid SQL").len();
+    for statement in statements
+        .split('\0')
+        .filter(|statement| !statement.is_empty())
+    {
+        parsed += Parser::parse_sql(&ClickHouseDialect {}, statement)
+            .expect("valid SQL")
+            .len();
     }
     assert!(files > 0 && parsed == PIPES * 4);
 }
@@ -91,7 +115,11 @@ fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
         let path = entry.path();
-        if path.is_dir() { files.extend(walk(&path)) } else { files.push(path) }
+        if path.is_dir() {
+            files.extend(walk(&path))
+        } else {
+            files.push(path)
+        }
     }
     files
 }
@@ -105,11 +133,19 @@ fn generate(project: &Path, floor_sql: &Path) {
              `country` LowCardinality(String) `json:$.country`,\n    `action` String `json:$.action`,\n    `amount` Float64 `json:$.amount`\n\n\
              ENGINE \"MergeTree\"\nENGINE_PARTITION_KEY \"toYYYYMM(timestamp)\"\nENGINE_SORTING_KEY \"user_id, timestamp\"\n"
         );
-        std::fs::write(project.join(format!("datasources/events_{at}.datasource")), text).expect("a file");
+        std::fs::write(
+            project.join(format!("datasources/events_{at}.datasource")),
+            text,
+        )
+        .expect("a file");
     }
     let mut statements = String::new();
     for at in 0..PIPES {
-        std::fs::write(project.join(format!("pipes/report_{at}.pipe")), pipe(at, &mut statements)).expect("a file");
+        std::fs::write(
+            project.join(format!("pipes/report_{at}.pipe")),
+            pipe(at, &mut statements),
+        )
+        .expect("a file");
     }
     std::fs::write(floor_sql, statements).expect("a file");
 }
@@ -117,7 +153,11 @@ fn generate(project: &Path, floor_sql: &Path) {
 /// A pipe of four nodes, two of them templates; every tenth reads the pipe before it. What its nodes render to with defaults is added to `statements`.
 fn pipe(at: usize, statements: &mut String) -> String {
     let source = format!("events_{}", at % DATASOURCES);
-    let dimension = if at % 10 == 9 { format!("report_{}", at - 1) } else { format!("events_{}", (at + 1) % DATASOURCES) };
+    let dimension = if at % 10 == 9 {
+        format!("report_{}", at - 1)
+    } else {
+        format!("events_{}", (at + 1) % DATASOURCES)
+    };
     let column = if at % 10 == 9 { "country" } else { "action" };
     let filtered = |from: &str, country: &str| {
         format!(
@@ -131,8 +171,17 @@ fn pipe(at: usize, statements: &mut String) -> String {
         "SELECT g.hour, g.country, g.events, g.users, g.revenue, d.total\n    FROM grouped AS g\n    LEFT JOIN (SELECT {column} AS country, count() AS total FROM {dimension} GROUP BY country) AS d\n    \
          ON g.country = d.country\n    WHERE g.events > 10"
     );
-    let last = |limit: &str| format!("SELECT hour, country, events, users, revenue, total\n    FROM joined\n    ORDER BY revenue DESC\n    LIMIT {limit}");
-    for statement in [filtered("'2026-01-01 00:00:00'", ""), grouped.to_owned(), joined.clone(), last("10")] {
+    let last = |limit: &str| {
+        format!(
+            "SELECT hour, country, events, users, revenue, total\n    FROM joined\n    ORDER BY revenue DESC\n    LIMIT {limit}"
+        )
+    };
+    for statement in [
+        filtered("'2026-01-01 00:00:00'", ""),
+        grouped.to_owned(),
+        joined.clone(),
+        last("10"),
+    ] {
         _ = write!(statements, "{statement}\0");
     }
     let from = "{{ DateTime(from, '2026-01-01 00:00:00', description='Start of the period') }}";

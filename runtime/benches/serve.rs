@@ -22,10 +22,16 @@ const ROUNDS: usize = 8;
 const REQUESTS: usize = 300;
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let state = tempfile::tempdir().expect("a temporary folder");
-    let library = engine::locate().expect("the engine is installed: `cargo run --release -- engine install`");
-    let engine = runtime.block_on(engine::open(Config::embedded(state.path()))).expect("the engine opens");
+    let library =
+        engine::locate().expect("the engine is installed: `cargo run --release -- engine install`");
+    let engine = runtime
+        .block_on(engine::open(Config::embedded(state.path())))
+        .expect("the engine opens");
     runtime.block_on(fill(engine.as_ref()));
     let plan = plan();
     let address = runtime.block_on(serve(&plan, Arc::clone(&engine)));
@@ -43,7 +49,10 @@ fn report(line: &str) {
 fn sources() -> SourceTree {
     let datasource = "SCHEMA >\n    `id` UInt64,\n    `name` String,\n    `amount` Float64\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"id\"\n";
     let pipe = "NODE one\nSQL >\n    %\n    SELECT id, name, amount FROM items WHERE id = {{ UInt64(id, 1, description='Which item') }}\n\nNODE result\nSQL >\n    SELECT * FROM one\n\nTYPE endpoint\n";
-    SourceTree::new([("items.datasource".to_owned(), datasource.to_owned()), ("item.pipe".to_owned(), pipe.to_owned())])
+    SourceTree::new([
+        ("items.datasource".to_owned(), datasource.to_owned()),
+        ("item.pipe".to_owned(), pipe.to_owned()),
+    ])
 }
 
 fn plan() -> Plan {
@@ -54,7 +63,9 @@ fn plan() -> Plan {
 
 async fn fill(engine: &dyn Engine) {
     let create = "CREATE TABLE items (id UInt64, name String, amount Float64) ENGINE = MergeTree ORDER BY id";
-    let insert = format!("INSERT INTO items SELECT number, concat('item ', toString(number)), number / 7 FROM numbers({ROWS})");
+    let insert = format!(
+        "INSERT INTO items SELECT number, concat('item ', toString(number)), number / 7 FROM numbers({ROWS})"
+    );
     for sql in [create, insert.as_str(), "OPTIMIZE TABLE items FINAL"] {
         engine.execute(sql).await.expect("the table is filled");
     }
@@ -63,10 +74,22 @@ async fn fill(engine: &dyn Engine) {
 async fn serve(plan: &Plan, engine: Arc<dyn Engine>) -> SocketAddr {
     let _ = plan;
     let state = State::in_memory().expect("a state");
-    state.tokens().ensure_admin(Some("t")).expect("the admin token");
+    state
+        .tokens()
+        .ensure_admin(Some("t"))
+        .expect("the admin token");
     let tokens = TokenTable::load(&state).expect("the tokens");
-    let app = App::new(Served { plan: self::plan(), tokens, secrets: Vec::new() }, engine);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let app = App::new(
+        Served {
+            plan: self::plan(),
+            tokens,
+            secrets: Vec::new(),
+        },
+        engine,
+    );
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(http::serve(listener, app, std::future::pending()));
     address
@@ -79,12 +102,24 @@ fn id(request: usize) -> u64 {
 
 /// The statements that the endpoint sends, as the floor sends them.
 fn statements(plan: &Plan) -> Vec<String> {
-    let node = &plan.pipe("item").and_then(|pipe| pipe.endpoint_node()).expect("the endpoint").id;
+    let node = &plan
+        .pipe("item")
+        .and_then(|pipe| pipe.endpoint_node())
+        .expect("the endpoint")
+        .id;
     (0..REQUESTS)
         .map(|request| {
-            let values = Values::from_pairs([("id".to_owned(), id(request).to_string())]);
-            let context = RequestContext { values: &values, render: RenderContext::call() };
-            plan.compile_node(node, context).expect("the request compiles").sql.into_text()
+            let values: Values = [("id", id(request).to_string().into())]
+                .into_iter()
+                .collect();
+            let context = RequestContext {
+                values: &values,
+                render: RenderContext::default(),
+            };
+            plan.compile_node(node, context)
+                .expect("the request compiles")
+                .sql
+                .into_text()
         })
         .collect()
 }
@@ -92,7 +127,10 @@ fn statements(plan: &Plan) -> Vec<String> {
 fn compare(clients: usize, plan: &Plan, library: &Path, state: &Path, address: SocketAddr) {
     let statements = statements(plan);
     let library = Library::open(library).expect("the library opens");
-    let arguments = ["clickhouse".to_owned(), format!("--path={}", state.join("chdb").display())];
+    let arguments = [
+        "clickhouse".to_owned(),
+        format!("--path={}", state.join("chdb").display()),
+    ];
     let (mut floor, mut served) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
         let direct = parallel(
@@ -103,7 +141,11 @@ fn compare(clients: usize, plan: &Plan, library: &Path, state: &Path, address: S
                 assert!(result.error().is_none(), "{:?}", result.error());
             },
         );
-        let over_http = parallel(clients, || connect(address), |stream, at| request(stream, id(at)));
+        let over_http = parallel(
+            clients,
+            || connect(address),
+            |stream, at| request(stream, id(at)),
+        );
         if round > 0 {
             floor.extend(direct);
             served.extend(over_http);
@@ -126,7 +168,11 @@ fn median(mut times: Vec<Duration>) -> Duration {
 }
 
 /// Runs every request on each client at the same time; returns the time of each. A client is made in its thread, and its first answers are not counted.
-fn parallel<C>(clients: usize, make: impl Fn() -> C + Sync, run: impl Fn(&mut C, usize) + Sync) -> Vec<Duration> {
+fn parallel<C>(
+    clients: usize,
+    make: impl Fn() -> C + Sync,
+    run: impl Fn(&mut C, usize) + Sync,
+) -> Vec<Duration> {
     let (make, run) = (&make, &run);
     let work = move |number: usize| {
         let mut client = make();
@@ -139,8 +185,13 @@ fn parallel<C>(clients: usize, make: impl Fn() -> C + Sync, run: impl Fn(&mut C,
         (0..REQUESTS).map(timed).collect::<Vec<_>>()
     };
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..clients).map(|number| scope.spawn(move || work(number))).collect();
-        threads.into_iter().flat_map(|thread| thread.join().expect("a client thread")).collect()
+        let threads: Vec<_> = (0..clients)
+            .map(|number| scope.spawn(move || work(number)))
+            .collect();
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().expect("a client thread"))
+            .collect()
     })
 }
 
@@ -159,10 +210,17 @@ fn request(stream: &mut TcpStream, id: u64) {
         let read = stream.read(&mut chunk).expect("an answer");
         assert!(read > 0, "the server closed the connection");
         answer.extend_from_slice(&chunk[..read]);
-        let Some(head) = answer.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
+        let Some(head) = answer.windows(4).position(|window| window == b"\r\n\r\n") else {
+            continue;
+        };
         let text = String::from_utf8_lossy(&answer[..head]).to_lowercase();
         assert!(text.starts_with("http/1.1 200"), "{text}");
-        let length: usize = text.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()).and_then(|value| value.parse().ok()).expect("a length");
+        let length: usize = text
+            .split("content-length: ")
+            .nth(1)
+            .and_then(|rest| rest.lines().next())
+            .and_then(|value| value.parse().ok())
+            .expect("a length");
         if answer.len() >= head + 4 + length {
             let body = String::from_utf8_lossy(&answer[head + 4..]);
             assert!(body.contains("\"rows\": 1"), "{body}");

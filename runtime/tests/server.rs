@@ -2,6 +2,7 @@
 //!
 //! Without `clickhouse-server` on this machine the tests pass and say that they were skipped, unless `REQUIRE_SERVER`
 //! is set. They hold for any version, so that an old server shows what is refused and a new one what works.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ impl Drop for Running {
 }
 
 /// Starts a server; `None` when none is installed.
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn start() -> Option<Running> {
     let Some(program) = program() else {
         assert!(

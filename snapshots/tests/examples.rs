@@ -14,14 +14,19 @@ use pipewright_compiler::template::{RenderContext, Values};
 use serde::Deserialize;
 
 fn example(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../examples")
+        .join(name)
 }
 
 fn compiled(folder: &Path) -> Plan {
     let workspace = workspace::read(folder).expect("the example is there");
     let (plan, diagnostics) = pipewright_compiler::check(workspace.sources);
     let shown = render::text(&diagnostics, plan.project.sources.files(), Style::Plain);
-    assert!(diagnostics.is_empty(), "an example has no findings:\n{shown}");
+    assert!(
+        diagnostics.is_empty(),
+        "an example has no findings:\n{shown}"
+    );
     plan
 }
 
@@ -34,7 +39,11 @@ fn artifacts(plan: &Plan) -> Artifacts {
 /// The files of one folder of a build as one text.
 fn folder(artifacts: &Artifacts, prefix: &str) -> String {
     let mut text = String::new();
-    for (name, content) in artifacts.files.iter().filter(|(name, _)| name.starts_with(prefix)) {
+    for (name, content) in artifacts
+        .files
+        .iter()
+        .filter(|(name, _)| name.starts_with(prefix))
+    {
         _ = writeln!(text, "==> {name}\n{content}");
     }
     text
@@ -50,8 +59,20 @@ fn assert_beside(folder: &Path, name: &str, text: &str) {
 fn web_analytics_artifacts_are_as_committed() {
     let root = example("web-analytics");
     let artifacts = artifacts(&compiled(&root));
-    for group in ["endpoints/", "pipes/", "ddl/", "explain/", "lineage.json", "openapi.json", "manifest.json"] {
-        assert_beside(&root, group.trim_end_matches(['/']).trim_end_matches(".json"), &folder(&artifacts, group));
+    for group in [
+        "endpoints/",
+        "pipes/",
+        "ddl/",
+        "explain/",
+        "lineage.json",
+        "openapi.json",
+        "manifest.json",
+    ] {
+        assert_beside(
+            &root,
+            group.trim_end_matches(['/']).trim_end_matches(".json"),
+            &folder(&artifacts, group),
+        );
     }
 }
 
@@ -60,7 +81,11 @@ fn a_build_is_the_same_to_the_byte_from_another_folder() {
     let root = example("web-analytics");
     let first = artifacts(&compiled(&root));
     let copy = tempfile::tempdir().expect("a temporary folder");
-    for (name, text) in first.files.iter().filter_map(|(name, text)| Some((name.strip_prefix("source/")?, text))) {
+    for (name, text) in first
+        .files
+        .iter()
+        .filter_map(|(name, text)| Some((name.strip_prefix("source/")?, text)))
+    {
         let path = copy.path().join(name);
         std::fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("a folder");
         std::fs::write(path, text).expect("a file");
@@ -84,15 +109,29 @@ impl Progress for Quiet {
 }
 
 async fn answer(plan: &Plan, engine: &dyn Engine, pipe: &str, parameters: &str) -> String {
-    let pairs = form_urlencoded::parse(parameters.as_bytes()).map(|(name, value)| (name.into_owned(), value.into_owned()));
-    let values = Values::from_pairs(pairs);
-    let node = plan.pipe(pipe).and_then(|pipe| pipe.endpoint_node()).expect("the test names an endpoint");
-    let request = RequestContext { values: &values, render: RenderContext::call() };
-    let compiled = plan.compile_node(&node.id, request).expect("the request compiles");
+    let pairs = form_urlencoded::parse(parameters.as_bytes());
+    let values: Values = pairs
+        .map(|(name, value)| (name, value.into_owned().into()))
+        .collect();
+    let node = plan
+        .pipe(pipe)
+        .and_then(|pipe| pipe.endpoint_node())
+        .expect("the test names an endpoint");
+    let request = RequestContext {
+        values: &values,
+        render: RenderContext::default(),
+    };
+    let compiled = plan
+        .compile_node(&node.id, request)
+        .expect("the request compiles");
     let mut query = Query::new(compiled.sql.text(), "JSONEachRow");
-    query.settings.push(("output_format_json_quote_64bit_integers".to_owned(), "0".to_owned()));
+    query.settings.push((
+        "output_format_json_quote_64bit_integers".to_owned(),
+        "0".to_owned(),
+    ));
     let answer = engine.query(query).await.expect("the query runs");
-    String::from_utf8(answer.bytes().await.expect("the answer arrives").to_vec()).expect("JSON is UTF-8")
+    String::from_utf8(answer.bytes().await.expect("the answer arrives").to_vec())
+        .expect("JSON is UTF-8")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,20 +139,39 @@ async fn web_analytics_endpoints_answer_as_its_test_files_say() {
     let root = example("web-analytics");
     let plan = compiled(&root);
     let state = tempfile::tempdir().expect("a temporary folder");
-    assert!(engine::locate().is_some(), "the engine is not installed: run `cargo run -- engine install`");
-    let engine: Arc<dyn Engine> = engine::open(Config::embedded(state.path())).await.expect("the engine opens");
+    assert!(
+        engine::locate().is_some(),
+        "the engine is not installed: run `cargo run -- engine install`"
+    );
+    let engine: Arc<dyn Engine> = engine::open(Config::embedded(state.path()))
+        .await
+        .expect("the engine opens");
     // The small fixture lies in `tests/fixtures`, as the big one does in `fixtures`.
-    let deployed = deploy::deploy(&plan, &root.join("tests"), engine.as_ref(), &Quiet).await.expect("the project deploys");
+    let deployed = deploy::deploy(&plan, &root.join("tests"), engine.as_ref(), &Quiet)
+        .await
+        .expect("the project deploys");
     assert_eq!(deployed.loaded, [("page_hits".to_owned(), 49)]);
     let mut cases = 0;
-    let mut files: Vec<PathBuf> = std::fs::read_dir(root.join("tests")).expect("tests").flatten().map(|entry| entry.path()).collect();
+    let mut files: Vec<PathBuf> = std::fs::read_dir(root.join("tests"))
+        .expect("tests")
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
     files.sort();
-    for file in files.iter().filter(|file| file.extension().is_some_and(|ending| ending == "yaml")) {
+    for file in files
+        .iter()
+        .filter(|file| file.extension().is_some_and(|ending| ending == "yaml"))
+    {
         let pipe = file.file_stem().expect("a name").to_string_lossy();
         let text = std::fs::read_to_string(file).expect("a test file");
         for case in yaml_serde::from_str::<Vec<Case>>(&text).expect("valid YAML") {
             let got = answer(&plan, engine.as_ref(), &pipe, &case.parameters).await;
-            similar_asserts::assert_eq!(got.trim_end(), case.expected_result.trim_end(), "{pipe}: {}", case.name);
+            similar_asserts::assert_eq!(
+                got.trim_end(),
+                case.expected_result.trim_end(),
+                "{pipe}: {}",
+                case.name
+            );
             cases += 1;
         }
     }

@@ -38,7 +38,12 @@ pub enum StepKind {
 impl Step {
     fn new(kind: StepKind, name: String, sql: String) -> Self {
         let fingerprint = blake3::hash(sql.as_bytes()).to_hex()[..16].to_owned();
-        Self { kind, name, sql, fingerprint }
+        Self {
+            kind,
+            name,
+            sql,
+            fingerprint,
+        }
     }
 
     /// What the object carries as its comment, so that a later deploy sees which text made it.
@@ -53,13 +58,21 @@ impl Step {
             StepKind::CreateDatabase => self.sql.clone(),
             StepKind::CreateTable => format!("{}\nCOMMENT {comment}", self.sql),
             // A view's comment stands before AS; its name has no quote or blank that could be taken for it.
-            StepKind::CreateMaterializedView => self.sql.replacen(" AS\n", &format!("\nCOMMENT {comment} AS\n"), 1),
+            StepKind::CreateMaterializedView => {
+                self.sql
+                    .replacen(" AS\n", &format!("\nCOMMENT {comment} AS\n"), 1)
+            }
         }
     }
 
     /// The statement that takes away what the step made; databases stay.
     pub fn undo(&self) -> Option<String> {
-        let name = self.name.split('.').map(crate::sql::quote_identifier).collect::<Vec<_>>().join(".");
+        let name = self
+            .name
+            .split('.')
+            .map(crate::sql::quote_identifier)
+            .collect::<Vec<_>>()
+            .join(".");
         match self.kind {
             StepKind::CreateDatabase => None,
             StepKind::CreateTable => Some(format!("DROP TABLE IF EXISTS {name} SYNC")),
@@ -71,18 +84,42 @@ impl Step {
 /// Every step that an empty engine needs, in an order in which each finds what it reads.
 pub fn desired(plan: &Plan) -> (Vec<Step>, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
-    let workspaces: BTreeSet<&String> = plan.tables.keys().filter_map(|name| name.workspace.as_ref()).collect();
+    let workspaces: BTreeSet<&String> = plan
+        .tables
+        .keys()
+        .filter_map(|name| name.workspace.as_ref())
+        .collect();
     let databases = workspaces.into_iter().map(|workspace| {
-        let sql = format!("CREATE DATABASE IF NOT EXISTS {}", crate::sql::quote_identifier(workspace));
+        let sql = format!(
+            "CREATE DATABASE IF NOT EXISTS {}",
+            crate::sql::quote_identifier(workspace)
+        );
         Step::new(StepKind::CreateDatabase, workspace.clone(), sql)
     });
-    let tables = plan.tables.values().filter(|table| !table.columns.is_empty());
-    let tables = tables.map(|table| Step::new(StepKind::CreateTable, table.name.to_string(), emit::create_table(table)));
+    let tables = plan
+        .tables
+        .values()
+        .filter(|table| !table.columns.is_empty());
+    let tables = tables.map(|table| {
+        Step::new(
+            StepKind::CreateTable,
+            table.name.to_string(),
+            emit::create_table(table),
+        )
+    });
     let mut steps: Vec<Step> = databases.chain(tables).collect();
     for vertex in plan.graph.topological() {
         let Vertex::Node(id) = vertex else { continue };
-        let Some(node) = plan.pipes.get(&id.pipe).and_then(|pipe| pipe.node(&id.node)) else { continue };
-        let Role::Materialized { target } = &node.role else { continue };
+        let Some(node) = plan
+            .pipes
+            .get(&id.pipe)
+            .and_then(|pipe| pipe.node(&id.node))
+        else {
+            continue;
+        };
+        let Role::Materialized { target } = &node.role else {
+            continue;
+        };
         match emit::default_sql(plan, id) {
             Ok(compiled) => {
                 let name = view_name(&id.pipe, &id.node);
@@ -97,7 +134,10 @@ pub fn desired(plan: &Plan) -> (Vec<Step>, Vec<Diagnostic>) {
 
 /// The steps whose objects are not there yet.
 pub fn missing(desired: Vec<Step>, actual: &BTreeSet<String>) -> Vec<Step> {
-    desired.into_iter().filter(|step| step.kind == StepKind::CreateDatabase || !actual.contains(&step.name)).collect()
+    desired
+        .into_iter()
+        .filter(|step| step.kind == StepKind::CreateDatabase || !actual.contains(&step.name))
+        .collect()
 }
 
 /// The name of the view that feeds a materialized node's target.

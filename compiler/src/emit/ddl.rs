@@ -26,18 +26,38 @@ struct CreateView<'a> {
 
 /// `CREATE TABLE` for a data source.
 pub fn create_table(table: &TablePlan) -> String {
-    let entries = table.columns.iter().map(column).chain(table.indexes.iter().map(index)).collect();
-    let template = CreateTable { name: table_name(&table.name), entries, engine: engine(&table.engine), clauses: clauses(&table.engine) };
+    let entries = table
+        .columns
+        .iter()
+        .map(column)
+        .chain(table.indexes.iter().map(index))
+        .collect();
+    let template = CreateTable {
+        name: table_name(&table.name),
+        entries,
+        engine: engine(&table.engine),
+        clauses: clauses(&table.engine),
+    };
     rendered(template.render())
 }
 
 /// `CREATE MATERIALIZED VIEW … TO …` for a materialized node.
 pub fn create_view(name: &str, target: &ResourceName, select: &str) -> String {
-    rendered(CreateView { name: quote_identifier(name), target: table_name(target), select }.render())
+    rendered(
+        CreateView {
+            name: quote_identifier(name),
+            target: table_name(target),
+            select,
+        }
+        .render(),
+    )
 }
 
 fn rendered(result: askama::Result<String>) -> String {
-    result.expect("invariant: writing a DDL template to a string cannot fail").trim_end().to_owned()
+    result
+        .expect("invariant: writing a DDL template to a string cannot fail")
+        .trim_end()
+        .to_owned()
 }
 
 /// The table of a data source as SQL names it.
@@ -77,17 +97,34 @@ fn column(column: &Column) -> String {
 }
 
 fn index(index: &Index) -> String {
-    let granularity = index.granularity.map_or_else(String::new, |granularity| format!(" GRANULARITY {granularity}"));
-    format!("INDEX {} {} TYPE {}{granularity}", quote_identifier(&index.name), index.expression, index.kind)
+    let granularity = index.granularity.map_or_else(String::new, |granularity| {
+        format!(" GRANULARITY {granularity}")
+    });
+    format!(
+        "INDEX {} {} TYPE {}{granularity}",
+        quote_identifier(&index.name),
+        index.expression,
+        index.kind
+    )
 }
 
 fn engine(engine: &Engine) -> String {
-    if engine.arguments.is_empty() { engine.name.to_owned() } else { format!("{}({})", engine.name, engine.arguments.join(", ")) }
+    if engine.arguments.is_empty() {
+        engine.name.to_owned()
+    } else {
+        format!("{}({})", engine.name, engine.arguments.join(", "))
+    }
 }
 
 fn clauses(engine: &Engine) -> Vec<String> {
-    let keyed = |keyword: &str, value: &Option<String>| value.as_ref().map(|value| format!("{keyword} {}", parenthesised(value)));
-    let plain = |keyword: &str, value: &Option<String>| value.as_ref().map(|value| format!("{keyword} {value}"));
+    let keyed = |keyword: &str, value: &Option<String>| {
+        value
+            .as_ref()
+            .map(|value| format!("{keyword} {}", parenthesised(value)))
+    };
+    let plain = |keyword: &str, value: &Option<String>| {
+        value.as_ref().map(|value| format!("{keyword} {value}"))
+    };
     [
         keyed("PARTITION BY", &engine.partition_key),
         keyed("PRIMARY KEY", &engine.primary_key),
@@ -103,5 +140,9 @@ fn clauses(engine: &Engine) -> Vec<String> {
 
 /// Key expressions go in parentheses, so that a comma list is a tuple; `tuple()` is one already.
 fn parenthesised(value: &str) -> String {
-    if value == "tuple()" { value.to_owned() } else { format!("({value})") }
+    if value == "tuple()" {
+        value.to_owned()
+    } else {
+        format!("({value})")
+    }
 }

@@ -11,9 +11,16 @@ use crate::template::Parameter;
 /// The explanation of a pipe, ending in a newline.
 pub fn explain(plan: &Plan, pipe: &PipePlan) -> String {
     let mut out = String::new();
-    let role = pipe.output_node().map_or("empty pipe", |node| role_name(&node.role));
+    let role = pipe
+        .output_node()
+        .map_or("empty pipe", |node| role_name(&node.role));
     line(&mut out, 0, &format!("{} ({role})", pipe.name));
-    if let Some(description) = plan.project.pipes.get(&pipe.name).and_then(|pipe| pipe.description.as_deref()) {
+    if let Some(description) = plan
+        .project
+        .pipes
+        .get(&pipe.name)
+        .and_then(|pipe| pipe.description.as_deref())
+    {
         for text in description.lines() {
             line(&mut out, 1, text);
         }
@@ -23,13 +30,24 @@ pub fn explain(plan: &Plan, pipe: &PipePlan) -> String {
         line(&mut out, 0, "");
         line(&mut out, 0, "nodes");
         let mut shown = BTreeSet::new();
-        tree(plan, &mut out, &Vertex::Node(output.id.clone()), &output.id, 1, &mut shown);
+        tree(
+            plan,
+            &mut out,
+            &Vertex::Node(output.id.clone()),
+            &output.id,
+            1,
+            &mut shown,
+        );
         filled(&mut out, &output.role);
         tables(plan, &mut out, &output.id);
         line(&mut out, 0, "");
         line(&mut out, 0, "sql");
         match default_sql(plan, &output.id) {
-            Ok(compiled) => compiled.sql.text().lines().for_each(|text| line(&mut out, 1, text)),
+            Ok(compiled) => compiled
+                .sql
+                .text()
+                .lines()
+                .for_each(|text| line(&mut out, 1, text)),
             Err(error) => line(&mut out, 1, &format!("cannot be compiled: {error}")),
         }
     }
@@ -50,10 +68,21 @@ fn parameters(out: &mut String, parameters: &[Parameter]) {
     }
     line(out, 0, "");
     line(out, 0, "parameters");
-    let name_width = parameters.iter().map(|parameter| parameter.name.len()).max().unwrap_or(0);
-    let type_width = parameters.iter().map(|parameter| parameter.data_type.len()).max().unwrap_or(0);
+    let name_width = parameters
+        .iter()
+        .map(|parameter| parameter.name.len())
+        .max()
+        .unwrap_or(0);
+    let type_width = parameters
+        .iter()
+        .map(|parameter| parameter.data_type.len())
+        .max()
+        .unwrap_or(0);
     for parameter in parameters {
-        let mut text = format!("{:name_width$}  {:type_width$}", parameter.name, parameter.data_type);
+        let mut text = format!(
+            "{:name_width$}  {:type_width$}",
+            parameter.name, parameter.data_type
+        );
         match &parameter.default {
             Some(default) => _ = write!(text, "  = {default}"),
             None if parameter.required == Some(true) => text.push_str("  required"),
@@ -67,20 +96,39 @@ fn parameters(out: &mut String, parameters: &[Parameter]) {
 }
 
 /// A vertex and what it reads, indented below it; what was shown before is named again and not repeated.
-fn tree(plan: &Plan, out: &mut String, vertex: &Vertex, from: &NodeId, depth: usize, shown: &mut BTreeSet<Vertex>) {
+fn tree(
+    plan: &Plan,
+    out: &mut String,
+    vertex: &Vertex,
+    from: &NodeId,
+    depth: usize,
+    shown: &mut BTreeSet<Vertex>,
+) {
     let label = match vertex {
         Vertex::Node(id) if id.pipe == from.pipe => id.node.clone(),
         other => other.to_string(),
     };
     let what = match vertex {
-        Vertex::Node(id) => plan.pipes.get(&id.pipe).and_then(|pipe| pipe.node(&id.node)).map_or("node", |node| role_name(&node.role)),
+        Vertex::Node(id) => plan
+            .pipes
+            .get(&id.pipe)
+            .and_then(|pipe| pipe.node(&id.node))
+            .map_or("node", |node| role_name(&node.role)),
         Vertex::Datasource(_) => "data source",
         Vertex::Service(_) => "service data source",
     };
     let sources = plan.graph.sources(vertex);
-    let reads: Vec<&Vertex> = if matches!(vertex, Vertex::Node(_)) { sources.into_iter().collect() } else { Vec::new() };
+    let reads: Vec<&Vertex> = if matches!(vertex, Vertex::Node(_)) {
+        sources.into_iter().collect()
+    } else {
+        Vec::new()
+    };
     let again = !shown.insert(vertex.clone()) && !reads.is_empty();
-    line(out, depth, &format!("{label}  {what}{}", if again { ", see above" } else { "" }));
+    line(
+        out,
+        depth,
+        &format!("{label}  {what}{}", if again { ", see above" } else { "" }),
+    );
     if !again {
         for source in reads {
             tree(plan, out, source, from, depth + 1, shown);
@@ -101,8 +149,16 @@ fn role_name(role: &Role) -> &'static str {
 fn filled(out: &mut String, role: &Role) {
     let text = match role {
         Role::Materialized { target } => format!("fills {target} with every insert"),
-        Role::Copy { target, schedule, mode } => {
-            let how = if *mode == CopyMode::Replace { "replaces the rows of" } else { "adds rows to" };
+        Role::Copy {
+            target,
+            schedule,
+            mode,
+        } => {
+            let how = if *mode == CopyMode::Replace {
+                "replaces the rows of"
+            } else {
+                "adds rows to"
+            };
             let when = match schedule {
                 Schedule::OnDemand => "on demand".to_owned(),
                 Schedule::Cron(cron) => format!("by schedule {cron} (UTC)"),
@@ -116,7 +172,16 @@ fn filled(out: &mut String, role: &Role) {
 
 fn tables(plan: &Plan, out: &mut String, output: &NodeId) {
     let closure = plan.graph.closure(&Vertex::Node(output.clone()));
-    let tables: Vec<_> = closure.into_iter().filter_map(|vertex| if let Vertex::Datasource(name) = vertex { plan.tables.get(name) } else { None }).collect();
+    let tables: Vec<_> = closure
+        .into_iter()
+        .filter_map(|vertex| {
+            if let Vertex::Datasource(name) = vertex {
+                plan.tables.get(name)
+            } else {
+                None
+            }
+        })
+        .collect();
     if tables.is_empty() {
         return;
     }
@@ -124,7 +189,11 @@ fn tables(plan: &Plan, out: &mut String, output: &NodeId) {
     line(out, 0, "tables");
     for table in tables {
         let mut text = format!("{}  {}", table.name, table.engine.name);
-        let keys = [("partition by", &table.engine.partition_key), ("order by", &table.engine.sorting_key), ("ttl", &table.engine.ttl)];
+        let keys = [
+            ("partition by", &table.engine.partition_key),
+            ("order by", &table.engine.sorting_key),
+            ("ttl", &table.engine.ttl),
+        ];
         for (name, key) in keys {
             if let Some(key) = key {
                 _ = write!(text, ", {name} {key}");

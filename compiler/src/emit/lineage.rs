@@ -35,7 +35,20 @@ pub fn lineage(plan: &Plan) -> Lineage {
         Vertex::Service(_) => "service",
     };
     Lineage {
-        vertices: plan.graph.vertices().map(|vertex| (vertex.to_string(), kind(vertex))).collect(),
-        edges: plan.graph.edges().into_iter().map(|(from, to, kind)| LineageEdge { from: from.to_string(), to: to.to_string(), kind }).collect(),
+        vertices: plan
+            .graph
+            .vertices()
+            .map(|vertex| (vertex.to_string(), kind(vertex)))
+            .collect(),
+        edges: plan
+            .graph
+            .edges()
+            .into_iter()
+            .map(|(from, to, kind)| LineageEdge {
+                from: from.to_string(),
+                to: to.to_string(),
+                kind,
+            })
+            .collect(),
     }
 }

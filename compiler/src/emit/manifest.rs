@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::deploy::Step;
 use crate::graph::Vertex;
@@ -36,9 +37,52 @@ pub struct ManifestPipe<'a> {
     /// The published node.
     pub endpoint: Option<&'a str>,
     /// Merged parameters of the output node and all that it reads.
-    pub parameters: &'a [Parameter],
+    pub parameters: Vec<ManifestParameter<'a>>,
     /// The nodes in order.
     pub nodes: Vec<ManifestNode<'a>>,
+}
+
+/// A parameter of a pipe. Keys that have no value are left out.
+#[derive(Debug, Serialize)]
+pub struct ManifestParameter<'a> {
+    /// The name that a request gives it by.
+    pub name: &'a str,
+    /// Its type in the template language.
+    #[serde(rename = "type")]
+    pub data_type: &'a str,
+    /// The value that it has when none is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default: Option<&'a Value>,
+    /// What it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<&'a str>,
+    /// Whether a value must be given, if declared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub required: Option<bool>,
+    /// Its format.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<&'a str>,
+    /// An example.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub example: Option<&'a Value>,
+    /// The values that it may have.
+    #[serde(rename = "enum", skip_serializing_if = "<[Value]>::is_empty")]
+    pub enumeration: &'a [Value],
+}
+
+impl<'a> From<&'a Parameter> for ManifestParameter<'a> {
+    fn from(parameter: &'a Parameter) -> Self {
+        Self {
+            name: &parameter.name,
+            data_type: &parameter.data_type,
+            default: parameter.default.as_ref(),
+            description: parameter.description.as_deref(),
+            required: parameter.required,
+            format: parameter.format.as_deref(),
+            example: parameter.example.as_ref(),
+            enumeration: &parameter.enumeration,
+        }
+    }
 }
 
 /// A node of a build.
@@ -66,7 +110,18 @@ pub struct ManifestStep<'a> {
 
 /// The manifest of a project.
 pub fn manifest<'a>(plan: &'a Plan, steps: &'a [Step]) -> Manifest<'a> {
-    let sources = plan.project.sources.files().iter().map(|file| (file.name(), blake3::hash(file.text().as_bytes()).to_hex().to_string())).collect();
+    let sources = plan
+        .project
+        .sources
+        .files()
+        .iter()
+        .map(|file| {
+            (
+                file.name(),
+                blake3::hash(file.text().as_bytes()).to_hex().to_string(),
+            )
+        })
+        .collect();
     let pipes = plan
         .project
         .pipes
@@ -76,14 +131,23 @@ pub fn manifest<'a>(plan: &'a Plan, steps: &'a [Step]) -> Manifest<'a> {
             let nodes = planned.nodes.iter().map(|node| ManifestNode {
                 name: &node.id.node,
                 role: &node.role,
-                reads: plan.graph.sources(&Vertex::Node(node.id.clone())).into_iter().collect(),
+                reads: plan
+                    .graph
+                    .sources(&Vertex::Node(node.id.clone()))
+                    .into_iter()
+                    .collect(),
             });
             let entry = ManifestPipe {
                 description: pipe.description.as_deref(),
                 tags: &pipe.tags,
-                tokens: pipe.tokens.iter().filter(|token| token.permission.value == "READ").map(|token| token.name.value.as_str()).collect(),
+                tokens: pipe
+                    .tokens
+                    .iter()
+                    .filter(|token| token.permission.value == "READ")
+                    .map(|token| token.name.value.as_str())
+                    .collect(),
                 endpoint: planned.endpoint_node().map(|node| node.id.node.as_str()),
-                parameters: &planned.parameters,
+                parameters: planned.parameters.iter().map(Into::into).collect(),
                 nodes: nodes.collect(),
             };
             Some((name.to_string(), entry))
@@ -92,8 +156,19 @@ pub fn manifest<'a>(plan: &'a Plan, steps: &'a [Step]) -> Manifest<'a> {
     Manifest {
         format: 1,
         sources,
-        datasources: plan.tables.iter().map(|(name, table)| (name.to_string(), table)).collect(),
+        datasources: plan
+            .tables
+            .iter()
+            .map(|(name, table)| (name.to_string(), table))
+            .collect(),
         pipes,
-        steps: steps.iter().map(|step| ManifestStep { kind: step.kind, name: &step.name, fingerprint: &step.fingerprint }).collect(),
+        steps: steps
+            .iter()
+            .map(|step| ManifestStep {
+                kind: step.kind,
+                name: &step.name,
+                fingerprint: &step.fingerprint,
+            })
+            .collect(),
     }
 }

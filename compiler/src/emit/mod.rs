@@ -14,7 +14,9 @@ use pipewright_grammar::diagnostic::Diagnostic;
 
 pub use ddl::{create_table, create_view, table_name};
 pub use explain::explain;
-pub use ingest::{BAD_ROW, Ingestion, Input, create_quarantine, extend_quarantine, insert_json, quarantine_name};
+pub use ingest::{
+    BAD_ROW, Ingestion, Input, create_quarantine, extend_quarantine, insert_json, quarantine_name,
+};
 pub use lineage::lineage;
 pub use manifest::manifest;
 pub use openapi::openapi;
@@ -36,11 +38,18 @@ pub fn emit(plan: &Plan) -> (Artifacts, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
     let mut files = BTreeMap::new();
     for pipe in plan.pipes.values() {
-        let folder = if pipe.endpoint.is_some() { "endpoints" } else { "pipes" };
+        let folder = if pipe.endpoint.is_some() {
+            "endpoints"
+        } else {
+            "pipes"
+        };
         if let Some(node) = pipe.output_node() {
             match default_sql(plan, &node.id) {
                 Ok(compiled) => {
-                    files.insert(format!("{folder}/{}.sql", pipe.name), with_newline(compiled.sql.into_text()));
+                    files.insert(
+                        format!("{folder}/{}.sql", pipe.name),
+                        with_newline(compiled.sql.into_text()),
+                    );
                     files.insert(format!("explain/{}.txt", pipe.name), explain(plan, pipe));
                 }
                 Err(error) => diagnostics.push(diagnostic(plan, &node.id, &error)),
@@ -50,13 +59,18 @@ pub fn emit(plan: &Plan) -> (Artifacts, Vec<Diagnostic>) {
     let (steps, mut found) = deploy::desired(plan);
     diagnostics.append(&mut found);
     for (at, step) in steps.iter().enumerate() {
-        files.insert(format!("ddl/{:03}_{}.sql", at + 1, step.name), with_newline(format!("{};", step.sql)));
+        files.insert(
+            format!("ddl/{:03}_{}.sql", at + 1, step.name),
+            with_newline(format!("{};", step.sql)),
+        );
     }
     files.insert("lineage.json".to_owned(), pretty(&lineage(plan)));
     files.insert("openapi.json".to_owned(), pretty(&openapi(plan)));
     files.insert("manifest.json".to_owned(), pretty(&manifest(plan, &steps)));
     for file in plan.project.sources.files() {
-        files.entry(format!("source/{}", file.name())).or_insert_with(|| file.text().to_owned());
+        files
+            .entry(format!("source/{}", file.name()))
+            .or_insert_with(|| file.text().to_owned());
     }
     (Artifacts { files }, diagnostics)
 }

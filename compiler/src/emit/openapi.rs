@@ -1,33 +1,51 @@
 //! `openapi.json`: the published endpoints as an OpenAPI document.
 
-use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn, ParameterStyle, PathItemBuilder, PathsBuilder};
+use utoipa::openapi::path::{
+    OperationBuilder, ParameterBuilder, ParameterIn, ParameterStyle, PathItemBuilder, PathsBuilder,
+};
 use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::schema::{ArrayBuilder, KnownFormat, Schema, SchemaFormat, Type};
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
 use utoipa::openapi::{
-    ComponentsBuilder, ContentBuilder, HttpMethod, InfoBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, Ref, Required,
+    ComponentsBuilder, ContentBuilder, HttpMethod, InfoBuilder, ObjectBuilder, OpenApi,
+    OpenApiBuilder, Ref, Required,
 };
 
 use crate::plan::{PipePlan, Plan};
 use crate::template::Parameter;
 
 /// The formats in which an endpoint answers, by the ending of its path.
-const FORMATS: &[(&str, &str)] =
-    &[("json", "application/json"), ("csv", "text/csv"), ("ndjson", "application/x-ndjson"), ("parquet", "application/vnd.apache.parquet")];
+const FORMATS: &[(&str, &str)] = &[
+    ("json", "application/json"),
+    ("csv", "text/csv"),
+    ("ndjson", "application/x-ndjson"),
+    ("parquet", "application/vnd.apache.parquet"),
+];
 
 /// The description of the endpoints of a project.
 pub fn openapi(plan: &Plan) -> OpenApi {
     let mut paths = PathsBuilder::new();
     for pipe in plan.pipes.values().filter(|pipe| pipe.endpoint.is_some()) {
         for (ending, media_type) in FORMATS {
-            let item = PathItemBuilder::new().operation(HttpMethod::Get, operation(plan, pipe, ending, media_type)).build();
+            let item = PathItemBuilder::new()
+                .operation(HttpMethod::Get, operation(plan, pipe, ending, media_type))
+                .build();
             paths = paths.path(format!("/v0/pipes/{}.{ending}", pipe.name), item);
         }
     }
     let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
     let query = SecurityScheme::ApiKey(ApiKey::Query(ApiKeyValue::new("token")));
-    let components = ComponentsBuilder::new().security_scheme("bearer", bearer).security_scheme("token", query).schema("Error", error()).schema("Result", result());
-    let security = [SecurityRequirement::new::<_, [&str; 0], &str>("bearer", []), SecurityRequirement::new::<_, [&str; 0], &str>("token", [])];
+    let components = ComponentsBuilder::new()
+        .security_scheme("bearer", bearer)
+        .security_scheme("token", query)
+        .schema("Error", error())
+        .schema("Result", result());
+    let security = [
+        SecurityRequirement::new::<_, [&str; 0], &str>("bearer", []),
+        SecurityRequirement::new::<_, [&str; 0], &str>("token", []),
+    ];
     OpenApiBuilder::new()
         .info(InfoBuilder::new().title("Endpoints").version("1").build())
         .paths(paths.build())
@@ -39,19 +57,40 @@ pub fn openapi(plan: &Plan) -> OpenApi {
 fn operation(plan: &Plan, pipe: &PipePlan, ending: &str, media_type: &str) -> OperationBuilder {
     let source = plan.project.pipes.get(&pipe.name);
     let content = match ending {
-        "json" => ContentBuilder::new().schema(Some(Ref::from_schema_name("Result"))).build(),
-        _ => ContentBuilder::new().schema(Some(ObjectBuilder::new().schema_type(Type::String))).build(),
+        "json" => ContentBuilder::new()
+            .schema(Some(Ref::from_schema_name("Result")))
+            .build(),
+        _ => ContentBuilder::new()
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+            .build(),
     };
     let failed = |description: &str| {
-        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Error"))).build();
-        ResponseBuilder::new().description(description).content("application/json", content).build()
+        let content = ContentBuilder::new()
+            .schema(Some(Ref::from_schema_name("Error")))
+            .build();
+        ResponseBuilder::new()
+            .description(description)
+            .content("application/json", content)
+            .build()
     };
     let mut operation = OperationBuilder::new()
         .operation_id(Some(format!("{}_{ending}", pipe.name)))
         .description(source.and_then(|pipe| pipe.description.clone()))
-        .response("200", ResponseBuilder::new().description("The rows").content(media_type, content).build())
-        .response("400", failed("A parameter is missing or wrong, or the query failed"))
-        .response("403", failed("The token is missing or may not read this endpoint"))
+        .response(
+            "200",
+            ResponseBuilder::new()
+                .description("The rows")
+                .content(media_type, content)
+                .build(),
+        )
+        .response(
+            "400",
+            failed("A parameter is missing or wrong, or the query failed"),
+        )
+        .response(
+            "403",
+            failed("The token is missing or may not read this endpoint"),
+        )
         .response("408", failed("The query took too long"));
     for tag in source.map_or(&[][..], |pipe| &pipe.tags) {
         operation = operation.tag(tag.clone());
@@ -67,21 +106,35 @@ fn query_parameter(parameter: &Parameter) -> ParameterBuilder {
     let mut builder = ParameterBuilder::new()
         .name(parameter.name.clone())
         .parameter_in(ParameterIn::Query)
-        .required(if required { Required::True } else { Required::False })
+        .required(if required {
+            Required::True
+        } else {
+            Required::False
+        })
         .description(parameter.description.clone())
         .example(parameter.example.clone())
         .schema(Some(schema(parameter)));
     if parameter.data_type.starts_with("Array(") {
         // `a,b,c` in one value, as the template language reads it.
-        builder = builder.style(Some(ParameterStyle::Form)).explode(Some(false));
+        builder = builder
+            .style(Some(ParameterStyle::Form))
+            .explode(Some(false));
     }
     builder
 }
 
 fn schema(parameter: &Parameter) -> Schema {
-    let element = parameter.data_type.strip_prefix("Array(").and_then(|rest| rest.strip_suffix(')'));
+    let element = parameter
+        .data_type
+        .strip_prefix("Array(")
+        .and_then(|rest| rest.strip_suffix(')'));
     if let Some(element) = element {
-        return Schema::Array(ArrayBuilder::new().items(scalar(element).build()).default(parameter.default.clone()).build());
+        return Schema::Array(
+            ArrayBuilder::new()
+                .items(scalar(element).build())
+                .default(parameter.default.clone())
+                .build(),
+        );
     }
     let mut object = scalar(&parameter.data_type).default(parameter.default.clone());
     if !parameter.enumeration.is_empty() {
@@ -93,13 +146,28 @@ fn schema(parameter: &Parameter) -> Schema {
 /// The JSON schema type nearest to a parameter's type.
 fn scalar(data_type: &str) -> ObjectBuilder {
     let (kind, format) = match data_type {
-        "Int8" | "Int16" | "Int32" | "Int" | "Integer" | "UInt8" | "UInt16" => (Type::Integer, Some(SchemaFormat::KnownFormat(KnownFormat::Int32))),
-        "Int64" | "UInt32" => (Type::Integer, Some(SchemaFormat::KnownFormat(KnownFormat::Int64))),
+        "Int8" | "Int16" | "Int32" | "Int" | "Integer" | "UInt8" | "UInt16" => (
+            Type::Integer,
+            Some(SchemaFormat::KnownFormat(KnownFormat::Int32)),
+        ),
+        "Int64" | "UInt32" => (
+            Type::Integer,
+            Some(SchemaFormat::KnownFormat(KnownFormat::Int64)),
+        ),
         "UInt64" | "Int128" | "UInt128" | "Int256" | "UInt256" => (Type::Integer, None),
-        "Float32" => (Type::Number, Some(SchemaFormat::KnownFormat(KnownFormat::Float))),
-        "Float64" => (Type::Number, Some(SchemaFormat::KnownFormat(KnownFormat::Double))),
+        "Float32" => (
+            Type::Number,
+            Some(SchemaFormat::KnownFormat(KnownFormat::Float)),
+        ),
+        "Float64" => (
+            Type::Number,
+            Some(SchemaFormat::KnownFormat(KnownFormat::Double)),
+        ),
         "Boolean" => (Type::Boolean, None),
-        "Date" => (Type::String, Some(SchemaFormat::KnownFormat(KnownFormat::Date))),
+        "Date" => (
+            Type::String,
+            Some(SchemaFormat::KnownFormat(KnownFormat::Date)),
+        ),
         _ => (Type::String, None),
     };
     ObjectBuilder::new().schema_type(kind).format(format)
@@ -107,21 +175,35 @@ fn scalar(data_type: &str) -> ObjectBuilder {
 
 fn error() -> Schema {
     let text = || ObjectBuilder::new().schema_type(Type::String);
-    Schema::Object(ObjectBuilder::new().property("error", text()).property("documentation", text()).required("error").build())
+    Schema::Object(
+        ObjectBuilder::new()
+            .property("error", text())
+            .property("documentation", text())
+            .required("error")
+            .build(),
+    )
 }
 
 /// The body of ClickHouse's `FORMAT JSON`.
 fn result() -> Schema {
     let text = || ObjectBuilder::new().schema_type(Type::String);
     let number = || ObjectBuilder::new().schema_type(Type::Number);
-    let column = ObjectBuilder::new().property("name", text()).property("type", text());
-    let statistics = ObjectBuilder::new().property("elapsed", number()).property("rows_read", number()).property("bytes_read", number());
+    let column = ObjectBuilder::new()
+        .property("name", text())
+        .property("type", text());
+    let statistics = ObjectBuilder::new()
+        .property("elapsed", number())
+        .property("rows_read", number())
+        .property("bytes_read", number());
     Schema::Object(
         ObjectBuilder::new()
             .property("meta", ArrayBuilder::new().items(column))
             .property("data", ArrayBuilder::new().items(ObjectBuilder::new()))
             .property("rows", ObjectBuilder::new().schema_type(Type::Integer))
-            .property("rows_before_limit_at_least", ObjectBuilder::new().schema_type(Type::Integer))
+            .property(
+                "rows_before_limit_at_least",
+                ObjectBuilder::new().schema_type(Type::Integer),
+            )
             .property("statistics", statistics)
             .build(),
     )

@@ -10,11 +10,22 @@ use crate::template::{ErrorKind, RenderContext, Values};
 /// A node's statement with every parameter at its default; where one has none, with the placeholder that checks use.
 pub fn default_sql(plan: &Plan, id: &NodeId) -> Result<Compiled, QueryError> {
     let values = Values::default();
-    let called = plan.compile_node(id, RequestContext { values: &values, render: RenderContext::call() });
+    let called = plan.compile_node(
+        id,
+        RequestContext {
+            values: &values,
+            render: RenderContext::default(),
+        },
+    );
     match called {
-        Err(QueryError::Template(error)) if !matches!(error.kind, ErrorKind::CustomError) => {
-            plan.compile_node(id, RequestContext { values: &values, render: RenderContext::check() })
-        }
+        Err(QueryError::Template(error)) if !matches!(error.kind, ErrorKind::CustomError) => plan
+            .compile_node(
+                id,
+                RequestContext {
+                    values: &values,
+                    render: RenderContext::check(),
+                },
+            ),
         other => other,
     }
 }
@@ -25,9 +36,12 @@ pub(crate) fn diagnostic(plan: &Plan, id: &NodeId, error: &QueryError) -> Diagno
     match error {
         QueryError::Sql(diagnostic) => (**diagnostic).clone(),
         QueryError::Template(error) => match span {
-            Some(span) => error.clone().into_diagnostic(span),
+            Some(span) => error.to_diagnostic_at(span),
             None => Diagnostic::error(codes::TEMPLATE_ERROR, error.to_string()),
         },
-        QueryError::NoSuchNode(name) => Diagnostic::error(codes::UNKNOWN_RESOURCE, format!("there is no node `{name}`")),
+        QueryError::NoSuchNode(name) => Diagnostic::error(
+            codes::UNKNOWN_RESOURCE,
+            format!("there is no node `{name}`"),
+        ),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pipewright_grammar::diagnostic::Diagnostic;
+use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 use pipewright_grammar::source::Span;
 use pipewright_grammar::syntax::NodeKind;
 use rayon::prelude::*;
@@ -12,7 +12,7 @@ use super::{Edge, Graph, NodeId, Vertex, cycle};
 use crate::diagnostics::codes;
 use crate::project::{Node, Pipe, Policies, Project, ResourceName};
 use crate::sql::{self, Policy, Position, Scan, TableReference, Use};
-use crate::template::{RenderContext, Rendered};
+use crate::template::{ErrorKind, RenderContext, Rendered};
 
 /// One feasible rendering of a node, with check-time values.
 #[derive(Debug)]
@@ -41,8 +41,15 @@ impl NodeReads {
 
 /// Resolves every name of every node. What cannot be resolved is a diagnostic; the rest of the graph is there all the same.
 pub fn build(project: &Project, policies: &Policies) -> (Graph, Vec<Diagnostic>) {
-    let nodes: Vec<(&Pipe, &Node)> = project.pipes.values().flat_map(|pipe| pipe.nodes.iter().map(move |node| (pipe, node))).collect();
-    let analysed: Vec<_> = nodes.par_iter().map(|(pipe, node)| read(project, policies, pipe, node)).collect();
+    let nodes: Vec<(&Pipe, &Node)> = project
+        .pipes
+        .values()
+        .flat_map(|pipe| pipe.nodes.iter().map(move |node| (pipe, node)))
+        .collect();
+    let analysed: Vec<_> = nodes
+        .par_iter()
+        .map(|(pipe, node)| read(project, policies, pipe, node))
+        .collect();
     let mut graph = Graph::default();
     for name in project.datasources.keys() {
         graph.vertex(Vertex::Datasource(name.clone()));
@@ -50,15 +57,25 @@ pub fn build(project: &Project, policies: &Policies) -> (Graph, Vec<Diagnostic>)
     let mut diagnostics = Vec::new();
     for ((pipe, node), (reads, mut found)) in nodes.into_iter().zip(analysed) {
         diagnostics.append(&mut found);
-        let id = NodeId { pipe: pipe.name.clone(), node: node.name.value.clone() };
+        let id = NodeId {
+            pipe: pipe.name.clone(),
+            node: node.name.value.clone(),
+        };
         let vertex = Vertex::Node(id.clone());
         graph.vertex(vertex.clone());
         for source in reads.sources.keys() {
             graph.connect(source.clone(), vertex.clone(), Edge::Read);
         }
         if let Some(target) = node.target() {
-            let edge = if node.kind == NodeKind::Copy { Edge::Copy } else { Edge::Materialize };
-            let name = ResourceName { workspace: pipe.name.workspace.clone(), name: target.value.clone() };
+            let edge = if node.kind == NodeKind::Copy {
+                Edge::Copy
+            } else {
+                Edge::Materialize
+            };
+            let name = ResourceName {
+                workspace: pipe.name.workspace.clone(),
+                name: target.value.clone(),
+            };
             if project.datasources.contains_key(&name) {
                 graph.connect(vertex, Vertex::Datasource(name), edge);
             }
@@ -69,49 +86,121 @@ pub fn build(project: &Project, policies: &Policies) -> (Graph, Vec<Diagnostic>)
     (graph, diagnostics)
 }
 
-fn read(project: &Project, policies: &Policies, pipe: &Pipe, node: &Node) -> (NodeReads, Vec<Diagnostic>) {
+fn read(
+    project: &Project,
+    policies: &Policies,
+    pipe: &Pipe,
+    node: &Node,
+) -> (NodeReads, Vec<Diagnostic>) {
     let policy = policies.of_node(&node.kind);
     let mut reads = NodeReads::default();
     let mut diagnostics: Vec<Diagnostic> = Vec::new();
-    let known = |name: &str| resolve(project, policy, Scope { pipe: Some(pipe), node: None, underscore: None }, None, name).is_some();
-    let context = RenderContext { tables: Some(&known), ..RenderContext::check() };
-    let scope = Scope { pipe: Some(pipe), node: Some(&node.name.value), underscore: None };
-    for rendered in node.template.branches(&context) {
-        let branch = rendered.map_err(|error| vec![error.into_diagnostic(node.body.span)]).and_then(|rendered| scan(rendered, node));
-        match branch {
-            Ok(branch) => {
-                diagnostics.extend(violations(&branch, policy, node));
-                for table in &branch.scan.tables {
-                    resolve_table(project, policy, scope, &branch, table, &mut reads.sources, &mut diagnostics);
-                }
-                reads.branches.push(branch);
+    let known = |name: &str| {
+        resolve(
+            project,
+            policy,
+            Scope {
+                pipe: Some(pipe),
+                node: None,
+                underscore: None,
+            },
+            None,
+            name,
+        )
+        .is_some()
+    };
+    let context = RenderContext {
+        tables: Some(&known),
+        ..RenderContext::check()
+    };
+    let scope = Scope {
+        pipe: Some(pipe),
+        node: Some(&node.name.value),
+        underscore: None,
+    };
+    // A template that cannot be rendered at all was reported when it was compiled.
+    let branches = if node.template.error().is_some() {
+        Vec::new()
+    } else {
+        node.template.branches(&context)
+    };
+    for (at, rendered) in branches.into_iter().enumerate() {
+        let mut found = Vec::new();
+        match rendered {
+            Err(error) if at == 0 || error.kind == ErrorKind::UnknownTable => {
+                found.push(error.to_diagnostic_at(node.body.span))
             }
-            Err(found) => diagnostics.extend(found),
+            // Conditions were forced there, so that values may be missing that a request which gets there would bring.
+            Err(_) => {}
+            Ok(rendered) => match scan(rendered, node) {
+                Ok(branch) => {
+                    found.extend(violations(&branch, policy, node));
+                    for table in &branch.scan.tables {
+                        resolve_table(
+                            project,
+                            policy,
+                            scope,
+                            &branch,
+                            table,
+                            &mut reads.sources,
+                            &mut found,
+                        );
+                    }
+                    reads.branches.push(branch);
+                }
+                Err(diagnostic) => found.push(diagnostic),
+            },
         }
+        diagnostics.extend(found.into_iter().map(|diagnostic| {
+            if at == 0 {
+                diagnostic
+            } else {
+                in_a_branch(diagnostic)
+            }
+        }));
     }
     for table in node.template.tables() {
-        let vertex = resolve(project, policy, scope, None, &table.value).map(|target| vertex_of(&target, None, &table.value));
+        let vertex = resolve(project, policy, scope, None, &table.value)
+            .map(|target| vertex_of(&target, None, &table.value));
         match vertex {
             Some(vertex) => _ = reads.sources.entry(vertex).or_insert(Some(table.span)),
-            None => diagnostics.push(unknown(project, scope, &table.value, &table.value, Some(table.span))),
+            None => diagnostics.push(unknown(
+                project,
+                scope,
+                &table.value,
+                &table.value,
+                Some(table.span),
+            )),
         }
     }
     dedup(&mut diagnostics);
     (reads, diagnostics)
 }
 
-fn scan(rendered: Rendered, node: &Node) -> Result<Branch, Vec<Diagnostic>> {
+/// A finding of a branch that requests without parameters do not take: the node answers them all the same, so that it is no reason not to serve it.
+fn in_a_branch(mut diagnostic: Diagnostic) -> Diagnostic {
+    diagnostic.severity = Severity::Warning;
+    diagnostic.note("only requests whose parameters lead into this branch fail")
+}
+
+fn scan(rendered: Rendered, node: &Node) -> Result<Branch, Diagnostic> {
     if rendered.sql.text().trim().is_empty() {
-        let diagnostic = Diagnostic::error(codes::EMPTY_SQL, format!("node `{}` has no SQL when it is rendered", node.name.value))
-            .label(node.name.span, "this node")
-            .help("give every branch of the template a statement");
-        return Err(vec![diagnostic]);
+        let diagnostic = Diagnostic::error(
+            codes::EMPTY_SQL,
+            format!("node `{}` has no SQL when it is rendered", node.name.value),
+        )
+        .label(node.name.span, "this node")
+        .help("give every branch of the template a statement");
+        return Err(diagnostic);
     }
     match sql::scan(rendered.sql.text()) {
         Ok(scan) => Ok(Branch { rendered, scan }),
         Err(error) => {
-            let span = rendered.sql.locate_range(error.span.clone()).unwrap_or(node.body.span);
-            Err(vec![Diagnostic::error(codes::SQL_SYNTAX, error.message).label(span, "")])
+            let span = rendered
+                .sql
+                .locate_range(error.span.clone())
+                .unwrap_or(node.body.span);
+            Err(Diagnostic::error(codes::SQL_SYNTAX, error.message).label(span, ""))
         }
     }
 }
@@ -120,8 +209,13 @@ fn violations(branch: &Branch, policy: &Policy, node: &Node) -> Vec<Diagnostic> 
     sql::guard(&branch.scan, policy, Use::Node)
         .into_iter()
         .map(|violation| {
-            let span = branch.rendered.sql.locate_range(violation.span).unwrap_or(node.body.span);
-            let mut diagnostic = Diagnostic::error(codes::SQL_NOT_ALLOWED, violation.message).label(span, "");
+            let span = branch
+                .rendered
+                .sql
+                .locate_range(violation.span)
+                .unwrap_or(node.body.span);
+            let mut diagnostic =
+                Diagnostic::error(codes::SQL_NOT_ALLOWED, violation.message).label(span, "");
             if let Some(help) = violation.help {
                 diagnostic = diagnostic.help(help);
             }
@@ -143,14 +237,28 @@ fn resolve_table(
     let database = table.database.as_deref();
     let Some(target) = resolve(project, policy, scope, database, &table.name) else {
         if must_resolve(table) {
-            diagnostics.push(unknown(project, scope, &table.name, &table.display_name(), span));
+            diagnostics.push(unknown(
+                project,
+                scope,
+                &table.name,
+                &table.display_name(),
+                span,
+            ));
         }
         return;
     };
-    if let (Target::Node(..), Some(modifier)) = (&target, table.is_final.clone().or_else(|| table.sample.clone())) {
-        diagnostics.push(modifier_on_node(&table.name, branch.rendered.sql.locate_range(modifier)));
+    if let (Target::Node(..), Some(modifier)) = (
+        &target,
+        table.is_final.clone().or_else(|| table.sample.clone()),
+    ) {
+        diagnostics.push(modifier_on_node(
+            &table.name,
+            branch.rendered.sql.locate_range(modifier),
+        ));
     }
-    sources.entry(vertex_of(&target, database, &table.name)).or_insert(span);
+    sources
+        .entry(vertex_of(&target, database, &table.name))
+        .or_insert(span);
 }
 
 /// Whether a name that nothing has is a mistake. A dictionary is an object of the engine, which a project cannot declare; the engine takes a name after
@@ -162,21 +270,49 @@ pub(crate) fn must_resolve(table: &TableReference) -> bool {
 /// The vertex for what a name resolved to.
 fn vertex_of(target: &Target<'_>, database: Option<&str>, name: &str) -> Vertex {
     match target {
-        Target::Node(pipe, node) => Vertex::Node(NodeId { pipe: pipe.name.clone(), node: node.name.value.clone() }),
+        Target::Node(pipe, node) => Vertex::Node(NodeId {
+            pipe: pipe.name.clone(),
+            node: node.name.value.clone(),
+        }),
         Target::Datasource(datasource) => Vertex::Datasource(datasource.name.clone()),
-        Target::Service => Vertex::Service(database.map_or_else(|| name.to_owned(), |database| format!("{database}.{name}"))),
+        Target::Service => Vertex::Service(
+            database.map_or_else(|| name.to_owned(), |database| format!("{database}.{name}")),
+        ),
     }
 }
 
-/// The diagnostic for a name that nothing has.
-pub(crate) fn unknown(project: &Project, scope: Scope<'_>, name: &str, qualified: &str, span: Option<Span>) -> Diagnostic {
-    let mut diagnostic = Diagnostic::error(codes::UNKNOWN_RESOURCE, format!("`{qualified}` is no node, pipe or data source of this project"));
+/// The diagnostic for a name that nothing has. A qualified name may be a resource that another workspace shares, which files cannot tell.
+pub(crate) fn unknown(
+    project: &Project,
+    scope: Scope<'_>,
+    name: &str,
+    qualified: &str,
+    span: Option<Span>,
+) -> Diagnostic {
+    if let Some((workspace, _)) = qualified.split_once('.').filter(|_| qualified != name) {
+        let mut diagnostic = Diagnostic::warning(
+            codes::UNKNOWN_RESOURCE,
+            format!("`{qualified}` is not in this project"),
+        );
+        if let Some(span) = span {
+            diagnostic = diagnostic.label(span, "not found");
+        }
+        return diagnostic.help(format!(
+            "if workspace `{workspace}` shares it, put its datafile below `vendor/{workspace}/`"
+        ));
+    }
+    let mut diagnostic = Diagnostic::error(
+        codes::UNKNOWN_RESOURCE,
+        format!("`{qualified}` is no node, pipe or data source of this project"),
+    );
     if let Some(span) = span {
         diagnostic = diagnostic.label(span, "not found");
     }
     let similar = suggestions(project, scope, name);
     if similar.is_empty() {
-        return diagnostic.help(format!("add `{name}.datasource` or `{name}.pipe`, or a node `{name}` to this pipe"));
+        return diagnostic.help(format!(
+            "add `{name}.datasource` or `{name}.pipe`, or a node `{name}` to this pipe"
+        ));
     }
     let names: Vec<String> = similar.iter().map(|name| format!("`{name}`")).collect();
     diagnostic.help(format!("did you mean {}?", names.join(" or ")))
@@ -184,15 +320,26 @@ pub(crate) fn unknown(project: &Project, scope: Scope<'_>, name: &str, qualified
 
 /// The diagnostic for `FINAL` or `SAMPLE` after a node's name.
 pub(crate) fn modifier_on_node(name: &str, span: Option<Span>) -> Diagnostic {
-    let mut diagnostic = Diagnostic::error(codes::MODIFIER_ON_NODE, format!("`FINAL` and `SAMPLE` work on tables, and `{name}` is a query"));
+    let mut diagnostic = Diagnostic::error(
+        codes::MODIFIER_ON_NODE,
+        format!("`FINAL` and `SAMPLE` work on tables, and `{name}` is a query"),
+    );
     if let Some(span) = span {
         diagnostic = diagnostic.label(span, "not possible here");
     }
-    diagnostic.help(format!("move it into `{name}`, behind the data source that it reads"))
+    diagnostic.help(format!(
+        "move it into `{name}`, behind the data source that it reads"
+    ))
 }
 
 /// Branches repeat one another's findings: keeps the first of each kind and place.
 fn dedup(diagnostics: &mut Vec<Diagnostic>) {
     let mut seen = std::collections::BTreeSet::new();
-    diagnostics.retain(|diagnostic| seen.insert((diagnostic.code, diagnostic.primary(), diagnostic.message.clone())));
+    diagnostics.retain(|diagnostic| {
+        seen.insert((
+            diagnostic.code,
+            diagnostic.primary(),
+            diagnostic.message.clone(),
+        ))
+    });
 }

@@ -22,20 +22,36 @@ pub(super) fn find(graph: &Graph, project: &Project) -> Vec<Diagnostic> {
         .map(|group| path(graph, &inner, &group))
         .collect();
     cycles.sort();
-    cycles.iter().map(|cycle| report(cycle, project, graph)).collect()
+    cycles
+        .iter()
+        .map(|cycle| report(cycle, project, graph))
+        .collect()
 }
 
 /// The shortest circle through the first vertex of the group, in the order in which rows flow.
-fn path<'a>(graph: &'a Graph, inner: &petgraph::stable_graph::StableDiGraph<Vertex, Edge>, group: &[NodeIndex]) -> Vec<&'a Vertex> {
+fn path<'a>(
+    graph: &'a Graph,
+    inner: &petgraph::stable_graph::StableDiGraph<Vertex, Edge>,
+    group: &[NodeIndex],
+) -> Vec<&'a Vertex> {
     let members: BTreeSet<NodeIndex> = group.iter().copied().collect();
-    let start = group.iter().copied().min_by_key(|index| &inner[*index]).unwrap_or(group[0]);
+    let start = group
+        .iter()
+        .copied()
+        .min_by_key(|index| &inner[*index])
+        .unwrap_or(group[0]);
     let mut routes: Vec<Vec<NodeIndex>> = vec![vec![start]];
     let mut seen = BTreeSet::new();
     loop {
         let mut next = Vec::new();
         for route in routes {
-            let Some(last) = route.last().copied() else { continue };
-            let mut neighbours: Vec<_> = inner.neighbors(last).filter(|index| members.contains(index)).collect();
+            let Some(last) = route.last().copied() else {
+                continue;
+            };
+            let mut neighbours: Vec<_> = inner
+                .neighbors(last)
+                .filter(|index| members.contains(index))
+                .collect();
             neighbours.sort_by_key(|index| &inner[*index]);
             for neighbour in neighbours {
                 if neighbour == start {
@@ -58,15 +74,27 @@ fn path<'a>(graph: &'a Graph, inner: &petgraph::stable_graph::StableDiGraph<Vert
 fn report(cycle: &[&Vertex], project: &Project, graph: &Graph) -> Diagnostic {
     let mut names: Vec<String> = cycle.iter().map(|vertex| format!("`{vertex}`")).collect();
     names.push(names[0].clone());
-    let mut diagnostic = Diagnostic::error(codes::DEPENDENCY_CYCLE, format!("dependency cycle: {}", names.join(" → ")));
+    let mut diagnostic = Diagnostic::error(
+        codes::DEPENDENCY_CYCLE,
+        format!("dependency cycle: {}", names.join(" → ")),
+    );
     for (at, vertex) in cycle.iter().enumerate() {
         let Vertex::Node(id) = vertex else { continue };
         let previous = cycle[(at + cycle.len() - 1) % cycle.len()];
-        let place = graph.reads.get(id).and_then(|reads| reads.place_of(previous));
-        let fallback = project.pipes.get(&id.pipe).and_then(|pipe| pipe.node(&id.node)).map(|node| node.name.span);
+        let place = graph
+            .reads
+            .get(id)
+            .and_then(|reads| reads.place_of(previous));
+        let fallback = project
+            .pipes
+            .get(&id.pipe)
+            .and_then(|pipe| pipe.node(&id.node))
+            .map(|node| node.name.span);
         if let Some(span) = place.or(fallback) {
             diagnostic = diagnostic.label(span, format!("`{id}` reads `{previous}` here"));
         }
     }
-    diagnostic.note("each of these needs the rows of the one before it").help("take one of the reads out, or read the data source itself")
+    diagnostic
+        .note("each of these needs the rows of the one before it")
+        .help("take one of the reads out, or read the data source itself")
 }

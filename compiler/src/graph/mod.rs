@@ -14,8 +14,8 @@ use serde::Serialize;
 
 pub use build::{Branch, NodeReads, build};
 pub(crate) use build::{modifier_on_node, must_resolve, unknown};
-pub use resolve::{SERVICE_DATABASES, Scope, Target, resolve, suggestions};
 pub use resolve::similar_names;
+pub use resolve::{SERVICE_DATABASES, Scope, Target, resolve, suggestions};
 
 use crate::project::ResourceName;
 
@@ -85,12 +85,19 @@ pub struct Graph {
 impl Graph {
     fn vertex(&mut self, vertex: Vertex) -> NodeIndex {
         let inner = &mut self.inner;
-        *self.index.entry(vertex).or_insert_with_key(|vertex| inner.add_node(vertex.clone()))
+        *self
+            .index
+            .entry(vertex)
+            .or_insert_with_key(|vertex| inner.add_node(vertex.clone()))
     }
 
     fn connect(&mut self, from: Vertex, to: Vertex, edge: Edge) {
         let (from, to) = (self.vertex(from), self.vertex(to));
-        if !self.inner.edges_connecting(from, to).any(|existing| *existing.weight() == edge) {
+        if !self
+            .inner
+            .edges_connecting(from, to)
+            .any(|existing| *existing.weight() == edge)
+        {
             self.inner.add_edge(from, to, edge);
         }
     }
@@ -102,8 +109,17 @@ impl Graph {
 
     /// Every edge as (from, to, kind), sorted.
     pub fn edges(&self) -> Vec<(&Vertex, &Vertex, Edge)> {
-        let mut edges: Vec<_> =
-            self.inner.edge_references().map(|edge| (&self.inner[edge.source()], &self.inner[edge.target()], *edge.weight())).collect();
+        let mut edges: Vec<_> = self
+            .inner
+            .edge_references()
+            .map(|edge| {
+                (
+                    &self.inner[edge.source()],
+                    &self.inner[edge.target()],
+                    *edge.weight(),
+                )
+            })
+            .collect();
         edges.sort();
         edges
     }
@@ -119,8 +135,13 @@ impl Graph {
     }
 
     fn neighbours(&self, vertex: &Vertex, direction: Direction) -> BTreeSet<&Vertex> {
-        let Some(index) = self.index.get(vertex) else { return BTreeSet::new() };
-        self.inner.neighbors_directed(*index, direction).map(|neighbour| &self.inner[neighbour]).collect()
+        let Some(index) = self.index.get(vertex) else {
+            return BTreeSet::new();
+        };
+        self.inner
+            .neighbors_directed(*index, direction)
+            .map(|neighbour| &self.inner[neighbour])
+            .collect()
     }
 
     /// `vertex` and everything that it reads in SQL, directly or through other nodes, sorted.
@@ -130,7 +151,11 @@ impl Graph {
         while let Some(index) = waiting.pop() {
             if seen.insert(&self.inner[index]) {
                 let edges = self.inner.edges_directed(index, Direction::Incoming);
-                waiting.extend(edges.filter(|edge| *edge.weight() == Edge::Read).map(|edge| edge.source()));
+                waiting.extend(
+                    edges
+                        .filter(|edge| *edge.weight() == Edge::Read)
+                        .map(|edge| edge.source()),
+                );
             }
         }
         seen
@@ -138,14 +163,31 @@ impl Graph {
 
     /// Every vertex, each after all that it gets rows from; vertices without an order between them are sorted. Vertices on a cycle come last.
     pub fn topological(&self) -> Vec<&Vertex> {
-        let mut missing: BTreeMap<&Vertex, usize> =
-            self.index.iter().map(|(vertex, index)| (vertex, self.inner.neighbors_directed(*index, Direction::Incoming).count())).collect();
-        let mut ready: BTreeSet<&Vertex> = missing.iter().filter(|(_, count)| **count == 0).map(|(vertex, _)| *vertex).collect();
+        let mut missing: BTreeMap<&Vertex, usize> = self
+            .index
+            .iter()
+            .map(|(vertex, index)| {
+                (
+                    vertex,
+                    self.inner
+                        .neighbors_directed(*index, Direction::Incoming)
+                        .count(),
+                )
+            })
+            .collect();
+        let mut ready: BTreeSet<&Vertex> = missing
+            .iter()
+            .filter(|(_, count)| **count == 0)
+            .map(|(vertex, _)| *vertex)
+            .collect();
         let mut order = Vec::with_capacity(missing.len());
         while let Some(vertex) = ready.pop_first() {
             missing.remove(vertex);
             order.push(vertex);
-            for neighbour in self.inner.neighbors_directed(self.index[vertex], Direction::Outgoing) {
+            for neighbour in self
+                .inner
+                .neighbors_directed(self.index[vertex], Direction::Outgoing)
+            {
                 if let Some(count) = missing.get_mut(&self.inner[neighbour]) {
                     *count -= 1;
                     if *count == 0 {

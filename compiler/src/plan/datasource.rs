@@ -85,21 +85,33 @@ struct Argument {
 }
 
 const fn optional(key: &'static str) -> Argument {
-    Argument { key, required: false }
+    Argument {
+        key,
+        required: false,
+    }
 }
 
 const fn required(key: &'static str) -> Argument {
-    Argument { key, required: true }
+    Argument {
+        key,
+        required: true,
+    }
 }
 
 /// The engines of the reference, with the arguments that each takes in order.
 const ENGINES: &[(&str, &[Argument])] = &[
     ("MergeTree", &[]),
-    ("ReplacingMergeTree", &[optional("ENGINE_VER"), optional("ENGINE_IS_DELETED")]),
+    (
+        "ReplacingMergeTree",
+        &[optional("ENGINE_VER"), optional("ENGINE_IS_DELETED")],
+    ),
     ("SummingMergeTree", &[optional("ENGINE_COLUMNS")]),
     ("AggregatingMergeTree", &[]),
     ("CollapsingMergeTree", &[required("ENGINE_SIGN")]),
-    ("VersionedCollapsingMergeTree", &[required("ENGINE_SIGN"), required("ENGINE_VERSION")]),
+    (
+        "VersionedCollapsingMergeTree",
+        &[required("ENGINE_SIGN"), required("ENGINE_VERSION")],
+    ),
     ("Null", &[]),
 ];
 
@@ -116,10 +128,19 @@ pub(super) fn plan(datasource: &Datasource, diagnostics: &mut Vec<Diagnostic>) -
             name: index.name.value.clone(),
             expression: index.expression.value.clone(),
             kind: index.kind.value.clone(),
-            granularity: index.granularity.as_ref().map(|granularity| granularity.value),
+            granularity: index
+                .granularity
+                .as_ref()
+                .map(|granularity| granularity.value),
         })
         .collect();
-    TablePlan { name: datasource.name.clone(), columns, indexes, engine: engine(syntax, diagnostics), span: datasource.span }
+    TablePlan {
+        name: datasource.name.clone(),
+        columns,
+        indexes,
+        engine: engine(syntax, diagnostics),
+        span: datasource.span,
+    }
 }
 
 fn column(decl: &ColumnDecl) -> Column {
@@ -127,7 +148,10 @@ fn column(decl: &ColumnDecl) -> Column {
     Column {
         name: decl.name.value.clone(),
         data_type: text(&decl.data_type),
-        default: decl.default.as_ref().map(|(kind, expression)| (*kind, expression.value.clone())),
+        default: decl
+            .default
+            .as_ref()
+            .map(|(kind, expression)| (*kind, expression.value.clone())),
         codec: text(&decl.codec),
         ttl: text(&decl.ttl),
         json_path: text(&decl.json_path),
@@ -135,25 +159,47 @@ fn column(decl: &ColumnDecl) -> Column {
 }
 
 fn check_type(column: &ColumnDecl, diagnostics: &mut Vec<Diagnostic>) {
-    let Some(data_type) = &column.data_type else { return };
-    let Err(error) = types::parse(&data_type.value) else { return };
-    let mut diagnostic =
-        Diagnostic::error(codes::BAD_TYPE, format!("column `{}` has no ClickHouse type: {error}", column.name.value)).label(data_type.span, "");
-    if let Some(help) = error.help() {
+    let Some(data_type) = &column.data_type else {
+        return;
+    };
+    let Err(error) = types::parse(&data_type.value) else {
+        return;
+    };
+    let mut diagnostic = Diagnostic::error(
+        codes::BAD_TYPE,
+        format!(
+            "column `{}` has no ClickHouse type: {error}",
+            column.name.value
+        ),
+    )
+    .label(data_type.span, "");
+    if let Some(help) = error.help.clone() {
         diagnostic = diagnostic.help(help);
     }
     diagnostics.push(diagnostic);
 }
 
 fn engine(syntax: &DatasourceFile, diagnostics: &mut Vec<Diagnostic>) -> Engine {
-    let Some((name, arguments)) = engine_name(syntax, diagnostics) else { return Engine { name: "MergeTree", sorting_key: Some("tuple()".to_owned()), ..Engine::default() } };
-    let value = |keyword: &str| syntax.directive(keyword).map(|directive| directive.value.value.trim().to_owned()).filter(|value| !value.is_empty());
+    let Some((name, arguments)) = engine_name(syntax, diagnostics) else {
+        return Engine {
+            name: "MergeTree",
+            sorting_key: Some("tuple()".to_owned()),
+            ..Engine::default()
+        };
+    };
+    let value = |keyword: &str| {
+        syntax
+            .directive(keyword)
+            .map(|directive| directive.value.value.trim().to_owned())
+            .filter(|value| !value.is_empty())
+    };
     let merge_tree = name.ends_with("MergeTree");
     Engine {
         name,
         arguments: engine_arguments(syntax, name, arguments, diagnostics),
         partition_key: value("ENGINE_PARTITION_KEY").filter(|_| merge_tree),
-        sorting_key: merge_tree.then(|| value("ENGINE_SORTING_KEY").unwrap_or_else(|| "tuple()".to_owned())),
+        sorting_key: merge_tree
+            .then(|| value("ENGINE_SORTING_KEY").unwrap_or_else(|| "tuple()".to_owned())),
         primary_key: value("ENGINE_PRIMARY_KEY").filter(|_| merge_tree),
         sampling_key: value("ENGINE_SAMPLING_KEY").filter(|_| merge_tree),
         ttl: value("ENGINE_TTL").filter(|_| merge_tree),
@@ -162,57 +208,126 @@ fn engine(syntax: &DatasourceFile, diagnostics: &mut Vec<Diagnostic>) -> Engine 
 }
 
 /// The engine by its name in any case, with or without arguments in parentheses and the prefixes of replicated servers.
-fn engine_name(syntax: &DatasourceFile, diagnostics: &mut Vec<Diagnostic>) -> Option<(&'static str, &'static [Argument])> {
-    let Some(written) = &syntax.engine else { return Some((ENGINES[0].0, ENGINES[0].1)) };
+fn engine_name(
+    syntax: &DatasourceFile,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<(&'static str, &'static [Argument])> {
+    let Some(written) = &syntax.engine else {
+        return Some((ENGINES[0].0, ENGINES[0].1));
+    };
     let bare = written.value.split('(').next().unwrap_or("").trim();
-    let bare = ["Replicated", "Shared"].iter().find_map(|prefix| bare.strip_prefix(prefix)).unwrap_or(bare);
-    let known = ENGINES.iter().find(|(name, _)| name.eq_ignore_ascii_case(bare));
+    let bare = ["Replicated", "Shared"]
+        .iter()
+        .find_map(|prefix| bare.strip_prefix(prefix))
+        .unwrap_or(bare);
+    let known = ENGINES
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(bare));
     if let Some((name, arguments)) = known {
         return Some((name, arguments));
     }
-    let mut diagnostic = Diagnostic::error(codes::BAD_ENGINE, format!("there is no engine `{bare}` for data sources")).label(written.span, "");
-    diagnostic = match similar_names(bare, ENGINES.iter().map(|(name, _)| (*name).to_owned())).first() {
-        Some(name) => diagnostic.help(format!("did you mean `{name}`?")),
-        None => diagnostic.help("use MergeTree or one of its family, or Null"),
-    };
+    let mut diagnostic = Diagnostic::error(
+        codes::BAD_ENGINE,
+        format!("there is no engine `{bare}` for data sources"),
+    )
+    .label(written.span, "");
+    diagnostic =
+        match similar_names(bare, ENGINES.iter().map(|(name, _)| (*name).to_owned())).first() {
+            Some(name) => diagnostic.help(format!("did you mean `{name}`?")),
+            None => diagnostic.help("use MergeTree or one of its family, or Null"),
+        };
     diagnostics.push(diagnostic);
     None
 }
 
-fn engine_arguments(syntax: &DatasourceFile, engine: &str, arguments: &[Argument], diagnostics: &mut Vec<Diagnostic>) -> Vec<String> {
+fn engine_arguments(
+    syntax: &DatasourceFile,
+    engine: &str,
+    arguments: &[Argument],
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<String> {
     let mut given: Vec<String> = Vec::new();
     for (at, argument) in arguments.iter().enumerate() {
-        let directive = syntax.directive(argument.key).filter(|directive| !directive.value.value.trim().is_empty());
+        let directive = syntax
+            .directive(argument.key)
+            .filter(|directive| !directive.value.value.trim().is_empty());
         let Some(directive) = directive else {
             if argument.required {
-                let place = syntax.engine.as_ref().map_or(Span::new(pipewright_grammar::source::SourceId(0), 0, 0), |engine| engine.span);
-                diagnostics.push(Diagnostic::error(codes::BAD_ENGINE, format!("{engine} needs `{}`", argument.key)).label(place, ""));
+                let place = syntax.engine.as_ref().map_or(
+                    Span::new(pipewright_grammar::source::SourceId(0), 0, 0),
+                    |engine| engine.span,
+                );
+                diagnostics.push(
+                    Diagnostic::error(
+                        codes::BAD_ENGINE,
+                        format!("{engine} needs `{}`", argument.key),
+                    )
+                    .label(place, ""),
+                );
             }
             continue;
         };
         if given.len() < at {
             diagnostics.push(
-                Diagnostic::error(codes::BAD_ENGINE, format!("`{}` needs `{}` as well", argument.key, arguments[at - 1].key))
-                    .label(directive.keyword.span, ""),
+                Diagnostic::error(
+                    codes::BAD_ENGINE,
+                    format!(
+                        "`{}` needs `{}` as well",
+                        argument.key,
+                        arguments[at - 1].key
+                    ),
+                )
+                .label(directive.keyword.span, ""),
             );
             continue;
         }
         for name in directive.value.value.trim_matches(['(', ')']).split(',') {
-            check_column(syntax, name.trim().trim_matches('`'), directive.value.span, diagnostics);
+            check_column(
+                syntax,
+                name.trim().trim_matches('`'),
+                directive.value.span,
+                diagnostics,
+            );
         }
         let text = directive.value.value.trim().to_owned();
-        let several = argument.key == "ENGINE_COLUMNS" && text.contains(',') && !text.starts_with('(');
+        let several =
+            argument.key == "ENGINE_COLUMNS" && text.contains(',') && !text.starts_with('(');
         given.push(if several { format!("({text})") } else { text });
     }
     given
 }
 
-fn check_column(syntax: &DatasourceFile, name: &str, span: Span, diagnostics: &mut Vec<Diagnostic>) {
-    if name.is_empty() || syntax.columns.iter().any(|column| column.name.value == name) {
+fn check_column(
+    syntax: &DatasourceFile,
+    name: &str,
+    span: Span,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    // The connector adds columns of its own, such as `_timestamp`.
+    let added = name.starts_with('_') && syntax.directive("IMPORT_TABLE_ARN").is_some();
+    if name.is_empty()
+        || added
+        || syntax
+            .columns
+            .iter()
+            .any(|column| column.name.value == name)
+    {
         return;
     }
-    let mut diagnostic = Diagnostic::error(codes::BAD_ENGINE, format!("`{name}` is no column of this data source")).label(span, "");
-    if let Some(similar) = similar_names(name, syntax.columns.iter().map(|column| column.name.value.clone())).first() {
+    let mut diagnostic = Diagnostic::error(
+        codes::BAD_ENGINE,
+        format!("`{name}` is no column of this data source"),
+    )
+    .label(span, "");
+    if let Some(similar) = similar_names(
+        name,
+        syntax
+            .columns
+            .iter()
+            .map(|column| column.name.value.clone()),
+    )
+    .first()
+    {
         diagnostic = diagnostic.help(format!("did you mean `{similar}`?"));
     }
     diagnostics.push(diagnostic);

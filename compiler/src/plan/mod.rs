@@ -45,9 +45,24 @@ pub fn plan(project: Arc<Project>, graph: Graph, policies: Policies) -> (Plan, V
     let pipes = project
         .pipes
         .iter()
-        .map(|(name, pipe)| (name.clone(), pipe::plan(&project, &graph, pipe, &mut diagnostics)))
+        .map(|(name, pipe)| {
+            (
+                name.clone(),
+                pipe::plan(&project, &graph, pipe, &mut diagnostics),
+            )
+        })
         .collect();
-    (Plan { project, graph, policies, database: "default".to_owned(), tables, pipes }, diagnostics)
+    (
+        Plan {
+            project,
+            graph,
+            policies,
+            database: "default".to_owned(),
+            tables,
+            pipes,
+        },
+        diagnostics,
+    )
 }
 
 impl Plan {
@@ -69,6 +84,10 @@ impl Plan {
 
     /// The scope in which a node's SQL is resolved.
     pub(crate) fn scope<'a>(pipe: &'a Pipe, node: &'a str) -> Scope<'a> {
-        Scope { pipe: Some(pipe), node: Some(node), underscore: None }
+        Scope {
+            pipe: Some(pipe),
+            node: Some(node),
+            underscore: None,
+        }
     }
 }

@@ -100,17 +100,43 @@ impl PipePlan {
     }
 }
 
-pub(super) fn plan(project: &Project, graph: &Graph, pipe: &Pipe, diagnostics: &mut Vec<Diagnostic>) -> PipePlan {
-    let id = |node: &Node| NodeId { pipe: pipe.name.clone(), node: node.name.value.clone() };
+pub(super) fn plan(
+    project: &Project,
+    graph: &Graph,
+    pipe: &Pipe,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> PipePlan {
+    let id = |node: &Node| NodeId {
+        pipe: pipe.name.clone(),
+        node: node.name.value.clone(),
+    };
     let nodes: Vec<NodePlan> = pipe
         .nodes
         .iter()
-        .map(|node| NodePlan { id: id(node), role: role(project, pipe, node, diagnostics), shapes: ShapeCache::default() })
+        .map(|node| NodePlan {
+            id: id(node),
+            role: role(project, pipe, node, diagnostics),
+            shapes: ShapeCache::default(),
+        })
         .collect();
-    let position = |wanted: Option<&Node>| wanted.and_then(|wanted| pipe.nodes.iter().position(|node| std::ptr::eq(node, wanted)));
+    let position = |wanted: Option<&Node>| {
+        wanted.and_then(|wanted| {
+            pipe.nodes
+                .iter()
+                .position(|node| std::ptr::eq(node, wanted))
+        })
+    };
     let output = position(pipe.output());
-    let parameters = output.map_or_else(Vec::new, |index| parameters(project, graph, &nodes[index].id));
-    PipePlan { name: pipe.name.clone(), output, endpoint: position(pipe.endpoint()), nodes, parameters }
+    let parameters = output.map_or_else(Vec::new, |index| {
+        parameters(project, graph, &nodes[index].id)
+    });
+    PipePlan {
+        name: pipe.name.clone(),
+        output,
+        endpoint: position(pipe.endpoint()),
+        nodes,
+        parameters,
+    }
 }
 
 /// The parameters of a node and of every node that it reads: the node's own first, so that its types and defaults win.
@@ -122,25 +148,42 @@ pub(super) fn parameters(project: &Project, graph: &Graph, id: &NodeId) -> Vec<P
         _ => None,
     }));
     let nodes = ids.filter_map(|id| project.pipes.get(&id.pipe)?.node(&id.node));
-    merge_parameters(nodes.map(|node| node.template.parameters()))
+    merge_parameters(nodes.flat_map(|node| node.template.parameters()))
 }
 
 fn role(project: &Project, pipe: &Pipe, node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Role {
     match node.kind {
         NodeKind::Endpoint => Role::Endpoint,
-        NodeKind::Materialized => target(project, pipe, node, "DATASOURCE", diagnostics).map_or(Role::Standard, |target| Role::Materialized { target }),
+        NodeKind::Materialized => target(project, pipe, node, "DATASOURCE", diagnostics)
+            .map_or(Role::Standard, |target| Role::Materialized { target }),
         NodeKind::Copy => {
-            let Some(target) = target(project, pipe, node, "TARGET_DATASOURCE", diagnostics) else { return Role::Standard };
-            let mode = node.directive("COPY_MODE").or_else(|| node.directive("MODE")).map(|mode| mode.value.to_ascii_lowercase());
-            let mode = if mode.as_deref() == Some("replace") { CopyMode::Replace } else { CopyMode::Append };
-            Role::Copy { target, schedule: schedule(node, diagnostics), mode }
+            let Some(target) = target(project, pipe, node, "TARGET_DATASOURCE", diagnostics) else {
+                return Role::Standard;
+            };
+            let mode = node
+                .directive("COPY_MODE")
+                .or_else(|| node.directive("MODE"))
+                .map(|mode| mode.value.to_ascii_lowercase());
+            let mode = if mode.as_deref() == Some("replace") {
+                CopyMode::Replace
+            } else {
+                CopyMode::Append
+            };
+            Role::Copy {
+                target,
+                schedule: schedule(node, diagnostics),
+                mode,
+            }
         }
         NodeKind::Sink | NodeKind::Stream => {
             diagnostics.push(
                 Diagnostic::new(
                     pipewright_grammar::diagnostic::Severity::Note,
                     codes::NEEDS_EXTERNAL_SYSTEM,
-                    format!("node `{}` exports to another system and is not run here", node.name.value),
+                    format!(
+                        "node `{}` exports to another system and is not run here",
+                        node.name.value
+                    ),
                 )
                 .label(node.name.span, "sink"),
             );
@@ -151,27 +194,59 @@ fn role(project: &Project, pipe: &Pipe, node: &Node, diagnostics: &mut Vec<Diagn
 }
 
 /// The data source that a node fills. A Classic materialized node may create it with `ENGINE` keys; then there is nothing to look up.
-fn target(project: &Project, pipe: &Pipe, node: &Node, keyword: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<ResourceName> {
+fn target(
+    project: &Project,
+    pipe: &Pipe,
+    node: &Node,
+    keyword: &str,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<ResourceName> {
     let Some(target) = node.target() else {
         diagnostics.push(
-            Diagnostic::error(codes::BAD_TARGET, format!("node `{}` does not say which data source it fills", node.name.value))
-                .label(node.name.span, "")
-                .help(format!("add `{keyword} <data source>` to the node")),
+            Diagnostic::error(
+                codes::BAD_TARGET,
+                format!(
+                    "node `{}` does not say which data source it fills",
+                    node.name.value
+                ),
+            )
+            .label(node.name.span, "")
+            .help(format!("add `{keyword} <data source>` to the node")),
         );
         return None;
     };
-    let name = ResourceName { workspace: pipe.name.workspace.clone(), name: target.value.clone() };
+    let name = ResourceName {
+        workspace: pipe.name.workspace.clone(),
+        name: target.value.clone(),
+    };
     if project.datasources.contains_key(&name) || node.directive("ENGINE").is_some() {
         return Some(name);
     }
-    diagnostics.push(unknown_target(project, target, node.directive("ENGINE").map(|engine| engine.span)));
+    diagnostics.push(unknown_target(
+        project,
+        target,
+        node.directive("ENGINE").map(|engine| engine.span),
+    ));
     None
 }
 
-fn unknown_target(project: &Project, target: &pipewright_grammar::source::Spanned<String>, engine: Option<Span>) -> Diagnostic {
-    let diagnostic = Diagnostic::error(codes::BAD_TARGET, format!("data source `{}` does not exist in this project", target.value))
-        .label(engine.unwrap_or(target.span), "filled by this node");
-    let similar = crate::graph::similar_names(&target.value, project.datasources.keys().map(ToString::to_string));
+fn unknown_target(
+    project: &Project,
+    target: &pipewright_grammar::source::Spanned<String>,
+    engine: Option<Span>,
+) -> Diagnostic {
+    let diagnostic = Diagnostic::error(
+        codes::BAD_TARGET,
+        format!(
+            "data source `{}` does not exist in this project",
+            target.value
+        ),
+    )
+    .label(engine.unwrap_or(target.span), "filled by this node");
+    let similar = crate::graph::similar_names(
+        &target.value,
+        project.datasources.keys().map(ToString::to_string),
+    );
     match similar.first() {
         Some(name) => diagnostic.help(format!("did you mean `{name}`?")),
         None => diagnostic.help(format!("add `{}.datasource`", target.value)),
@@ -179,7 +254,9 @@ fn unknown_target(project: &Project, target: &pipewright_grammar::source::Spanne
 }
 
 fn schedule(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Schedule {
-    let Some(written) = node.directive("COPY_SCHEDULE") else { return Schedule::OnDemand };
+    let Some(written) = node.directive("COPY_SCHEDULE") else {
+        return Schedule::OnDemand;
+    };
     let text = written.value.trim();
     if text.is_empty() || text.eq_ignore_ascii_case("@on-demand") {
         return Schedule::OnDemand;

@@ -72,16 +72,28 @@ impl From<Diagnostic> for QueryError {
 
 impl Plan {
     /// The statement of a node for a request.
-    pub fn compile_node(&self, id: &NodeId, request: RequestContext<'_>) -> Result<Compiled, QueryError> {
+    pub fn compile_node(
+        &self,
+        id: &NodeId,
+        request: RequestContext<'_>,
+    ) -> Result<Compiled, QueryError> {
         let mut compilation = Compilation::new(self, request);
         let node = compilation.node(id)?;
         Ok(compilation.finish(&node))
     }
 
     /// The statement of a query from outside, in which pipes and data sources are tables and `_` is `underscore`.
-    pub fn compile_query(&self, text: &str, underscore: Option<&str>, request: RequestContext<'_>) -> Result<Compiled, QueryError> {
+    pub fn compile_query(
+        &self,
+        text: &str,
+        underscore: Option<&str>,
+        request: RequestContext<'_>,
+    ) -> Result<Compiled, QueryError> {
         let mapped = MappedText::verbatim(text, Span::new(QUERY_SOURCE, 0, text.len()));
-        let scope = Scope { underscore: underscore.and_then(|name| self.project.pipe(name)), ..Scope::default() };
+        let scope = Scope {
+            underscore: underscore.and_then(|name| self.project.pipe(name)),
+            ..Scope::default()
+        };
         let scan = scan(&mapped)?;
         allowed(&mapped, &scan, &self.policies.common, Use::Query)?;
         let mut compilation = Compilation::new(self, request);
@@ -89,11 +101,24 @@ impl Plan {
         if let Some(format) = &scan.format {
             shape.end = shape::anchor(&mapped, format.span.start).unwrap_or_default();
         }
-        compilation.compiled.named_pipes = shape.inlines.iter().map(|inline| inline.target.pipe.clone()).collect();
-        let named = shape.tables.iter().map(|(workspace, name)| ResourceName { workspace: workspace.clone(), name: name.clone() }.to_string());
+        compilation.compiled.named_pipes = shape
+            .inlines
+            .iter()
+            .map(|inline| inline.target.pipe.clone())
+            .collect();
+        let named = shape.tables.iter().map(|(workspace, name)| {
+            ResourceName {
+                workspace: workspace.clone(),
+                name: name.clone(),
+            }
+            .to_string()
+        });
         compilation.compiled.named_tables = named.collect();
         let node = compilation.inline(&mapped, &shape)?;
-        Ok(Compiled { format: scan.format.map(|format| format.name), ..compilation.finish(&node) })
+        Ok(Compiled {
+            format: scan.format.map(|format| format.name),
+            ..compilation.finish(&node)
+        })
     }
 }
 
@@ -118,7 +143,13 @@ struct Compilation<'a> {
 
 impl<'a> Compilation<'a> {
     fn new(plan: &'a Plan, request: RequestContext<'a>) -> Self {
-        Self { plan, request, compiled: Compiled::default(), done: BTreeMap::new(), under_way: Vec::new() }
+        Self {
+            plan,
+            request,
+            compiled: Compiled::default(),
+            done: BTreeMap::new(),
+            under_way: Vec::new(),
+        }
     }
 
     fn finish(mut self, node: &Resolved) -> Compiled {
@@ -133,16 +164,42 @@ impl<'a> Compilation<'a> {
         }
         // The graph has no cycles, but `table(parameter)` can name at request time what no branch named at check time.
         if self.under_way.contains(id) {
-            return Err(Diagnostic::error(codes::DEPENDENCY_CYCLE, format!("`{id}` reads itself with these parameters")).into());
+            return Err(Diagnostic::error(
+                codes::DEPENDENCY_CYCLE,
+                format!("`{id}` reads itself with these parameters"),
+            )
+            .into());
         }
         let plan = self.plan;
         let no_such_node = || QueryError::NoSuchNode(id.to_string());
         let (pipe, node) = plan.node(id).ok_or_else(no_such_node)?;
-        let node_plan = plan.pipes.get(&id.pipe).and_then(|pipe| pipe.node(&id.node)).ok_or_else(no_such_node)?;
-        let known = |name: &str| resolve(&plan.project, &plan.policies.common, Scope { pipe: Some(pipe), ..Scope::default() }, None, name).is_some();
-        let context = RenderContext { tables: Some(&known), ..self.request.render };
-        let rendered = node.template.render(self.request.values, &context).map_err(QueryError::Template)?;
-        self.compiled.settings.merge(&rendered.settings);
+        let node_plan = plan
+            .pipes
+            .get(&id.pipe)
+            .and_then(|pipe| pipe.node(&id.node))
+            .ok_or_else(no_such_node)?;
+        let known = |name: &str| {
+            resolve(
+                &plan.project,
+                &plan.policies.common,
+                Scope {
+                    pipe: Some(pipe),
+                    ..Scope::default()
+                },
+                None,
+                name,
+            )
+            .is_some()
+        };
+        let context = RenderContext {
+            tables: Some(&known),
+            ..self.request.render
+        };
+        let rendered = node
+            .template
+            .render(self.request.values, &context)
+            .map_err(QueryError::Template)?;
+        merge(&mut self.compiled.settings, rendered.settings);
         self.compiled.secrets.extend(rendered.secrets);
         let shape = self.shape_of(&rendered.sql, node_plan, Plan::scope(pipe, &id.node))?;
         self.under_way.push(id.clone());
@@ -153,14 +210,23 @@ impl<'a> Compilation<'a> {
     }
 
     /// The shape of a rendering, from the cache where it is known.
-    fn shape_of(&mut self, text: &MappedText, node: &NodePlan, scope: Scope<'_>) -> Result<Arc<Shape>, QueryError> {
+    fn shape_of(
+        &mut self,
+        text: &MappedText,
+        node: &NodePlan,
+        scope: Scope<'_>,
+    ) -> Result<Arc<Shape>, QueryError> {
         let key = shape::key(text);
         if let Some(shape) = node.shapes.find(&key) {
             return Ok(shape);
         }
         let scan = scan(text)?;
         let policies = &self.plan.policies;
-        let policy = if matches!(node.role, super::Role::Copy { .. }) { &policies.copy } else { &policies.common };
+        let policy = if matches!(node.role, super::Role::Copy { .. }) {
+            &policies.copy
+        } else {
+            &policies.common
+        };
         allowed(text, &scan, policy, Use::Node)?;
         let (shape, cacheable) = self.shape(text, &scan, scope)?;
         let shape = Arc::new(shape);
@@ -171,7 +237,12 @@ impl<'a> Compilation<'a> {
     }
 
     /// Resolves the names of a statement. The flag says whether the result holds for other values of its literals.
-    fn shape(&self, text: &MappedText, scan: &Scan, scope: Scope<'_>) -> Result<(Shape, bool), QueryError> {
+    fn shape(
+        &self,
+        text: &MappedText,
+        scan: &Scan,
+        scope: Scope<'_>,
+    ) -> Result<(Shape, bool), QueryError> {
         let plan = self.plan;
         let mut shape = Shape::default();
         let (mut cacheable, mut cacheable_names) = (true, true);
@@ -181,25 +252,67 @@ impl<'a> Compilation<'a> {
                 shape::Anchor::default()
             })
         };
-        shape.end = anchor(scan.trailing_semicolon.as_ref().map_or(text.text().len(), |semicolon| semicolon.start));
+        shape.end = anchor(
+            scan.trailing_semicolon
+                .as_ref()
+                .map_or(text.text().len(), |semicolon| semicolon.start),
+        );
         for table in &scan.tables {
             let database = table.database.as_deref();
             let (start, end) = (anchor(table.span.start), anchor(table.span.end));
             // The name may be a value: another value may name another table.
             cacheable_names &= !matches!(table.position, Position::Dictionary | Position::JoinGet);
-            match resolve(&plan.project, &plan.policies.common, scope, database, &table.name) {
+            match resolve(
+                &plan.project,
+                &plan.policies.common,
+                scope,
+                database,
+                &table.name,
+            ) {
                 Some(Target::Node(pipe, node)) => {
-                    if let Some(modifier) = table.is_final.clone().or_else(|| table.sample.clone()) {
-                        return Err(crate::graph::modifier_on_node(&table.name, text.locate_range(modifier)).into());
+                    if let Some(modifier) = table.is_final.clone().or_else(|| table.sample.clone())
+                    {
+                        return Err(crate::graph::modifier_on_node(
+                            &table.name,
+                            text.locate_range(modifier),
+                        )
+                        .into());
                     }
-                    let target = NodeId { pipe: pipe.name.clone(), node: node.name.value.clone() };
-                    let alias = (table.position == Position::From && table.alias.is_none()).then(|| sql::quote_identifier(&table.name));
-                    let captured = scan.common_tables.iter().map(|common| &common.name).filter(|name| scan.captures(table, name)).cloned().collect();
-                    shape.inlines.push(Inline { start, end, target, alias, captured });
+                    let target = NodeId {
+                        pipe: pipe.name.clone(),
+                        node: node.name.value.clone(),
+                    };
+                    let alias = (table.position == Position::From && table.alias.is_none())
+                        .then(|| sql::quote_identifier(&table.name));
+                    let captured = scan
+                        .common_tables
+                        .iter()
+                        .map(|common| &common.name)
+                        .filter(|name| scan.captures(table, name))
+                        .cloned()
+                        .collect();
+                    shape.inlines.push(Inline {
+                        start,
+                        end,
+                        target,
+                        alias,
+                        captured,
+                    });
                 }
-                Some(Target::Datasource(_) | Target::Service) => shape.tables.push((table.database.clone(), table.name.clone())),
+                Some(Target::Datasource(_) | Target::Service) => shape
+                    .tables
+                    .push((table.database.clone(), table.name.clone())),
                 None if !crate::graph::must_resolve(table) => {}
-                None => return Err(crate::graph::unknown(&plan.project, scope, &table.name, &table.display_name(), text.locate_range(table.span.clone())).into()),
+                None => {
+                    return Err(crate::graph::unknown(
+                        &plan.project,
+                        scope,
+                        &table.name,
+                        &table.display_name(),
+                        text.locate_range(table.span.clone()),
+                    )
+                    .into());
+                }
             }
         }
         Ok((shape, cacheable && cacheable_names))
@@ -221,21 +334,38 @@ impl<'a> Compilation<'a> {
             let node = self.node(&inline.target)?;
             size += node.text.text().len();
             if size > MAX_BYTES {
-                return Err(Diagnostic::error(codes::SQL_SYNTAX, format!("the statement grows past {MAX_BYTES} bytes when `{}` is put in", inline.target)).into());
+                return Err(Diagnostic::error(
+                    codes::SQL_SYNTAX,
+                    format!(
+                        "the statement grows past {MAX_BYTES} bytes when `{}` is put in",
+                        inline.target
+                    ),
+                )
+                .into());
             }
             tables.extend(node.tables.iter().cloned());
-            edits.push((shape::range(&starts, inline.start, inline.end), self.wrapped(&node, inline)?));
+            edits.push((
+                shape::range(&starts, inline.start, inline.end),
+                self.wrapped(&node, inline)?,
+            ));
         }
         let end = shape::range(&starts, shape.end, shape.end).start;
         if end < text.text().len() {
             edits.push((end..text.text().len(), MappedText::new()));
         }
-        let text = if edits.is_empty() { text.clone() } else { text.splice(&edits) };
+        let text = if edits.is_empty() {
+            text.clone()
+        } else {
+            text.splice(&edits)
+        };
         Ok(Resolved { text, tables })
     }
 
     fn note_table(&mut self, database: Option<&str>, name: &str) {
-        let resource = ResourceName { workspace: database.map(ToOwned::to_owned), name: name.to_owned() };
+        let resource = ResourceName {
+            workspace: database.map(ToOwned::to_owned),
+            name: name.to_owned(),
+        };
         if self.plan.project.datasources.contains_key(&resource) {
             self.compiled.datasources.insert(resource);
         } else {
@@ -247,7 +377,11 @@ impl<'a> Compilation<'a> {
     fn wrapped(&self, node: &Resolved, inline: &Inline) -> Result<MappedText, QueryError> {
         let mut out = MappedText::new();
         out.push("(\n", PieceKind::Inserted, None);
-        if inline.captured.iter().any(|name| node.tables.contains(name)) {
+        if inline
+            .captured
+            .iter()
+            .any(|name| node.tables.contains(name))
+        {
             out.append(&self.qualified(&node.text, &inline.captured)?);
         } else {
             out.append(&node.text);
@@ -269,12 +403,32 @@ impl<'a> Compilation<'a> {
             .filter(|table| table.database.is_none() && captured.contains(&table.name))
             .map(|table| {
                 let mut database = MappedText::new();
-                database.push(&sql::quote_identifier(&self.plan.database), PieceKind::Inserted, None);
+                database.push(
+                    &sql::quote_identifier(&self.plan.database),
+                    PieceKind::Inserted,
+                    None,
+                );
                 database.push(".", PieceKind::Inserted, None);
                 (table.span.start..table.span.start, database)
             })
             .collect();
         Ok(text.splice(&edits))
+    }
+}
+
+/// Settings of several nodes: the node that reads others is rendered before them and wins.
+fn merge(settings: &mut Settings, other: Settings) {
+    settings.max_threads = settings.max_threads.or(other.max_threads);
+    if settings.cache_ttl.is_none() {
+        settings.cache_ttl = other.cache_ttl;
+    }
+    if !settings.backend_hint_given {
+        settings.backend_hint = other.backend_hint;
+        settings.backend_hint_given = other.backend_hint_given;
+    }
+    settings.activate.extend(other.activate);
+    if settings.disable.is_none() {
+        settings.disable = other.disable;
     }
 }
 
@@ -289,7 +443,9 @@ fn scan(text: &MappedText) -> Result<Scan, QueryError> {
 }
 
 fn allowed(text: &MappedText, scan: &Scan, policy: &Policy, usage: Use) -> Result<(), QueryError> {
-    let Some(violation) = sql::guard(scan, policy, usage).into_iter().next() else { return Ok(()) };
+    let Some(violation) = sql::guard(scan, policy, usage).into_iter().next() else {
+        return Ok(());
+    };
     let mut diagnostic = Diagnostic::error(codes::SQL_NOT_ALLOWED, violation.message);
     if let Some(span) = text.locate_range(violation.span) {
         diagnostic = diagnostic.label(span, "");

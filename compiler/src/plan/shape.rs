@@ -96,14 +96,23 @@ pub(super) fn key(text: &MappedText) -> Key {
 pub(super) fn anchor(text: &MappedText, offset: usize) -> Option<Anchor> {
     let mut last = Anchor::default();
     for (index, (range, piece)) in text.pieces().enumerate() {
-        last = Anchor { piece: index, offset: range.len() };
+        last = Anchor {
+            piece: index,
+            offset: range.len(),
+        };
         if offset < range.end {
             let inside = piece.kind == PieceKind::Literal && offset > range.start;
-            return (!inside).then_some(Anchor { piece: index, offset: offset - range.start });
+            return (!inside).then_some(Anchor {
+                piece: index,
+                offset: offset - range.start,
+            });
         }
     }
     // The end of the text: the end of its last piece, as the start of one that is not there.
-    Some(Anchor { piece: last.piece + 1, offset: 0 })
+    Some(Anchor {
+        piece: last.piece + 1,
+        offset: 0,
+    })
 }
 
 /// Byte offsets of the starts of a text's pieces, and its end.
@@ -115,6 +124,13 @@ pub(super) fn starts(text: &MappedText) -> Vec<usize> {
 
 /// The byte range between two anchors.
 pub(super) fn range(starts: &[usize], start: Anchor, end: Anchor) -> Range<usize> {
-    let at = |anchor: Anchor| starts.get(anchor.piece).or(starts.last()).copied().unwrap_or(0) + anchor.offset;
+    let at = |anchor: Anchor| {
+        starts
+            .get(anchor.piece)
+            .or(starts.last())
+            .copied()
+            .unwrap_or(0)
+            + anchor.offset
+    };
     at(start)..at(end)
 }

@@ -51,9 +51,13 @@ impl Allow {
 
     fn extend(&self, mut policy: Policy) -> Policy {
         policy.functions.extend(self.functions.iter().cloned());
-        policy.table_functions.extend(self.table_functions.iter().cloned());
+        policy
+            .table_functions
+            .extend(self.table_functions.iter().cloned());
         policy.settings.extend(self.settings.iter().cloned());
-        policy.system_tables.extend(self.system_tables.iter().cloned());
+        policy
+            .system_tables
+            .extend(self.system_tables.iter().cloned());
         policy
     }
 }
@@ -70,12 +74,19 @@ pub struct Policies {
 impl Policies {
     /// The defaults and what the project adds.
     pub fn of(config: &Config) -> Self {
-        Self { common: config.allow.policy(), copy: config.allow.copy_policy() }
+        Self {
+            common: config.allow.policy(),
+            copy: config.allow.copy_policy(),
+        }
     }
 
     /// The policy for a node of that kind.
     pub fn of_node(&self, kind: &NodeKind) -> &Policy {
-        if *kind == NodeKind::Copy { &self.copy } else { &self.common }
+        if *kind == NodeKind::Copy {
+            &self.copy
+        } else {
+            &self.common
+        }
     }
 }
 
@@ -93,7 +104,11 @@ pub struct Server {
 
 impl Default for Server {
     fn default() -> Self {
-        Self { host: "127.0.0.1".to_owned(), port: 7181, clickhouse_url: None }
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port: 7181,
+            clickhouse_url: None,
+        }
     }
 }
 
@@ -103,6 +118,8 @@ impl Default for Server {
 pub struct Limits {
     /// Longest run of one query, in milliseconds.
     pub query_timeout_ms: u64,
+    /// Largest answer of one query, in bytes of its columns.
+    pub result_bytes: u64,
     /// Largest request body, in bytes.
     pub body_bytes: usize,
     /// Most requests that wait for or use the engine at once; more are answered with 429.
@@ -111,7 +128,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { query_timeout_ms: 10_000, body_bytes: 10 * 1024 * 1024, concurrent_queries: 256 }
+        Self {
+            query_timeout_ms: 10_000,
+            result_bytes: 100 * 1024 * 1024,
+            body_bytes: 10 * 1024 * 1024,
+            concurrent_queries: 256,
+        }
     }
 }
 
@@ -122,9 +144,17 @@ impl Config {
             Ok(config) => (config, Vec::new()),
             Err(error) => {
                 let range = error.span().unwrap_or(0..0);
-                let message = error.message().lines().next().unwrap_or("not valid TOML").to_owned();
-                let diagnostic = Diagnostic::error(codes::BAD_CONFIG, format!("cannot read `pipewright.toml`: {message}"))
-                    .label(Span::new(file.id(), range.start, range.end), "");
+                let message = error
+                    .message()
+                    .lines()
+                    .next()
+                    .unwrap_or("not valid TOML")
+                    .to_owned();
+                let diagnostic = Diagnostic::error(
+                    codes::BAD_CONFIG,
+                    format!("cannot read `pipewright.toml`: {message}"),
+                )
+                .label(Span::new(file.id(), range.start, range.end), "");
                 (Self::default(), vec![diagnostic])
             }
         }

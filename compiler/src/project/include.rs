@@ -12,27 +12,47 @@ use crate::diagnostics::codes;
 const MAX_DEPTH: usize = 16;
 
 /// Puts the included fragments into `pipe` at the places of their `INCLUDE` lines.
-pub(super) fn expand(pipe: &mut PipeFile, from: SourceId, sources: &mut SourceTree, diagnostics: &mut Vec<Diagnostic>) {
+pub(super) fn expand(
+    pipe: &mut PipeFile,
+    from: SourceId,
+    sources: &mut SourceTree,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
     let path = sources[from].name().to_owned();
     expand_at(pipe, &path, sources, diagnostics, 0);
 }
 
-fn expand_at(pipe: &mut PipeFile, path: &str, sources: &mut SourceTree, diagnostics: &mut Vec<Diagnostic>, depth: usize) {
+fn expand_at(
+    pipe: &mut PipeFile,
+    path: &str,
+    sources: &mut SourceTree,
+    diagnostics: &mut Vec<Diagnostic>,
+    depth: usize,
+) {
     // From the last to the first, so that the positions of the ones before stay right.
     for include in std::mem::take(&mut pipe.includes).into_iter().rev() {
         let target = join(path, &include.path.value);
         let Some(text) = sources.file(&target).map(|file| file.text().to_owned()) else {
             diagnostics.push(
-                Diagnostic::error(codes::MISSING_INCLUDE, format!("included file `{}` does not exist", include.path.value))
-                    .label(include.path.span, format!("looked for `{target}`"))
-                    .help("the path is relative to the folder of the including file"),
+                Diagnostic::error(
+                    codes::MISSING_INCLUDE,
+                    format!("included file `{}` does not exist", include.path.value),
+                )
+                .label(include.path.span, format!("looked for `{target}`"))
+                .help("the path is relative to the folder of the including file"),
             );
             continue;
         };
         if depth >= MAX_DEPTH {
             diagnostics.push(
-                Diagnostic::error(codes::MISSING_INCLUDE, format!("`{}` is included too deeply", include.path.value))
-                    .label(include.path.span, format!("more than {MAX_DEPTH} files include one another here")),
+                Diagnostic::error(
+                    codes::MISSING_INCLUDE,
+                    format!("`{}` is included too deeply", include.path.value),
+                )
+                .label(
+                    include.path.span,
+                    format!("more than {MAX_DEPTH} files include one another here"),
+                ),
             );
             continue;
         }
@@ -46,7 +66,10 @@ fn expand_at(pipe: &mut PipeFile, path: &str, sources: &mut SourceTree, diagnost
 
 /// Puts a fragment's parts where the `INCLUDE` line stood.
 fn splice(pipe: &mut PipeFile, include: &Include, fragment: PipeFile) {
-    let open_node = include.node_index.checked_sub(1).and_then(|index| pipe.nodes.get_mut(index));
+    let open_node = include
+        .node_index
+        .checked_sub(1)
+        .and_then(|index| pipe.nodes.get_mut(index));
     match open_node {
         Some(node) => {
             if let Some(sql) = fragment.sql {
@@ -81,9 +104,15 @@ fn substitute(text: &str, arguments: &[(String, String)]) -> String {
             rest = tail;
             continue;
         }
-        let braced = after.strip_prefix('{').and_then(|inner| inner.find('}').map(|end| (&inner[..end], &inner[end + 1..])));
+        let braced = after.strip_prefix('{').and_then(|inner| {
+            inner
+                .find('}')
+                .map(|end| (&inner[..end], &inner[end + 1..]))
+        });
         let (name, tail) = braced.unwrap_or_else(|| {
-            let end = after.find(|character: char| !character.is_ascii_alphanumeric() && character != '_').unwrap_or(after.len());
+            let end = after
+                .find(|character: char| !character.is_ascii_alphanumeric() && character != '_')
+                .unwrap_or(after.len());
             (&after[..end], &after[end..])
         });
         if let Some((_, value)) = arguments.iter().find(|(key, _)| key == name) {
@@ -120,13 +149,22 @@ mod tests {
 
     #[test]
     fn arguments_replace_only_their_own_names() {
-        let arguments = [("A".to_owned(), "1".to_owned()), ("B_C".to_owned(), "2".to_owned())];
-        assert_eq!(substitute("$A ${B_C} $AB $$ ${X} $", &arguments), "1 2 $AB $ ${X} $");
+        let arguments = [
+            ("A".to_owned(), "1".to_owned()),
+            ("B_C".to_owned(), "2".to_owned()),
+        ];
+        assert_eq!(
+            substitute("$A ${B_C} $AB $$ ${X} $", &arguments),
+            "1 2 $AB $ ${X} $"
+        );
     }
 
     #[test]
     fn include_paths_are_relative_to_the_including_file() {
-        assert_eq!(join("pipes/a.pipe", "../includes/x.incl"), "includes/x.incl");
+        assert_eq!(
+            join("pipes/a.pipe", "../includes/x.incl"),
+            "includes/x.incl"
+        );
         assert_eq!(join("a.pipe", "./x.incl"), "x.incl");
     }
 }

@@ -4,11 +4,16 @@ use std::collections::BTreeMap;
 
 use pipewright_grammar::diagnostic::Diagnostic;
 use pipewright_grammar::source::{SourceFile, SourceId, Span, Spanned};
-use pipewright_grammar::syntax::{ConnectionFile, DatasourceFile, NodeDecl, NodeKind, PipeFile, SqlBody, TokenFile};
+use pipewright_grammar::syntax::{
+    ConnectionFile, DatasourceFile, NodeDecl, NodeKind, PipeFile, SqlBody, TokenFile,
+};
 use pipewright_grammar::{Parsed, parse_connection, parse_datasource, parse_pipe, parse_token};
 use rayon::prelude::*;
 
-use super::{Config, Connection, Datasource, FileKind, Node, Pipe, Project, ResourceName, SourceTree, Token, include, is_valid_name};
+use super::{
+    Config, Connection, Datasource, FileKind, Node, Pipe, Project, ResourceName, SourceTree, Token,
+    include, is_valid_name,
+};
 use crate::diagnostics::codes;
 use crate::template::Template;
 
@@ -23,14 +28,22 @@ enum Syntax {
 /// Loads every datafile of the tree. Never fails: what is wrong is in the diagnostics, and the rest is there.
 pub fn load(sources: SourceTree) -> (Project, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
-    let mut project = Project { sources, ..Project::default() };
+    let mut project = Project {
+        sources,
+        ..Project::default()
+    };
     if let Some(file) = project.sources.file("pipewright.toml") {
         let (config, mut found) = Config::parse(file);
         diagnostics.append(&mut found);
         project.config = config;
     }
     let mut parsed: Vec<(SourceId, Syntax)> = Vec::new();
-    let results: Vec<_> = project.sources.files().par_iter().filter_map(parse).collect();
+    let results: Vec<_> = project
+        .sources
+        .files()
+        .par_iter()
+        .filter_map(parse)
+        .collect();
     for (id, syntax, mut found) in results {
         diagnostics.append(&mut found);
         parsed.push((id, syntax));
@@ -38,7 +51,9 @@ pub fn load(sources: SourceTree) -> (Project, Vec<Diagnostic>) {
     let mut pipes = Vec::new();
     let mut claims = Claims::default();
     for (id, syntax) in parsed {
-        let Some(name) = resource_name(&project.sources[id], &mut diagnostics) else { continue };
+        let Some(name) = resource_name(&project.sources[id], &mut diagnostics) else {
+            continue;
+        };
         let span = file_span(&project.sources[id]);
         match syntax {
             Syntax::Pipe(mut tree) => {
@@ -48,19 +63,32 @@ pub fn load(sources: SourceTree) -> (Project, Vec<Diagnostic>) {
                 }
             }
             Syntax::Datasource(syntax) => {
-                if claims.claim(&name, "data source", span, &project.sources, &mut diagnostics) {
-                    project.datasources.insert(name.clone(), Datasource { name, span, syntax });
+                if claims.claim(
+                    &name,
+                    "data source",
+                    span,
+                    &project.sources,
+                    &mut diagnostics,
+                ) {
+                    project
+                        .datasources
+                        .insert(name.clone(), Datasource { name, span, syntax });
                 }
             }
             Syntax::Connection(syntax) => {
-                project.connections.insert(name.name, Connection { span, syntax });
+                project
+                    .connections
+                    .insert(name.name, Connection { span, syntax });
             }
             Syntax::Token(syntax) => {
                 project.tokens.insert(name.name, Token { span, syntax });
             }
         }
     }
-    let built: Vec<_> = pipes.into_par_iter().map(|(name, span, tree)| build_pipe(name, span, tree)).collect();
+    let built: Vec<_> = pipes
+        .into_par_iter()
+        .map(|(name, span, tree)| build_pipe(name, span, tree))
+        .collect();
     for (pipe, mut found) in built {
         diagnostics.append(&mut found);
         project.pipes.insert(pipe.name.clone(), pipe);
@@ -69,7 +97,11 @@ pub fn load(sources: SourceTree) -> (Project, Vec<Diagnostic>) {
 }
 
 fn parse(file: &SourceFile) -> Option<(SourceId, Syntax, Vec<Diagnostic>)> {
-    fn keep<T>(file: &SourceFile, parsed: Parsed<T>, wrap: fn(T) -> Syntax) -> (SourceId, Syntax, Vec<Diagnostic>) {
+    fn keep<T>(
+        file: &SourceFile,
+        parsed: Parsed<T>,
+        wrap: fn(T) -> Syntax,
+    ) -> (SourceId, Syntax, Vec<Diagnostic>) {
         (file.id(), wrap(parsed.tree), parsed.diagnostics)
     }
     Some(match FileKind::of(file.name())? {
@@ -88,17 +120,22 @@ fn file_span(file: &SourceFile) -> Span {
 /// The resource's name, if it is one that SQL and URLs can carry.
 fn resource_name(file: &SourceFile, diagnostics: &mut Vec<Diagnostic>) -> Option<ResourceName> {
     let name = ResourceName::of_path(file.name());
-    let usable = name.as_ref().is_some_and(|name| match FileKind::of(file.name()) {
-        Some(FileKind::Pipe | FileKind::Datasource) => is_valid_name(&name.name),
-        _ => !name.name.is_empty(),
-    });
+    let usable = name
+        .as_ref()
+        .is_some_and(|name| match FileKind::of(file.name()) {
+            Some(FileKind::Pipe | FileKind::Datasource) => is_valid_name(&name.name),
+            _ => !name.name.is_empty(),
+        });
     if usable {
         return name;
     }
     diagnostics.push(
-        Diagnostic::error(codes::BAD_RESOURCE_NAME, format!("`{}` does not give a usable resource name", file.name()))
-            .label(file_span(file), "")
-            .help("name the file with letters, digits and underscores, not starting with a digit"),
+        Diagnostic::error(
+            codes::BAD_RESOURCE_NAME,
+            format!("`{}` does not give a usable resource name", file.name()),
+        )
+        .label(file_span(file), "")
+        .help("name the file with letters, digits and underscores, not starting with a digit"),
     );
     None
 }
@@ -108,17 +145,29 @@ fn resource_name(file: &SourceFile, diagnostics: &mut Vec<Diagnostic>) -> Option
 struct Claims(BTreeMap<ResourceName, (&'static str, Span)>);
 
 impl Claims {
-    fn claim(&mut self, name: &ResourceName, what: &'static str, span: Span, sources: &SourceTree, diagnostics: &mut Vec<Diagnostic>) -> bool {
+    fn claim(
+        &mut self,
+        name: &ResourceName,
+        what: &'static str,
+        span: Span,
+        sources: &SourceTree,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> bool {
         let Some((first_what, first)) = self.0.get(name) else {
             self.0.insert(name.clone(), (what, span));
             return true;
         };
         let (here, there) = (sources[span.source].name(), sources[first.source].name());
         diagnostics.push(
-            Diagnostic::error(codes::DUPLICATE_RESOURCE, format!("{what} `{name}` in `{here}` has the same name as the {first_what} in `{there}`"))
-                .label(span, format!("{what} `{name}`"))
-                .label(*first, format!("{first_what} `{name}` is already here"))
-                .help("pipes and data sources share one name space: rename one of the files"),
+            Diagnostic::error(
+                codes::DUPLICATE_RESOURCE,
+                format!(
+                    "{what} `{name}` in `{here}` has the same name as the {first_what} in `{there}`"
+                ),
+            )
+            .label(span, format!("{what} `{name}`"))
+            .label(*first, format!("{first_what} `{name}` is already here"))
+            .help("pipes and data sources share one name space: rename one of the files"),
         );
         false
     }
@@ -126,7 +175,11 @@ impl Claims {
 
 fn build_pipe(name: ResourceName, span: Span, tree: PipeFile) -> (Pipe, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
-    let mut nodes: Vec<Node> = tree.nodes.into_iter().filter_map(|node| build_node(node, &mut diagnostics)).collect();
+    let mut nodes: Vec<Node> = tree
+        .nodes
+        .into_iter()
+        .filter_map(|node| build_node(node, &mut diagnostics))
+        .collect();
     // A pipe that has no typed node and only one node was published in Classic by other means; nothing to infer from the file alone.
     if nodes.is_empty()
         && let Some(body) = tree.sql
@@ -134,7 +187,15 @@ fn build_pipe(name: ResourceName, span: Span, tree: PipeFile) -> (Pipe, Vec<Diag
         let (template, mut found) = Template::compile(&body.text, body.span);
         diagnostics.append(&mut found);
         let node_name = Spanned::new(format!("{}_0", name.name), body.span);
-        nodes.push(Node { name: node_name, span: body.span, description: None, kind: NodeKind::Standard, body, template, directives: tree.directives });
+        nodes.push(Node {
+            name: node_name,
+            span: body.span,
+            description: None,
+            kind: NodeKind::Standard,
+            body,
+            template,
+            directives: tree.directives,
+        });
     }
     let pipe = Pipe {
         name,
@@ -167,13 +228,20 @@ fn build_node(node: NodeDecl, diagnostics: &mut Vec<Diagnostic>) -> Option<Node>
 fn dedent(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let rest = || lines.iter().skip(1).filter(|line| !line.trim().is_empty());
-    let indent = rest().map(|line| line.len() - line.trim_start().len()).min().unwrap_or(0);
+    let indent = rest()
+        .map(|line| line.len() - line.trim_start().len())
+        .min()
+        .unwrap_or(0);
     let mut out = String::with_capacity(text.len());
     for (index, line) in lines.iter().enumerate() {
         if index > 0 {
             out.push('\n');
         }
-        out.push_str(if index == 0 { line.trim() } else { line.get(indent..).unwrap_or("").trim_end() });
+        out.push_str(if index == 0 {
+            line.trim()
+        } else {
+            line.get(indent..).unwrap_or("").trim_end()
+        });
     }
     out.trim().to_owned()
 }

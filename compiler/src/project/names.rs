@@ -16,7 +16,10 @@ pub struct ResourceName {
 impl ResourceName {
     /// A resource of the project itself.
     pub fn local(name: impl Into<String>) -> Self {
-        Self { workspace: None, name: name.into() }
+        Self {
+            workspace: None,
+            name: name.into(),
+        }
     }
 
     /// The name for a file path: its stem, and the workspace for files below `vendor/<workspace>/`. `None` when the file has no stem.
@@ -24,8 +27,18 @@ impl ResourceName {
         let mut parts: Vec<&str> = path.split('/').collect();
         let stem = parts.pop()?.rsplit_once('.')?.0;
         let vendor = parts.iter().position(|part| *part == "vendor");
-        let workspace = vendor.and_then(|at| parts.get(at + 1)).map(|name| (*name).to_owned());
-        (!stem.is_empty()).then(|| Self { workspace, name: stem.to_owned() })
+        let workspace = vendor
+            .and_then(|at| parts.get(at + 1))
+            .map(|name| (*name).to_owned());
+        // Classic projects also write the workspace into the file's name: `workspace.name.datasource`.
+        let (workspace, name) = match (workspace, stem.split_once('.')) {
+            (None, Some((workspace, name))) => (Some(workspace.to_owned()), name),
+            (workspace, _) => (workspace, stem),
+        };
+        (!name.is_empty()).then(|| Self {
+            workspace,
+            name: name.to_owned(),
+        })
     }
 }
 
@@ -49,5 +62,7 @@ impl Serialize for ResourceName {
 pub fn is_valid_name(name: &str) -> bool {
     name.len() <= 200
         && name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use pipewright_grammar::source::{Span, Spanned};
-use pipewright_grammar::syntax::{ConnectionFile, DatasourceFile, Directive, NodeKind, SqlBody, TokenDecl, TokenFile};
+use pipewright_grammar::syntax::{
+    ConnectionFile, DatasourceFile, Directive, NodeKind, SqlBody, TokenDecl, TokenFile,
+};
 
 use super::{Config, ResourceName, SourceTree};
 use crate::template::Template;
@@ -94,12 +96,17 @@ impl Pipe {
     /// The node that readers of the pipe get: its endpoint, else its materialized, copy or last node.
     pub fn output(&self) -> Option<&Node> {
         let first = |kind: NodeKind| self.nodes.iter().find(|node| node.kind == kind);
-        first(NodeKind::Endpoint).or_else(|| first(NodeKind::Materialized)).or_else(|| first(NodeKind::Copy)).or_else(|| self.nodes.last())
+        first(NodeKind::Endpoint)
+            .or_else(|| first(NodeKind::Materialized))
+            .or_else(|| first(NodeKind::Copy))
+            .or_else(|| self.nodes.last())
     }
 
     /// The node that is served over HTTP, if the pipe is published.
     pub fn endpoint(&self) -> Option<&Node> {
-        self.nodes.iter().find(|node| node.kind == NodeKind::Endpoint)
+        self.nodes
+            .iter()
+            .find(|node| node.kind == NodeKind::Endpoint)
     }
 
     /// The node of that name.
@@ -111,14 +118,20 @@ impl Pipe {
 impl Node {
     /// The value of a directive; the last one wins. `keyword` in upper case.
     pub fn directive(&self, keyword: &str) -> Option<&Spanned<String>> {
-        self.directives.iter().rev().find(|directive| directive.keyword.value == keyword).map(|directive| &directive.value)
+        self.directives
+            .iter()
+            .rev()
+            .find(|directive| directive.keyword.value == keyword)
+            .map(|directive| &directive.value)
     }
 
     /// The data source that a materialized or copy node fills.
     pub fn target(&self) -> Option<&Spanned<String>> {
         match self.kind {
             NodeKind::Materialized => self.directive("DATASOURCE"),
-            NodeKind::Copy => self.directive("TARGET_DATASOURCE").or_else(|| self.directive("DATASOURCE")),
+            NodeKind::Copy => self
+                .directive("TARGET_DATASOURCE")
+                .or_else(|| self.directive("DATASOURCE")),
             _ => None,
         }
     }

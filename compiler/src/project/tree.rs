@@ -76,7 +76,9 @@ impl SourceTree {
 
     /// The text of a span.
     pub fn slice(&self, span: Span) -> &str {
-        self.files.get(span.source.0 as usize).map_or("", |file| file.slice(span))
+        self.files
+            .get(span.source.0 as usize)
+            .map_or("", |file| file.slice(span))
     }
 }
 

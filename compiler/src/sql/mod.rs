@@ -6,6 +6,7 @@
 //!
 //! Text goes in, byte ranges into that same text come out. Nothing here prints a user's SQL: it is edited by splicing.
 
+mod debug;
 mod guard;
 mod identifier;
 pub(crate) mod lexer;
@@ -14,6 +15,7 @@ mod reference;
 mod references;
 mod scan;
 
+pub use debug::debug_tokens;
 pub use guard::{Policy, Refused, Use, Violation, guard};
 pub use identifier::{is_plain_identifier, quote_identifier, quote_literal, unquote};
 pub use parse::{FormKind, Opaque, Parsed, TakenOut, Tree, parse};

@@ -124,6 +124,16 @@ pub struct TemplateError {
 }
 
 impl TemplateError {
+    /// The finding, at `fallback` where the error has no place of its own.
+    pub fn to_diagnostic_at(&self, fallback: Span) -> Diagnostic {
+        let diagnostic = self.to_diagnostic();
+        if diagnostic.labels.is_empty() {
+            diagnostic.label(fallback, "")
+        } else {
+            diagnostic
+        }
+    }
+
     pub(super) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,

@@ -104,6 +104,14 @@ pub struct Template {
     error: Option<TemplateError>,
 }
 
+impl std::fmt::Debug for Template {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Template")
+            .field("span", &self.span)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Template {
     /// Compiles the text of an SQL body that stands at `span` (`span.start` is the place of its first byte). Without a leading `%` it is no template: it
     /// renders to itself.

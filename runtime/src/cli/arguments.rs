@@ -7,7 +7,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Compiles folders of .pipe and .datasource files into ClickHouse SQL, and serves them as an API.
 #[derive(Debug, Parser)]
-#[command(name = "pipewright", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(
+    name = "pipewright",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
 pub(crate) struct Arguments {
     /// The project folder [default: the project around the current folder]
     #[arg(long, global = true, value_name = "DIR")]
@@ -109,7 +114,12 @@ pub(crate) struct Serve {
     #[arg(long)]
     pub(crate) port: Option<u16>,
     /// The admin token [default: made at the first start, and printed once]
-    #[arg(long, env = "PIPEWRIGHT_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    #[arg(
+        long,
+        env = "PIPEWRIGHT_ADMIN_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
     pub(crate) admin_token: Option<String>,
 }
 

@@ -9,7 +9,11 @@ use super::arguments::Build;
 use super::printer::Printer;
 use super::{ExitStatus, checked, project_folder, report_errors};
 
-pub(super) fn run(build: &Build, project: Option<&Path>, printer: &Printer) -> anyhow::Result<ExitStatus> {
+pub(super) fn run(
+    build: &Build,
+    project: Option<&Path>,
+    printer: &Printer,
+) -> anyhow::Result<ExitStatus> {
     let folder = project_folder(build.dir.as_deref(), project)?;
     let (plan, mut diagnostics) = checked(&folder)?;
     let (artifacts, found) = emit::emit(&plan);
@@ -20,7 +24,11 @@ pub(super) fn run(build: &Build, project: Option<&Path>, printer: &Printer) -> a
     }
     let out = build.out.clone().unwrap_or_else(|| folder.join("build"));
     write(&out, &artifacts).with_context(|| format!("cannot write to `{}`", out.display()))?;
-    printer.note(&format!("wrote {} files to {}", artifacts.files.len(), out.display()));
+    printer.note(&format!(
+        "wrote {} files to {}",
+        artifacts.files.len(),
+        out.display()
+    ));
     printer.hint(&format!("`pipewright serve {}` serves them", out.display()));
     Ok(ExitStatus::Success)
 }

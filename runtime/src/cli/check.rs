@@ -11,7 +11,11 @@ use super::arguments::{Check, ReportFormat};
 use super::printer::Printer;
 use super::{ExitStatus, checked, count, project_folder};
 
-pub(super) fn run(check: &Check, project: Option<&Path>, printer: &Printer) -> anyhow::Result<ExitStatus> {
+pub(super) fn run(
+    check: &Check,
+    project: Option<&Path>,
+    printer: &Printer,
+) -> anyhow::Result<ExitStatus> {
     let folder = project_folder(check.dir.as_deref(), project)?;
     let (mut plan, mut diagnostics) = checked(&folder)?;
     if check.fix {
@@ -23,10 +27,19 @@ pub(super) fn run(check: &Check, project: Option<&Path>, printer: &Printer) -> a
     }
     let errors = count(&diagnostics, Severity::Error);
     print(check.format, &plan, &diagnostics, printer)?;
-    Ok(if errors > 0 { ExitStatus::Findings } else { ExitStatus::Success })
+    Ok(if errors > 0 {
+        ExitStatus::Findings
+    } else {
+        ExitStatus::Success
+    })
 }
 
-fn print(format: ReportFormat, plan: &Plan, diagnostics: &[Diagnostic], printer: &Printer) -> anyhow::Result<()> {
+fn print(
+    format: ReportFormat,
+    plan: &Plan,
+    diagnostics: &[Diagnostic],
+    printer: &Printer,
+) -> anyhow::Result<()> {
     let sources = plan.project.sources.files();
     match format {
         ReportFormat::Json => {
@@ -55,14 +68,25 @@ fn summary(plan: &Plan, diagnostics: &[Diagnostic]) -> serde_json::Value {
 
 fn say_summary(plan: &Plan, diagnostics: &[Diagnostic], printer: &Printer) {
     let (pipes, datasources) = (plan.project.pipes.len(), plan.project.datasources.len());
-    let (errors, warnings) = (count(diagnostics, Severity::Error), count(diagnostics, Severity::Warning));
+    let (errors, warnings) = (
+        count(diagnostics, Severity::Error),
+        count(diagnostics, Severity::Warning),
+    );
     let findings = match (errors, warnings) {
         (0, 0) => "no findings".to_owned(),
         (0, warnings) => format!("{warnings} {}", plural(warnings, "warning")),
         (errors, 0) => format!("{errors} {}", plural(errors, "error")),
-        (errors, warnings) => format!("{errors} {}, {warnings} {}", plural(errors, "error"), plural(warnings, "warning")),
+        (errors, warnings) => format!(
+            "{errors} {}, {warnings} {}",
+            plural(errors, "error"),
+            plural(warnings, "warning")
+        ),
     };
-    printer.note(&format!("checked {pipes} {} and {datasources} data {}: {findings}", plural(pipes, "pipe"), plural(datasources, "source")));
+    printer.note(&format!(
+        "checked {pipes} {} and {datasources} data {}: {findings}",
+        plural(pipes, "pipe"),
+        plural(datasources, "source")
+    ));
     if pipes + datasources == 0 {
         printer.hint("there is no .pipe or .datasource file below this folder; `pipewright init` makes a project to start from");
     } else if errors == 0 {
@@ -71,7 +95,11 @@ fn say_summary(plan: &Plan, diagnostics: &[Diagnostic], printer: &Printer) {
 }
 
 pub(super) fn plural(count: usize, word: &str) -> String {
-    if count == 1 { word.to_owned() } else { format!("{word}s") }
+    if count == 1 {
+        word.to_owned()
+    } else {
+        format!("{word}s")
+    }
 }
 
 /// Writes the files that safe fixes change; returns how many.
@@ -81,7 +109,9 @@ fn fix(folder: &Path, plan: &Plan, diagnostics: &[Diagnostic]) -> anyhow::Result
         let path = folder.join(file.name());
         let text = apply_fixes(file, diagnostics);
         // A file made from an include has the name of the fragment and its arguments put in: only what is on disk as read is written.
-        if text != file.text() && std::fs::read_to_string(&path).is_ok_and(|on_disk| on_disk == file.text()) {
+        if text != file.text()
+            && std::fs::read_to_string(&path).is_ok_and(|on_disk| on_disk == file.text())
+        {
             std::fs::write(&path, text)?;
             changed += 1;
         }

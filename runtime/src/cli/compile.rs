@@ -13,24 +13,47 @@ use super::arguments::Compile;
 use super::printer::Printer;
 use super::{ExitStatus, checked, project_folder};
 
-pub(super) fn run(compile: &Compile, project: Option<&Path>, printer: &Printer) -> anyhow::Result<ExitStatus> {
+pub(super) fn run(
+    compile: &Compile,
+    project: Option<&Path>,
+    printer: &Printer,
+) -> anyhow::Result<ExitStatus> {
     let folder = project_folder(None, project)?;
     let (plan, diagnostics) = checked(&folder)?;
     let Ok(id) = find(&plan, &compile.target) else {
         super::report_errors(&plan, &diagnostics, printer);
         return find(&plan, &compile.target).map(|_| ExitStatus::Error);
     };
-    let values = Values::from_pairs(compile.parameters.iter().cloned());
-    match plan.compile_node(&id, RequestContext { values: &values, render: RenderContext::call() }) {
+    let values: Values = compile
+        .parameters
+        .iter()
+        .map(|(name, value)| (name.clone(), value.clone().into()))
+        .collect();
+    match plan.compile_node(
+        &id,
+        RequestContext {
+            values: &values,
+            render: RenderContext::default(),
+        },
+    ) {
         Ok(compiled) => printer.data(compiled.sql.text())?,
         Err(error) => {
-            let span = plan.project.pipes.get(&id.pipe).and_then(|pipe| pipe.node(&id.node)).map(|node| node.body.span);
+            let span = plan
+                .project
+                .pipes
+                .get(&id.pipe)
+                .and_then(|pipe| pipe.node(&id.node))
+                .map(|node| node.body.span);
             let diagnostic = match (error, span) {
-                (QueryError::Template(error), Some(span)) => error.into_diagnostic(span),
+                (QueryError::Template(error), Some(span)) => error.to_diagnostic_at(span),
                 (QueryError::Sql(diagnostic), _) => *diagnostic,
                 (error, _) => return Err(error.into()),
             };
-            printer.note(&render::text(&[diagnostic], plan.project.sources.files(), printer.style()));
+            printer.note(&render::text(
+                &[diagnostic],
+                plan.project.sources.files(),
+                printer.style(),
+            ));
             return Ok(ExitStatus::Findings);
         }
     }
@@ -39,21 +62,43 @@ pub(super) fn run(compile: &Compile, project: Option<&Path>, printer: &Printer) 
 
 /// `pipe` or `pipe.node`.
 pub(super) fn find(plan: &Plan, target: &str) -> anyhow::Result<NodeId> {
-    let (pipe, node) = target.split_once('.').map_or((target, None), |(pipe, node)| (pipe, Some(node)));
+    let (pipe, node) = target
+        .split_once('.')
+        .map_or((target, None), |(pipe, node)| (pipe, Some(node)));
     let Some(planned) = plan.pipes.get(&ResourceName::local(pipe)) else {
-        return Err(unknown("pipe", pipe, plan.pipes.keys().map(ToString::to_string)));
+        return Err(unknown(
+            "pipe",
+            pipe,
+            plan.pipes.keys().map(ToString::to_string),
+        ));
     };
     let node = match node {
-        Some(name) => planned.node(name).ok_or_else(|| unknown("node", name, planned.nodes.iter().map(|node| node.id.node.clone())))?,
-        None => planned.output_node().ok_or_else(|| anyhow!("pipe `{pipe}` has no nodes"))?,
+        Some(name) => planned.node(name).ok_or_else(|| {
+            unknown(
+                "node",
+                name,
+                planned.nodes.iter().map(|node| node.id.node.clone()),
+            )
+        })?,
+        None => planned
+            .output_node()
+            .ok_or_else(|| anyhow!("pipe `{pipe}` has no nodes"))?,
     };
     Ok(node.id.clone())
 }
 
-pub(super) fn unknown(what: &str, name: &str, known: impl Iterator<Item = String>) -> anyhow::Error {
+pub(super) fn unknown(
+    what: &str,
+    name: &str,
+    known: impl Iterator<Item = String>,
+) -> anyhow::Error {
     let known: Vec<String> = known.collect();
     let similar = pipewright_compiler::graph::similar_names(name, known.iter().cloned());
-    let listed = if similar.is_empty() { known.join(", ") } else { similar.join(" or ") };
+    let listed = if similar.is_empty() {
+        known.join(", ")
+    } else {
+        similar.join(" or ")
+    };
     match (similar.is_empty(), known.is_empty()) {
         (_, true) => anyhow!("there is no {what} `{name}`; the project has none"),
         (true, false) => anyhow!("there is no {what} `{name}`; there are: {listed}"),

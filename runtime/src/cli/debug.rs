@@ -7,20 +7,34 @@ use anyhow::{Context as _, bail};
 use pipewright_compiler::project::FileKind;
 use pipewright_compiler::{emit, sql, template};
 use pipewright_grammar::source::{SourceFile, SourceId};
-use pipewright_grammar::{parse_connection, parse_datasource, parse_include, parse_pipe, parse_token};
+use pipewright_grammar::{
+    parse_connection, parse_datasource, parse_include, parse_pipe, parse_token,
+};
 use serde_json::{Value, json};
 
 use super::arguments::Debug;
 use super::printer::Printer;
 use super::{ExitStatus, checked, project_folder};
 
-pub(super) fn run(debug: &Debug, project: Option<&Path>, printer: &Printer) -> anyhow::Result<ExitStatus> {
+pub(super) fn run(
+    debug: &Debug,
+    project: Option<&Path>,
+    printer: &Printer,
+) -> anyhow::Result<ExitStatus> {
     match debug {
         Debug::Tokens { file } => tokens(file, printer)?,
         Debug::Syntax { file } => printer.data(&serde_json::to_string_pretty(&syntax(file)?)?)?,
         Debug::Project => {
             let (plan, _) = checked(&project_folder(None, project)?)?;
-            let pipes = plan.project.pipes.values().map(|pipe| (pipe.name.to_string(), pipe.nodes.iter().map(|node| json!({"name": node.name.value, "type": node.kind})).collect::<Value>()));
+            let pipes = plan.project.pipes.values().map(|pipe| {
+                (
+                    pipe.name.to_string(),
+                    pipe.nodes
+                        .iter()
+                        .map(|node| json!({"name": node.name.value, "type": node.kind}))
+                        .collect::<Value>(),
+                )
+            });
             let names = |names: Vec<String>| names;
             let value = json!({
                 "datasources": names(plan.project.datasources.keys().map(ToString::to_string).collect()),
@@ -37,7 +51,9 @@ pub(super) fn run(debug: &Debug, project: Option<&Path>, printer: &Printer) -> a
         Debug::Plan => {
             let (plan, _) = checked(&project_folder(None, project)?)?;
             let (steps, _) = pipewright_compiler::deploy::desired(&plan);
-            printer.data(&serde_json::to_string_pretty(&emit::manifest(&plan, &steps))?)?;
+            printer.data(&serde_json::to_string_pretty(&emit::manifest(
+                &plan, &steps,
+            ))?)?;
         }
         Debug::Render => lines(printer, template::debug_render)?,
         Debug::References => lines(printer, sql::references)?,

@@ -26,7 +26,11 @@ pub(super) fn run(command: &EngineCommand, printer: &Printer) -> anyhow::Result<
                 printer.hint("`pipewright engine install` fetches it");
                 return Ok(ExitStatus::Findings);
             };
-            printer.data(&format!("package  {}\nlibrary  {}", install::VERSION, path.display()))?;
+            printer.data(&format!(
+                "package  {}\nlibrary  {}",
+                install::VERSION,
+                path.display()
+            ))?;
         }
     }
     Ok(ExitStatus::Success)
@@ -39,14 +43,19 @@ fn installed(printer: &Printer) -> anyhow::Result<PathBuf> {
     }
     printer.note("fetching the embedded ClickHouse (about 180 MB, once for all projects)");
     let mut bar = Bar::new(printer);
-    let path = engine::install(&mut |step| bar.show(step)).context("cannot install the embedded ClickHouse")?;
+    let path = engine::install(&mut |step| bar.show(step))
+        .context("cannot install the embedded ClickHouse")?;
     drop(bar);
     printer.note(&format!("installed {}", path.display()));
     Ok(path)
 }
 
 /// Opens the engine that the project names: a server, or the embedded one with its data in `state`.
-pub(super) async fn open(config: &ProjectConfig, state: &Path, printer: &Printer) -> anyhow::Result<Arc<dyn Engine>> {
+pub(super) async fn open(
+    config: &ProjectConfig,
+    state: &Path,
+    printer: &Printer,
+) -> anyhow::Result<Arc<dyn Engine>> {
     let config = match &config.server.clickhouse_url {
         Some(url) => Config::Server(engine::server::Config::new(url)),
         None => {
@@ -71,15 +80,34 @@ impl<'a> Bar<'a> {
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });
-        Self { printer, bar, step: "" }
+        Self {
+            printer,
+            bar,
+            step: "",
+        }
     }
 
     fn show(&mut self, step: Step) {
         let (name, template, position, length) = match step {
-            Step::Waiting => ("waiting for another installation", "{spinner} {msg} {elapsed}", 0, None),
-            Step::Downloading { bytes } => ("downloading", "{spinner} {msg} {bytes} {elapsed}", bytes, None),
+            Step::Waiting => (
+                "waiting for another installation",
+                "{spinner} {msg} {elapsed}",
+                0,
+                None,
+            ),
+            Step::Downloading { bytes } => (
+                "downloading",
+                "{spinner} {msg} {bytes} {elapsed}",
+                bytes,
+                None,
+            ),
             Step::Checking => ("checking", "{spinner} {msg}", 0, None),
-            Step::Unpacking { bytes, total } => ("unpacking", "{msg} {wide_bar} {bytes}/{total_bytes}", bytes, Some(total)),
+            Step::Unpacking { bytes, total } => (
+                "unpacking",
+                "{msg} {wide_bar} {bytes}/{total_bytes}",
+                bytes,
+                Some(total),
+            ),
         };
         let begins = name != self.step;
         self.step = name;

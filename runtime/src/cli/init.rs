@@ -10,16 +10,32 @@ use super::printer::Printer;
 
 /// The files of a new project.
 const FILES: &[(&str, &str)] = &[
-    ("datasources/events.datasource", include_str!("init/events.datasource")),
-    ("endpoints/events_per_day.pipe", include_str!("init/events_per_day.pipe")),
+    (
+        "datasources/events.datasource",
+        include_str!("init/events.datasource"),
+    ),
+    (
+        "endpoints/events_per_day.pipe",
+        include_str!("init/events_per_day.pipe"),
+    ),
     ("fixtures/events.ndjson", include_str!("init/events.ndjson")),
     (".gitignore", "/.pipewright/\n"),
 ];
 
-pub(super) fn run(init: &Init, project: Option<&Path>, printer: &Printer) -> anyhow::Result<ExitStatus> {
+pub(super) fn run(
+    init: &Init,
+    project: Option<&Path>,
+    printer: &Printer,
+) -> anyhow::Result<ExitStatus> {
     let folder = init.dir.as_deref().or(project).unwrap_or(Path::new("."));
-    if let Some((taken, _)) = FILES.iter().find(|(name, _)| *name != ".gitignore" && folder.join(name).exists()) {
-        bail!("`{}` is already there; nothing was written", folder.join(taken).display());
+    if let Some((taken, _)) = FILES
+        .iter()
+        .find(|(name, _)| *name != ".gitignore" && folder.join(name).exists())
+    {
+        bail!(
+            "`{}` is already there; nothing was written",
+            folder.join(taken).display()
+        );
     }
     for (name, content) in FILES {
         let path = folder.join(name);

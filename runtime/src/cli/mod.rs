@@ -52,8 +52,16 @@ pub fn main() -> ExitStatus {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version are answers, not errors; clap knows which stream each belongs to.
-            let status = if error.use_stderr() { ExitStatus::Error } else { ExitStatus::Success };
-            return if error.print().is_ok() { status } else { ExitStatus::Error };
+            let status = if error.use_stderr() {
+                ExitStatus::Error
+            } else {
+                ExitStatus::Success
+            };
+            return if error.print().is_ok() {
+                status
+            } else {
+                ExitStatus::Error
+            };
         }
     };
     let printer = Printer::default();
@@ -83,14 +91,19 @@ fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<ExitStatus> {
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()).any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// The project folder: the one named on the command line, else the one around the current folder.
 fn project_folder(positional: Option<&Path>, project: Option<&Path>) -> anyhow::Result<PathBuf> {
     match positional.or(project) {
         Some(folder) => Ok(folder.to_path_buf()),
-        None => Ok(workspace::discover(&std::env::current_dir().context("cannot find the current folder")?)),
+        None => Ok(workspace::discover(
+            &std::env::current_dir().context("cannot find the current folder")?,
+        )),
     }
 }
 
@@ -103,14 +116,25 @@ fn checked(folder: &Path) -> anyhow::Result<(Plan, Vec<Diagnostic>)> {
 }
 
 fn count(diagnostics: &[Diagnostic], severity: Severity) -> usize {
-    diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count()
+    diagnostics
+        .iter()
+        .filter(|diagnostic| diagnostic.severity == severity)
+        .count()
 }
 
 /// Prints the errors among the findings to stderr; true if there are any.
 fn report_errors(plan: &Plan, diagnostics: &[Diagnostic], printer: &Printer) -> bool {
-    let errors: Vec<Diagnostic> = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).cloned().collect();
+    let errors: Vec<Diagnostic> = diagnostics
+        .iter()
+        .filter(|diagnostic| diagnostic.severity == Severity::Error)
+        .cloned()
+        .collect();
     if !errors.is_empty() {
-        printer.note(&render::text(&errors, plan.project.sources.files(), printer.style()));
+        printer.note(&render::text(
+            &errors,
+            plan.project.sources.files(),
+            printer.style(),
+        ));
     }
     !errors.is_empty()
 }

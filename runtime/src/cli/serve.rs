@@ -18,7 +18,11 @@ use crate::http::{self, App, Scope, Served, TokenTable};
 use crate::state::State;
 use crate::{deploy, workspace};
 
-pub(super) fn run(serve: &Serve, project: Option<&Path>, printer: &Printer) -> anyhow::Result<ExitStatus> {
+pub(super) fn run(
+    serve: &Serve,
+    project: Option<&Path>,
+    printer: &Printer,
+) -> anyhow::Result<ExitStatus> {
     let folder = project_folder(serve.dir.as_deref(), project)?;
     let workspace = workspace::read(&folder)?;
     let (plan, mut diagnostics) = pipewright_compiler::check(workspace.sources);
@@ -28,26 +32,54 @@ pub(super) fn run(serve: &Serve, project: Option<&Path>, printer: &Printer) -> a
         return Ok(ExitStatus::Findings);
     }
     if plan.project.pipes.is_empty() && plan.project.datasources.is_empty() {
-        bail!("there is no .pipe or .datasource file below `{}`", folder.display());
+        bail!(
+            "there is no .pipe or .datasource file below `{}`",
+            folder.display()
+        );
     }
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(log_filter()).init();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(log_filter())
+        .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(start(serve, plan, &folder, workspace.root, printer))?;
     Ok(ExitStatus::Success)
 }
 
 fn log_filter() -> tracing_subscriber::EnvFilter {
-    tracing_subscriber::EnvFilter::try_from_env("PIPEWRIGHT_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"))
+    tracing_subscriber::EnvFilter::try_from_env("PIPEWRIGHT_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"))
 }
 
-async fn start(serve: &Serve, plan: Plan, folder: &Path, sources: PathBuf, printer: &Printer) -> anyhow::Result<()> {
+async fn start(
+    serve: &Serve,
+    plan: Plan,
+    folder: &Path,
+    sources: PathBuf,
+    printer: &Printer,
+) -> anyhow::Result<()> {
     let address = address(serve, &plan)?;
     // Before anything is made: a taken port is the likeliest mistake, and nothing should be left behind by it.
-    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}; `--port` chooses another port"))?;
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}; `--port` chooses another port"))?;
     let state_folder = folder.join(".pipewright");
-    std::fs::create_dir_all(&state_folder).with_context(|| format!("cannot make `{}`", state_folder.display()))?;
+    std::fs::create_dir_all(&state_folder)
+        .with_context(|| format!("cannot make `{}`", state_folder.display()))?;
     let engine = engine::open(&plan.project.config, &state_folder, printer).await?;
-    let served = deploy_and_serve(serve, plan, &state_folder, &sources, listener, engine.as_ref(), &engine, printer).await;
+    let served = deploy_and_serve(
+        serve,
+        plan,
+        &state_folder,
+        &sources,
+        listener,
+        engine.as_ref(),
+        &engine,
+        printer,
+    )
+    .await;
     engine.shutdown().await;
     served
 }
@@ -71,7 +103,14 @@ async fn deploy_and_serve(
     let tokens = tokens(serve, &plan, &state, printer)?;
     let address = listener.local_addr()?;
     announce(&plan, address, printer);
-    let app = App::new(Served { plan, tokens, secrets: Vec::new() }, Arc::clone(shared));
+    let app = App::new(
+        Served {
+            plan,
+            tokens,
+            secrets: Vec::new(),
+        },
+        Arc::clone(shared),
+    );
     http::serve(listener, app, stop()).await?;
     printer.note("stopped");
     Ok(())
@@ -89,13 +128,21 @@ fn address(serve: &Serve, plan: &Plan) -> anyhow::Result<SocketAddr> {
     let config = &plan.project.config.server;
     let host: IpAddr = match serve.host {
         Some(host) => host,
-        None => config.host.parse().with_context(|| format!("`{}` in pipewright.toml is no address", config.host))?,
+        None => config
+            .host
+            .parse()
+            .with_context(|| format!("`{}` in pipewright.toml is no address", config.host))?,
     };
     Ok(SocketAddr::new(host, serve.port.unwrap_or(config.port)))
 }
 
 /// The admin token and the tokens of the datafiles. New ones are printed, once: only their hashes are kept.
-fn tokens(serve: &Serve, plan: &Plan, state: &State, printer: &Printer) -> anyhow::Result<TokenTable> {
+fn tokens(
+    serve: &Serve,
+    plan: &Plan,
+    state: &State,
+    printer: &Printer,
+) -> anyhow::Result<TokenTable> {
     let admin = state.tokens().ensure_admin(serve.admin_token.as_deref())?;
     if let (Some(secret), None) = (&admin.secret, &serve.admin_token) {
         printer.note(&format!("admin token (shown once, keep it): {secret}"));
@@ -103,7 +150,10 @@ fn tokens(serve: &Serve, plan: &Plan, state: &State, printer: &Printer) -> anyho
     for (name, scopes) in declared_tokens(plan) {
         let scopes = scopes.iter().map(Scope::to_json).collect();
         if let Some(made) = state.tokens().ensure(&name, &scopes)? {
-            printer.note(&format!("token `{name}` (shown once, keep it): {}", made.secret));
+            printer.note(&format!(
+                "token `{name}` (shown once, keep it): {}",
+                made.secret
+            ));
         }
     }
     Ok(TokenTable::load(state)?)
@@ -113,26 +163,45 @@ fn tokens(serve: &Serve, plan: &Plan, state: &State, printer: &Printer) -> anyho
 fn declared_tokens(plan: &Plan) -> BTreeMap<String, Vec<Scope>> {
     let mut declared: BTreeMap<String, Vec<Scope>> = BTreeMap::new();
     let mut add = |tokens: &[TokenDecl], scope: Scope| {
-        for token in tokens.iter().filter(|token| token.permission.value == "READ") {
-            declared.entry(token.name.value.clone()).or_default().push(scope.clone());
+        for token in tokens
+            .iter()
+            .filter(|token| token.permission.value == "READ")
+        {
+            declared
+                .entry(token.name.value.clone())
+                .or_default()
+                .push(scope.clone());
         }
     };
     for pipe in plan.project.pipes.values() {
         add(&pipe.tokens, Scope::ReadPipe(pipe.name.to_string()));
     }
     for datasource in plan.project.datasources.values() {
-        add(&datasource.syntax.tokens, Scope::ReadDatasource(datasource.name.to_string()));
+        add(
+            &datasource.syntax.tokens,
+            Scope::ReadDatasource(datasource.name.to_string()),
+        );
     }
     declared
 }
 
 fn announce(plan: &Plan, address: SocketAddr, printer: &Printer) {
-    let endpoints: Vec<String> = plan.pipes.values().filter(|pipe| pipe.endpoint.is_some()).map(|pipe| pipe.name.to_string()).collect();
-    printer.note(&format!("serving {} endpoints at http://{address}", endpoints.len()));
+    let endpoints: Vec<String> = plan
+        .pipes
+        .values()
+        .filter(|pipe| pipe.endpoint.is_some())
+        .map(|pipe| pipe.name.to_string())
+        .collect();
+    printer.note(&format!(
+        "serving {} endpoints at http://{address}",
+        endpoints.len()
+    ));
     for name in &endpoints {
         printer.note(&format!("  http://{address}/v0/pipes/{name}.json"));
     }
-    printer.hint("send the token as `Authorization: Bearer <token>` or `?token=<token>`; Ctrl-C stops");
+    printer.hint(
+        "send the token as `Authorization: Bearer <token>` or `?token=<token>`; Ctrl-C stops",
+    );
 }
 
 /// Done when the process is told to stop.

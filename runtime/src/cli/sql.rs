@@ -11,26 +11,61 @@ use super::printer::Printer;
 use super::{ExitStatus, checked, engine, project_folder, report_errors};
 use crate::engine::{EngineError, Query};
 
-pub(super) fn run(sql: &Sql, project: Option<&Path>, printer: &Printer) -> anyhow::Result<ExitStatus> {
+pub(super) fn run(
+    sql: &Sql,
+    project: Option<&Path>,
+    printer: &Printer,
+) -> anyhow::Result<ExitStatus> {
     let folder = project_folder(None, project)?;
     let (plan, diagnostics) = checked(&folder)?;
     if report_errors(&plan, &diagnostics, printer) {
         return Ok(ExitStatus::Findings);
     }
     let values = Values::default();
-    let compiled = match plan.compile_query(&sql.query, None, RequestContext { values: &values, render: RenderContext::call() }) {
+    let compiled = match plan.compile_query(
+        &sql.query,
+        None,
+        RequestContext {
+            values: &values,
+            render: RenderContext::default(),
+        },
+    ) {
         Ok(compiled) => compiled,
-        Err(QueryError::Sql(diagnostic)) => bail!("{}{}", diagnostic.message, diagnostic.helps.first().map_or_else(String::new, |help| format!("; {help}"))),
+        Err(QueryError::Sql(diagnostic)) => bail!(
+            "{}{}",
+            diagnostic.message,
+            diagnostic
+                .helps
+                .first()
+                .map_or_else(String::new, |help| format!("; {help}"))
+        ),
         Err(error) => bail!("{error}"),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
     runtime.block_on(answer(sql, &plan, &compiled, &folder, printer))
 }
 
-async fn answer(sql: &Sql, plan: &Plan, compiled: &Compiled, folder: &Path, printer: &Printer) -> anyhow::Result<ExitStatus> {
+async fn answer(
+    sql: &Sql,
+    plan: &Plan,
+    compiled: &Compiled,
+    folder: &Path,
+    printer: &Printer,
+) -> anyhow::Result<ExitStatus> {
     let engine = engine::open(&plan.project.config, &folder.join(".pipewright"), printer).await?;
-    let format = compiled.format.clone().unwrap_or_else(|| sql.format.clone());
-    let outcome = print(engine.as_ref(), Query::new(compiled.sql.text(), format), printer).await;
+    let format = compiled
+        .format
+        .clone()
+        .unwrap_or_else(|| sql.format.clone());
+    let outcome = print(
+        engine.as_ref(),
+        Query::new(compiled.sql.text(), format),
+        printer,
+    )
+    .await;
     engine.shutdown().await;
     match outcome {
         Ok(()) => Ok(ExitStatus::Success),
@@ -42,7 +77,11 @@ async fn answer(sql: &Sql, plan: &Plan, compiled: &Compiled, folder: &Path, prin
     }
 }
 
-async fn print(engine: &dyn crate::engine::Engine, query: Query, printer: &Printer) -> Result<(), EngineError> {
+async fn print(
+    engine: &dyn crate::engine::Engine,
+    query: Query,
+    printer: &Printer,
+) -> Result<(), EngineError> {
     use futures::StreamExt as _;
     let mut answer = engine.query(query).await?;
     while let Some(chunk) = answer.next().await {

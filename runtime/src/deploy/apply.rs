@@ -39,7 +39,11 @@ pub enum DeployError {
 
 /// Runs the steps. When one fails, what the ones before it made is dropped: it was not there before, so that nothing is lost and nothing is left
 /// half-created.
-pub(super) async fn apply(steps: &[Step], engine: &dyn Engine, progress: &dyn Progress) -> Result<Vec<String>, DeployError> {
+pub(super) async fn apply(
+    steps: &[Step],
+    engine: &dyn Engine,
+    progress: &dyn Progress,
+) -> Result<Vec<String>, DeployError> {
     let mut created: Vec<&Step> = Vec::new();
     for step in steps {
         if step.kind != StepKind::CreateDatabase {
@@ -47,18 +51,30 @@ pub(super) async fn apply(steps: &[Step], engine: &dyn Engine, progress: &dyn Pr
         }
         if let Err(source) = engine.execute(&step.sql_with_comment()).await {
             undo(&created, engine, progress).await;
-            return Err(DeployError::Step { what: what(step.kind), name: step.name.clone(), source });
+            return Err(DeployError::Step {
+                what: what(step.kind),
+                name: step.name.clone(),
+                source,
+            });
         }
         created.push(step);
     }
-    Ok(created.into_iter().filter(|step| step.kind != StepKind::CreateDatabase).map(|step| step.name.clone()).collect())
+    Ok(created
+        .into_iter()
+        .filter(|step| step.kind != StepKind::CreateDatabase)
+        .map(|step| step.name.clone())
+        .collect())
 }
 
 async fn undo(created: &[&Step], engine: &dyn Engine, progress: &dyn Progress) {
     for step in created.iter().rev() {
         let Some(sql) = step.undo() else { continue };
         if let Err(error) = engine.execute(&sql).await {
-            progress.say(&format!("cannot take {} {} away again: {error}", what(step.kind), step.name));
+            progress.say(&format!(
+                "cannot take {} {} away again: {error}",
+                what(step.kind),
+                step.name
+            ));
         }
     }
 }

@@ -17,11 +17,26 @@ use crate::engine::{Engine, EngineError, Query};
 const ENDINGS: &[&str] = &["sql", "ndjson", "csv", "parquet"];
 
 /// Loads every fixture whose data source was empty before the first one was loaded.
-pub(super) async fn load(plan: &Plan, root: &Path, engine: &dyn Engine, progress: &dyn Progress) -> Result<Vec<(String, u64)>, DeployError> {
+pub(super) async fn load(
+    plan: &Plan,
+    root: &Path,
+    engine: &dyn Engine,
+    progress: &dyn Progress,
+) -> Result<Vec<(String, u64)>, DeployError> {
     let mut waiting = Vec::new();
-    for table in plan.tables.values().filter(|table| table.name.workspace.is_none()) {
-        let Some(path) = find(root, &table.name.name) else { continue };
-        if rows(engine, &table.name).await.map_err(|source| failed(&path, source))? == 0 {
+    for table in plan
+        .tables
+        .values()
+        .filter(|table| table.name.workspace.is_none())
+    {
+        let Some(path) = find(root, &table.name.name) else {
+            continue;
+        };
+        if rows(engine, &table.name)
+            .await
+            .map_err(|source| failed(&path, source))?
+            == 0
+        {
             waiting.push((table, path));
         }
     }
@@ -33,27 +48,46 @@ pub(super) async fn load(plan: &Plan, root: &Path, engine: &dyn Engine, progress
             empty_again(plan, &table.name, engine).await;
             return Err(failed(&path, source));
         }
-        let count = rows(engine, &table.name).await.map_err(|source| failed(&path, source))?;
-        progress.say(&format!("loaded {name}: {count} rows in {:.1} s", started.elapsed().as_secs_f64()));
+        let count = rows(engine, &table.name)
+            .await
+            .map_err(|source| failed(&path, source))?;
+        progress.say(&format!(
+            "loaded {name}: {count} rows in {:.1} s",
+            started.elapsed().as_secs_f64()
+        ));
         loaded.push((table.name.to_string(), count));
     }
     Ok(loaded)
 }
 
 fn failed(path: &Path, source: EngineError) -> DeployError {
-    DeployError::Fixture { file: file_name(path), source }
+    DeployError::Fixture {
+        file: file_name(path),
+        source,
+    }
 }
 
 fn file_name(path: &Path) -> String {
-    format!("fixtures/{}", path.file_name().unwrap_or_default().to_string_lossy())
+    format!(
+        "fixtures/{}",
+        path.file_name().unwrap_or_default().to_string_lossy()
+    )
 }
 
 fn find(root: &Path, name: &str) -> Option<PathBuf> {
-    ENDINGS.iter().map(|ending| root.join("fixtures").join(format!("{name}.{ending}"))).find(|path| path.is_file())
+    ENDINGS
+        .iter()
+        .map(|ending| root.join("fixtures").join(format!("{name}.{ending}")))
+        .find(|path| path.is_file())
 }
 
 async fn rows(engine: &dyn Engine, name: &ResourceName) -> Result<u64, EngineError> {
-    let answer = engine.query(Query::new(format!("SELECT count() FROM {}", emit::table_name(name)), "TSV")).await?;
+    let answer = engine
+        .query(Query::new(
+            format!("SELECT count() FROM {}", emit::table_name(name)),
+            "TSV",
+        ))
+        .await?;
     let bytes = answer.bytes().await?;
     Ok(String::from_utf8_lossy(&bytes).trim().parse().unwrap_or(0))
 }
@@ -63,28 +97,75 @@ async fn fill(table: &TablePlan, path: &Path, engine: &dyn Engine) -> Result<(),
     let file = quote_literal(&path.to_string_lossy());
     let statement = match path.extension().and_then(|ending| ending.to_str()) {
         Some("sql") => by_name(table, &std::fs::read_to_string(&path)?, engine).await?,
-        Some("ndjson") => emit::insert_json(table, &format!("file({file}, 'JSONAsString', 'line String')")),
+        Some("ndjson") => emit::insert_json(
+            table,
+            &format!("file({file}, 'JSONAsString', 'line String')"),
+        ),
         Some("csv") if !has_header(table, &path)? => {
-            let structure: Vec<String> = table.columns.iter().map(|column| quote_identifier(&column.name)).collect();
-            format!("INSERT INTO {} ({}) SELECT * FROM file({file}, 'CSV')", emit::table_name(&table.name), structure.join(", "))
+            let structure: Vec<String> = table
+                .columns
+                .iter()
+                .map(|column| quote_identifier(&column.name))
+                .collect();
+            format!(
+                "INSERT INTO {} ({}) SELECT * FROM file({file}, 'CSV')",
+                emit::table_name(&table.name),
+                structure.join(", ")
+            )
         }
-        Some("csv") => by_name(table, &format!("SELECT * FROM file({file}, 'CSVWithNames')"), engine).await?,
-        _ => by_name(table, &format!("SELECT * FROM file({file}, 'Parquet')"), engine).await?,
+        Some("csv") => {
+            by_name(
+                table,
+                &format!("SELECT * FROM file({file}, 'CSVWithNames')"),
+                engine,
+            )
+            .await?
+        }
+        _ => {
+            by_name(
+                table,
+                &format!("SELECT * FROM file({file}, 'Parquet')"),
+                engine,
+            )
+            .await?
+        }
     };
     engine.execute(&statement).await
 }
 
 /// An insert of the query's columns that the table has too, by name.
-async fn by_name(table: &TablePlan, query: &str, engine: &dyn Engine) -> Result<String, EngineError> {
+async fn by_name(
+    table: &TablePlan,
+    query: &str,
+    engine: &dyn Engine,
+) -> Result<String, EngineError> {
     let query = query.trim().trim_end_matches(';');
-    let given: BTreeSet<String> = engine.describe(query).await?.into_iter().map(|column| column.name).collect();
-    let columns: Vec<String> = table.columns.iter().filter(|column| given.contains(&column.name)).map(|column| quote_identifier(&column.name)).collect();
+    let given: BTreeSet<String> = engine
+        .describe(query)
+        .await?
+        .into_iter()
+        .map(|column| column.name)
+        .collect();
+    let columns: Vec<String> = table
+        .columns
+        .iter()
+        .filter(|column| given.contains(&column.name))
+        .map(|column| quote_identifier(&column.name))
+        .collect();
     if columns.is_empty() {
         let names: Vec<String> = given.into_iter().collect();
-        return Err(std::io::Error::other(format!("none of its columns ({}) is a column of `{}`", names.join(", "), table.name)).into());
+        return Err(std::io::Error::other(format!(
+            "none of its columns ({}) is a column of `{}`",
+            names.join(", "),
+            table.name
+        ))
+        .into());
     }
     let columns = columns.join(", ");
-    Ok(format!("INSERT INTO {} ({columns}) SELECT {columns} FROM (\n{query}\n)", emit::table_name(&table.name)))
+    Ok(format!(
+        "INSERT INTO {} ({columns}) SELECT {columns} FROM (\n{query}\n)",
+        emit::table_name(&table.name)
+    ))
 }
 
 /// Whether the first line of a CSV file names columns of the table.
@@ -92,7 +173,12 @@ fn has_header(table: &TablePlan, path: &Path) -> std::io::Result<bool> {
     use std::io::BufRead as _;
     let mut line = String::new();
     std::io::BufReader::new(std::fs::File::open(path)?).read_line(&mut line)?;
-    Ok(line.trim().split(',').all(|field| table.columns.iter().any(|column| column.name == field.trim_matches('"'))))
+    Ok(line.trim().split(',').all(|field| {
+        table
+            .columns
+            .iter()
+            .any(|column| column.name == field.trim_matches('"'))
+    }))
 }
 
 /// Takes the rows of a failed load away again, also from what materialized views made of them. All of it was empty before.
@@ -103,12 +189,22 @@ async fn empty_again(plan: &Plan, name: &ResourceName, engine: &dyn Engine) {
     let mut waiting = vec![&start];
     while let Some(vertex) = waiting.pop() {
         if reached.insert(vertex) {
-            waiting.extend(edges.iter().filter(|(from, _, kind)| *from == vertex && *kind != Edge::Copy).map(|(_, to, _)| *to));
+            waiting.extend(
+                edges
+                    .iter()
+                    .filter(|(from, _, kind)| *from == vertex && *kind != Edge::Copy)
+                    .map(|(_, to, _)| *to),
+            );
         }
     }
     for vertex in reached {
         if let Vertex::Datasource(name) = vertex {
-            _ = engine.execute(&format!("TRUNCATE TABLE IF EXISTS {}", emit::table_name(name))).await;
+            _ = engine
+                .execute(&format!(
+                    "TRUNCATE TABLE IF EXISTS {}",
+                    emit::table_name(name)
+                ))
+                .await;
         }
     }
 }

@@ -25,12 +25,28 @@ struct ActualTable {
 /// Asks the engine for its tables; those of `database` get their bare names.
 pub async fn introspect(engine: &dyn Engine, database: &str) -> Result<Actual, DeployError> {
     let sql = "SELECT database, name, comment FROM system.tables WHERE database NOT IN ('system', 'INFORMATION_SCHEMA', 'information_schema')";
-    let answer = engine.query(Query::new(sql, "JSONEachRow")).await.map_err(|source| DeployError::Introspect { source })?;
-    let bytes = answer.bytes().await.map_err(|source| DeployError::Introspect { source })?;
+    let answer = engine
+        .query(Query::new(sql, "JSONEachRow"))
+        .await
+        .map_err(|source| DeployError::Introspect { source })?;
+    let bytes = answer
+        .bytes()
+        .await
+        .map_err(|source| DeployError::Introspect { source })?;
     let mut actual = Actual::default();
-    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        let table: ActualTable = serde_json::from_slice(line).map_err(|error| DeployError::Introspect { source: std::io::Error::from(error).into() })?;
-        let name = if table.database == database { table.name.clone() } else { format!("{}.{}", table.database, table.name) };
+    for line in bytes
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+    {
+        let table: ActualTable =
+            serde_json::from_slice(line).map_err(|error| DeployError::Introspect {
+                source: std::io::Error::from(error).into(),
+            })?;
+        let name = if table.database == database {
+            table.name.clone()
+        } else {
+            format!("{}.{}", table.database, table.name)
+        };
         actual.tables.insert(name, table);
     }
     Ok(actual)
@@ -45,8 +61,15 @@ impl Actual {
     /// The objects that were made from another statement than the project now has. The fingerprint of the statement is the object's comment.
     pub fn drifted(&self, desired: &[Step]) -> Vec<String> {
         let differs = |step: &&Step| {
-            step.kind != StepKind::CreateDatabase && self.tables.get(&step.name).is_some_and(|table| !table.comment.is_empty() && table.comment != step.comment())
+            step.kind != StepKind::CreateDatabase
+                && self.tables.get(&step.name).is_some_and(|table| {
+                    !table.comment.is_empty() && table.comment != step.comment()
+                })
         };
-        desired.iter().filter(differs).map(|step| step.name.clone()).collect()
+        desired
+            .iter()
+            .filter(differs)
+            .map(|step| step.name.clone())
+            .collect()
     }
 }

@@ -33,7 +33,12 @@ pub struct Deployed {
 }
 
 /// Creates what the project needs and the engine has not, in order, and loads `fixtures/` into tables that are empty.
-pub async fn deploy(plan: &Plan, root: &Path, engine: &dyn Engine, progress: &dyn Progress) -> Result<Deployed, DeployError> {
+pub async fn deploy(
+    plan: &Plan,
+    root: &Path,
+    engine: &dyn Engine,
+    progress: &dyn Progress,
+) -> Result<Deployed, DeployError> {
     let (desired, diagnostics) = steps::desired(plan);
     if let Some(diagnostic) = diagnostics.into_iter().next() {
         return Err(DeployError::NotCompiled(describe(plan, &diagnostic)));
@@ -43,9 +48,18 @@ pub async fn deploy(plan: &Plan, root: &Path, engine: &dyn Engine, progress: &dy
     let missing = steps::missing(desired, &actual.names());
     let created = apply::apply(&missing, engine, progress).await?;
     let loaded = fixtures::load(plan, root, engine, progress).await?;
-    Ok(Deployed { created, loaded, drifted })
+    Ok(Deployed {
+        created,
+        loaded,
+        drifted,
+    })
 }
 
 fn describe(plan: &Plan, diagnostic: &Diagnostic) -> String {
-    pipewright_compiler::diagnostics::render::concise(std::slice::from_ref(diagnostic), plan.project.sources.files()).trim_end().to_owned()
+    pipewright_compiler::diagnostics::render::concise(
+        std::slice::from_ref(diagnostic),
+        plan.project.sources.files(),
+    )
+    .trim_end()
+    .to_owned()
 }

@@ -392,11 +392,13 @@ fn sha512(path: &Path) -> io::Result<String> {
         }
         hash.update(&buffer[..read]);
     }
-    Ok(hash
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    let mut hex = String::with_capacity(128);
+    for byte in hash.finalize() {
+        for half in [byte >> 4, byte & 15] {
+            hex.push(char::from_digit(u32::from(half), 16).unwrap_or('0'));
+        }
+    }
+    Ok(hex)
 }
 
 /// Unpacks the library from the archive to `target`; false if the archive holds none.

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use clickhouse::Client;
 use clickhouse::error::Error as ClientError;
 use clickhouse::query::BytesCursor;
+use clickhouse::{Client, QuerySummary};
 use futures::StreamExt;
 
 use super::{Answer, Engine, EngineError, Insert, Query, Rows, Statistics, Written};
@@ -88,7 +88,9 @@ impl Server {
             .query(Query::new("SELECT version()", "TabSeparatedRaw").timeout(PATIENCE))
             .await?;
         let version = asked.bytes().await?;
-        server.version = String::from_utf8_lossy(&version).trim().to_owned();
+        String::from_utf8_lossy(&version)
+            .trim()
+            .clone_into(&mut server.version);
         Ok(server)
     }
 
@@ -173,10 +175,11 @@ impl Server {
         if let EngineError::Exception { message, .. } = &mut error
             && self.release() < (20, 10)
         {
-            message.push_str(&format!(
+            let note = format!(
                 " (the server is ClickHouse {}, which lacks much of today's SQL)",
                 self.version
-            ));
+            );
+            message.push_str(&note);
         }
         error
     }
@@ -247,10 +250,10 @@ impl Reading {
         let _ = self.statistics.set(Statistics {
             elapsed: self.started.elapsed(),
             rows_read: summary
-                .and_then(|summary| summary.read_rows())
+                .and_then(QuerySummary::read_rows)
                 .unwrap_or_default(),
             bytes_read: summary
-                .and_then(|summary| summary.read_bytes())
+                .and_then(QuerySummary::read_bytes)
                 .unwrap_or_default(),
         });
     }
@@ -261,10 +264,13 @@ enum FetchError {
     Timeout(Duration),
 }
 
+/// Turns the client's error about a statement into ours.
+type Explain = Arc<dyn Fn(ClientError, &str) -> EngineError + Send + Sync>;
+
 /// The next chunk of a result; nothing follows an error.
 async fn next_chunk(
     reading: Option<Reading>,
-    server: Arc<dyn Fn(ClientError, &str) -> EngineError + Send + Sync>,
+    explain: Explain,
 ) -> Option<(Result<Bytes, EngineError>, Option<Reading>)> {
     let mut reading = reading?;
     if let Some(first) = reading.first.take() {
@@ -279,7 +285,7 @@ async fn next_chunk(
         Err(FetchError::Timeout(limit)) => Some((Err(EngineError::Timeout { limit }), None)),
         Err(FetchError::Client(error)) => {
             reading.watch.ended = matches!(error, ClientError::BadResponse(_));
-            Some((Err(server(error, &reading.sql)), None))
+            Some((Err(explain(error, &reading.sql)), None))
         }
     }
 }
@@ -331,10 +337,9 @@ impl Engine for Server {
             version: self.version.clone(),
             prefix: String::new(),
         };
-        let errors: Arc<dyn Fn(ClientError, &str) -> EngineError + Send + Sync> =
-            Arc::new(move |error, sql| described.error(error, sql));
+        let explain: Explain = Arc::new(move |error, sql| described.error(error, sql));
         let chunks = futures::stream::unfold(Some(reading), move |reading| {
-            next_chunk(reading, Arc::clone(&errors))
+            next_chunk(reading, Arc::clone(&explain))
         });
         Ok(Answer::chunks(chunks.boxed(), statistics))
     }

@@ -84,19 +84,33 @@ impl TokenTable {
     /// The tokens of a workspace.
     pub fn load(state: &State) -> Result<Self, StateError> {
         let tokens = state.tokens().hashed()?;
-        let tokens = tokens.into_iter().map(|(hash, token)| (hash, Access::new(Scope::from_json(&token.scopes))));
-        Ok(Self { hasher: state.tokens().hasher(), tokens: tokens.collect() })
+        let tokens = tokens
+            .into_iter()
+            .map(|(hash, token)| (hash, Access::new(Scope::from_json(&token.scopes))));
+        Ok(Self {
+            hasher: state.tokens().hasher(),
+            tokens: tokens.collect(),
+        })
     }
 
     /// The access of the request: from `Authorization: Bearer`, else from `?token=`.
-    pub(crate) fn access(&self, headers: &HeaderMap, token_parameter: Option<&str>) -> Result<&Access, ApiError> {
-        let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer);
+    pub(crate) fn access(
+        &self,
+        headers: &HeaderMap,
+        token_parameter: Option<&str>,
+    ) -> Result<&Access, ApiError> {
+        let bearer = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(bearer);
         let Some(secret) = bearer.or(token_parameter) else {
             return Err(ApiError::Forbidden(
                 "no token: send `Authorization: Bearer <token>` or add `?token=<token>`; `pipewright serve` prints the admin token at its first start".to_owned(),
             ));
         };
-        self.tokens.get(&self.hasher.hash(secret)).ok_or_else(|| ApiError::Forbidden("the token is not known".to_owned()))
+        self.tokens
+            .get(&self.hasher.hash(secret))
+            .ok_or_else(|| ApiError::Forbidden("the token is not known".to_owned()))
     }
 }
 

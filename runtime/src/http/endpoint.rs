@@ -14,34 +14,65 @@ use super::parameters::Parameters;
 use super::query::{answer_query, now, request, secret_names};
 use super::run::{Format, run};
 
-pub(super) async fn answer(State(app): State<Arc<App>>, Path(file): Path<String>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+pub(super) async fn answer(
+    State(app): State<Arc<App>>,
+    Path(file): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let started = Instant::now();
-    let response = endpoint(&app, &file, &uri, &headers, &body).await.unwrap_or_else(IntoResponse::into_response);
-    app.metrics.request("/v0/pipes", response.status().as_u16(), started.elapsed());
+    let response = endpoint(&app, &file, &uri, &headers, &body)
+        .await
+        .unwrap_or_else(IntoResponse::into_response);
+    app.metrics
+        .request("/v0/pipes", response.status().as_u16(), started.elapsed());
     response
 }
 
-async fn endpoint(app: &Arc<App>, file: &str, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Result<Response, ApiError> {
+async fn endpoint(
+    app: &Arc<App>,
+    file: &str,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<Response, ApiError> {
     let parameters = Parameters::read(uri, headers, body)?;
     let served = app.served.load_full();
     let access = served.tokens.access(headers, parameters.text_of("token"))?;
-    let (name, ending) = file.rsplit_once('.').ok_or_else(|| ApiError::NotFound(format!("add the format to the name: `{file}.json`")))?;
-    let format = Format::of_ending(ending)
-        .ok_or_else(|| ApiError::NotFound(format!("`.{ending}` is no format of an endpoint; there are .json, .csv, .ndjson and .parquet")))?;
+    let (name, ending) = file
+        .rsplit_once('.')
+        .ok_or_else(|| ApiError::NotFound(format!("add the format to the name: `{file}.json`")))?;
+    let format = Format::of_ending(ending).ok_or_else(|| {
+        ApiError::NotFound(format!(
+            "`.{ending}` is no format of an endpoint; there are .json, .csv, .ndjson and .parquet"
+        ))
+    })?;
     let no_such_pipe = || ApiError::NotFound(format!("there is no pipe `{name}`"));
     // Whether a pipe exists is told only to those who may read it.
     if !access.reads_pipe(name) {
         let exists = served.plan.pipe(name).is_some();
-        return Err(if exists || !access.is_admin() { ApiError::Forbidden(format!("the token may not read pipe `{name}`")) } else { no_such_pipe() });
+        return Err(if exists || !access.is_admin() {
+            ApiError::Forbidden(format!("the token may not read pipe `{name}`"))
+        } else {
+            no_such_pipe()
+        });
     }
     let pipe = served.plan.pipe(name).ok_or_else(no_such_pipe)?;
-    let node = pipe.endpoint_node().ok_or_else(|| ApiError::NotFound(format!("pipe `{name}` has no published node: add `TYPE endpoint` to one")))?;
+    let node = pipe.endpoint_node().ok_or_else(|| {
+        ApiError::NotFound(format!(
+            "pipe `{name}` has no published node: add `TYPE endpoint` to one"
+        ))
+    })?;
     if let Some(text) = parameters.text_of("q").map(ToOwned::to_owned) {
         return answer_query(app, &served, access, &text, Some(name), parameters, format).await;
     }
     let settings = parameters.output_settings()?;
     let values = parameters.values();
     let (now, secrets) = (now(), secret_names(&served));
-    let compiled = served.plan.compile_node(&node.id, request(&served, &values, &now, &secrets)).map_err(|error| ApiError::query(&served.plan, error))?;
+    let compiled = served
+        .plan
+        .compile_node(&node.id, request(&served, &values, &now, &secrets))
+        .map_err(|error| ApiError::query(&served.plan, error))?;
     run(app, &served, &compiled, format, settings).await
 }

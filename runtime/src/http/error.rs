@@ -2,8 +2,8 @@
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use pipewright_compiler::plan::{QUERY_SOURCE, Plan, QueryError};
 use pipewright_compiler::mapped_text::MappedText;
+use pipewright_compiler::plan::{Plan, QUERY_SOURCE, QueryError};
 use pipewright_grammar::diagnostic::Diagnostic;
 use pipewright_grammar::source::Span;
 use serde_json::{Value, json};
@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use crate::engine::EngineError;
 
 /// Where errors are explained.
-const DOCUMENTATION: &str = "https://github.com/pipewright/pipewright/blob/main/book/src/http-api.md#errors";
+const DOCUMENTATION: &str =
+    "https://github.com/pipewright/pipewright/blob/main/book/src/http-api.md#errors";
 
 /// Why a request was not answered with data.
 #[derive(Debug)]
@@ -56,7 +57,12 @@ impl ApiError {
     /// A request that did not compile.
     pub(crate) fn query(plan: &Plan, error: QueryError) -> Self {
         match error {
-            QueryError::Template(error) => match (error.status.and_then(|status| StatusCode::from_u16(status).ok()), error.body) {
+            QueryError::Template(error) => match (
+                error
+                    .status
+                    .and_then(|status| StatusCode::from_u16(status).ok()),
+                error.body,
+            ) {
                 (Some(status), Some(body)) => Self::Custom(status, body),
                 _ => Self::BadRequest(placed(plan, &error.message, error.span)),
             },
@@ -68,13 +74,22 @@ impl ApiError {
     /// A statement that the engine refused or did not finish; its place is looked up in the `.pipe` file.
     pub(crate) fn engine(plan: &Plan, sql: &MappedText, error: EngineError) -> Self {
         match error {
-            EngineError::Exception { name, message, position, .. } => {
-                let offset = position.map(|position| position.offset).or_else(|| named_in(&message, sql.text()));
+            EngineError::Exception {
+                name,
+                message,
+                position,
+                ..
+            } => {
+                let offset = position
+                    .map(|position| position.offset)
+                    .or_else(|| named_in(&message, sql.text()));
                 let span = offset.and_then(|offset| sql.locate(offset));
                 Self::BadRequest(placed(plan, &format!("{message} ({name})"), span))
             }
             error @ EngineError::Timeout { .. } => Self::Timeout(error.to_string()),
-            error @ (EngineError::Unavailable(_) | EngineError::Busy { .. } | EngineError::Cancelled) => Self::Unavailable(error.to_string()),
+            error @ (EngineError::Unavailable(_)
+            | EngineError::Busy { .. }
+            | EngineError::Cancelled) => Self::Unavailable(error.to_string()),
             error @ EngineError::Unsupported { .. } => Self::BadRequest(error.to_string()),
             error => {
                 tracing::error!(%error, "the engine failed");
@@ -88,7 +103,9 @@ impl ApiError {
 fn named_in(message: &str, sql: &str) -> Option<usize> {
     let name = message.split('`').nth(1).filter(|name| !name.is_empty())?;
     let is_word = |character: char| character.is_alphanumeric() || character == '_';
-    sql.match_indices(name).map(|(at, _)| at).find(|at| !sql[..*at].ends_with(is_word) && !sql[at + name.len()..].starts_with(is_word))
+    sql.match_indices(name)
+        .map(|(at, _)| at)
+        .find(|at| !sql[..*at].ends_with(is_word) && !sql[at + name.len()..].starts_with(is_word))
 }
 
 /// A message with its place in front, where it has one.
@@ -130,9 +147,16 @@ impl IntoResponse for ApiError {
             | Self::Internal(message)
             | Self::Unavailable(message) => error_body(&message),
         };
-        let mut response = (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response();
+        let mut response = (
+            status,
+            [(header::CONTENT_TYPE, "application/json")],
+            body.to_string(),
+        )
+            .into_response();
         if status == StatusCode::TOO_MANY_REQUESTS {
-            response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
         }
         response
     }

@@ -10,7 +10,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 /// Upper bounds of the duration histogram, in seconds.
-const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+const BUCKETS: [f64; 12] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
+];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
@@ -34,10 +36,26 @@ impl Default for Metrics {
         let (requests, rows, bytes) = (Family::default(), Counter::default(), Counter::default());
         let duration = Histogram::new(BUCKETS);
         registry.register("requests", "Requests answered", requests.clone());
-        registry.register_with_unit("request_duration", "Time from request to answer", Unit::Seconds, duration.clone());
+        registry.register_with_unit(
+            "request_duration",
+            "Time from request to answer",
+            Unit::Seconds,
+            duration.clone(),
+        );
         registry.register("rows_read", "Rows that queries read", rows.clone());
-        registry.register_with_unit("read", "Bytes that queries read", Unit::Bytes, bytes.clone());
-        Self { registry, requests, duration, rows, bytes }
+        registry.register_with_unit(
+            "read",
+            "Bytes that queries read",
+            Unit::Bytes,
+            bytes.clone(),
+        );
+        Self {
+            registry,
+            requests,
+            duration,
+            rows,
+            bytes,
+        }
     }
 }
 

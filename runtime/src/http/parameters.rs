@@ -16,7 +16,13 @@ pub(crate) struct Parameters {
 }
 
 /// Names that steer the request and are no template parameters.
-const CONTROL: &[&str] = &["token", "q", "output_format_json_quote_64bit_integers", "output_format_json_quote_denormals", "output_format_parquet_string_as_string"];
+const CONTROL: &[&str] = &[
+    "token",
+    "q",
+    "output_format_json_quote_64bit_integers",
+    "output_format_json_quote_denormals",
+    "output_format_parquet_string_as_string",
+];
 
 impl Parameters {
     pub(crate) fn read(uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Result<Self, ApiError> {
@@ -25,41 +31,69 @@ impl Parameters {
         if body.is_empty() {
             return Ok(parameters);
         }
-        let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let content_type = headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("");
         match content_type.split(';').next().unwrap_or("").trim() {
             "application/json" => parameters.add_json(body)?,
             // curl's -d sends this type for any text: a form has `=` after its first name, and SQL has a blank before any.
             "application/x-www-form-urlencoded" if is_form(body) => parameters.add_form(body),
             _ => match std::str::from_utf8(body) {
                 Ok(text) => parameters.text = Some(text.to_owned()),
-                Err(_) => return Err(ApiError::Body(StatusCode::BAD_REQUEST, "the body is not UTF-8".to_owned())),
+                Err(_) => {
+                    return Err(ApiError::Body(
+                        StatusCode::BAD_REQUEST,
+                        "the body is not UTF-8".to_owned(),
+                    ));
+                }
             },
         }
         Ok(parameters)
     }
 
     fn add_form(&mut self, bytes: &[u8]) {
-        self.pairs.extend(form_urlencoded::parse(bytes).map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))));
+        self.pairs.extend(
+            form_urlencoded::parse(bytes)
+                .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))),
+        );
     }
 
     fn add_json(&mut self, body: &[u8]) -> Result<(), ApiError> {
         let bad = |message: String| ApiError::Body(StatusCode::BAD_REQUEST, message);
-        let value: Value = serde_json::from_slice(body).map_err(|error| bad(format!("the body is not valid JSON: {error}")))?;
-        let Value::Object(map) = value else { return Err(bad("the body must be a JSON object of parameters".to_owned())) };
+        let value: Value = serde_json::from_slice(body)
+            .map_err(|error| bad(format!("the body is not valid JSON: {error}")))?;
+        let Value::Object(map) = value else {
+            return Err(bad(
+                "the body must be a JSON object of parameters".to_owned()
+            ));
+        };
         self.pairs.extend(map);
         Ok(())
     }
 
     /// The value of a name as text; the last one wins.
     pub(crate) fn text_of(&self, name: &str) -> Option<&str> {
-        self.pairs.iter().rev().find(|(key, _)| key == name).and_then(|(_, value)| value.as_str())
+        self.pairs
+            .iter()
+            .rev()
+            .find(|(key, _)| key == name)
+            .and_then(|(_, value)| value.as_str())
     }
 
     /// The settings of the engine that a request may choose, each 0 or 1.
     pub(crate) fn output_settings(&self) -> Result<Vec<(String, String)>, ApiError> {
-        let mut settings = vec![("output_format_json_quote_64bit_integers".to_owned(), "0".to_owned())];
-        for name in CONTROL.iter().filter(|name| name.starts_with("output_format_")) {
-            let Some((_, value)) = self.pairs.iter().rev().find(|(key, _)| key == name) else { continue };
+        let mut settings = vec![(
+            "output_format_json_quote_64bit_integers".to_owned(),
+            "0".to_owned(),
+        )];
+        for name in CONTROL
+            .iter()
+            .filter(|name| name.starts_with("output_format_"))
+        {
+            let Some((_, value)) = self.pairs.iter().rev().find(|(key, _)| key == name) else {
+                continue;
+            };
             let flag = match value {
                 Value::String(text) => text.as_str(),
                 Value::Number(number) if number.as_u64() == Some(1) => "1",
@@ -67,7 +101,9 @@ impl Parameters {
                 _ => "",
             };
             if flag != "0" && flag != "1" {
-                return Err(ApiError::BadRequest(format!("parameter `{name}` takes 0 or 1")));
+                return Err(ApiError::BadRequest(format!(
+                    "parameter `{name}` takes 0 or 1"
+                )));
             }
             settings.retain(|(key, _)| key != name);
             settings.push(((*name).to_owned(), flag.to_owned()));
@@ -77,11 +113,18 @@ impl Parameters {
 
     /// The template parameters.
     pub(crate) fn values(self) -> Values {
-        Values::from_json(self.pairs.into_iter().filter(|(name, _)| !CONTROL.contains(&name.as_str())))
+        self.pairs
+            .into_iter()
+            .filter(|(name, _)| !CONTROL.contains(&name.as_str()))
+            .collect()
     }
 }
 
 fn is_form(body: &[u8]) -> bool {
     let name_end = body.iter().position(|byte| *byte == b'=');
-    name_end.is_some_and(|end| body[..end].iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'%' | b'+')))
+    name_end.is_some_and(|end| {
+        body[..end].iter().all(|byte| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'%' | b'+')
+        })
+    })
 }

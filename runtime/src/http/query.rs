@@ -13,14 +13,30 @@ use super::run::{Format, run};
 use super::{App, Served};
 
 /// The context in which a request's templates are rendered.
-pub(crate) fn request<'a>(served: &'a Served, values: &'a Values, now: &'a str, secrets: &'a [&'a str]) -> RequestContext<'a> {
+pub(crate) fn request<'a>(
+    served: &'a Served,
+    values: &'a Values,
+    now: &'a str,
+    secrets: &'a [String],
+) -> RequestContext<'a> {
     let _ = served;
-    RequestContext { values, render: RenderContext { now, secrets, ..RenderContext::call() } }
+    RequestContext {
+        values,
+        render: RenderContext {
+            now,
+            secrets,
+            ..RenderContext::default()
+        },
+    }
 }
 
 /// The names of the secrets that templates may bind.
-pub(crate) fn secret_names(served: &Served) -> Vec<&str> {
-    served.secrets.iter().map(|(name, _)| name.as_str()).collect()
+pub(crate) fn secret_names(served: &Served) -> Vec<String> {
+    served
+        .secrets
+        .iter()
+        .map(|(name, _)| name.clone())
+        .collect()
 }
 
 /// Compiles and runs a query. `underscore` is the pipe that `_` stands for.
@@ -36,10 +52,14 @@ pub(crate) async fn answer_query(
     let settings = parameters.output_settings()?;
     let values = parameters.values();
     let (now, secrets) = (now(), secret_names(served));
-    let compiled = served.plan.compile_query(text, underscore, request(served, &values, &now, &secrets)).map_err(|error| ApiError::query(&served.plan, error))?;
+    let compiled = served
+        .plan
+        .compile_query(text, underscore, request(served, &values, &now, &secrets))
+        .map_err(|error| ApiError::query(&served.plan, error))?;
     authorize(access, &compiled)?;
     let format = match &compiled.format {
-        Some(name) => Format::named(name).ok_or_else(|| ApiError::BadRequest(format!("`{name}` is no format of this API")))?,
+        Some(name) => Format::named(name)
+            .ok_or_else(|| ApiError::BadRequest(format!("`{name}` is no format of this API")))?,
         None => default,
     };
     run(app, served, &compiled, format, settings).await
@@ -52,13 +72,21 @@ fn authorize(access: &Access, compiled: &Compiled) -> Result<(), ApiError> {
     }
     for pipe in &compiled.named_pipes {
         if !access.reads_pipe(&pipe.to_string()) {
-            return Err(ApiError::Forbidden(format!("the token may not read pipe `{pipe}`")));
+            return Err(ApiError::Forbidden(format!(
+                "the token may not read pipe `{pipe}`"
+            )));
         }
     }
     // Tables of the system database that the policy allows hold nothing of the project.
-    for table in compiled.named_tables.iter().filter(|name| !name.starts_with("system.")) {
+    for table in compiled
+        .named_tables
+        .iter()
+        .filter(|name| !name.starts_with("system."))
+    {
         if !access.reads_datasource(table) {
-            return Err(ApiError::Forbidden(format!("the token may not read data source `{table}`")));
+            return Err(ApiError::Forbidden(format!(
+                "the token may not read data source `{table}`"
+            )));
         }
     }
     Ok(())
@@ -66,5 +94,7 @@ fn authorize(access: &Access, compiled: &Compiled) -> Result<(), ApiError> {
 
 /// The time as templates see it: `YYYY-MM-DD HH:MM:SS`, UTC.
 pub(crate) fn now() -> String {
-    jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%S").to_string()
+    jiff::Timestamp::now()
+        .strftime("%Y-%m-%d %H:%M:%S")
+        .to_string()
 }

@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt as _};
 use pipewright_compiler::plan::Compiled;
+use pipewright_compiler::template::Settings;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::error::ApiError;
@@ -75,7 +76,10 @@ impl Format {
 
     /// A format by the engine's name for it, in any case.
     pub(crate) fn named(name: &str) -> Option<Self> {
-        FORMATS.iter().copied().find(|format| format.name.eq_ignore_ascii_case(name))
+        FORMATS
+            .iter()
+            .copied()
+            .find(|format| format.name.eq_ignore_ascii_case(name))
     }
 }
 
@@ -88,30 +92,70 @@ pub(crate) async fn run(
     settings: Vec<(String, String)>,
 ) -> Result<Response, ApiError> {
     // Waiting longer than a query may run helps nobody: a full house is said at once.
-    let slot = Arc::clone(&app.slots).try_acquire_owned().map_err(|_| ApiError::TooMany)?;
+    let slot = Arc::clone(&app.slots)
+        .try_acquire_owned()
+        .map_err(|_| ApiError::TooMany)?;
     let mut query = Query::new(compiled.sql.text(), format.name).timeout(app.timeout);
+    query.max_result_bytes = Some(served.plan.project.config.limits.result_bytes);
     query.settings = settings;
-    query.settings.extend(compiled.settings.engine_settings());
+    query.settings.extend(engine_settings(&compiled.settings));
     for name in &compiled.secrets {
         let value = served.secrets.iter().find(|(secret, _)| secret == name);
-        query.parameters.push((name.clone(), value.map_or_else(String::new, |(_, value)| value.clone())));
+        query = query.text(name.clone(), value.map_or("", |(_, value)| value.as_str()));
     }
-    let answer = app.engine.query(query).await.map_err(|error| ApiError::engine(&served.plan, &compiled.sql, error))?;
+    let answer = app
+        .engine
+        .query(query)
+        .await
+        .map_err(|error| ApiError::engine(&served.plan, &compiled.sql, error))?;
     let body = if answer.length().is_some() {
         count(app, &answer);
-        Body::from(answer.bytes().await.map_err(|error| ApiError::engine(&served.plan, &compiled.sql, error))?)
+        Body::from(
+            answer
+                .bytes()
+                .await
+                .map_err(|error| ApiError::engine(&served.plan, &compiled.sql, error))?,
+        )
     } else {
-        Body::from_stream(Streamed { answer, app: Arc::clone(app), _slot: slot })
+        Body::from_stream(Streamed {
+            answer,
+            app: Arc::clone(app),
+            _slot: slot,
+        })
     };
     let mut response = body.into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(format.media_type),
+    );
     Ok(response)
+}
+
+/// The engine's names for what templates ask for. A hint about a backend that is not there is no setting.
+fn engine_settings(settings: &Settings) -> Vec<(String, String)> {
+    let mut out = Vec::new();
+    let mut set = |name: &str, value: String| out.push((name.to_owned(), value));
+    if let Some(threads) = settings.max_threads.filter(|threads| *threads > 0) {
+        set("max_threads", threads.to_string());
+    }
+    for name in &settings.activate {
+        match name.as_str() {
+            "analyzer" => set("enable_analyzer", "1".to_owned()),
+            "optimize_aggregation_in_order" => set("optimize_aggregation_in_order", "1".to_owned()),
+            _ => {}
+        }
+    }
+    if settings.disable.as_deref() == Some("analyzer") {
+        set("enable_analyzer", "0".to_owned());
+    }
+    out
 }
 
 /// Adds what a finished query read to the metrics.
 fn count(app: &App, answer: &Answer) {
     if let Some(statistics) = answer.statistics() {
-        app.metrics.read(statistics.rows_read, statistics.bytes_read);
+        app.metrics
+            .read(statistics.rows_read, statistics.bytes_read);
     }
 }
 

@@ -159,7 +159,7 @@ impl<'state> Tokens<'state> {
         }
     }
 
-    fn insert(&self, name: &str, secret: &str, scopes: &Value) -> Result<Token, StateError> {
+    fn insert(self, name: &str, secret: &str, scopes: &Value) -> Result<Token, StateError> {
         let token = Token {
             id: random::uuid()?,
             name: name.to_owned(),
@@ -178,7 +178,7 @@ impl<'state> Tokens<'state> {
         Ok(token)
     }
 
-    fn hash(&self, secret: &str) -> [u8; 32] {
+    fn hash(self, secret: &str) -> [u8; 32] {
         self.hasher().hash(secret)
     }
 }

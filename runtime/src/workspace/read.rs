@@ -45,11 +45,19 @@ pub fn read(root: &Path) -> Result<Workspace, ReadError> {
         return Err(ReadError::NotAFolder(root.to_path_buf()));
     }
     let built = root.join("source");
-    let root = if root.join("manifest.json").is_file() && built.is_dir() { built } else { root.to_path_buf() };
+    let root = if root.join("manifest.json").is_file() && built.is_dir() {
+        built
+    } else {
+        root.to_path_buf()
+    };
     let paths = datafiles(&root)?;
     let contents: Vec<(String, Vec<u8>)> = paths
         .into_par_iter()
-        .map(|(name, path)| std::fs::read(&path).map(|bytes| (name, bytes)).map_err(|source| ReadError::Unreadable { path, source }))
+        .map(|(name, path)| {
+            std::fs::read(&path)
+                .map(|bytes| (name, bytes))
+                .map_err(|source| ReadError::Unreadable { path, source })
+        })
         .collect::<Result<_, _>>()?;
     let mut diagnostics = Vec::new();
     let mut files = Vec::with_capacity(contents.len());
@@ -59,7 +67,11 @@ pub fn read(root: &Path) -> Result<Workspace, ReadError> {
         diagnostics.append(&mut found);
         files.push((name, file.text().to_owned()));
     }
-    Ok(Workspace { root, sources: SourceTree::new(files), diagnostics })
+    Ok(Workspace {
+        root,
+        sources: SourceTree::new(files),
+        diagnostics,
+    })
 }
 
 /// The datafiles below `root` as (name with `/`, path), sorted by name.
@@ -72,17 +84,29 @@ fn datafiles(root: &Path) -> Result<Vec<(String, PathBuf)>, ReadError> {
         .follow_links(false)
         .filter_entry(|entry| {
             let name = entry.file_name().to_string_lossy();
-            let is_build = entry.path().join("manifest.json").is_file() && entry.path().join("ddl").is_dir();
-            !SKIPPED.contains(&name.as_ref()) && (entry.depth() == 0 || !entry.file_type().is_some_and(|kind| kind.is_dir()) || !is_build)
+            let is_build =
+                entry.path().join("manifest.json").is_file() && entry.path().join("ddl").is_dir();
+            !SKIPPED.contains(&name.as_ref())
+                && (entry.depth() == 0
+                    || !entry.file_type().is_some_and(|kind| kind.is_dir())
+                    || !is_build)
         })
         .build();
     let mut files = Vec::new();
     for entry in walk {
         let entry = entry.map_err(|error| {
             let source = io::Error::other(error.to_string());
-            ReadError::Unreadable { path: root.to_path_buf(), source: error.into_io_error().unwrap_or(source) }
+            ReadError::Unreadable {
+                path: root.to_path_buf(),
+                source: error.into_io_error().unwrap_or(source),
+            }
         })?;
-        let name = entry.path().strip_prefix(root).unwrap_or(entry.path()).to_string_lossy().replace('\\', "/");
+        let name = entry
+            .path()
+            .strip_prefix(root)
+            .unwrap_or(entry.path())
+            .to_string_lossy()
+            .replace('\\', "/");
         if FileKind::of(&name).is_some() && entry.file_type().is_some_and(|kind| kind.is_file()) {
             files.push((name, entry.into_path()));
         }

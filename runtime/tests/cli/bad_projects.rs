@@ -2,8 +2,10 @@
 
 use super::harness::{Project, regex_of, snapshot};
 
-const EVENTS: (&str, &str) =
-    ("datasources/events.datasource", "SCHEMA >\n    `timestamp` DateTime,\n    `user_id` String\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"timestamp\"\n");
+const EVENTS: (&str, &str) = (
+    "datasources/events.datasource",
+    "SCHEMA >\n    `timestamp` DateTime,\n    `user_id` String\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"timestamp\"\n",
+);
 
 fn endpoint(sql: &str) -> String {
     format!("NODE result\nSQL >\n    {sql}\n\nTYPE endpoint\n")
@@ -48,17 +50,32 @@ fn what_reaches_outside_is_refused_by_name() {
 fn one_bad_file_hides_no_other() {
     let project = Project::new(&[
         EVENTS,
-        ("a.pipe", "NODE x\nSQL >\n    SELECT 'open\n\nNODE\nSQL >\n    SELECT 1\n\nTYPE enpoint\n"),
+        (
+            "a.pipe",
+            "NODE x\nSQL >\n    SELECT 'open\n\nNODE\nSQL >\n    SELECT 1\n\nTYPE enpoint\n",
+        ),
         ("b.pipe", &endpoint("SELECT * FROM nothing_here")),
-        ("c.datasource", "SCHEMA >\n    a Int32,\n    b Strin,\n    c\n\nENGINE \"MergeTee\"\n"),
-        ("d.pipe", "NODE x\nSQL >\n    %\n    SELECT {{ Strng(a) }} {% if x %}\n\nTYPE endpoint\n"),
+        (
+            "c.datasource",
+            "SCHEMA >\n    a Int32,\n    b Strin,\n    c\n\nENGINE \"MergeTee\"\n",
+        ),
+        (
+            "d.pipe",
+            "NODE x\nSQL >\n    %\n    SELECT {{ Strng(a) }} {% if x %}\n\nTYPE endpoint\n",
+        ),
     ]);
     snapshot!("many_mistakes", project, ["check"]);
 }
 
 #[test]
 fn final_on_a_node_is_explained() {
-    let project = Project::new(&[EVENTS, ("a.pipe", "NODE x\nSQL >\n    SELECT * FROM events\n\nNODE y\nSQL >\n    SELECT * FROM x FINAL\n\nTYPE endpoint\n")]);
+    let project = Project::new(&[
+        EVENTS,
+        (
+            "a.pipe",
+            "NODE x\nSQL >\n    SELECT * FROM events\n\nNODE y\nSQL >\n    SELECT * FROM x FINAL\n\nTYPE endpoint\n",
+        ),
+    ]);
     snapshot!("final_on_node", project, ["check"]);
 }
 
@@ -71,7 +88,19 @@ fn a_project_with_errors_is_not_built() {
 
 #[test]
 fn a_missing_parameter_is_named() {
-    let project = Project::new(&[EVENTS, ("a.pipe", &endpoint("%\n    SELECT * FROM events WHERE user_id = {{ String(user) }} LIMIT {{ Int32(limit, 10) }}"))]);
+    let project = Project::new(&[
+        EVENTS,
+        (
+            "a.pipe",
+            &endpoint(
+                "%\n    SELECT * FROM events WHERE user_id = {{ String(user) }} LIMIT {{ Int32(limit, 10) }}",
+            ),
+        ),
+    ]);
     snapshot!("missing_parameter", project, ["compile", "a"]);
-    snapshot!("wrong_type", project, ["compile", "a", "-p", "user=x", "-p", "limit=abc"]);
+    snapshot!(
+        "wrong_type",
+        project,
+        ["compile", "a", "-p", "user=x", "-p", "limit=abc"]
+    );
 }

@@ -27,8 +27,16 @@ fn init_overwrites_nothing() {
 fn compile_prints_the_sql_for_the_given_parameters() {
     let project = Project::initial();
     snapshot!("compile", project, ["compile", "events_per_day"]);
-    snapshot!("compile_parameter", project, ["compile", "events_per_day", "-p", "action=it's"]);
-    snapshot!("compile_node", project, ["compile", "events_per_day.filtered"]);
+    snapshot!(
+        "compile_parameter",
+        project,
+        ["compile", "events_per_day", "-p", "action=it's"]
+    );
+    snapshot!(
+        "compile_node",
+        project,
+        ["compile", "events_per_day.filtered"]
+    );
     snapshot!("compile_unknown", project, ["compile", "events_per_dya"]);
 }
 
@@ -42,15 +50,26 @@ fn build_writes_the_artifacts_and_builds_the_same_from_them() {
     let project = Project::initial();
     snapshot!("build", project, ["build"]);
     let first = project.read("build/manifest.json");
-    snapshot!("build_of_a_build", project, ["build", "build", "--out", "again"]);
+    snapshot!(
+        "build_of_a_build",
+        project,
+        ["build", "build", "--out", "again"]
+    );
     assert_eq!(first, project.read("again/manifest.json"));
-    assert_eq!(project.read("build/ddl/001_events.sql"), project.read("again/ddl/001_events.sql"));
+    assert_eq!(
+        project.read("build/ddl/001_events.sql"),
+        project.read("again/ddl/001_events.sql")
+    );
 }
 
 #[test]
 fn debug_prints_each_stage() {
     let project = Project::initial();
-    snapshot!("debug_syntax", project, ["debug", "syntax", "endpoints/events_per_day.pipe"]);
+    snapshot!(
+        "debug_syntax",
+        project,
+        ["debug", "syntax", "endpoints/events_per_day.pipe"]
+    );
     snapshot!("debug_project", project, ["debug", "project"]);
     snapshot!("debug_graph", project, ["debug", "graph"]);
 }

@@ -20,7 +20,14 @@ impl Project {
     /// What `pipewright init` makes.
     pub(crate) fn initial() -> Self {
         let project = Self::new(&[]);
-        assert!(project.command(&["init"]).output().expect("the binary runs").status.success());
+        assert!(
+            project
+                .command(&["init"])
+                .output()
+                .expect("the binary runs")
+                .status
+                .success()
+        );
         project
     }
 
@@ -41,7 +48,11 @@ impl Project {
     /// The binary with these arguments, run in the project's folder.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pipewright"));
-        command.args(arguments).current_dir(self.0.path()).env_clear().env("NO_COLOR", "1");
+        command
+            .args(arguments)
+            .current_dir(self.0.path())
+            .env_clear()
+            .env("NO_COLOR", "1");
         command
     }
 }

@@ -28,6 +28,7 @@ fn child(role: &str, folder: &Path) -> Command {
 }
 
 /// Not a test: what the child processes run.
+#[expect(clippy::exit, reason = "that is what is tested")]
 #[test]
 #[ignore = "run by other tests in a process of its own"]
 fn plays_a_role() {
@@ -58,7 +59,7 @@ fn plays_a_role() {
         match role.as_str() {
             "hold" => {
                 println!("ready");
-                std::thread::sleep(Duration::from_secs(60));
+                std::thread::sleep(Duration::from_mins(1));
             }
             "exit" => println!("ready"),
             "exit while running" => {

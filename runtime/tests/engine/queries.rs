@@ -152,7 +152,7 @@ async fn a_syntax_error_in_describe_points_into_the_given_text() {
     let error = engine().describe("SELECT 'é' ,, 1").await.unwrap_err();
     match error {
         EngineError::Exception { position, .. } => {
-            assert_eq!(position.map(|place| place.offset), Some(15))
+            assert_eq!(position.map(|place| place.offset), Some(15));
         }
         other => panic!("{other:?}"),
     }

@@ -18,11 +18,26 @@ const FILES: &[(&str, &str)] = &[
         "per_user.pipe",
         "TOKEN \"dashboard\" READ\n\nNODE filtered\nSQL >\n    %\n    SELECT * FROM events\n    WHERE 1\n    {% if defined(user) %} AND user = {{ String(user, description='Only this user') }} {% end %}\n\nNODE result\nSQL >\n    %\n    SELECT user, sum(amount) AS total FROM filtered GROUP BY user ORDER BY user LIMIT {{ Int32(limit, 10) }}\n\nTYPE endpoint\n",
     ),
-    ("required.pipe", "NODE result\nSQL >\n    %\n    SELECT {{ String(name) }} AS name, {{ Int32(number, 1) }} AS number\n\nTYPE endpoint\n"),
-    ("broken.pipe", "NODE result\nSQL >\n    SELECT user,\n        amonut\n    FROM events\n\nTYPE endpoint\n"),
-    ("slow.pipe", "NODE result\nSQL >\n    SELECT count() FROM numbers(100000000000) WHERE cityHash64(number) = 1\n\nTYPE endpoint\n"),
-    ("custom.pipe", "NODE result\nSQL >\n    %\n    SELECT 1 AS one {% if defined(teapot) %} {{ custom_error({'error': 'short and stout'}, 418) }} {% end %}\n\nTYPE endpoint\n"),
-    ("unpublished.pipe", "NODE only\nSQL >\n    SELECT count() AS events FROM events\n"),
+    (
+        "required.pipe",
+        "NODE result\nSQL >\n    %\n    SELECT {{ String(name) }} AS name, {{ Int32(number, 1) }} AS number\n\nTYPE endpoint\n",
+    ),
+    (
+        "broken.pipe",
+        "NODE result\nSQL >\n    SELECT user,\n        amonut\n    FROM events\n\nTYPE endpoint\n",
+    ),
+    (
+        "slow.pipe",
+        "NODE result\nSQL >\n    SELECT count() FROM numbers(100000000000) WHERE cityHash64(number) = 1\n\nTYPE endpoint\n",
+    ),
+    (
+        "custom.pipe",
+        "NODE result\nSQL >\n    %\n    SELECT 1 AS one {% if defined(teapot) %} {{ custom_error({'error': 'short and stout'}, 418) }} {% end %}\n\nTYPE endpoint\n",
+    ),
+    (
+        "unpublished.pipe",
+        "NODE only\nSQL >\n    SELECT count() AS events FROM events\n",
+    ),
     ("pipewright.toml", "[limits]\nquery_timeout_ms = 1500\n"),
 ];
 
@@ -38,19 +53,38 @@ static SERVER: LazyLock<Server> = LazyLock::new(|| {
 fn show(requests: &[(&str, Answer)]) -> String {
     let mut text = String::new();
     for (request, answer) in requests {
-        let kind = answer.headers.lines().find_map(|line| line.strip_prefix("content-type: ")).unwrap_or("");
-        _ = writeln!(text, "{request}\n{} {kind}\n{}\n", answer.status, answer.text().trim_end());
+        let kind = answer
+            .headers
+            .lines()
+            .find_map(|line| line.strip_prefix("content-type: "))
+            .unwrap_or("");
+        _ = writeln!(
+            text,
+            "{request}\n{} {kind}\n{}\n",
+            answer.status,
+            answer.text().trim_end()
+        );
     }
     text
 }
 
 fn gets(paths: &[&'static str]) -> String {
-    show(&paths.iter().map(|path| (*path, SERVER.get(path))).collect::<Vec<_>>())
+    show(
+        &paths
+            .iter()
+            .map(|path| (*path, SERVER.get(path)))
+            .collect::<Vec<_>>(),
+    )
 }
 
 #[test]
 fn formats_pass_through_from_the_engine() {
-    let shown = gets(&["/v0/pipes/per_user.csv", "/v0/pipes/per_user.ndjson", "/v0/pipes/per_user.csv?user=it%27s", "/v0/pipes/per_user.csv?user=50%25&limit=1"]);
+    let shown = gets(&[
+        "/v0/pipes/per_user.csv",
+        "/v0/pipes/per_user.ndjson",
+        "/v0/pipes/per_user.csv?user=it%27s",
+        "/v0/pipes/per_user.csv?user=50%25&limit=1",
+    ]);
     insta::assert_snapshot!("formats", shown);
     let parquet = SERVER.get("/v0/pipes/per_user.parquet");
     assert_eq!((parquet.status, &parquet.body[..4]), (200, &b"PAR1"[..]));
@@ -58,17 +92,42 @@ fn formats_pass_through_from_the_engine() {
     assert_eq!(json["rows"], 3);
     assert_eq!(json["meta"][1]["type"], "UInt64");
     assert_eq!(json["data"][0]["total"], 18_446_744_073_709_551_615_u64);
-    assert!(json["statistics"]["rows_read"].as_u64().is_some_and(|rows| rows >= 3));
-    let quoted = SERVER.get("/v0/pipes/per_user.json?output_format_json_quote_64bit_integers=1").json();
+    assert!(
+        json["statistics"]["rows_read"]
+            .as_u64()
+            .is_some_and(|rows| rows >= 3)
+    );
+    let quoted = SERVER
+        .get("/v0/pipes/per_user.json?output_format_json_quote_64bit_integers=1")
+        .json();
     assert_eq!(quoted["data"][0]["total"], "18446744073709551615");
 }
 
 #[test]
 fn post_takes_parameters_from_a_form_or_json() {
     let bearer = format!("Bearer {ADMIN}");
-    let form = SERVER.send("POST", "/v0/pipes/per_user.csv", &[("Authorization", &bearer), ("Content-Type", "application/x-www-form-urlencoded")], b"user=ada");
-    let json = SERVER.send("POST", "/v0/pipes/per_user.csv", &[("Authorization", &bearer), ("Content-Type", "application/json")], br#"{"user": "ada", "limit": 1}"#);
-    assert_eq!((form.status, form.text()), (200, "\"user\",\"total\"\n\"ada\",10\n".to_owned()));
+    let form = SERVER.send(
+        "POST",
+        "/v0/pipes/per_user.csv",
+        &[
+            ("Authorization", &bearer),
+            ("Content-Type", "application/x-www-form-urlencoded"),
+        ],
+        b"user=ada",
+    );
+    let json = SERVER.send(
+        "POST",
+        "/v0/pipes/per_user.csv",
+        &[
+            ("Authorization", &bearer),
+            ("Content-Type", "application/json"),
+        ],
+        br#"{"user": "ada", "limit": 1}"#,
+    );
+    assert_eq!(
+        (form.status, form.text()),
+        (200, "\"user\",\"total\"\n\"ada\",10\n".to_owned())
+    );
     assert_eq!((json.status, json.text()), (200, form.text()));
 }
 
@@ -86,7 +145,15 @@ fn queries_see_pipes_and_data_sources() {
         ])
     );
     let bearer = format!("Bearer {ADMIN}");
-    let posted = SERVER.send("POST", "/v0/sql", &[("Authorization", &bearer), ("Content-Type", "application/x-www-form-urlencoded")], b"SELECT * FROM unpublished where events > 1 FORMAT CSV");
+    let posted = SERVER.send(
+        "POST",
+        "/v0/sql",
+        &[
+            ("Authorization", &bearer),
+            ("Content-Type", "application/x-www-form-urlencoded"),
+        ],
+        b"SELECT * FROM unpublished where events > 1 FORMAT CSV",
+    );
     assert_eq!((posted.status, posted.text()), (200, "3\n".to_owned()));
 }
 
@@ -139,31 +206,88 @@ fn a_slow_query_is_stopped_with_408() {
 fn tokens_open_what_they_are_for() {
     let messages = SERVER.messages();
     let secret = |name: &str| {
-        let line = messages.lines().find(|line| line.contains(&format!("token `{name}`"))).expect("the token was printed");
+        let line = messages
+            .lines()
+            .find(|line| line.contains(&format!("token `{name}`")))
+            .expect("the token was printed");
         line.rsplit(' ').next().expect("a secret").to_owned()
     };
-    assert!(!messages.contains(ADMIN), "a given admin token is not printed");
+    assert!(
+        !messages.contains(ADMIN),
+        "a given admin token is not printed"
+    );
     let (dashboard, reader) = (secret("dashboard"), secret("events_reader"));
-    let status = |path: &str, token: &str| SERVER.send("GET", path, &[("Authorization", &format!("Bearer {token}"))], b"").status;
-    assert_eq!(SERVER.send("GET", "/v0/pipes/per_user.json", &[], b"").status, 403);
+    let status = |path: &str, token: &str| {
+        SERVER
+            .send(
+                "GET",
+                path,
+                &[("Authorization", &format!("Bearer {token}"))],
+                b"",
+            )
+            .status
+    };
+    assert_eq!(
+        SERVER
+            .send("GET", "/v0/pipes/per_user.json", &[], b"")
+            .status,
+        403
+    );
     assert_eq!(status("/v0/pipes/per_user.json", "wrong"), 403);
     assert_eq!(status("/v0/pipes/per_user.json", &dashboard), 200);
-    assert_eq!(SERVER.send("GET", &format!("/v0/pipes/per_user.json?token={dashboard}"), &[], b"").status, 200);
+    assert_eq!(
+        SERVER
+            .send(
+                "GET",
+                &format!("/v0/pipes/per_user.json?token={dashboard}"),
+                &[],
+                b""
+            )
+            .status,
+        200
+    );
     assert_eq!(status("/v0/pipes/required.json?name=a", &dashboard), 403);
     assert_eq!(status("/v0/pipes/nothing.json", &dashboard), 403);
-    assert_eq!(status("/v0/sql?q=SELECT%20*%20FROM%20per_user", &dashboard), 200);
-    assert_eq!(status("/v0/sql?q=SELECT%20*%20FROM%20events", &dashboard), 403);
-    assert_eq!(status("/v0/pipes/per_user.json?q=SELECT%20*%20FROM%20_%2C%20events", &dashboard), 403);
-    assert_eq!(status("/v0/sql?q=SELECT%20*%20FROM%20per_user%20WHERE%20user%20IN%20(SELECT%20user%20FROM%20events)", &dashboard), 403);
+    assert_eq!(
+        status("/v0/sql?q=SELECT%20*%20FROM%20per_user", &dashboard),
+        200
+    );
+    assert_eq!(
+        status("/v0/sql?q=SELECT%20*%20FROM%20events", &dashboard),
+        403
+    );
+    assert_eq!(
+        status(
+            "/v0/pipes/per_user.json?q=SELECT%20*%20FROM%20_%2C%20events",
+            &dashboard
+        ),
+        403
+    );
+    assert_eq!(
+        status(
+            "/v0/sql?q=SELECT%20*%20FROM%20per_user%20WHERE%20user%20IN%20(SELECT%20user%20FROM%20events)",
+            &dashboard
+        ),
+        403
+    );
     assert_eq!(status("/v0/sql?q=SELECT%20*%20FROM%20events", &reader), 200);
-    assert_eq!(status("/v0/sql?q=SELECT%20*%20FROM%20per_user", &reader), 403);
+    assert_eq!(
+        status("/v0/sql?q=SELECT%20*%20FROM%20per_user", &reader),
+        403
+    );
 }
 
 #[test]
 fn health_and_metrics_need_no_token() {
-    assert_eq!(SERVER.send("GET", "/health", &[], b"").json()["status"], "ok");
+    assert_eq!(
+        SERVER.send("GET", "/health", &[], b"").json()["status"],
+        "ok"
+    );
     SERVER.get("/v0/pipes/nothing.json");
     let metrics = SERVER.send("GET", "/metrics", &[], b"").text();
-    assert!(metrics.contains("pipewright_requests_total{route=\"/v0/pipes\",status=\"404\"}"), "{metrics}");
+    assert!(
+        metrics.contains("pipewright_requests_total{route=\"/v0/pipes\",status=\"404\"}"),
+        "{metrics}"
+    );
     assert!(metrics.ends_with("# EOF\n"), "{metrics}");
 }

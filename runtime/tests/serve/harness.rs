@@ -37,8 +37,16 @@ impl Project {
 /// `pipewright serve` with these arguments, its messages captured.
 pub(crate) fn serve(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pipewright"));
-    command.arg("serve").arg(folder).args(["--port", "0"]).args(arguments);
-    command.env("NO_COLOR", "1").stdout(Stdio::null()).stderr(Stdio::piped()).stdin(Stdio::null());
+    command
+        .arg("serve")
+        .arg(folder)
+        .args(["--port", "0"])
+        .args(arguments);
+    command
+        .env("NO_COLOR", "1")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .stdin(Stdio::null());
     command
 }
 
@@ -63,7 +71,8 @@ impl Answer {
     }
 
     pub(crate) fn json(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 }
 
@@ -89,7 +98,11 @@ impl Server {
                 text.push('\n');
             }
         });
-        let mut server = Self { child, address: String::new(), messages };
+        let mut server = Self {
+            child,
+            address: String::new(),
+            messages,
+        };
         server.address = server.wait_for_address();
         server
     }
@@ -98,19 +111,33 @@ impl Server {
         let until = Instant::now() + Duration::from_secs(60);
         loop {
             let messages = self.messages();
-            let line = messages.lines().find(|line| line.contains("endpoints at http://") || line.contains("endpoint at http://"));
+            let line = messages.lines().find(|line| {
+                line.contains("endpoints at http://") || line.contains("endpoint at http://")
+            });
             if let Some((_, address)) = line.and_then(|line| line.split_once("http://")) {
                 return address.to_owned();
             }
-            assert!(self.child.try_wait().expect("the process can be asked").is_none(), "the server ended: {messages}");
-            assert!(Instant::now() < until, "the server does not listen: {messages}");
+            assert!(
+                self.child
+                    .try_wait()
+                    .expect("the process can be asked")
+                    .is_none(),
+                "the server ended: {messages}"
+            );
+            assert!(
+                Instant::now() < until,
+                "the server does not listen: {messages}"
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
     /// What the server has said.
     pub(crate) fn messages(&self) -> String {
-        self.messages.lock().expect("no panic while collecting").clone()
+        self.messages
+            .lock()
+            .expect("no panic while collecting")
+            .clone()
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -120,22 +147,40 @@ impl Server {
     /// A connection, for requests that are to be cut off.
     pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(&self.address).expect("the server listens");
-        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a socket option");
+        stream
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .expect("a socket option");
         stream
     }
 
     /// GET with the admin token.
     pub(crate) fn get(&self, path: &str) -> Answer {
-        self.send("GET", path, &[("Authorization", &format!("Bearer {ADMIN}"))], b"")
+        self.send(
+            "GET",
+            path,
+            &[("Authorization", &format!("Bearer {ADMIN}"))],
+            b"",
+        )
     }
 
-    pub(crate) fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub(crate) fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
         let mut stream = self.connect();
-        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+        let mut head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n",
+            body.len()
+        );
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
-        stream.write_all(format!("{head}\r\n").as_bytes()).expect("the request is sent");
+        stream
+            .write_all(format!("{head}\r\n").as_bytes())
+            .expect("the request is sent");
         stream.write_all(body).expect("the body is sent");
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).expect("an answer");
@@ -144,7 +189,10 @@ impl Server {
 
     /// Ends the process as a terminal would, and waits for it.
     pub(crate) fn interrupt(mut self) -> (Option<i32>, String) {
-        let status = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().expect("kill runs");
+        let status = Command::new("kill")
+            .args(["-INT", &self.child.id().to_string()])
+            .status()
+            .expect("kill runs");
         assert!(status.success());
         let ended = self.child.wait().expect("the process ends");
         // The thread that collects its messages is done soon after.
@@ -161,18 +209,34 @@ impl Drop for Server {
 }
 
 fn parse(answer: &[u8]) -> Answer {
-    let split = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a head and a body");
+    let split = answer
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .expect("a head and a body");
     let headers = String::from_utf8_lossy(&answer[..split]).to_lowercase();
-    let status = headers.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    let status = headers
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .expect("a status");
     let body = &answer[split + 4..];
-    let body = if headers.contains("transfer-encoding: chunked") { unchunked(body) } else { body.to_vec() };
-    Answer { status, headers, body }
+    let body = if headers.contains("transfer-encoding: chunked") {
+        unchunked(body)
+    } else {
+        body.to_vec()
+    };
+    Answer {
+        status,
+        headers,
+        body,
+    }
 }
 
 fn unchunked(mut body: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     while let Some(end) = body.windows(2).position(|window| window == b"\r\n") {
-        let size = usize::from_str_radix(String::from_utf8_lossy(&body[..end]).trim(), 16).expect("a chunk size");
+        let size = usize::from_str_radix(String::from_utf8_lossy(&body[..end]).trim(), 16)
+            .expect("a chunk size");
         if size == 0 {
             break;
         }

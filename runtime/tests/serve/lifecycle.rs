@@ -5,11 +5,20 @@ use std::time::{Duration, Instant};
 
 use super::harness::{ADMIN, Project, Server, serve};
 
-const DATASOURCE: &str = "SCHEMA >\n    `id` UInt64\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"id\"\n";
-const PIPE: &str = "NODE result\nSQL >\n    SELECT count() AS rows_there FROM items\n\nTYPE endpoint\n";
+const DATASOURCE: &str =
+    "SCHEMA >\n    `id` UInt64\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"id\"\n";
+const PIPE: &str =
+    "NODE result\nSQL >\n    SELECT count() AS rows_there FROM items\n\nTYPE endpoint\n";
 
 fn project() -> Project {
-    Project::new(&[("items.datasource", DATASOURCE), ("count_items.pipe", PIPE), ("fixtures/items.sql", "SELECT number AS id FROM numbers(1000)")])
+    Project::new(&[
+        ("items.datasource", DATASOURCE),
+        ("count_items.pipe", PIPE),
+        (
+            "fixtures/items.sql",
+            "SELECT number AS id FROM numbers(1000)",
+        ),
+    ])
 }
 
 #[test]
@@ -17,35 +26,69 @@ fn data_and_tokens_survive_a_restart_and_fixtures_load_once() {
     let project = project();
     let first = Server::with(project.path(), &[]);
     let messages = first.messages();
-    let token = messages.lines().find(|line| line.starts_with("admin token")).and_then(|line| line.rsplit(' ').next()).expect("the token is printed").to_owned();
-    let count = |server: &Server| server.send("GET", &format!("/v0/pipes/count_items.csv?token={token}"), &[], b"").text();
+    let token = messages
+        .lines()
+        .find(|line| line.starts_with("admin token"))
+        .and_then(|line| line.rsplit(' ').next())
+        .expect("the token is printed")
+        .to_owned();
+    let count = |server: &Server| {
+        server
+            .send(
+                "GET",
+                &format!("/v0/pipes/count_items.csv?token={token}"),
+                &[],
+                b"",
+            )
+            .text()
+    };
     assert_eq!(count(&first), "\"rows_there\"\n1000\n");
     let (code, messages) = first.interrupt();
     assert_eq!(code, Some(0), "{messages}");
     let second = Server::with(project.path(), &[]);
     assert_eq!(count(&second), "\"rows_there\"\n1000\n");
-    assert!(!second.messages().contains("admin token"), "{}", second.messages());
-    assert!(!second.messages().contains("loading"), "{}", second.messages());
+    assert!(
+        !second.messages().contains("admin token"),
+        "{}",
+        second.messages()
+    );
+    assert!(
+        !second.messages().contains("loading"),
+        "{}",
+        second.messages()
+    );
 }
 
 #[test]
 fn a_second_process_on_the_same_data_is_told_who_has_it() {
     let project = project();
     let first = Server::start(&project);
-    let second = serve(project.path(), &[]).output().expect("the binary runs");
+    let second = serve(project.path(), &[])
+        .output()
+        .expect("the binary runs");
     let said = String::from_utf8_lossy(&second.stderr);
     assert_eq!(second.status.code(), Some(2), "{said}");
-    assert!(said.contains(&first.id().to_string()) && said.contains("in use by another process"), "{said}");
+    assert!(
+        said.contains(&first.id().to_string()) && said.contains("in use by another process"),
+        "{said}"
+    );
 }
 
 #[test]
 fn a_client_that_goes_away_takes_its_query_with_it() {
     let project = project();
     project.write("slow.pipe", "NODE result\nSQL >\n    SELECT count() FROM numbers(1000000000000) WHERE cityHash64(number) = 1\n\nTYPE endpoint\n");
-    project.write("pipewright.toml", "[limits]\nquery_timeout_ms = 60000\nconcurrent_queries = 1\n");
+    project.write(
+        "pipewright.toml",
+        "[limits]\nquery_timeout_ms = 60000\nconcurrent_queries = 1\n",
+    );
     let server = Server::start(&project);
     let mut stream = server.connect();
-    write!(stream, "GET /v0/pipes/slow.json?token={ADMIN} HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("the request is sent");
+    write!(
+        stream,
+        "GET /v0/pipes/slow.json?token={ADMIN} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    )
+    .expect("the request is sent");
     // The only place is taken while the query runs.
     let until = Instant::now() + Duration::from_secs(20);
     while server.get("/v0/pipes/count_items.csv").status != 429 {
@@ -55,7 +98,10 @@ fn a_client_that_goes_away_takes_its_query_with_it() {
     drop(stream);
     let until = Instant::now() + Duration::from_secs(20);
     while server.get("/v0/pipes/count_items.csv").status != 200 {
-        assert!(Instant::now() < until, "the query still runs without its client");
+        assert!(
+            Instant::now() < until,
+            "the query still runs without its client"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -65,34 +111,58 @@ fn a_build_is_served_from_its_folder_alone() {
     let project = project();
     let build = Project::new(&[]);
     let out = build.path().join("build");
-    let built = std::process::Command::new(env!("CARGO_BIN_EXE_pipewright")).arg("build").arg(project.path()).arg("--out").arg(&out).output().expect("the binary runs");
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let built = std::process::Command::new(env!("CARGO_BIN_EXE_pipewright"))
+        .arg("build")
+        .arg(project.path())
+        .arg("--out")
+        .arg(&out)
+        .output()
+        .expect("the binary runs");
+    assert!(
+        built.status.success(),
+        "{}",
+        String::from_utf8_lossy(&built.stderr)
+    );
     drop(project);
     let server = Server::with(&out, &["--admin-token", ADMIN]);
-    assert_eq!(server.get("/v0/pipes/count_items.csv").text(), "\"rows_there\"\n0\n");
+    assert_eq!(
+        server.get("/v0/pipes/count_items.csv").text(),
+        "\"rows_there\"\n0\n"
+    );
 }
 
 #[test]
 fn a_project_that_cannot_be_deployed_leaves_nothing_half_created() {
     let project = project();
     project.write("worse.datasource", "SCHEMA >\n    `id` UInt64\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"no_such_function(id)\"\n");
-    let failed = serve(project.path(), &[]).output().expect("the binary runs");
+    let failed = serve(project.path(), &[])
+        .output()
+        .expect("the binary runs");
     let said = String::from_utf8_lossy(&failed.stderr);
     assert_eq!(failed.status.code(), Some(2), "{said}");
     assert!(said.contains("cannot create table `worse`"), "{said}");
     std::fs::remove_file(project.path().join("worse.datasource")).expect("the file is there");
     let server = Server::start(&project);
-    assert!(server.messages().contains("creating table items"), "{}", server.messages());
+    assert!(
+        server.messages().contains("creating table items"),
+        "{}",
+        server.messages()
+    );
 }
 
 #[test]
 fn a_fixture_that_does_not_fit_leaves_the_data_source_empty() {
     let project = project();
     project.write("fixtures/items.sql", "SELECT 'x' AS other");
-    let failed = serve(project.path(), &[]).output().expect("the binary runs");
+    let failed = serve(project.path(), &[])
+        .output()
+        .expect("the binary runs");
     let said = String::from_utf8_lossy(&failed.stderr);
     assert_eq!(failed.status.code(), Some(2), "{said}");
-    assert!(said.contains("fixtures/items.sql") && said.contains("other"), "{said}");
+    assert!(
+        said.contains("fixtures/items.sql") && said.contains("other"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -101,8 +171,17 @@ fn a_taken_port_is_said_before_anything_is_made() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("an address").port().to_string();
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pipewright"));
-    let failed = command.arg("serve").arg(project.path()).args(["--port", &port]).output().expect("the binary runs");
+    let failed = command
+        .arg("serve")
+        .arg(project.path())
+        .args(["--port", &port])
+        .output()
+        .expect("the binary runs");
     assert_eq!(failed.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&failed.stderr).contains("--port"), "{}", String::from_utf8_lossy(&failed.stderr));
+    assert!(
+        String::from_utf8_lossy(&failed.stderr).contains("--port"),
+        "{}",
+        String::from_utf8_lossy(&failed.stderr)
+    );
     assert!(!project.path().join(".pipewright").exists());
 }

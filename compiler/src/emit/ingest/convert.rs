@@ -37,21 +37,54 @@ const DAY: i64 = 86_400_000;
 
 fn kind(data_type: &DataType) -> Kind<'_> {
     let bare = data_type.bare();
-    let zone = || bare.arguments.iter().find_map(|argument| if let Argument::Text(zone) = argument { Some(zone.clone()) } else { None });
-    let moment = |function, range| Kind::Moment(Moment { function, range, precision: 3, zone: Some("UTC".to_owned()) });
+    let zone = || {
+        bare.arguments.iter().find_map(|argument| {
+            if let Argument::Text(zone) = argument {
+                Some(zone.clone())
+            } else {
+                None
+            }
+        })
+    };
+    let moment = |function, range| {
+        Kind::Moment(Moment {
+            function,
+            range,
+            precision: 3,
+            zone: Some("UTC".to_owned()),
+        })
+    };
     match bare.family.as_str() {
         "String" => Kind::Text,
         "Int8" | "Int16" | "Int32" | "UInt8" | "UInt16" | "UInt32" => Kind::NarrowInteger,
         "Int64" | "Int128" | "Int256" | "UInt64" | "UInt128" | "UInt256" => Kind::WideInteger,
         "Bool" => Kind::Bool,
         "Enum8" | "Enum16" => Kind::Enum,
-        "Float32" | "Float64" | "Decimal" | "UUID" | "IPv4" | "IPv6" | "FixedString" => Kind::Scalar,
+        "Float32" | "Float64" | "Decimal" | "UUID" | "IPv4" | "IPv6" | "FixedString" => {
+            Kind::Scalar
+        }
         "Date" => moment("toDate", Some((0, 65_536 * DAY - 1))),
         "Date32" => moment("toDate32", Some((-25_567 * DAY, 120_530 * DAY - 1))),
-        "DateTime" => Kind::Moment(Moment { function: "toDateTime", range: Some((0, 4_294_967_295_999)), precision: 3, zone: zone() }),
+        "DateTime" => Kind::Moment(Moment {
+            function: "toDateTime",
+            range: Some((0, 4_294_967_295_999)),
+            precision: 3,
+            zone: zone(),
+        }),
         "DateTime64" => {
-            let digits = bare.arguments.iter().find_map(|argument| if let Argument::Number(digits) = argument { digits.parse().ok() } else { None });
-            Kind::Moment(Moment { function: "", range: None, precision: digits.unwrap_or(3), zone: zone() })
+            let digits = bare.arguments.iter().find_map(|argument| {
+                if let Argument::Number(digits) = argument {
+                    digits.parse().ok()
+                } else {
+                    None
+                }
+            });
+            Kind::Moment(Moment {
+                function: "",
+                range: None,
+                precision: digits.unwrap_or(3),
+                zone: zone(),
+            })
         }
         "Array" => bare.inner_types().next().map_or(Kind::Opaque, Kind::Array),
         "Map" => bare.inner_types().nth(1).map_or(Kind::Opaque, Kind::Map),
@@ -63,7 +96,10 @@ fn kind(data_type: &DataType) -> Kind<'_> {
 
 /// Whether values of the type are single values, for which NULL says that there is none or that it does not fit.
 pub(super) fn is_scalar(data_type: &DataType) -> bool {
-    !matches!(kind(data_type), Kind::Array(_) | Kind::Map(_) | Kind::Tuple | Kind::Nested | Kind::Opaque)
+    !matches!(
+        kind(data_type),
+        Kind::Array(_) | Kind::Map(_) | Kind::Tuple | Kind::Nested | Kind::Opaque
+    )
 }
 
 /// The JSON types that a value of the type is written as, for types whose readers do not say when it is another.
@@ -84,13 +120,20 @@ pub(super) fn elements(data_type: &DataType) -> Vec<(Option<&str>, &DataType)> {
         &Argument::Type(ref inner) => Some((None, inner)),
         _ => None,
     };
-    data_type.bare().arguments.iter().filter_map(element).collect()
+    data_type
+        .bare()
+        .arguments
+        .iter()
+        .filter_map(element)
+        .collect()
 }
 
 /// The type that `JSONExtract` is asked for.
 pub(super) fn json_type(data_type: &DataType) -> String {
     match kind(data_type) {
-        Kind::Text | Kind::WideInteger | Kind::Bool | Kind::Moment(_) => "Nullable(String)".to_owned(),
+        Kind::Text | Kind::WideInteger | Kind::Bool | Kind::Moment(_) => {
+            "Nullable(String)".to_owned()
+        }
         Kind::NarrowInteger => "Nullable(Float64)".to_owned(),
         Kind::Scalar | Kind::Enum => format!("Nullable({})", data_type.bare()),
         Kind::Array(element) => format!("Array({})", json_type(element)),
@@ -103,10 +146,12 @@ pub(super) fn json_type(data_type: &DataType) -> String {
 }
 
 fn tuple_type(data_type: &DataType) -> String {
-    let elements = elements(data_type).into_iter().map(|(name, inner)| match name {
-        Some(name) => format!("{} {}", quote_identifier(name), json_type(inner)),
-        None => json_type(inner),
-    });
+    let elements = elements(data_type)
+        .into_iter()
+        .map(|(name, inner)| match name {
+            Some(name) => format!("{} {}", quote_identifier(name), json_type(inner)),
+            None => json_type(inner),
+        });
     format!("Tuple({})", elements.collect::<Vec<_>>().join(", "))
 }
 
@@ -122,10 +167,16 @@ fn nested(value: &str, data_type: &DataType, depth: usize) -> String {
         Kind::NarrowInteger | Kind::Bool => exact(value, data_type),
         Kind::WideInteger => {
             // Digits nearly always; `1.0`, `1e3` and `true` are whole numbers as well.
-            let double = exact(&format!("accurateCastOrNull({value}, 'Float64')"), data_type);
+            let double = exact(
+                &format!("accurateCastOrNull({value}, 'Float64')"),
+                data_type,
+            );
             let flag = format!("multiIf({value} = 'true', 1, {value} = 'false', 0, NULL)");
             let digits = exact(value, data_type);
-            format!("if(isNull({digits}) AND isNotNull({value}), ifNull({double}, {}), {digits})", exact(&flag, data_type))
+            format!(
+                "if(isNull({digits}) AND isNotNull({value}), ifNull({double}, {}), {digits})",
+                exact(&flag, data_type)
+            )
         }
         Kind::Moment(moment) => moment.read(value),
         Kind::Array(element) => match nested(&item, element, depth + 1) {
@@ -134,16 +185,23 @@ fn nested(value: &str, data_type: &DataType, depth: usize) -> String {
         },
         Kind::Map(inner) => match nested(&item, inner, depth + 1) {
             same if same == item => value.to_owned(),
-            converted => format!("mapApply((key{depth}, {item}) -> (key{depth}, {converted}), {value})"),
+            converted => {
+                format!("mapApply((key{depth}, {item}) -> (key{depth}, {converted}), {value})")
+            }
         },
         Kind::Tuple => tuple(value, data_type, depth),
-        Kind::Nested => format!("arrayMap({item} -> {}, {value})", tuple(&item, data_type, depth + 1)),
+        Kind::Nested => format!(
+            "arrayMap({item} -> {}, {value})",
+            tuple(&item, data_type, depth + 1)
+        ),
     }
 }
 
 fn tuple(value: &str, data_type: &DataType, depth: usize) -> String {
     let parts = elements(data_type).into_iter().enumerate();
-    let parts = parts.map(|(at, (_, inner))| nested(&format!("tupleElement({value}, {})", at + 1), inner, depth));
+    let parts = parts.map(|(at, (_, inner))| {
+        nested(&format!("tupleElement({value}, {})", at + 1), inner, depth)
+    });
     format!("tuple({})", parts.collect::<Vec<_>>().join(", "))
 }
 
@@ -151,22 +209,43 @@ fn tuple(value: &str, data_type: &DataType, depth: usize) -> String {
 pub(super) fn from_text(value: &str, data_type: &DataType) -> String {
     match kind(data_type) {
         Kind::Text => value.to_owned(),
-        Kind::NarrowInteger | Kind::WideInteger | Kind::Bool | Kind::Scalar => exact(value, data_type),
+        Kind::NarrowInteger | Kind::WideInteger | Kind::Bool | Kind::Scalar => {
+            exact(value, data_type)
+        }
         // The exact cast stops at a name that it does not know.
-        Kind::Enum => exact(&format!("if({value} IN ({}), {value}, NULL)", enum_names(data_type)), data_type),
+        Kind::Enum => exact(
+            &format!("if({value} IN ({}), {value}, NULL)", enum_names(data_type)),
+            data_type,
+        ),
         Kind::Moment(moment) => moment.read(value),
-        Kind::Opaque if data_type.family != "JSON" => format!("CAST(ifNull({value}, ''), {})", quote_literal(&data_type.to_string())),
+        Kind::Opaque if data_type.family != "JSON" => format!(
+            "CAST(ifNull({value}, ''), {})",
+            quote_literal(&data_type.to_string())
+        ),
         _ => {
             // Arrays in CSV come as JSON or with single quotes, as the engine writes them.
             let text = format!("ifNull({value}, '')");
-            let json = format!("if(position({text}, '\"') = 0, replaceAll({text}, '\\'', '\"'), {text})");
-            from_json(&format!("JSONExtract({json}, {})", quote_literal(&json_type(data_type))), data_type)
+            let json =
+                format!("if(position({text}, '\"') = 0, replaceAll({text}, '\\'', '\"'), {text})");
+            from_json(
+                &format!(
+                    "JSONExtract({json}, {})",
+                    quote_literal(&json_type(data_type))
+                ),
+                data_type,
+            )
         }
     }
 }
 
 fn enum_names(data_type: &DataType) -> String {
-    let names = data_type.bare().arguments.iter().filter_map(|argument| if let Argument::EnumValue(name, _) = argument { Some(quote_literal(name)) } else { None });
+    let names = data_type.bare().arguments.iter().filter_map(|argument| {
+        if let Argument::EnumValue(name, _) = argument {
+            Some(quote_literal(name))
+        } else {
+            None
+        }
+    });
     names.collect::<Vec<_>>().join(", ")
 }
 
@@ -187,13 +266,19 @@ pub(super) fn from_typed(value: &str, source: &DataType, data_type: &DataType) -
 }
 
 fn exact(value: &str, data_type: &DataType) -> String {
-    format!("accurateCastOrNull({value}, {})", quote_literal(&data_type.bare().to_string()))
+    format!(
+        "accurateCastOrNull({value}, {})",
+        quote_literal(&data_type.bare().to_string())
+    )
 }
 
 impl Moment {
     /// Dates in the many spellings of the world, and seconds since 1970 with their fractions.
     fn read(&self, value: &str) -> String {
-        let zone = self.zone.as_ref().map_or_else(String::new, |zone| format!(", {}", quote_literal(zone)));
+        let zone = self
+            .zone
+            .as_ref()
+            .map_or_else(String::new, |zone| format!(", {}", quote_literal(zone)));
         // Below three digits the function returns another type.
         let digits = self.precision.max(3);
         let parsed = format!("parseDateTime64BestEffortOrNull({value}, {digits}{zone})");
@@ -204,10 +289,19 @@ impl Moment {
 
     /// The moment as its own type, NULL outside of what that can hold.
     fn within(&self, value: &str) -> String {
-        let Some((from, to)) = self.range else { return value.to_owned() };
+        let Some((from, to)) = self.range else {
+            return value.to_owned();
+        };
         let milliseconds = format!("toUnixTimestamp64Milli(toDateTime64({value}, 3))");
-        let zone = self.zone.as_ref().filter(|_| self.function == "toDateTime").map_or_else(String::new, |zone| format!(", {}", quote_literal(zone)));
-        format!("if({milliseconds} BETWEEN {from} AND {to}, {}({value}{zone}), NULL)", self.function)
+        let zone = self
+            .zone
+            .as_ref()
+            .filter(|_| self.function == "toDateTime")
+            .map_or_else(String::new, |zone| format!(", {}", quote_literal(zone)));
+        format!(
+            "if({milliseconds} BETWEEN {from} AND {to}, {}({value}{zone}), NULL)",
+            self.function
+        )
     }
 }
 
@@ -220,10 +314,13 @@ fn misfit_at(value: &str, data_type: &DataType, depth: usize) -> Option<String> 
     let item = format!("item{depth}");
     match kind(data_type) {
         Kind::Opaque => None,
-        Kind::Array(element) => misfit_at(&item, element, depth + 1).map(|bad| format!("arrayExists({item} -> {bad}, {value})")),
-        Kind::Map(inner) => misfit_at(&item, inner, depth + 1).map(|bad| format!("arrayExists({item} -> {bad}, mapValues({value}))")),
+        Kind::Array(element) => misfit_at(&item, element, depth + 1)
+            .map(|bad| format!("arrayExists({item} -> {bad}, {value})")),
+        Kind::Map(inner) => misfit_at(&item, inner, depth + 1)
+            .map(|bad| format!("arrayExists({item} -> {bad}, mapValues({value}))")),
         Kind::Tuple => misfit_in_tuple(value, data_type, depth),
-        Kind::Nested => misfit_in_tuple(&item, data_type, depth + 1).map(|bad| format!("arrayExists({item} -> {bad}, {value})")),
+        Kind::Nested => misfit_in_tuple(&item, data_type, depth + 1)
+            .map(|bad| format!("arrayExists({item} -> {bad}, {value})")),
         _ if data_type.is_nullable() => None,
         _ => Some(format!("isNull({value})")),
     }
@@ -231,19 +328,33 @@ fn misfit_at(value: &str, data_type: &DataType, depth: usize) -> Option<String> 
 
 fn misfit_in_tuple(value: &str, data_type: &DataType, depth: usize) -> Option<String> {
     let parts = elements(data_type).into_iter().enumerate();
-    let parts: Vec<String> = parts.filter_map(|(at, (_, inner))| misfit_at(&format!("tupleElement({value}, {})", at + 1), inner, depth)).collect();
+    let parts: Vec<String> = parts
+        .filter_map(|(at, (_, inner))| {
+            misfit_at(&format!("tupleElement({value}, {})", at + 1), inner, depth)
+        })
+        .collect();
     (!parts.is_empty()).then(|| format!("({})", parts.join(" OR ")))
 }
 
 /// A value that fits, as what is inserted: one expression, or one for each column of a `Nested`.
 pub(super) fn finished(value: &str, data_type: &DataType) -> Vec<String> {
-    let cast = |value: &str, data_type: &str| format!("CAST({value}, {})", quote_literal(data_type));
+    let cast =
+        |value: &str, data_type: &str| format!("CAST({value}, {})", quote_literal(data_type));
     match kind(data_type) {
         Kind::Opaque => vec![value.to_owned()],
-        Kind::Array(_) | Kind::Map(_) | Kind::Tuple => vec![cast(value, &data_type.bare().to_string())],
+        Kind::Array(_) | Kind::Map(_) | Kind::Tuple => {
+            vec![cast(value, &data_type.bare().to_string())]
+        }
         Kind::Nested => {
             let parts = elements(data_type).into_iter().enumerate();
-            parts.map(|(at, (_, inner))| cast(&format!("arrayMap(item -> tupleElement(item, {}), {value})", at + 1), &format!("Array({inner})"))).collect()
+            parts
+                .map(|(at, (_, inner))| {
+                    cast(
+                        &format!("arrayMap(item -> tupleElement(item, {}), {value})", at + 1),
+                        &format!("Array({inner})"),
+                    )
+                })
+                .collect()
         }
         _ if data_type.is_nullable() => vec![value.to_owned()],
         _ => vec![format!("assumeNotNull({value})")],

@@ -71,14 +71,19 @@ impl Ingestion {
     pub fn new(table: &TablePlan, input: &Input<'_>) -> Self {
         let (row, inputs) = match input {
             Input::Json(source) => column::json(table, source),
-            Input::Csv { path, columns, delimiter } => column::csv(table, path, *columns, *delimiter),
+            Input::Csv {
+                path,
+                columns,
+                delimiter,
+            } => column::csv(table, path, *columns, *delimiter),
             Input::Typed(source, columns) => column::typed(table, source, columns),
         };
         Self::assemble(table, row, inputs)
     }
 
     fn assemble(table: &TablePlan, row: Row, inputs: Vec<ColumnInput<'_>>) -> Self {
-        let (mut targets, mut values, mut quarantine, mut conditions) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut targets, mut values, mut quarantine, mut conditions) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut converted = row.kept.clone();
         conditions.extend(row.reasons.iter().map(|(condition, _)| condition.clone()));
         for (at, input) in inputs.iter().enumerate() {
@@ -88,17 +93,43 @@ impl Ingestion {
             values.extend(finals);
             let bad = input.bad(at);
             conditions.extend(bad.clone());
-            quarantine.push(Quarantined { name: input.column.name.clone(), raw: input.raw.clone(), bad, reason: input.reason() });
+            quarantine.push(Quarantined {
+                name: input.column.name.clone(),
+                raw: input.raw.clone(),
+                bad,
+                reason: input.reason(),
+            });
         }
         conditions.extend(row.unless_read(&inputs));
-        let rows = format!("SELECT\n        {}\n    FROM {}", converted.join(",\n        "), row.source);
-        let bad = if conditions.is_empty() { "0".to_owned() } else { conditions.join("\n    OR ") };
-        Self { table: table.name.clone(), targets, values, rows, bad, quarantine, row_reasons: row.reasons, settings: row.settings }
+        let rows = format!(
+            "SELECT\n        {}\n    FROM {}",
+            converted.join(",\n        "),
+            row.source
+        );
+        let bad = if conditions.is_empty() {
+            "0".to_owned()
+        } else {
+            conditions.join("\n    OR ")
+        };
+        Self {
+            table: table.name.clone(),
+            targets,
+            values,
+            rows,
+            bad,
+            quarantine,
+            row_reasons: row.reasons,
+            settings: row.settings,
+        }
     }
 
     /// Inserts every row, or stops with [`BAD_ROW`] in the message and inserts none.
     pub fn insert_all(&self, settings: &[(&str, String)]) -> String {
-        let condition = if self.bad == "0" { "1".to_owned() } else { format!("NOT throwIf({}, {})", self.bad, quote_literal(BAD_ROW)) };
+        let condition = if self.bad == "0" {
+            "1".to_owned()
+        } else {
+            format!("NOT throwIf({}, {})", self.bad, quote_literal(BAD_ROW))
+        };
         self.insert(&condition, settings)
     }
 
@@ -108,32 +139,68 @@ impl Ingestion {
     }
 
     fn insert(&self, condition: &str, settings: &[(&str, String)]) -> String {
-        let (name, targets, values) = (table_name(&self.table), self.targets.join(", "), self.values.join(",\n    "));
-        format!("INSERT INTO {name} ({targets})\nSELECT\n    {values}\nFROM (\n    {}\n)\nWHERE {condition}{}", self.rows, self.settings(settings))
+        let (name, targets, values) = (
+            table_name(&self.table),
+            self.targets.join(", "),
+            self.values.join(",\n    "),
+        );
+        format!(
+            "INSERT INTO {name} ({targets})\nSELECT\n    {values}\nFROM (\n    {}\n)\nWHERE {condition}{}",
+            self.rows,
+            self.settings(settings)
+        )
     }
 
     /// Counts the rows that do not fit.
     pub fn count_bad(&self) -> String {
-        format!("SELECT count() FROM (\n    {}\n)\nWHERE {}{}", self.rows, self.bad, self.settings(&[]))
+        format!(
+            "SELECT count() FROM (\n    {}\n)\nWHERE {}{}",
+            self.rows,
+            self.bad,
+            self.settings(&[])
+        )
     }
 
     /// The numbers of the rows that do not fit, counted from zero, one in each row.
     pub fn bad_rows(&self) -> String {
-        let ordered = [("max_threads", "1".to_owned()), ("input_format_parallel_parsing", "0".to_owned())];
-        format!("SELECT number FROM (\n    SELECT rowNumberInAllBlocks() AS number, ({}) AS bad FROM (\n    {}\n)\n)\nWHERE bad{}", self.bad, self.rows, self.settings(&ordered))
+        let ordered = [
+            ("max_threads", "1".to_owned()),
+            ("input_format_parallel_parsing", "0".to_owned()),
+        ];
+        format!(
+            "SELECT number FROM (\n    SELECT rowNumberInAllBlocks() AS number, ({}) AS bad FROM (\n    {}\n)\n)\nWHERE bad{}",
+            self.bad,
+            self.rows,
+            self.settings(&ordered)
+        )
     }
 
     /// Puts the rows that do not fit into the quarantine table, with why.
     pub fn insert_quarantine(&self, import_id: &str, settings: &[(&str, String)]) -> String {
         let reasons = self.quarantine.iter().filter_map(|column| {
             let bad = column.bad.as_ref()?;
-            Some(format!("if({bad}, ({}, {}), ('', ''))", quote_literal(&column.name), column.reason))
+            Some(format!(
+                "if({bad}, ({}, {}), ('', ''))",
+                quote_literal(&column.name),
+                column.reason
+            ))
         });
-        let whole = self.row_reasons.iter().map(|(condition, reason)| format!("if({condition}, ('', {reason}), ('', ''))"));
+        let whole = self
+            .row_reasons
+            .iter()
+            .map(|(condition, reason)| format!("if({condition}, ('', {reason}), ('', ''))"));
         let all = whole.chain(reasons).collect::<Vec<_>>().join(",\n        ");
         let found = format!("arrayFilter(found -> notEmpty(found.2), [\n        {all}\n    ])");
-        let names: Vec<String> = self.quarantine.iter().map(|column| quote_identifier(&column.name)).collect();
-        let raw: Vec<&str> = self.quarantine.iter().map(|column| column.raw.as_str()).collect();
+        let names: Vec<String> = self
+            .quarantine
+            .iter()
+            .map(|column| quote_identifier(&column.name))
+            .collect();
+        let raw: Vec<&str> = self
+            .quarantine
+            .iter()
+            .map(|column| column.raw.as_str())
+            .collect();
         format!(
             "INSERT INTO {} (c__error_column, c__error, c__import_id, insertion_date, {})\nSELECT arrayMap(found -> found.1, {found}) AS columns, arrayMap(found -> found.2, {found}), {}, now(),\n    {}\nFROM (\n    {}\n)\nWHERE {}{}",
             table_name(&quarantine_name(&self.table)),
@@ -147,7 +214,11 @@ impl Ingestion {
     }
 
     fn settings(&self, more: &[(&str, String)]) -> String {
-        let all = self.settings.iter().chain(more).map(|(name, value)| format!("{name} = {}", quote_literal(value)));
+        let all = self
+            .settings
+            .iter()
+            .chain(more)
+            .map(|(name, value)| format!("{name} = {}", quote_literal(value)));
         match all.collect::<Vec<_>>().join(", ") {
             none if none.is_empty() => none,
             all => format!("\nSETTINGS {all}"),
@@ -162,12 +233,20 @@ pub fn insert_json(table: &TablePlan, source: &str) -> String {
 
 /// The data source that holds what does not fit into another.
 pub fn quarantine_name(name: &ResourceName) -> ResourceName {
-    ResourceName { workspace: name.workspace.clone(), name: format!("{}_quarantine", name.name) }
+    ResourceName {
+        workspace: name.workspace.clone(),
+        name: format!("{}_quarantine", name.name),
+    }
 }
 
 /// The table of a quarantine: why, when and from where, and every column as text.
 pub fn create_quarantine(table: &TablePlan) -> String {
-    let columns: Vec<String> = table.columns.iter().filter(|column| is_given(column)).map(|column| format!(",\n    {} Nullable(String)", quote_identifier(&column.name))).collect();
+    let columns: Vec<String> = table
+        .columns
+        .iter()
+        .filter(|column| is_given(column))
+        .map(|column| format!(",\n    {} Nullable(String)", quote_identifier(&column.name)))
+        .collect();
     format!(
         "CREATE TABLE IF NOT EXISTS {} (\n    c__error_column Array(String),\n    c__error Array(String),\n    c__import_id Nullable(String),\n    insertion_date DateTime{}\n)\nENGINE = MergeTree\nPARTITION BY toYYYYMM(insertion_date)\nORDER BY insertion_date\nSETTINGS non_replicated_deduplication_window = 1000",
         table_name(&quarantine_name(&table.name)),
@@ -177,15 +256,35 @@ pub fn create_quarantine(table: &TablePlan) -> String {
 
 /// Statements that give an older quarantine table the columns that its data source has got since.
 pub fn extend_quarantine(table: &TablePlan) -> String {
-    let columns: Vec<String> =
-        table.columns.iter().filter(|column| is_given(column)).map(|column| format!("ADD COLUMN IF NOT EXISTS {} Nullable(String)", quote_identifier(&column.name))).collect();
-    format!("ALTER TABLE {} {}", table_name(&quarantine_name(&table.name)), columns.join(", "))
+    let columns: Vec<String> = table
+        .columns
+        .iter()
+        .filter(|column| is_given(column))
+        .map(|column| {
+            format!(
+                "ADD COLUMN IF NOT EXISTS {} Nullable(String)",
+                quote_identifier(&column.name)
+            )
+        })
+        .collect();
+    format!(
+        "ALTER TABLE {} {}",
+        table_name(&quarantine_name(&table.name)),
+        columns.join(", ")
+    )
 }
 
 /// Whether an insert gives the column: not what the engine computes, and not the states of aggregate functions, which have no text.
 fn is_given(column: &Column) -> bool {
-    let computed = column.default.as_ref().is_some_and(|(kind, _)| *kind != DefaultKind::Default);
-    let state = column.data_type.as_deref().and_then(|text| types::parse(text).ok()).is_some_and(|data_type| data_type.is_aggregate_state());
+    let computed = column
+        .default
+        .as_ref()
+        .is_some_and(|(kind, _)| *kind != DefaultKind::Default);
+    let state = column
+        .data_type
+        .as_deref()
+        .and_then(|text| types::parse(text).ok())
+        .is_some_and(|data_type| data_type.is_aggregate_state());
     !computed && !state
 }
 

@@ -63,8 +63,14 @@ pub(super) fn arguments(line: &str, steps: &[Step]) -> String {
 pub(super) fn access(row: &str, steps: &[Step], depth: usize) -> String {
     match steps.split_first() {
         None => row.to_owned(),
-        Some((Step::Key(key), rest)) => access(&format!("tupleElement({row}, {})", quote_literal(key)), rest, depth),
-        Some((Step::Item(index), rest)) => access(&format!("arrayElement({row}, {})", index + 1), rest, depth),
+        Some((Step::Key(key), rest)) => access(
+            &format!("tupleElement({row}, {})", quote_literal(key)),
+            rest,
+            depth,
+        ),
+        Some((Step::Item(index), rest)) => {
+            access(&format!("arrayElement({row}, {})", index + 1), rest, depth)
+        }
         Some((Step::Each, rest)) => {
             let item = format!("path{depth}");
             match access(&item, rest, depth + 1) {
@@ -108,8 +114,12 @@ impl Tree {
     fn new(steps: &[Step], leaf: &str) -> Self {
         match steps.split_first() {
             None => Self::Leaf(leaf.to_owned()),
-            Some((Step::Key(key), rest)) => Self::Object(IndexMap::from([(key.clone(), Self::new(rest, leaf))])),
-            Some((Step::Each | Step::Item(_), rest)) => Self::Array(Box::new(Self::new(rest, leaf))),
+            Some((Step::Key(key), rest)) => {
+                Self::Object(IndexMap::from([(key.clone(), Self::new(rest, leaf))]))
+            }
+            Some((Step::Each | Step::Item(_), rest)) => {
+                Self::Array(Box::new(Self::new(rest, leaf)))
+            }
         }
     }
 
@@ -118,7 +128,9 @@ impl Tree {
         match self {
             Self::Leaf(data_type) => data_type.clone(),
             Self::Object(keys) => {
-                let keys = keys.iter().map(|(key, tree)| format!("{} {}", quote_identifier(key), tree.data_type()));
+                let keys = keys
+                    .iter()
+                    .map(|(key, tree)| format!("{} {}", quote_identifier(key), tree.data_type()));
                 format!("Tuple({})", keys.collect::<Vec<_>>().join(", "))
             }
             Self::Array(items) => format!("Array({})", items.data_type()),

@@ -96,7 +96,7 @@ pub struct Library {
     functions: Functions,
     path: PathBuf,
     /// Kept so that the library stays mapped.
-    _library: libloading::Library,
+    _mapping: libloading::Library,
 }
 
 impl std::fmt::Debug for Library {
@@ -133,7 +133,7 @@ impl Library {
         Ok(Self {
             functions,
             path: path.to_owned(),
-            _library: library,
+            _mapping: library,
         })
     }
 
@@ -402,7 +402,7 @@ impl Drop for ResultStream<'_> {
             let functions = &self.connection.library.functions;
             // SAFETY: as in `fetch`; the handle itself is freed by its own drop.
             unsafe {
-                (functions.stream_cancel_query)(*self.connection.slot.as_ptr(), self.handle.raw)
+                (functions.stream_cancel_query)(*self.connection.slot.as_ptr(), self.handle.raw);
             };
         }
     }

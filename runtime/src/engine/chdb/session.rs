@@ -187,13 +187,11 @@ impl Session {
             }
         }
         let result = stream.finish();
-        match result.error() {
-            Some(error) => Err(refused(error)),
-            None => {
-                let (rows, bytes) = result.written();
-                Ok(Written { rows, bytes })
-            }
+        if let Some(error) = result.error() {
+            return Err(refused(error));
         }
+        let (rows, bytes) = result.written();
+        Ok(Written { rows, bytes })
     }
 
     /// Gives the connection the settings of `query` and no others.
@@ -257,7 +255,7 @@ impl Session {
                 self.settings.clear();
             }
             Err(error) => {
-                tracing::error!(error, "a connection to the engine could not be replaced")
+                tracing::error!(error, "a connection to the engine could not be replaced");
             }
         }
     }

@@ -199,3 +199,25 @@ fn a_library_named_by_path_wins_and_must_exist() {
     fs::write(&library, b"x").unwrap();
     assert_eq!(find(), Some(library.clone()));
 }
+
+#[test]
+#[ignore = "downloads 170 MB through the real npm"]
+fn the_real_package_installs() {
+    let cache = tempfile::tempdir().unwrap();
+    let installation = Installation {
+        package: package().unwrap(),
+        folder: cache.path().to_owned(),
+        npm: PathBuf::from("npm"),
+    };
+    let mut downloaded = 0;
+    let path = installation.run(&mut |step| {
+        if let Step::Downloading { bytes } = step {
+            downloaded = downloaded.max(bytes);
+        }
+    });
+    assert!(fs::metadata(path.unwrap()).unwrap().len() > 300_000_000);
+    assert!(
+        downloaded > 1_000_000,
+        "the download shows no progress: {downloaded}"
+    );
+}
