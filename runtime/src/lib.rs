@@ -4,5 +4,7 @@ pub mod cli;
 pub mod deploy;
 pub mod engine;
 pub mod http;
+pub mod ingest;
+pub mod jobs;
 pub mod state;
 pub mod workspace;

@@ -15,7 +15,8 @@ use pipewright_grammar::diagnostic::Diagnostic;
 pub use ddl::{create_table, create_view, table_name};
 pub use explain::explain;
 pub use ingest::{
-    BAD_ROW, Ingestion, Input, create_quarantine, extend_quarantine, insert_json, quarantine_name,
+    BAD_ROW, Ingestion, Input, create_quarantine, extend_quarantine, given_columns, insert_json,
+    quarantine_name,
 };
 pub use lineage::lineage;
 pub use manifest::manifest;

@@ -5,6 +5,7 @@
 //! knows SQL for it. Calls take well under a millisecond and block; callers on a request's path keep what they read.
 
 mod deployments;
+mod jobs;
 mod migrations;
 mod random;
 mod tokens;
@@ -16,6 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, OptionalExtension, params};
 
 pub use deployments::{Deployment, DeploymentStatus, Deployments};
+pub use jobs::{Job, JobStatus, Jobs};
 pub use tokens::{AdminToken, NewToken, SecretHasher, Token, Tokens};
 
 /// Why the state could not be read or written.
@@ -107,6 +109,11 @@ impl State {
     /// The journal of deployments.
     pub fn deployments(&self) -> Deployments<'_> {
         Deployments::new(self)
+    }
+
+    /// The jobs.
+    pub fn jobs(&self) -> Jobs<'_> {
+        Jobs::new(self)
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {

@@ -2,7 +2,7 @@
 
 use pipewright_grammar::syntax::DefaultKind;
 
-use super::{convert, is_given, path};
+use super::{convert, given_columns as given, path};
 use crate::plan::{Column, TablePlan};
 use crate::sql::{quote_identifier, quote_literal};
 use crate::types::{self, Argument, DataType};
@@ -13,7 +13,9 @@ pub(super) struct Row {
     pub(super) source: String,
     /// Expressions that later steps still need.
     pub(super) kept: Vec<String>,
-    /// Conditions and reasons of the row as a whole.
+    /// Conditions under which the row as a whole is bad.
+    pub(super) conditions: Vec<String>,
+    /// Why a row as a whole is bad: conditions with reasons.
     pub(super) reasons: Vec<(String, String)>,
     /// Settings that reading needs.
     pub(super) settings: Vec<(&'static str, String)>,
@@ -142,14 +144,6 @@ fn data_type(column: &Column) -> DataType {
     })
 }
 
-/// Columns that an input gives. A column without a type follows from its default, and only the engine knows it.
-fn given(table: &TablePlan) -> impl Iterator<Item = &Column> {
-    table
-        .columns
-        .iter()
-        .filter(|column| is_given(column) && column.data_type.is_some())
-}
-
 /// Columns by their JSON paths. Without a path, a column takes the key of its own name when no column has a path, and its default otherwise.
 pub(super) fn json<'a>(table: &'a TablePlan, source: &str) -> (Row, Vec<Input<'a>>) {
     let with_paths = table
@@ -179,9 +173,10 @@ pub(super) fn json<'a>(table: &'a TablePlan, source: &str) -> (Row, Vec<Input<'a
     let row = Row {
         source: format!("(SELECT line AS {LINE}{} FROM {source})", rows.concat()),
         kept: vec![LINE.to_owned()],
+        conditions: vec![format!("NOT startsWith({LINE}, '{{')")],
         reasons: vec![(
-            format!("NOT startsWith({LINE}, '{{')"),
-            format!("concat('not a JSON object: ', substring({LINE}, 1, 200))"),
+            format!("NOT startsWith({LINE}, '{{') OR NOT isValidJSON({LINE})"),
+            format!("concat('not a JSON object: ', substring({LINE}, 1, 10000))"),
         )],
         settings: Vec::new(),
         json: true,
@@ -292,6 +287,10 @@ pub(super) fn csv<'a>(
             quote_literal(&structure.join(", "))
         ),
         kept: (0..=fields).map(|at| format!("pw_field{at}")).collect(),
+        conditions: vec![
+            format!("isNotNull(pw_field{fields})"),
+            format!("isNull(pw_field{})", fields.saturating_sub(1)),
+        ],
         reasons: vec![
             (
                 format!("isNotNull(pw_field{fields})"),
@@ -350,6 +349,7 @@ pub(super) fn typed<'a>(
         Row {
             source: source.to_owned(),
             kept,
+            conditions: Vec::new(),
             reasons: Vec::new(),
             settings: Vec::new(),
             json: false,

@@ -85,7 +85,7 @@ impl Ingestion {
         let (mut targets, mut values, mut quarantine, mut conditions) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut converted = row.kept.clone();
-        conditions.extend(row.reasons.iter().map(|(condition, _)| condition.clone()));
+        conditions.extend(row.conditions.clone());
         for (at, input) in inputs.iter().enumerate() {
             converted.push(format!("{} AS pw_{at}", input.value));
             let (names, finals) = input.finals(at);
@@ -185,28 +185,42 @@ impl Ingestion {
                 column.reason
             ))
         });
-        let whole = self
+        let whole: Vec<String> = self
             .row_reasons
             .iter()
-            .map(|(condition, reason)| format!("if({condition}, ('', {reason}), ('', ''))"));
-        let all = whole.chain(reasons).collect::<Vec<_>>().join(",\n        ");
-        let found = format!("arrayFilter(found -> notEmpty(found.2), [\n        {all}\n    ])");
+            .map(|(condition, reason)| format!("if({condition}, ('', {reason}), ('', ''))"))
+            .collect();
+        let reasons = format!(
+            "arrayFilter(found -> notEmpty(found.2), [\n            {}\n        ])",
+            reasons.collect::<Vec<_>>().join(",\n            ")
+        );
+        // What is no row at all has no reasons column by column.
+        let found = match whole.first() {
+            None => reasons,
+            Some(_) => format!(
+                "arrayFilter(found -> notEmpty(found.2), [{}]) AS pw_whole, if(notEmpty(pw_whole), pw_whole, {reasons})",
+                whole.join(", ")
+            ),
+        };
         let names: Vec<String> = self
             .quarantine
             .iter()
             .map(|column| quote_identifier(&column.name))
             .collect();
-        let raw: Vec<&str> = self
+        let raw: Vec<String> = self
             .quarantine
             .iter()
-            .map(|column| column.raw.as_str())
+            .enumerate()
+            .map(|(at, column)| format!("{} AS pw_raw{at}", column.raw))
             .collect();
+        let kept: Vec<String> = (0..raw.len()).map(|at| format!("pw_raw{at}")).collect();
         format!(
-            "INSERT INTO {} (c__error_column, c__error, c__import_id, insertion_date, {})\nSELECT arrayMap(found -> found.1, {found}) AS columns, arrayMap(found -> found.2, {found}), {}, now(),\n    {}\nFROM (\n    {}\n)\nWHERE {}{}",
+            "INSERT INTO {} (c__error_column, c__error, c__import_id, insertion_date, {})\nSELECT arrayMap(found -> found.1, pw_found), arrayMap(found -> found.2, pw_found), {}, now(), {}\nFROM (\n    SELECT\n        {},\n        {found} AS pw_found\n    FROM (\n    {}\n    )\n    WHERE {}\n){}",
             table_name(&quarantine_name(&self.table)),
             names.join(", "),
             quote_literal(import_id),
-            raw.join(",\n    "),
+            kept.join(", "),
+            raw.join(",\n        "),
             self.rows,
             self.bad,
             self.settings(settings)
@@ -272,6 +286,14 @@ pub fn extend_quarantine(table: &TablePlan) -> String {
         table_name(&quarantine_name(&table.name)),
         columns.join(", ")
     )
+}
+
+/// The columns that an insert gives, in order: a CSV file without a header has these.
+pub fn given_columns(table: &TablePlan) -> impl Iterator<Item = &Column> {
+    table
+        .columns
+        .iter()
+        .filter(|column| is_given(column) && column.data_type.is_some())
 }
 
 /// Whether an insert gives the column: not what the engine computes, and not the states of aggregate functions, which have no text.

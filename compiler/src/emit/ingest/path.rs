@@ -176,7 +176,7 @@ mod tests {
         assert!(tree.add(&parse("$.m.a"), "Nullable(String)"));
         assert!(!tree.add(&parse("$.m"), "Nullable(String)"));
         assert!(!tree.add(&parse("$.m.a.b"), "Nullable(String)"));
-        insta::assert_snapshot!(tree.data_type(), @"Tuple(`m` Tuple(`a` Nullable(String), `list` Array(Tuple(`x` Nullable(Float64), `y` Nullable(String)))))");
+        insta::assert_snapshot!(tree.data_type(), @"Tuple(m Tuple(a Nullable(String), list Array(Tuple(x Nullable(Float64), y Nullable(String)))))");
         insta::assert_snapshot!(access("row", &parse("$.m.list[:].x"), 0), @"arrayMap(path0 -> tupleElement(path0, 'x'), tupleElement(tupleElement(row, 'm'), 'list'))");
     }
 }
