@@ -14,7 +14,9 @@ use super::arguments::Serve;
 use super::printer::Printer;
 use super::{ExitStatus, engine, project_folder, report_errors};
 use crate::engine::Engine;
-use crate::http::{self, App, Scope, Served, TokenTable};
+use crate::http::{self, App, Data, Scope, Served, TokenTable};
+use crate::ingest::{DeleteData, EventLimits, Events, Ingest};
+use crate::jobs::{Jobs, Limits, Work};
 use crate::state::State;
 use crate::{deploy, workspace};
 
@@ -95,12 +97,13 @@ async fn deploy_and_serve(
     shared: &Arc<dyn Engine>,
     printer: &Printer,
 ) -> anyhow::Result<()> {
-    let state = State::open(&state_folder.join("state.sqlite"))?;
+    let state = Arc::new(State::open(&state_folder.join("state.sqlite"))?);
     let deployed = deploy::deploy(&plan, sources, engine, &Lines(printer)).await?;
     for name in &deployed.drifted {
         printer.note(&format!("warning: `{name}` was made from another definition than the project now has, and is left as it is"));
     }
     let tokens = tokens(serve, &plan, &state, printer)?;
+    let data = take_rows(&plan, &state, state_folder, shared, printer).await?;
     let address = listener.local_addr()?;
     announce(&plan, address, printer);
     let app = App::new(
@@ -111,9 +114,50 @@ async fn deploy_and_serve(
         },
         Arc::clone(shared),
     );
-    http::serve(listener, app, stop()).await?;
+    app.take_rows(data.clone());
+    let served = http::serve(listener, app, stop()).await;
+    data.jobs.shutdown().await;
+    data.events.shutdown().await;
+    served?;
     printer.note("stopped");
     Ok(())
+}
+
+/// Opens the ways in for rows. What an earlier process had taken, and not written, is written before anything else comes.
+async fn take_rows(
+    plan: &Plan,
+    state: &Arc<State>,
+    state_folder: &Path,
+    engine: &Arc<dyn Engine>,
+    printer: &Printer,
+) -> anyhow::Result<Data> {
+    let ingest = Ingest::open(Arc::clone(engine), state_folder)?;
+    let events = Events::new(Arc::clone(&ingest), EventLimits::default());
+    let appends = ingest
+        .resume_appends(plan)
+        .await
+        .context("cannot finish an append that was cut off")?;
+    let batches = events
+        .replay(plan)
+        .await
+        .context("cannot write events that an earlier process had taken")?;
+    if appends + batches > 0 {
+        printer.note(&format!(
+            "wrote what was left of an earlier run: {batches} batches of events, {appends} files"
+        ));
+    }
+    let deletes: Arc<dyn Work> = Arc::new(DeleteData(Arc::clone(engine)));
+    let jobs = Jobs::new(
+        Arc::clone(state),
+        [("delete_data", deletes)],
+        Limits::default(),
+    );
+    jobs.recover()?;
+    Ok(Data {
+        ingest,
+        events,
+        jobs,
+    })
 }
 
 struct Lines<'a>(&'a Printer);

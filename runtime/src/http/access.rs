@@ -17,6 +17,10 @@ pub enum Scope {
     ReadPipe(String),
     /// Read a data source.
     ReadDatasource(String),
+    /// Add rows to a data source.
+    AppendDatasource(String),
+    /// Delete a data source, or rows of it.
+    DropDatasource(String),
 }
 
 impl Scope {
@@ -32,6 +36,8 @@ impl Scope {
             "ADMIN" => Some(Self::Admin),
             "PIPES:READ" => resource().map(Self::ReadPipe),
             "DATASOURCES:READ" => resource().map(Self::ReadDatasource),
+            "DATASOURCES:APPEND" => resource().map(Self::AppendDatasource),
+            "DATASOURCES:DROP" => resource().map(Self::DropDatasource),
             _ => None,
         }
     }
@@ -42,6 +48,10 @@ impl Scope {
             Self::Admin => json!({ "type": "ADMIN" }),
             Self::ReadPipe(name) => json!({ "type": "PIPES:READ", "resource": name }),
             Self::ReadDatasource(name) => json!({ "type": "DATASOURCES:READ", "resource": name }),
+            Self::AppendDatasource(name) => {
+                json!({ "type": "DATASOURCES:APPEND", "resource": name })
+            }
+            Self::DropDatasource(name) => json!({ "type": "DATASOURCES:DROP", "resource": name }),
         }
     }
 }
@@ -69,6 +79,16 @@ impl Access {
     /// Whether the token may read a data source.
     pub fn reads_datasource(&self, name: &str) -> bool {
         self.is_admin() || self.0.contains(&Scope::ReadDatasource(name.to_owned()))
+    }
+
+    /// Whether the token may add rows to a data source.
+    pub fn appends_to(&self, name: &str) -> bool {
+        self.is_admin() || self.0.contains(&Scope::AppendDatasource(name.to_owned()))
+    }
+
+    /// Whether the token may delete a data source, or rows of it.
+    pub fn drops_datasource(&self, name: &str) -> bool {
+        self.is_admin() || self.0.contains(&Scope::DropDatasource(name.to_owned()))
     }
 }
 

@@ -3,15 +3,19 @@
 //! Endpoints are data, not routes: one handler looks the pipe up in [`Served`], which a reload replaces as a whole.
 
 mod access;
+mod analyze;
+mod datasources;
 mod endpoint;
 mod error;
+mod events;
+mod jobs;
 mod metrics;
 mod parameters;
 mod query;
 mod run;
 mod sql;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -19,7 +23,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use pipewright_compiler::plan::Plan;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -30,6 +34,8 @@ pub use metrics::Metrics;
 
 use self::error::ApiError;
 use crate::engine::Engine;
+use crate::ingest::{Events, Ingest};
+use crate::jobs::Jobs;
 
 /// What is served: replaced as a whole when the project changes.
 #[derive(Debug)]
@@ -42,6 +48,17 @@ pub struct Served {
     pub secrets: Vec<(String, String)>,
 }
 
+/// How rows get in: what a server has that also writes.
+#[derive(Debug, Clone)]
+pub struct Data {
+    /// Files of rows.
+    pub ingest: Arc<Ingest>,
+    /// Single rows.
+    pub events: Arc<Events>,
+    /// What takes long.
+    pub jobs: Arc<Jobs>,
+}
+
 /// All that a request needs.
 #[derive(Debug)]
 pub struct App {
@@ -51,6 +68,7 @@ pub struct App {
     slots: Arc<Semaphore>,
     timeout: Duration,
     body_bytes: usize,
+    data: OnceLock<Data>,
 }
 
 impl App {
@@ -64,7 +82,19 @@ impl App {
             slots: Arc::new(Semaphore::new(limits.concurrent_queries)),
             timeout: Duration::from_millis(limits.query_timeout_ms),
             body_bytes: limits.body_bytes,
+            data: OnceLock::new(),
         })
+    }
+
+    /// Makes the app take rows; without this it only answers queries.
+    pub fn take_rows(&self, data: Data) {
+        _ = self.data.set(data);
+    }
+
+    pub(crate) fn data(&self) -> Result<&Data, ApiError> {
+        self.data
+            .get()
+            .ok_or_else(|| ApiError::Unavailable("this server takes no rows".to_owned()))
     }
 
     /// Replaces what is served; requests under way finish with what they started with.
@@ -84,6 +114,26 @@ pub fn router(app: Arc<App>) -> Router {
             "/v0/pipes/{file}",
             get(endpoint::answer).post(endpoint::answer),
         )
+        .route("/v0/events", post(events::post))
+        .route(
+            "/v0/datasources",
+            get(datasources::list)
+                .post(datasources::post)
+                .layer(DefaultBodyLimit::disable()),
+        )
+        .route("/v0/datasources/{name}", get(datasources::get))
+        .route(
+            "/v0/datasources/{name}/truncate",
+            post(datasources::truncate),
+        )
+        .route("/v0/datasources/{name}/delete", post(datasources::delete))
+        .route(
+            "/v0/analyze",
+            post(analyze::post).layer(DefaultBodyLimit::disable()),
+        )
+        .route("/v0/jobs", get(jobs::list))
+        .route("/v0/jobs/{id}", get(jobs::get))
+        .route("/v0/jobs/{id}/cancel", post(jobs::cancel))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(body_limit)
@@ -131,4 +181,22 @@ async fn not_found() -> ApiError {
 
 async fn method_not_allowed() -> ApiError {
     ApiError::MethodNotAllowed
+}
+
+/// Whether a parameter that is a flag is set.
+fn is_true(value: Option<&str>) -> bool {
+    matches!(value, Some("true" | "1" | "True" | "yes"))
+}
+
+/// A JSON answer.
+pub(crate) struct Json(pub(crate) serde_json::Value);
+
+impl IntoResponse for Json {
+    fn into_response(self) -> Response {
+        (
+            [(header::CONTENT_TYPE, "application/json")],
+            self.0.to_string(),
+        )
+            .into_response()
+    }
 }

@@ -74,6 +74,7 @@ impl Ingest {
         token: &str,
     ) -> Result<Counts, IngestError> {
         self.prepare(table).await?;
+        let _together = self.together(&table.name).await;
         let ingestion = Ingestion::new(table, input);
         match self
             .engine
@@ -108,6 +109,7 @@ impl Ingest {
         token: &str,
     ) -> Result<Counts, IngestError> {
         self.prepare(table).await?;
+        let _together = self.together(&table.name).await;
         let ingestion = Ingestion::new(table, input);
         // Blocks are written as they come, so that bad rows must be known before.
         let bad = self.count(&ingestion.count_bad()).await?;

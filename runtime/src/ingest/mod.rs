@@ -4,25 +4,32 @@
 //! there after a crash. Each file goes in by one statement under a token of its own: the engine drops a block whose token it knows, in the table and in what
 //! its materialized views fill, so that a file may be given to it again whenever it is not certain that it arrived.
 
+mod analyze;
 mod append;
 mod events;
 mod load;
 mod prepare;
+mod rewrite;
 mod split;
 mod spool;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+pub use analyze::{Analysis, AnalyzedColumn};
 pub use append::{Append, Appended};
 pub use events::{EventLimits, Events};
 pub use load::Counts;
+pub use rewrite::DeleteData;
 pub use split::json_lines;
 pub use spool::{Format, SpoolError};
 
 use crate::engine::{Engine, EngineError};
+use pipewright_compiler::project::ResourceName;
 use prepare::Prepared;
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 /// Why rows were not taken.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +57,8 @@ pub struct Ingest {
     engine: Arc<dyn Engine>,
     folder: PathBuf,
     prepared: Prepared,
+    /// Inserts share a data source; what rewrites it has it alone.
+    gates: Mutex<BTreeMap<String, Arc<RwLock<()>>>>,
 }
 
 impl Ingest {
@@ -63,7 +72,25 @@ impl Ingest {
             engine,
             folder,
             prepared: Prepared::default(),
+            gates: Mutex::default(),
         }))
+    }
+}
+
+impl Ingest {
+    fn gate(&self, name: &ResourceName) -> Arc<RwLock<()>> {
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(gates.entry(name.to_string()).or_default())
+    }
+
+    /// Inserting into a data source goes on beside other inserts while this is held.
+    async fn together(&self, name: &ResourceName) -> OwnedRwLockReadGuard<()> {
+        self.gate(name).read_owned().await
+    }
+
+    /// No rows come to a data source by this way while this is held.
+    pub async fn alone(&self, name: &ResourceName) -> OwnedRwLockWriteGuard<()> {
+        self.gate(name).write_owned().await
     }
 }
 
