@@ -56,6 +56,11 @@ impl Step {
         let comment = crate::sql::quote_literal(&self.comment());
         match self.kind {
             StepKind::CreateDatabase => self.sql.clone(),
+            StepKind::CreateTable if self.sql.contains(emit::EMPTY_AS) => self.sql.replacen(
+                emit::EMPTY_AS,
+                &format!("\nCOMMENT {comment}{}", emit::EMPTY_AS),
+                1,
+            ),
             StepKind::CreateTable => format!("{}\nCOMMENT {comment}", self.sql),
             // A view's comment stands before AS; its name has no quote or blank that could be taken for it.
             StepKind::CreateMaterializedView => {
@@ -122,6 +127,18 @@ pub fn desired(plan: &Plan) -> (Vec<Step>, Vec<Diagnostic>) {
         };
         match emit::default_sql(plan, id) {
             Ok(compiled) => {
+                let made = plan
+                    .tables
+                    .get(target)
+                    .filter(|table| table.made_by.as_ref() == Some(id));
+                if let Some(table) = made {
+                    let sql = emit::create_table_as(table, compiled.sql.text());
+                    steps.push(Step::new(
+                        StepKind::CreateTable,
+                        table.name.to_string(),
+                        sql,
+                    ));
+                }
                 let name = view_name(&id.pipe, &id.node);
                 let sql = emit::create_view(&name, target, compiled.sql.text());
                 steps.push(Step::new(StepKind::CreateMaterializedView, name, sql));

@@ -41,6 +41,25 @@ pub fn create_table(table: &TablePlan) -> String {
     rendered(template.render())
 }
 
+/// What stands between a table's definition and the query that gives it its columns.
+pub(crate) const EMPTY_AS: &str = "\nEMPTY AS\n";
+
+/// `CREATE TABLE … EMPTY AS …` for a data source whose columns are those of a query.
+pub fn create_table_as(table: &TablePlan, select: &str) -> String {
+    let mut text = format!(
+        "CREATE TABLE IF NOT EXISTS {}\nENGINE = {}",
+        table_name(&table.name),
+        engine(&table.engine)
+    );
+    for clause in clauses(&table.engine) {
+        text.push('\n');
+        text.push_str(&clause);
+    }
+    text.push_str(EMPTY_AS);
+    text.push_str(select);
+    text
+}
+
 /// `CREATE MATERIALIZED VIEW … TO …` for a materialized node.
 pub fn create_view(name: &str, target: &ResourceName, select: &str) -> String {
     rendered(

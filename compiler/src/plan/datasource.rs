@@ -6,7 +6,7 @@ use pipewright_grammar::syntax::{ColumnDecl, DatasourceFile, DefaultKind};
 use serde::Serialize;
 
 use crate::diagnostics::codes;
-use crate::graph::similar_names;
+use crate::graph::{NodeId, similar_names};
 use crate::project::{Datasource, ResourceName};
 use crate::types;
 
@@ -21,6 +21,9 @@ pub struct TablePlan {
     pub indexes: Vec<Index>,
     /// The engine with its keys.
     pub engine: Engine,
+    /// The node that makes the table, when it has no file: its columns are those of the node's SQL.
+    #[serde(skip)]
+    pub made_by: Option<NodeId>,
     /// The file.
     #[serde(skip)]
     pub span: Span,
@@ -139,6 +142,10 @@ pub(super) fn plan(datasource: &Datasource, diagnostics: &mut Vec<Diagnostic>) -
         columns,
         indexes,
         engine: engine(syntax, diagnostics),
+        made_by: datasource
+            .made_by
+            .clone()
+            .map(|(pipe, node)| NodeId { pipe, node }),
         span: datasource.span,
     }
 }
@@ -305,8 +312,11 @@ fn check_column(
 ) {
     // The connector adds columns of its own, such as `_timestamp`.
     let added = name.starts_with('_') && syntax.directive("IMPORT_TABLE_ARN").is_some();
+    // The columns of a data source that a node makes are not written anywhere.
+    let unwritten = syntax.schema.is_none();
     if name.is_empty()
         || added
+        || unwritten
         || syntax
             .columns
             .iter()

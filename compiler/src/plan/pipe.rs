@@ -1,7 +1,7 @@
 //! What a pipe is for, and what it needs.
 
 use pipewright_grammar::diagnostic::Diagnostic;
-use pipewright_grammar::source::Span;
+use pipewright_grammar::source::Spanned;
 use pipewright_grammar::syntax::NodeKind;
 use serde::Serialize;
 
@@ -193,7 +193,7 @@ fn role(project: &Project, pipe: &Pipe, node: &Node, diagnostics: &mut Vec<Diagn
     }
 }
 
-/// The data source that a node fills. A Classic materialized node may create it with `ENGINE` keys; then there is nothing to look up.
+/// The data source that a node fills.
 fn target(
     project: &Project,
     pipe: &Pipe,
@@ -219,22 +219,14 @@ fn target(
         workspace: pipe.name.workspace.clone(),
         name: target.value.clone(),
     };
-    if project.datasources.contains_key(&name) || node.directive("ENGINE").is_some() {
+    if project.datasources.contains_key(&name) {
         return Some(name);
     }
-    diagnostics.push(unknown_target(
-        project,
-        target,
-        node.directive("ENGINE").map(|engine| engine.span),
-    ));
+    diagnostics.push(unknown_target(project, target));
     None
 }
 
-fn unknown_target(
-    project: &Project,
-    target: &pipewright_grammar::source::Spanned<String>,
-    engine: Option<Span>,
-) -> Diagnostic {
+fn unknown_target(project: &Project, target: &Spanned<String>) -> Diagnostic {
     let diagnostic = Diagnostic::error(
         codes::BAD_TARGET,
         format!(
@@ -242,7 +234,7 @@ fn unknown_target(
             target.value
         ),
     )
-    .label(engine.unwrap_or(target.span), "filled by this node");
+    .label(target.span, "filled by this node");
     let similar = crate::graph::similar_names(
         &target.value,
         project.datasources.keys().map(ToString::to_string),

@@ -70,9 +70,15 @@ pub fn load(sources: SourceTree) -> (Project, Vec<Diagnostic>) {
                     &project.sources,
                     &mut diagnostics,
                 ) {
-                    project
-                        .datasources
-                        .insert(name.clone(), Datasource { name, span, syntax });
+                    project.datasources.insert(
+                        name.clone(),
+                        Datasource {
+                            name,
+                            span,
+                            syntax,
+                            made_by: None,
+                        },
+                    );
                 }
             }
             Syntax::Connection(syntax) => {
@@ -93,7 +99,50 @@ pub fn load(sources: SourceTree) -> (Project, Vec<Diagnostic>) {
         diagnostics.append(&mut found);
         project.pipes.insert(pipe.name.clone(), pipe);
     }
+    add_made_datasources(&mut project);
     (project, diagnostics)
+}
+
+/// Data sources that have no file because a materialized node makes them, with the `ENGINE` keys of that node (Classic).
+fn add_made_datasources(project: &mut Project) {
+    let mut made = Vec::new();
+    for pipe in project.pipes.values() {
+        for node in pipe
+            .nodes
+            .iter()
+            .filter(|node| node.kind == NodeKind::Materialized)
+        {
+            let Some(target) = node.target().filter(|target| is_valid_name(&target.value)) else {
+                continue;
+            };
+            let name = ResourceName {
+                workspace: pipe.name.workspace.clone(),
+                name: target.value.clone(),
+            };
+            if project.datasources.contains_key(&name) || project.pipes.contains_key(&name) {
+                continue;
+            }
+            let engine = node.directive("ENGINE").cloned();
+            let syntax = DatasourceFile {
+                engine,
+                directives: node.directives.clone(),
+                ..DatasourceFile::default()
+            };
+            let made_by = Some((pipe.name.clone(), node.name.value.clone()));
+            made.push(Datasource {
+                name,
+                span: target.span,
+                syntax,
+                made_by,
+            });
+        }
+    }
+    for datasource in made {
+        project
+            .datasources
+            .entry(datasource.name.clone())
+            .or_insert(datasource);
+    }
 }
 
 fn parse(file: &SourceFile) -> Option<(SourceId, Syntax, Vec<Diagnostic>)> {

@@ -34,8 +34,10 @@ pub struct Datasource {
     pub name: ResourceName,
     /// The file.
     pub span: Span,
-    /// What the file says.
+    /// What the file says; for a data source without a file, the `ENGINE` keys of the node that fills it.
     pub syntax: DatasourceFile,
+    /// The materialized node (pipe, node) that makes the data source, when it has no file (Classic): its columns are those of the node's SQL.
+    pub made_by: Option<(ResourceName, String)>,
 }
 
 /// A pipe.

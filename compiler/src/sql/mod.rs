@@ -1,7 +1,7 @@
 //! ClickHouse SQL text, understood as far as it has to be: the only place that knows `sqlparser`.
 //!
 //! Two readings of one text, because they fail differently. The [scan](scan()) works on tokens alone, never gives up on text that the engine would accept, and is
-//! what reference resolution and the [guard] stand on: which tables, functions, table functions and settings a statement names, each with its
+//! what reference resolution and the [guard](guard()) stand on: which tables, functions, table functions and settings a statement names, each with its
 //! byte range. The parsed tree ([`parse`]) serves lineage, checks and optimization; SQL that `sqlparser` cannot read is *opaque* to those, never an error.
 //!
 //! Text goes in, byte ranges into that same text come out. Nothing here prints a user's SQL: it is edited by splicing.
@@ -22,3 +22,6 @@ pub use parse::{FormKind, Opaque, Parsed, TakenOut, Tree, parse};
 pub use reference::{Called, Parameter, Position, Setting, TableReference};
 pub use references::references;
 pub use scan::{Clause, CommonTable, Scan, SqlError, StatementKind, scan};
+
+#[cfg(test)]
+mod tests;

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use pipewright_compiler::emit;
+use pipewright_grammar::diagnostic::Severity;
 
 use super::arguments::Build;
 use super::printer::Printer;
-use super::{ExitStatus, checked, project_folder, report_errors};
+use super::{ExitStatus, checked, count, project_folder, report_errors};
 
 pub(super) fn run(
     build: &Build,
@@ -15,10 +16,15 @@ pub(super) fn run(
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
     let folder = project_folder(build.dir.as_deref(), project)?;
-    let (plan, mut diagnostics) = checked(&folder)?;
-    let (artifacts, found) = emit::emit(&plan);
-    diagnostics.extend(found);
-    if report_errors(&plan, &diagnostics, printer) {
+    let (plan, diagnostics) = checked(&folder)?;
+    let is_clean = count(&diagnostics, Severity::Error) == 0;
+    // What cannot be checked cannot be emitted either, and would be said twice.
+    let (artifacts, found) = if is_clean {
+        emit::emit(&plan)
+    } else {
+        Default::default()
+    };
+    if report_errors(&plan, &diagnostics, printer) || report_errors(&plan, &found, printer) {
         printer.error("nothing was written, because the project has errors");
         return Ok(ExitStatus::Findings);
     }

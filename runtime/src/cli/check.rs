@@ -5,11 +5,13 @@ use std::path::Path;
 use pipewright_compiler::diagnostics::{apply_fixes, render};
 use pipewright_compiler::plan::Plan;
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::arguments::{Check, ReportFormat};
 use super::printer::Printer;
-use super::{ExitStatus, checked, count, project_folder};
+use super::{ExitStatus, count, project_folder};
+use crate::workspace;
 
 pub(super) fn run(
     check: &Check,
@@ -17,16 +19,22 @@ pub(super) fn run(
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
     let folder = project_folder(check.dir.as_deref(), project)?;
-    let (mut plan, mut diagnostics) = checked(&folder)?;
+    let mut reports = all(&folder)?;
     if check.fix {
-        let fixed = fix(&folder, &plan, &diagnostics)?;
+        let mut fixed = 0;
+        for (plan, diagnostics) in &reports {
+            fixed += fix(&folder, plan, diagnostics)?;
+        }
         if fixed > 0 {
             printer.note(&format!("fixed {fixed} {}", plural(fixed, "file")));
-            (plan, diagnostics) = checked(&folder)?;
+            reports = all(&folder)?;
         }
     }
-    let errors = count(&diagnostics, Severity::Error);
-    print(check.format, &plan, &diagnostics, printer)?;
+    let errors: usize = reports
+        .iter()
+        .map(|(_, diagnostics)| count(diagnostics, Severity::Error))
+        .sum();
+    print(check.format, &reports, printer)?;
     Ok(if errors > 0 {
         ExitStatus::Findings
     } else {
@@ -34,44 +42,94 @@ pub(super) fn run(
     })
 }
 
-fn print(
-    format: ReportFormat,
-    plan: &Plan,
-    diagnostics: &[Diagnostic],
-    printer: &Printer,
-) -> anyhow::Result<()> {
-    let sources = plan.project.sources.files();
-    match format {
-        ReportFormat::Json => {
-            let report = json!({ "summary": summary(plan, diagnostics), "diagnostics": render::json(diagnostics, sources) });
-            printer.data(&serde_json::to_string_pretty(&report)?)?;
-        }
-        ReportFormat::Concise => printer.data(&render::concise(diagnostics, sources))?,
-        ReportFormat::Github => printer.data(&render::github(diagnostics, sources))?,
-        ReportFormat::Text => {
-            printer.data(&render::text(diagnostics, sources, printer.style()))?;
-            say_summary(plan, diagnostics, printer);
-        }
+/// A project with its findings.
+type Report = (Plan, Vec<Diagnostic>);
+
+/// Checks the project of a folder, or each of the projects in its sub-folders.
+fn all(folder: &Path) -> anyhow::Result<Vec<Report>> {
+    let workspace = workspace::read(folder)?;
+    let mut reports: Vec<Report> = workspace::projects(&workspace.sources)
+        .into_iter()
+        .map(pipewright_compiler::check)
+        .collect();
+    // Bytes that are no text were found before the tree was split, and carry the numbers of the whole tree.
+    if let [(_, diagnostics)] = reports.as_mut_slice() {
+        diagnostics.extend(workspace.diagnostics);
+    }
+    Ok(reports)
+}
+
+fn print(format: ReportFormat, reports: &[Report], printer: &Printer) -> anyhow::Result<()> {
+    if format == ReportFormat::Json {
+        let diagnostics: Vec<Value> = reports
+            .iter()
+            .flat_map(|(plan, diagnostics)| {
+                match render::json(diagnostics, plan.project.sources.files()) {
+                    Value::Array(rendered) => rendered,
+                    other => vec![other],
+                }
+            })
+            .collect();
+        let report = json!({ "summary": Summary::of(reports), "diagnostics": diagnostics });
+        printer.data(&serde_json::to_string_pretty(&report)?)?;
+        return Ok(());
+    }
+    for (plan, diagnostics) in reports {
+        let sources = plan.project.sources.files();
+        printer.data(&match format {
+            ReportFormat::Concise => render::concise(diagnostics, sources),
+            ReportFormat::Github => render::github(diagnostics, sources),
+            ReportFormat::Text | ReportFormat::Json => {
+                render::text(diagnostics, sources, printer.style())
+            }
+        })?;
+    }
+    if format == ReportFormat::Text {
+        say_summary(reports, printer);
     }
     Ok(())
 }
 
-fn summary(plan: &Plan, diagnostics: &[Diagnostic]) -> serde_json::Value {
-    json!({
-        "files": plan.project.sources.files().len(),
-        "pipes": plan.project.pipes.len(),
-        "nodes": plan.project.pipes.values().map(|pipe| pipe.nodes.len()).sum::<usize>(),
-        "errors": count(diagnostics, Severity::Error),
-        "warnings": count(diagnostics, Severity::Warning),
-    })
+/// The counts of all projects together.
+#[derive(Serialize)]
+struct Summary {
+    files: usize,
+    pipes: usize,
+    nodes: usize,
+    errors: usize,
+    warnings: usize,
 }
 
-fn say_summary(plan: &Plan, diagnostics: &[Diagnostic], printer: &Printer) {
-    let (pipes, datasources) = (plan.project.pipes.len(), plan.project.datasources.len());
-    let (errors, warnings) = (
-        count(diagnostics, Severity::Error),
-        count(diagnostics, Severity::Warning),
-    );
+impl Summary {
+    fn of(reports: &[Report]) -> Self {
+        let sum = |count: fn(&Report) -> usize| reports.iter().map(count).sum();
+        Self {
+            files: sum(|(plan, _)| plan.project.sources.files().len()),
+            pipes: sum(|(plan, _)| plan.project.pipes.len()),
+            nodes: sum(|(plan, _)| {
+                plan.project
+                    .pipes
+                    .values()
+                    .map(|pipe| pipe.nodes.len())
+                    .sum()
+            }),
+            errors: sum(|(_, diagnostics)| count(diagnostics, Severity::Error)),
+            warnings: sum(|(_, diagnostics)| count(diagnostics, Severity::Warning)),
+        }
+    }
+}
+
+fn say_summary(reports: &[Report], printer: &Printer) {
+    let Summary {
+        pipes,
+        errors,
+        warnings,
+        ..
+    } = Summary::of(reports);
+    let datasources: usize = reports
+        .iter()
+        .map(|(plan, _)| plan.project.datasources.len())
+        .sum();
     let findings = match (errors, warnings) {
         (0, 0) => "no findings".to_owned(),
         (0, warnings) => format!("{warnings} {}", plural(warnings, "warning")),
@@ -82,14 +140,19 @@ fn say_summary(plan: &Plan, diagnostics: &[Diagnostic], printer: &Printer) {
             plural(warnings, "warning")
         ),
     };
+    let whose = if reports.len() > 1 {
+        format!(" of {} projects", reports.len())
+    } else {
+        String::new()
+    };
     printer.note(&format!(
-        "checked {pipes} {} and {datasources} data {}: {findings}",
+        "checked {pipes} {} and {datasources} data {}{whose}: {findings}",
         plural(pipes, "pipe"),
         plural(datasources, "source")
     ));
     if pipes + datasources == 0 {
         printer.hint("there is no .pipe or .datasource file below this folder; `pipewright init` makes a project to start from");
-    } else if errors == 0 {
+    } else if errors == 0 && reports.len() == 1 {
         printer.hint("`pipewright serve` deploys the project and answers requests");
     }
 }

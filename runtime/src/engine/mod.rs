@@ -26,6 +26,9 @@ pub use answer::{Answer, Statistics};
 pub use error::{EngineError, Position};
 pub use install::{InstallError, install, locate};
 
+/// The database that holds the project's tables; unqualified names mean its tables.
+pub const DATABASE: &str = "pipewright";
+
 /// One statement that returns rows, and how it is to be run.
 #[derive(Debug, Clone, Default)]
 pub struct Query {

@@ -14,8 +14,9 @@ use clickhouse::error::Error as ClientError;
 use clickhouse::query::BytesCursor;
 use clickhouse::{Client, QuerySummary};
 use futures::StreamExt;
+use pipewright_compiler::sql::quote_identifier;
 
-use super::{Answer, Engine, EngineError, Insert, Query, Rows, Statistics, Written};
+use super::{Answer, DATABASE, Engine, EngineError, Insert, Query, Rows, Statistics, Written};
 
 /// How a server is reached.
 #[derive(Debug, Clone)]
@@ -26,7 +27,7 @@ pub struct Config {
     pub user: Option<String>,
     /// The user's password.
     pub password: Option<String>,
-    /// The database that names without one stand for; `default` when not given.
+    /// The database that names without one stand for, made if it is not there; [`DATABASE`] when not given.
     pub database: Option<String>,
 }
 
@@ -73,9 +74,6 @@ impl Server {
         if let Some(password) = &config.password {
             client = client.with_password(password);
         }
-        if let Some(database) = &config.database {
-            client = client.with_database(database);
-        }
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(std::io::Error::other)?;
         let mut server = Self {
@@ -91,6 +89,13 @@ impl Server {
         String::from_utf8_lossy(&version)
             .trim()
             .clone_into(&mut server.version);
+        let database = config.database.as_deref().unwrap_or(DATABASE);
+        let create = format!(
+            "CREATE DATABASE IF NOT EXISTS {}",
+            quote_identifier(database)
+        );
+        server.execute(&create).await?;
+        server.client = server.client.with_database(database);
         Ok(server)
     }
 

@@ -239,15 +239,12 @@ pub(super) async fn delete(
     Ok((StatusCode::CREATED, Json(super::jobs::body(&job, &headers))).into_response())
 }
 
-type Authenticated = (Arc<Served>, Access, Parameters);
+type Authenticated = (Arc<Served>, Arc<Access>, Parameters);
 
 fn authenticated(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Authenticated, ApiError> {
     let parameters = Parameters::read(uri, headers, &Bytes::new())?;
     let served = app.served.load_full();
-    let access = served
-        .tokens
-        .access(headers, parameters.text_of("token"))?
-        .clone();
+    let access = served.tokens.access(headers, parameters.text_of("token"))?;
     Ok((served, access, parameters))
 }
 

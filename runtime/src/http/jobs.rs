@@ -11,7 +11,6 @@ use super::error::ApiError;
 use super::parameters::Parameters;
 use super::{App, Json};
 use crate::jobs::{Job, JobStatus, SubmitError};
-use crate::state::StateError;
 
 /// How many jobs a list has.
 const LISTED: u32 = 100;
@@ -117,13 +116,6 @@ pub(super) fn body(job: &Job, headers: &HeaderMap) -> Value {
         fields.insert("error".to_owned(), error.clone().into());
     }
     Value::Object(fields)
-}
-
-impl From<StateError> for ApiError {
-    fn from(error: StateError) -> Self {
-        tracing::error!(%error, "the state failed");
-        Self::Internal("the state of this server cannot be read; the log says why".to_owned())
-    }
 }
 
 impl From<SubmitError> for ApiError {

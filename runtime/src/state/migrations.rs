@@ -10,6 +10,8 @@ use super::StateError;
 /// All steps, oldest first. A step that has been released is never edited: a new one is added.
 const STEPS: &[&str] = &[
     include_str!("migrations/0001_initial.sql"),
+    include_str!("migrations/0002_catalog.sql"),
+    include_str!("migrations/0003_token_secrets.sql"),
     include_str!("migrations/0004_jobs.sql"),
 ];
 

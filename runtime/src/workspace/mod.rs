@@ -1,7 +1,9 @@
 //! Stage *read*: a folder → `SourceTree`.
 
 mod discover;
+mod projects;
 mod read;
 
 pub use discover::discover;
+pub use projects::projects;
 pub use read::{ReadError, Workspace, read};

@@ -95,7 +95,12 @@ impl Dialect for NodeDialect {
     }
 
     fn get_next_precedence(&self, parser: &Parser<'_>) -> Option<Result<u8, ParserError>> {
-        (parser.peek_token_ref().token == Token::Question).then_some(Ok(TERNARY_PRECEDENCE))
+        match parser.peek_token_ref().token {
+            Token::Question => Some(Ok(TERNARY_PRECEDENCE)),
+            // Ends the middle of a ternary; elsewhere `sqlparser` would read a path into a variant.
+            Token::Colon => Some(Ok(self.prec_unknown())),
+            _ => None,
+        }
     }
 
     fn parse_infix(

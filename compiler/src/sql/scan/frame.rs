@@ -75,6 +75,10 @@ pub(super) enum Element {
 
 /// An open bracket, or the statement itself.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact about the query so far, independent of the others"
+)]
 pub(super) struct Frame {
     /// The token that opened it; `None` for the statement.
     pub(super) opener: Option<usize>,

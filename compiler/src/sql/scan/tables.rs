@@ -23,7 +23,15 @@ impl Walk<'_> {
             return at + 1;
         };
         let next = chain.next;
-        if self.keyword(at) == Keyword::From && next == at + 1 && self.is_name(next) {
+        if matches!(
+            self.keyword(at),
+            Keyword::Union | Keyword::Except | Keyword::Intersect
+        ) {
+            self.doubt_name(at);
+        }
+        let goes_on =
+            self.is_name(next) || matches!(self.kind(next), Some(Kind::Text | Kind::OpenCurly));
+        if self.keyword(at) == Keyword::From && next == at + 1 && goes_on {
             // `SELECT a * from FROM t`: the first was a column. Both names are reported.
             self.push_reference(at, next, chain.parts, false, Position::From);
             return next;
@@ -118,6 +126,19 @@ impl Walk<'_> {
 
     /// A table's alias.
     pub(super) fn table_alias(&mut self, at: usize) -> usize {
+        let may_end = match self.kind(at + 1) {
+            None | Some(Kind::Comma | Kind::CloseRound) => true,
+            Some(Kind::Word) => {
+                let next = self.keyword(at + 1);
+                next.starts_join()
+                    || next.starts_clause()
+                    || matches!(next, Keyword::On | Keyword::Using | Keyword::Final)
+            }
+            Some(_) => false,
+        };
+        if self.keyword(at) == Keyword::Select && !may_end {
+            self.doubt_name(at);
+        }
         let query = self.top().query;
         self.aliases.push((query, at));
         let alias = unquote(self.text(at));

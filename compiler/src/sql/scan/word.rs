@@ -59,9 +59,8 @@ impl Walk<'_> {
         keyword == Keyword::Join
             && frame.mode == Mode::Query
             && frame.clause != Clause::Start
-            && !(frame.in_tables() && !self.operand)
+            && frame.in_tables() == self.operand
             && self.keyword_before(at) != Keyword::Array
-            && (!self.operand || frame.in_tables())
             && self.starts_table(at + 1)
     }
 
@@ -453,6 +452,11 @@ impl Walk<'_> {
                 });
             }
         }
+        if let Some(doubtful) = self.top().doubtful_from
+            && self.keyword(at + 1) == Keyword::Select
+        {
+            self.doubt_name(doubtful);
+        }
         self.element_is_expression();
         self.operand = false;
         if self.is_name(at + 1) {
@@ -519,9 +523,21 @@ impl Walk<'_> {
     /// A name alone as the first of several arguments of a function like `arrayMap`: the engine takes a function's name there.
     fn is_passed_function(&self, at: usize) -> bool {
         let frame = self.top();
-        frame.call == Call::HigherOrder
-            && frame.commas == 0
-            && self.is_first(at)
-            && matches!(self.kind(at + 1), Some(Kind::Comma | Kind::CloseRound))
+        if frame.call != Call::HigherOrder || frame.commas > 0 || !self.is_first(at) {
+            return false;
+        }
+        // Parentheses around the name alone come between it and the comma.
+        let groups = self
+            .stack
+            .iter()
+            .rev()
+            .take_while(|frame| {
+                let opener = frame.opener.unwrap_or(0);
+                frame.call == Call::HigherOrder && !self.is_name(opener.saturating_sub(1))
+            })
+            .count();
+        let after = at + 1 + groups;
+        (at + 1..after).all(|close| self.kind(close) == Some(Kind::CloseRound))
+            && self.kind(after) == Some(Kind::Comma)
     }
 }

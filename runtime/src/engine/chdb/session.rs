@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::super::format::Framing;
-use super::super::{Answer, EngineError, Insert, Query, Statistics, Written};
+use super::super::{Answer, DATABASE, EngineError, Insert, Query, Statistics, Written};
 use super::ffi::{Connection, Library, QueryResult, ResultStream};
 use super::pipe::{self, Reader, Writer};
 use super::pool::{RowChunk, RowQueue};
@@ -87,9 +87,7 @@ impl Session {
         library: &'static Library,
         arguments: Vec<String>,
     ) -> Result<Self, EngineError> {
-        let connection = library
-            .connect(&arguments)
-            .map_err(EngineError::Unavailable)?;
+        let connection = connect(library, &arguments).map_err(EngineError::Unavailable)?;
         Ok(Self {
             library,
             arguments,
@@ -249,7 +247,7 @@ impl Session {
 
     /// Replaces the connection by a fresh one.
     fn renew(&mut self) {
-        match self.library.connect(&self.arguments) {
+        match connect(self.library, &self.arguments) {
             Ok(connection) => {
                 self.connection = connection;
                 self.settings.clear();
@@ -259,6 +257,24 @@ impl Session {
             }
         }
     }
+}
+
+/// A connection whose unqualified names are tables of the project's database.
+///
+/// The library's own default database overlays the file system: there, a name that is no table is opened as a file.
+fn connect(library: &'static Library, arguments: &[String]) -> Result<Connection, String> {
+    let mut connection = library.connect(arguments)?;
+    let enter = format!("USE {DATABASE}");
+    if connection.query(&enter, "Null", &[]).error().is_none() {
+        return Ok(connection);
+    }
+    let create = format!("CREATE DATABASE IF NOT EXISTS {DATABASE} ENGINE = Atomic");
+    for statement in [create, enter] {
+        if let Some(error) = connection.query(&statement, "Null", &[]).error() {
+            return Err(error);
+        }
+    }
+    Ok(connection)
 }
 
 /// `name = 'value'` for a `SET` or `SETTINGS`.

@@ -250,10 +250,9 @@ pub(super) fn names_like_keywords(list: &mut List) {
             || (list.is_word(at, "case") && list.is_word(at + 1, "when"));
         if (after_dot || after_as || (expected && ends && !is_end))
             && !list.is(at + 1, &Token::LParen)
+            && let Some(Token::Word(word)) = list.token(at)
         {
-            if let Some(Token::Word(word)) = list.token(at) {
-                list.forms[at].token = Token::make_word(&word.value.clone(), Some('`'));
-            }
+            list.forms[at].token = Token::make_word(&word.value.clone(), Some('`'));
         }
     }
 }

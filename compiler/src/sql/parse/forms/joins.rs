@@ -75,14 +75,9 @@ pub(super) fn using_lists(list: &mut List) {
     while at < list.forms.len() {
         if list.is_word(at, "using") && list.is_name(at + 1) {
             let mut end = at + 2;
-            loop {
-                if list.is(end, &Token::Period) && list.is_name(end + 1) {
-                    end += 2;
-                } else if list.is(end, &Token::Comma) && list.is_name(end + 1) {
-                    end += 2;
-                } else {
-                    break;
-                }
+            let joins = [Token::Period, Token::Comma];
+            while joins.iter().any(|token| list.is(end, token)) && list.is_name(end + 1) {
+                end += 2;
             }
             list.insert(end, Token::RParen);
             list.insert(at + 1, Token::LParen);
