@@ -17,7 +17,7 @@ use super::{ExitStatus, engine, project_folder, report_errors};
 use crate::catalog::Catalog;
 use crate::engine::Engine;
 use crate::http::{self, App, Data, Scope};
-use crate::ingest::{DeleteData, EventLimits, Events, Ingest};
+use crate::ingest::{DeleteData, EventLimits, Events, Ingest, Populate};
 use crate::jobs::{Jobs, Limits, Work};
 use crate::state::State;
 use crate::{deploy, workspace};
@@ -150,9 +150,10 @@ async fn take_rows(
         ));
     }
     let deletes: Arc<dyn Work> = Arc::new(DeleteData(Arc::clone(engine)));
+    let populates: Arc<dyn Work> = Arc::new(Populate(Arc::clone(&ingest)));
     let jobs = Jobs::new(
         Arc::clone(state),
-        [("delete_data", deletes)],
+        [("delete_data", deletes), ("populateview", populates)],
         Limits::default(),
     );
     jobs.recover()?;

@@ -236,7 +236,11 @@ pub(super) async fn delete(
     let request =
         json!({ "datasource": { "id": name, "name": name }, "delete_condition": condition });
     let job = app.data()?.jobs.submit("delete_data", &request)?;
-    Ok((StatusCode::CREATED, Json(super::jobs::body(&job, &headers))).into_response())
+    Ok((
+        StatusCode::CREATED,
+        Json(super::jobs::body(&job, super::jobs::host(&headers))),
+    )
+        .into_response())
 }
 
 type Authenticated = (Arc<Served>, Arc<Access>, Parameters);

@@ -30,7 +30,7 @@ pub(super) async fn list(
     let jobs: Vec<Value> = jobs
         .iter()
         .filter(|job| wanted("kind", &job.kind) && wanted("status", job.status.as_str()))
-        .map(|job| body(job, &headers))
+        .map(|job| body(job, host(&headers)))
         .collect();
     Ok(Json(json!({ "jobs": jobs })))
 }
@@ -43,7 +43,7 @@ pub(super) async fn get(
 ) -> Result<Json, ApiError> {
     authorized(&app, &uri, &headers)?;
     let job = app.data()?.jobs.find(&id)?.ok_or_else(|| no_such(&id))?;
-    Ok(Json(body(&job, &headers)))
+    Ok(Json(body(&job, host(&headers))))
 }
 
 pub(super) async fn cancel(
@@ -59,7 +59,7 @@ pub(super) async fn cancel(
             "job `{id}` has ended already"
         )));
     }
-    Ok(Json(body(&job, &headers)))
+    Ok(Json(body(&job, host(&headers))))
 }
 
 fn authorized(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Parameters, ApiError> {
@@ -77,12 +77,16 @@ fn no_such(id: &str) -> ApiError {
     ApiError::NotFound(format!("there is no job `{id}`"))
 }
 
-/// A job as the API shows it: its own fields, then those of its request and result.
-pub(super) fn body(job: &Job, headers: &HeaderMap) -> Value {
-    let host = headers
+/// Where the request was sent to.
+pub(super) fn host(headers: &HeaderMap) -> &str {
+    headers
         .get(header::HOST)
         .and_then(|host| host.to_str().ok())
-        .unwrap_or("localhost");
+        .unwrap_or("localhost")
+}
+
+/// A job as the API shows it: its own fields, then those of its request and result.
+pub(super) fn body(job: &Job, host: &str) -> Value {
     let time = |milliseconds: i64| {
         jiff::Timestamp::from_millisecond(milliseconds)
             .unwrap_or_default()

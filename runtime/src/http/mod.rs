@@ -18,6 +18,7 @@ mod metrics;
 mod nodes;
 mod parameters;
 mod pipes;
+mod population;
 mod query;
 mod run;
 mod scope;
@@ -191,6 +192,10 @@ pub fn router(app: Arc<App>) -> Router {
             get(tokens::get).put(tokens::change).delete(tokens::delete),
         )
         .route("/v0/tokens/{token}/refresh", post(tokens::refresh))
+        .route(
+            "/v0/pipes/{pipe}/nodes/{node}/population",
+            post(population::create),
+        )
         .route("/v0/events", post(events::post))
         .route(
             "/v0/datasources",

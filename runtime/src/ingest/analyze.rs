@@ -165,7 +165,12 @@ impl Ingest {
                     .split_whitespace()
                     .collect::<Vec<_>>()
                     .join(" ");
-                let path = (format == "JSONEachRow").then(|| format!("$.{}", column.name));
+                let each = if data_type.starts_with("Array(") {
+                    "[:]"
+                } else {
+                    ""
+                };
+                let path = (format == "JSONEachRow").then(|| format!("$.{}{each}", column.name));
                 AnalyzedColumn {
                     name: column.name,
                     path,

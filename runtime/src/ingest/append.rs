@@ -62,7 +62,7 @@ impl Ingest {
             .append_in(table, append, body, &folder, &import_id)
             .await;
         // What failed has been answered, and must not be taken up again by the next process.
-        let removed = std::fs::remove_dir_all(&folder);
+        let removed = remove(&folder);
         let counts = appended?;
         removed?;
         Ok(Appended { import_id, counts })
@@ -201,7 +201,7 @@ impl Ingest {
                 self.write(table, &note, &import_id).await?;
                 finished += 1;
             }
-            std::fs::remove_dir_all(&folder)?;
+            remove(&folder)?;
         }
         Ok(finished)
     }
@@ -250,6 +250,15 @@ async fn receive(
         SpoolError::Unreadable(message) => IngestError::Unreadable(message),
         SpoolError::Io(error) => IngestError::Disk(error),
     })
+}
+
+/// Removes an append: its note first, so that a process that dies here does not leave a note of files that are gone.
+fn remove(folder: &Path) -> io::Result<()> {
+    match std::fs::remove_file(folder.join(NOTE)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    std::fs::remove_dir_all(folder)
 }
 
 /// Writes a file such that it is either whole or not there.

@@ -157,7 +157,7 @@ impl Ingest {
 }
 
 /// A node whose view reads a data source.
-fn reader(plan: &Plan, name: &ResourceName) -> Option<String> {
+pub(super) fn reader(plan: &Plan, name: &ResourceName) -> Option<String> {
     use pipewright_compiler::graph::Vertex;
     let start = Vertex::Datasource(name.clone());
     let edges = plan.graph.edges();

@@ -3,6 +3,7 @@
 mod crashes;
 mod events;
 mod files;
+mod populate;
 mod server;
 mod types;
 
