@@ -154,6 +154,14 @@ impl MappedText {
         out
     }
 
+    /// A range of the text with its origins.
+    #[must_use]
+    pub fn part(&self, range: Range<usize>) -> Self {
+        let mut out = Self::new();
+        self.copy(range, &mut out);
+        out
+    }
+
     /// Appends other mapped text.
     pub fn append(&mut self, other: &Self) {
         for (range, piece) in other.pieces() {

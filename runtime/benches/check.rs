@@ -184,7 +184,7 @@ fn pipe(at: usize, statements: &mut String) -> String {
     ] {
         _ = write!(statements, "{statement}\0");
     }
-    let from = "{{ DateTime(from, '2026-01-01 00:00:00', description='Start of the period') }}";
+    let from = "{{ DateTime(since, '2026-01-01 00:00:00', description='Start of the period') }}";
     let country = "\n    {% if defined(country) %}\n        AND country = {{ String(country, description='Only this country', required=False) }}\n    {% end %}";
     format!(
         "DESCRIPTION >\n    Report {at}\n\nTOKEN \"dashboard\" READ\n\nNODE filtered\nSQL >\n    %\n    {}\n\nNODE grouped\nSQL >\n    {grouped}\n\nNODE joined\nSQL >\n    {joined}\n\n\

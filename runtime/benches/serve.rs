@@ -9,9 +9,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pipewright::catalog::Catalog;
 use pipewright::engine::chdb::ffi::{Connection, Library};
 use pipewright::engine::{self, Config, Engine};
-use pipewright::http::{self, App, Served, TokenTable};
+use pipewright::http::{self, App};
 use pipewright::state::State;
 use pipewright_compiler::plan::{Plan, RequestContext};
 use pipewright_compiler::project::SourceTree;
@@ -78,15 +79,8 @@ async fn serve(plan: &Plan, engine: Arc<dyn Engine>) -> SocketAddr {
         .tokens()
         .ensure_admin(Some("t"))
         .expect("the admin token");
-    let tokens = TokenTable::load(&state).expect("the tokens");
-    let app = App::new(
-        Served {
-            plan: self::plan(),
-            tokens,
-            secrets: Vec::new(),
-        },
-        engine,
-    );
+    let catalog = Catalog::open(Arc::new(state), &sources(), self::plan()).expect("the catalog");
+    let app = App::new(catalog, Vec::new(), engine).expect("the app");
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
         .expect("a port");
@@ -135,7 +129,12 @@ fn compare(clients: usize, plan: &Plan, library: &Path, state: &Path, address: S
     for round in 0..=ROUNDS {
         let direct = parallel(
             clients,
-            || library.connect(&arguments).expect("a connection"),
+            || {
+                let mut connection = library.connect(&arguments).expect("a connection");
+                let entered = connection.query(&format!("USE {}", engine::DATABASE), "Null", &[]);
+                assert!(entered.error().is_none(), "{:?}", entered.error());
+                connection
+            },
             |connection: &mut Connection, at| {
                 let result = connection.query(&statements[at], "JSON", &[]);
                 assert!(result.error().is_none(), "{:?}", result.error());

@@ -1,6 +1,7 @@
 //! Stage *plan*: `Graph` → [`Plan`], what each pipe is, which tables and views it needs, and how each node becomes one SQL statement.
 
 mod datasource;
+mod filter;
 mod pipe;
 mod query;
 mod shape;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use pipewright_grammar::diagnostic::Diagnostic;
 
 pub use datasource::{Column, Engine, Index, TablePlan};
+pub use filter::{FilterError, RowFilters};
 pub use pipe::{CopyMode, NodePlan, PipePlan, Role, Schedule};
 pub use query::{Compiled, QUERY_SOURCE, QueryError, RequestContext};
 

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use pipewright_grammar::diagnostic::Diagnostic;
 use pipewright_grammar::source::{SourceId, Span};
 
-use super::shape::{self, Inline, Shape};
+use super::filter::RowFilters;
+use super::shape::{self, Inline, Shape, TableUse};
 use super::{NodePlan, Plan};
 use crate::diagnostics::codes;
 use crate::graph::{NodeId, Scope, Target, resolve};
 use crate::mapped_text::{MappedText, PieceKind};
 use crate::project::ResourceName;
-use crate::sql::{self, Policy, Position, Scan, Use};
+use crate::sql::{self, Policy, Position, Scan, TableReference, Use};
 use crate::template::{RenderContext, Settings, TemplateError, Values};
 
 /// The inlined text may not grow past this: a diamond of nodes doubles it at each level.
@@ -77,7 +78,17 @@ impl Plan {
         id: &NodeId,
         request: RequestContext<'_>,
     ) -> Result<Compiled, QueryError> {
-        let mut compilation = Compilation::new(self, request);
+        self.compile_node_for(id, request, RowFilters::NONE)
+    }
+
+    /// The statement of a node for a caller who sees only some rows.
+    pub fn compile_node_for(
+        &self,
+        id: &NodeId,
+        request: RequestContext<'_>,
+        filters: &RowFilters,
+    ) -> Result<Compiled, QueryError> {
+        let mut compilation = Compilation::new(self, request, filters);
         let node = compilation.node(id)?;
         Ok(compilation.finish(&node))
     }
@@ -89,6 +100,17 @@ impl Plan {
         underscore: Option<&str>,
         request: RequestContext<'_>,
     ) -> Result<Compiled, QueryError> {
+        self.compile_query_for(text, underscore, request, RowFilters::NONE)
+    }
+
+    /// The statement of a query from outside, for a caller who sees only some rows.
+    pub fn compile_query_for(
+        &self,
+        text: &str,
+        underscore: Option<&str>,
+        request: RequestContext<'_>,
+        filters: &RowFilters,
+    ) -> Result<Compiled, QueryError> {
         let mapped = MappedText::verbatim(text, Span::new(QUERY_SOURCE, 0, text.len()));
         let scope = Scope {
             underscore: underscore.and_then(|name| self.project.pipe(name)),
@@ -96,7 +118,7 @@ impl Plan {
         };
         let scan = scan(&mapped)?;
         allowed(&mapped, &scan, &self.policies.common, Use::Query)?;
-        let mut compilation = Compilation::new(self, request);
+        let mut compilation = Compilation::new(self, request, filters);
         let mut shape = compilation.shape(&mapped, &scan, scope)?.0;
         if let Some(format) = &scan.format {
             shape.end = shape::anchor(&mapped, format.span.start).unwrap_or_default();
@@ -106,13 +128,10 @@ impl Plan {
             .iter()
             .map(|inline| inline.target.pipe.clone())
             .collect();
-        let named = shape.tables.iter().map(|(workspace, name)| {
-            ResourceName {
-                workspace: workspace.clone(),
-                name: name.clone(),
-            }
-            .to_string()
-        });
+        let named = shape
+            .tables
+            .iter()
+            .map(|table| table.resource().to_string());
         compilation.compiled.named_tables = named.collect();
         let node = compilation.inline(&mapped, &shape)?;
         Ok(Compiled {
@@ -136,16 +155,18 @@ struct Resolved {
 struct Compilation<'a> {
     plan: &'a Plan,
     request: RequestContext<'a>,
+    filters: &'a RowFilters,
     compiled: Compiled,
     done: BTreeMap<NodeId, Rc<Resolved>>,
     under_way: Vec<NodeId>,
 }
 
 impl<'a> Compilation<'a> {
-    fn new(plan: &'a Plan, request: RequestContext<'a>) -> Self {
+    fn new(plan: &'a Plan, request: RequestContext<'a>, filters: &'a RowFilters) -> Self {
         Self {
             plan,
             request,
+            filters,
             compiled: Compiled::default(),
             done: BTreeMap::new(),
             under_way: Vec::new(),
@@ -299,10 +320,26 @@ impl<'a> Compilation<'a> {
                         captured,
                     });
                 }
-                Some(Target::Datasource(_) | Target::Service) => shape
-                    .tables
-                    .push((table.database.clone(), table.name.clone())),
-                None if !crate::graph::must_resolve(table) => {}
+                Some(Target::Datasource(_) | Target::Service) => {
+                    let mut modifiers: Vec<_> = table
+                        .is_final
+                        .iter()
+                        .chain(&table.sample)
+                        .map(|range| (anchor(range.start), anchor(range.end)))
+                        .collect();
+                    modifiers.sort();
+                    let (aliased, position) = (table.alias.is_some(), table.position);
+                    shape.tables.push(TableUse {
+                        database: table.database.clone(),
+                        name: table.name.clone(),
+                        start,
+                        end,
+                        position,
+                        aliased,
+                        modifiers,
+                    });
+                }
+                None if !crate::graph::must_resolve(table) && !names_engine_table(plan, table) => {}
                 None => {
                     return Err(crate::graph::unknown(
                         &plan.project,
@@ -322,13 +359,16 @@ impl<'a> Compilation<'a> {
     fn inline(&mut self, text: &MappedText, shape: &Shape) -> Result<Resolved, QueryError> {
         let starts = shape::starts(text);
         let mut tables = BTreeSet::new();
-        for (database, name) in &shape.tables {
-            self.note_table(database.as_deref(), name);
-            if database.is_none() {
-                tables.insert(name.clone());
+        for table in &shape.tables {
+            self.note_table(table.resource());
+            if table.database.is_none() {
+                tables.insert(table.name.clone());
             }
         }
-        let mut edits = Vec::with_capacity(shape.inlines.len() + 1);
+        let mut edits = self
+            .filters
+            .edits(self.plan, text, &starts, &shape.tables)?;
+        edits.reserve(shape.inlines.len() + 1);
         let mut size = text.text().len();
         for inline in &shape.inlines {
             let node = self.node(&inline.target)?;
@@ -349,6 +389,7 @@ impl<'a> Compilation<'a> {
                 self.wrapped(&node, inline)?,
             ));
         }
+        edits.sort_by_key(|(range, _)| range.start);
         let end = shape::range(&starts, shape.end, shape.end).start;
         if end < text.text().len() {
             edits.push((end..text.text().len(), MappedText::new()));
@@ -361,11 +402,7 @@ impl<'a> Compilation<'a> {
         Ok(Resolved { text, tables })
     }
 
-    fn note_table(&mut self, database: Option<&str>, name: &str) {
-        let resource = ResourceName {
-            workspace: database.map(ToOwned::to_owned),
-            name: name.to_owned(),
-        };
+    fn note_table(&mut self, resource: ResourceName) {
         if self.plan.project.datasources.contains_key(&resource) {
             self.compiled.datasources.insert(resource);
         } else {
@@ -429,6 +466,22 @@ fn merge(settings: &mut Settings, other: Settings) {
     settings.activate.extend(other.activate);
     if settings.disable.is_none() {
         settings.disable = other.disable;
+    }
+}
+
+/// Whether a name that is no resource, right of an `IN`, can only be meant for a table that the engine has beside the resources: with a database in
+/// front, or the view behind a materialized node or a quarantine. Any other is left alone, for it may be a column.
+fn names_engine_table(plan: &Plan, table: &TableReference) -> bool {
+    match table.database.as_deref() {
+        Some(database) => {
+            database == plan.database
+                || database.eq_ignore_ascii_case("information_schema")
+                || database == "system"
+        }
+        None => {
+            table.position == Position::In
+                && (table.name.starts_with("mv__") || table.name.ends_with("_quarantine"))
+        }
     }
 }
 

@@ -10,6 +10,8 @@ use std::sync::{Arc, RwLock};
 
 use crate::graph::NodeId;
 use crate::mapped_text::{MappedText, PieceKind};
+use crate::project::ResourceName;
+use crate::sql::Position;
 
 /// Shapes kept for a node. Past that the cache starts anew: a template with more shapes than this makes them from values (`table(…)`, lists).
 const CAPACITY: usize = 256;
@@ -26,8 +28,8 @@ pub(super) type Key = [u8; 32];
 pub(super) struct Shape {
     /// In order of place.
     pub(super) inlines: Vec<Inline>,
-    /// The names of the tables that stay as they are.
-    pub(super) tables: Vec<(Option<String>, String)>,
+    /// The tables that are read under their own names.
+    pub(super) tables: Vec<TableUse>,
     /// The statement without a trailing semicolon ends here.
     pub(super) end: Anchor,
 }
@@ -43,6 +45,30 @@ pub(super) struct Inline {
     pub(super) alias: Option<String>,
     /// CTE names of the reader that would capture a table of the inlined text.
     pub(super) captured: Vec<String>,
+}
+
+/// A table that is read under its own name.
+#[derive(Debug, Clone)]
+pub(super) struct TableUse {
+    pub(super) database: Option<String>,
+    pub(super) name: String,
+    pub(super) start: Anchor,
+    pub(super) end: Anchor,
+    pub(super) position: Position,
+    /// Whether the author gave it an alias.
+    pub(super) aliased: bool,
+    /// `FINAL` and `SAMPLE …`, in order of place.
+    pub(super) modifiers: Vec<(Anchor, Anchor)>,
+}
+
+impl TableUse {
+    /// The table as a resource.
+    pub(super) fn resource(&self) -> ResourceName {
+        ResourceName {
+            workspace: self.database.clone(),
+            name: self.name.clone(),
+        }
+    }
 }
 
 /// A place in a text: a piece and an offset into it.

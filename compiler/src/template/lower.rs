@@ -28,8 +28,6 @@ pub(super) struct Lowered {
     pub(super) code: Instructions<'static>,
     pub(super) scope: Scope,
     pub(super) errors: Vec<TemplateError>,
-    /// The conditions that can be forced, in order of their numbers.
-    pub(super) conditions: usize,
     pub(super) uses_secrets: bool,
     /// Functions that are called and that a request parameter of the same name hides.
     pub(super) overridable: IndexSet<String>,
@@ -64,7 +62,6 @@ pub(super) struct Lowering<'t> {
     tries: Vec<Try>,
     whitespace: Whitespace,
     forcing: Forcing<'t>,
-    pub(super) conditions: usize,
     pub(super) uses_secrets: bool,
     pub(super) overridable: IndexSet<String>,
     /// How many instructions there are.
@@ -90,7 +87,6 @@ pub(super) fn lower<'t>(
         tries: Vec::new(),
         whitespace: Whitespace::All,
         forcing,
-        conditions: 0,
         uses_secrets: false,
         overridable: IndexSet::new(),
         length: 0,
@@ -102,7 +98,6 @@ pub(super) fn lower<'t>(
         code: lowering.code,
         scope: lowering.scope,
         errors: lowering.errors,
-        conditions: lowering.conditions,
         uses_secrets: lowering.uses_secrets,
         overridable: lowering.overridable,
     }
@@ -240,7 +235,6 @@ impl Lowering<'_> {
     /// Pushes the truth of an expression, or the forced one.
     pub(super) fn test(&mut self, condition: &Expr) {
         if let Some(number) = self.forcing.and_then(|forcing| forcing(condition.span)) {
-            self.conditions = self.conditions.max(number + 1);
             self.call(Action::Forced(number), condition.span, 0);
         } else {
             self.real(condition);
@@ -299,7 +293,10 @@ impl Lowering<'_> {
     fn while_loop(&mut self, condition: &Expr, body: &[Item], otherwise: &[Item]) {
         let start = self.next();
         self.accept(restrict::block(condition));
-        self.real(condition);
+        // An operation even for a constant: only operations use steps, and steps end the loop.
+        self.operation(Action::Resolve, condition.span);
+        self.expression(condition);
+        self.invoke(1);
         self.check();
         let exit = self.add(Instruction::JumpIfFalse(OPEN));
         self.loops.push(Loop {

@@ -319,6 +319,16 @@ impl Lowering<'_> {
                     let count = self.arguments(arguments, Some(function));
                     self.invoke(count);
                 }
+                _ if name == "length" && !self.scope.is_local(name) => {
+                    self.refuse(
+                        TemplateError::new(
+                            ErrorKind::ReservedName,
+                            "`length` is not a function of templates; use `len`",
+                        )
+                        .at(callee.span),
+                    );
+                    self.constant(none());
+                }
                 _ => {
                     self.operation(Action::CallValue(name.as_str().into()), span);
                     self.constant(none());

@@ -7,8 +7,8 @@ use super::functions::Arguments;
 use super::operators::ordered;
 use super::render::Render;
 use super::value::{
-    Key, Thing, View, as_text, elements, equal, int, list, locked, none, position, thing, to_text,
-    tuple, type_name, view,
+    Key, Thing, View, as_text, elements, equal, int, list, locked, none, position, snapshot, thing,
+    to_text, tuple, type_name, view,
 };
 
 /// `value.name(arguments)`.
@@ -365,10 +365,7 @@ fn of_list(
         }
         "remove" => {
             let wanted = first.ok_or_else(absent)?;
-            let at = locked(items)
-                .clone()
-                .iter()
-                .position(|item| equal(item, &wanted));
+            let at = snapshot(items).iter().position(|item| equal(item, &wanted));
             match at {
                 Some(at) => drop(locked(items).remove(at)),
                 None => return value_error("the value is not in the list"),
@@ -377,12 +374,12 @@ fn of_list(
         "clear" => locked(items).clear(),
         "reverse" => locked(items).reverse(),
         "sort" => {
-            let sorted = sorted(locked(items).clone())?;
+            let sorted = sorted(snapshot(items))?;
             *locked(items) = sorted;
         }
-        "copy" => return Ok(Some(list(locked(items).clone()))),
+        "copy" => return Ok(Some(list(snapshot(items)))),
         _ => {
-            let items = locked(items).clone();
+            let items = snapshot(items);
             return of_sequence(&items, name, arguments);
         }
     }
@@ -429,7 +426,7 @@ fn of_dict(
                 .map(|(key, value)| tuple(vec![key.value(), value.clone()]))
                 .collect(),
         ),
-        "copy" => super::value::dict(locked(items).clone()),
+        "copy" => super::value::dict(snapshot(items)),
         "pop" => {
             let key = key()?;
             match (
@@ -453,7 +450,7 @@ fn of_dict(
         }
         "update" => {
             if let Some(View::Thing(Thing::Dict(more))) = arguments.get(0, "").map(view) {
-                let more = locked(more).clone();
+                let more = snapshot(more);
                 render.charge(more.len() * 16)?;
                 locked(items).extend(more);
             }
@@ -491,6 +488,7 @@ pub(super) fn set_of(items: Vec<Value>) -> Outcome<Value> {
 
 /// The integers of `range(start, stop, step)`, counted before they are made.
 pub(super) fn range(render: &mut Render, start: i128, stop: i128, step: i128) -> Outcome<Value> {
+    // Callers keep the three within 64 bits, so that nothing below overflows.
     if step == 0 {
         return value_error("range() arg 3 must not be zero");
     }

@@ -413,3 +413,6 @@ impl Render {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,8 +15,8 @@ use super::functions::{Arguments, Function};
 use super::print::{kind, print};
 use super::render::{HANDOFF, Handoff, Render};
 use super::value::{
-    Key, Thing, View, dict, elements, list, locked, none, repr, thing, to_text, tuple, type_name,
-    view,
+    Key, Thing, View, dict, elements, list, locked, none, repr, snapshot, thing, to_text, tuple,
+    type_name, view,
 };
 use super::{methods, operators};
 use crate::mapped_text::PieceKind;
@@ -462,7 +462,7 @@ fn dictionary(values: &[Value], stars: &[bool]) -> Outcome<Value> {
             let View::Thing(Thing::Dict(others)) = view(&pair[1]) else {
                 return value_error("the value after ** is not a dictionary");
             };
-            items.extend(locked(others).clone());
+            items.extend(snapshot(others));
         } else {
             items.insert(Key::of(&pair[0])?, pair[1].clone());
         }
@@ -525,7 +525,11 @@ fn catch(render: &mut Render, class: Option<&Value>, slot: Option<usize>) -> boo
 
 fn is_of_class(error: &TemplateError, class: &Value) -> bool {
     if let View::Thing(Thing::Tuple(classes)) = view(class) {
-        return classes.iter().any(|class| is_of_class(error, class));
+        let flat = |class: &&Value| !matches!(view(class), View::Thing(Thing::Tuple(_)));
+        return classes
+            .iter()
+            .filter(flat)
+            .any(|class| is_of_class(error, class));
     }
     let View::Thing(Thing::Function(function)) = view(class) else {
         return false;
@@ -545,14 +549,6 @@ fn is_of_class(error: &TemplateError, class: &Value) -> bool {
         ),
         "Exception" => true,
         _ => false,
-    }
-}
-
-/// Starts an empty collection.
-pub(super) fn empty(collector: Collector) -> Value {
-    match collector {
-        Collector::Dict => dict(IndexMap::new()),
-        Collector::List | Collector::Set | Collector::Generator => list(Vec::new()),
     }
 }
 

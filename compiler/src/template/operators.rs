@@ -11,7 +11,7 @@ use super::error::{ErrorKind, Outcome, TemplateError, type_error, value_error};
 use super::render::Render;
 use super::value::{
     Key, Number, Thing, View, as_number, as_text, contains, elements, equal, int, length, list,
-    locked, ordering, plain, position, to_text, tuple, type_name, view,
+    locked, ordering, plain, position, snapshot, to_text, tuple, type_name, view,
 };
 
 /// `left operator right`.
@@ -100,7 +100,7 @@ fn concatenate(render: &mut Render, left: &Value, right: &Value) -> Outcome<Opti
     }
     Ok(match (view(left), view(right)) {
         (View::Thing(Thing::List(left)), View::Thing(Thing::List(right))) => {
-            let mut items = locked(left).clone();
+            let mut items = snapshot(left);
             items.extend(locked(right).iter().cloned());
             render.charge(items.len() * 16)?;
             Some(list(items))
@@ -126,7 +126,7 @@ fn repeat(render: &mut Render, left: &Value, right: &Value) -> Outcome<Option<Va
             return Ok(Some(Value::from(text.repeat(times))));
         }
         let items = match view(sequence) {
-            View::Thing(Thing::List(items)) => locked(items).clone(),
+            View::Thing(Thing::List(items)) => snapshot(items),
             View::Thing(Thing::Tuple(items)) => items.clone(),
             _ => continue,
         };

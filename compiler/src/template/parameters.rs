@@ -117,6 +117,8 @@ fn fill(known: &mut Parameter, other: &Parameter) {
 pub(super) struct Found {
     pub(super) parameters: Vec<Parameter>,
     pub(super) tables: Vec<Spanned<String>>,
+    /// The type of the first use of each name that counts as a declaration: typed, or bare in a block tag.
+    first_types: IndexMap<String, String>,
 }
 
 /// Finds parameters and tables; tells the scope which parameters are arrays.
@@ -125,16 +127,11 @@ pub(super) fn find(items: &[Item], scope: &mut Scope) -> Found {
         scope,
         found: Found::default(),
         bound: Vec::new(),
+        in_block_tag: false,
     };
     finder.items(items);
     let mut found = finder.found;
-    let mut first_types: IndexMap<&str, &str> = IndexMap::new();
-    for parameter in found.parameters.iter().filter(|parameter| parameter.typed) {
-        first_types
-            .entry(&parameter.name)
-            .or_insert(&parameter.data_type);
-    }
-    for (name, data_type) in first_types {
+    for (name, data_type) in &found.first_types {
         if let Some(element) = data_type
             .strip_prefix("Array(")
             .and_then(|rest| rest.strip_suffix(')'))
@@ -151,6 +148,7 @@ struct Finder<'s> {
     found: Found,
     /// Names that comprehensions and lambdas bind.
     bound: Vec<String>,
+    in_block_tag: bool,
 }
 
 impl Finder<'_> {
@@ -159,6 +157,7 @@ impl Finder<'_> {
             for body in walk::bodies(item) {
                 self.items(body);
             }
+            self.in_block_tag = !matches!(item, Item::Output { .. });
             walk::of_item(item, &mut |expr| self.expression(expr));
         }
     }
@@ -169,6 +168,12 @@ impl Finder<'_> {
 
     fn add(&mut self, parameter: Parameter) {
         if self.is_parameter(&parameter.name) {
+            if parameter.typed || (self.in_block_tag && parameter.used_in.is_none()) {
+                self.found
+                    .first_types
+                    .entry(parameter.name.clone())
+                    .or_insert_with(|| parameter.data_type.clone());
+            }
             self.found.parameters.push(parameter);
         }
     }

@@ -94,7 +94,7 @@ fn open_call(text: &str) -> Option<(&str, &str, usize)> {
 pub(super) fn squeeze(text: &str, one_line: bool) -> String {
     let mut out = String::new();
     let mut run = String::new();
-    let mut flush = |out: &mut String, run: &mut String| {
+    let flush = |out: &mut String, run: &mut String| {
         if !run.is_empty() {
             out.push(if run.contains('\n') && !one_line {
                 '\n'

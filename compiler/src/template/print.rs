@@ -1,12 +1,10 @@
 //! What `{{ expression }}` prints: always a ClickHouse literal, a quoted name, or SQL that a function of the language made.
 
-use std::fmt::Write as _;
-
 use minijinja::Value;
 
 use super::error::{ErrorKind, Outcome, TemplateError, type_error};
 use super::quote;
-use super::value::{NO_VALUE, Thing, View, float_text, locked, type_name, view};
+use super::value::{NO_VALUE, Thing, View, float_text, snapshot, type_name, view};
 use crate::mapped_text::PieceKind;
 
 /// Appends the SQL of a value. In a `LIKE` pattern, percent signs of strings are ordinary characters.
@@ -47,20 +45,25 @@ fn literal(out: &mut String, value: &Value, depth: usize) -> Outcome<()> {
     match view(value) {
         View::None => out.push_str("NULL"),
         View::Bool(value) => out.push_str(if value { "true" } else { "false" }),
-        View::Int(number) => drop(write!(out, "{number}")),
+        View::Int(number) => out.push_str(&number.to_string()),
         View::Float(number) => out.push_str(&float_text(number)),
         View::Str(text) => quote::string(out, text, false),
         View::Thing(thing) => match thing {
             Thing::Placeholder => quote::string(out, NO_VALUE, false),
-            Thing::Sql { text, .. } | Thing::Symbol { sql: text } => out.push_str(text),
+            Thing::Sql { text } | Thing::Symbol { sql: text } => out.push_str(text),
             Thing::Unescaped { value, what } => out.push_str(&quote::unescaped(value, what, false)),
             // Inside of a list the plain number is printed: the elements of an array share one type.
             Thing::Typed { number, .. } if depth > 0 => literal(out, number, depth + 1)?,
-            Thing::Typed { cast, text, .. } => drop(write!(out, "{cast}('{text}')")),
+            Thing::Typed { cast, text, .. } => {
+                out.push_str(cast);
+                out.push_str("('");
+                out.push_str(text);
+                out.push_str("')");
+            }
             Thing::Big(digits) => out.push_str(digits),
             Thing::List(list) => {
                 out.push('[');
-                items(out, &locked(list).clone())?;
+                items(out, &snapshot(list))?;
                 out.push(']');
             }
             Thing::Tuple(list) => {
@@ -75,7 +78,7 @@ fn literal(out: &mut String, value: &Value, depth: usize) -> Outcome<()> {
             }
             Thing::Dict(entries) => {
                 out.push('{');
-                for (at, (key, value)) in locked(entries).clone().iter().enumerate() {
+                for (at, (key, value)) in snapshot(entries).iter().enumerate() {
                     if at > 0 {
                         out.push_str(", ");
                     }

@@ -209,7 +209,7 @@ fn call(callee: &Expr, arguments: &[Argument]) -> Outcome<()> {
 
 /// The known function whose name is most like the text.
 fn closest(text: &str) -> Option<&'static str> {
-    Function::names()
+    Function::output_names()
         .map(|known| {
             (
                 strsim::damerau_levenshtein(&known.to_lowercase(), &text.to_lowercase()),

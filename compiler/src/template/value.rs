@@ -1,7 +1,6 @@
 //! The values of the language as minijinja values: numbers, strings and `None` are minijinja's own, everything else is a [`Thing`].
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use indexmap::IndexMap;
@@ -34,8 +33,6 @@ pub(super) enum Thing {
     Sql {
         /// The text.
         text: String,
-        /// A `-- …` comment.
-        comment: bool,
     },
     /// A string whose `LIKE` escapes are partly taken back: `sql_unescape(value, what)`.
     Unescaped {
@@ -107,9 +104,49 @@ impl Object for Thing {
     }
 }
 
+impl Thing {
+    /// Takes the elements out of a collection.
+    fn take_elements(&mut self, into: &mut Vec<Value>) {
+        match self {
+            Self::List(items) => {
+                into.append(items.get_mut().unwrap_or_else(PoisonError::into_inner))
+            }
+            Self::Dict(items) => into.extend(
+                items
+                    .get_mut()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .drain(..)
+                    .map(|(_, value)| value),
+            ),
+            Self::Tuple(items) | Self::Set(items) => into.append(items),
+            _ => {}
+        }
+    }
+}
+
+/// Frees collections without recursing: a template can nest them as deeply as its steps allow.
+impl Drop for Thing {
+    fn drop(&mut self) {
+        let mut waiting = Vec::new();
+        self.take_elements(&mut waiting);
+        while let Some(value) = waiting.pop() {
+            let inner = value.downcast_object::<Self>();
+            drop(value);
+            if let Some(mut last) = inner.and_then(Arc::into_inner) {
+                last.take_elements(&mut waiting);
+            }
+        }
+    }
+}
+
 /// Locks a list or dictionary; a panic elsewhere cannot leave it half written.
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A copy of a list or dictionary. What is done with the elements must not happen under the lock: they can hold the list itself.
+pub(super) fn snapshot<T: Clone>(mutex: &Mutex<T>) -> T {
+    locked(mutex).clone()
 }
 
 /// A value seen by its type.
@@ -157,10 +194,7 @@ pub(super) fn dict(items: IndexMap<Key, Value>) -> Value {
 }
 
 pub(super) fn sql(text: String) -> Value {
-    thing(Thing::Sql {
-        text,
-        comment: false,
-    })
+    thing(Thing::Sql { text })
 }
 
 pub(super) fn none() -> Value {
@@ -195,6 +229,14 @@ pub(super) fn from_json(json: &serde_json::Value) -> Value {
 
 /// The JSON of a value, for the body of `custom_error`.
 pub(super) fn to_json(value: &Value) -> serde_json::Value {
+    json_at(value, 0)
+}
+
+fn json_at(value: &Value, depth: usize) -> serde_json::Value {
+    if depth > REPR_DEPTH {
+        return serde_json::Value::Null;
+    }
+    let array = |items: &[Value]| items.iter().map(|item| json_at(item, depth + 1)).collect();
     match view(value) {
         View::None => serde_json::Value::Null,
         View::Bool(value) => value.into(),
@@ -202,12 +244,12 @@ pub(super) fn to_json(value: &Value) -> serde_json::Value {
             i64::try_from(number).map_or_else(|_| number.to_string().into(), Into::into)
         }
         View::Float(number) => number.into(),
-        View::Thing(Thing::List(items)) => locked(items).iter().map(to_json).collect(),
-        View::Thing(Thing::Tuple(items) | Thing::Set(items)) => items.iter().map(to_json).collect(),
+        View::Thing(Thing::List(items)) => array(&snapshot(items)),
+        View::Thing(Thing::Tuple(items) | Thing::Set(items)) => array(items),
         View::Thing(Thing::Dict(items)) => serde_json::Value::Object(
-            locked(items)
+            snapshot(items)
                 .iter()
-                .map(|(key, value)| (to_text(&key.value()), to_json(value)))
+                .map(|(key, value)| (to_text(&key.value()), json_at(value, depth + 1)))
                 .collect(),
         ),
         View::Str(_) | View::Thing(_) => to_text(value).into(),
@@ -216,6 +258,13 @@ pub(super) fn to_json(value: &Value) -> serde_json::Value {
 
 impl Key {
     pub(super) fn of(value: &Value) -> Outcome<Self> {
+        Self::at(value, 0)
+    }
+
+    fn at(value: &Value, depth: usize) -> Outcome<Self> {
+        if depth > REPR_DEPTH {
+            return value_error("the key is nested too deeply");
+        }
         Ok(match view(value) {
             View::None => Self::None,
             View::Bool(value) => Self::Int(i128::from(value)),
@@ -229,13 +278,22 @@ impl Key {
             }
             View::Float(number) => Self::Float(number.to_bits()),
             View::Str(text) => Self::Str(text.to_owned()),
-            View::Thing(Thing::Tuple(items)) => {
-                Self::Tuple(items.iter().map(Self::of).collect::<Outcome<_>>()?)
-            }
-            View::Thing(Thing::Sql { text, .. }) => Self::Str(text.clone()),
-            View::Thing(Thing::Typed { number, .. }) => Self::of(number)?,
+            View::Thing(Thing::Tuple(items)) => Self::Tuple(
+                items
+                    .iter()
+                    .map(|item| Self::at(item, depth + 1))
+                    .collect::<Outcome<_>>()?,
+            ),
+            View::Thing(Thing::Sql { text }) => Self::Str(text.clone()),
+            View::Thing(Thing::Typed { number, .. }) => Self::at(number, depth + 1)?,
             View::Thing(other) => {
-                return value_error(format!("unhashable type: '{}'", other.type_name()));
+                return Err(TemplateError::new(
+                    ErrorKind::NotAFunction,
+                    format!(
+                        "a {} cannot be an element of a set or a key",
+                        other.type_name()
+                    ),
+                ));
             }
         })
     }
@@ -286,7 +344,7 @@ pub(super) fn type_name(value: &Value) -> &'static str {
 pub(super) fn as_text(value: &Value) -> Option<Cow<'_, str>> {
     match view(value) {
         View::Str(text) => Some(Cow::Borrowed(text)),
-        View::Thing(Thing::Sql { text, .. }) => Some(Cow::Borrowed(text)),
+        View::Thing(Thing::Sql { text }) => Some(Cow::Borrowed(text)),
         View::Thing(Thing::Unescaped { value, what }) => {
             Some(Cow::Owned(super::quote::unescaped(value, what, true)))
         }
@@ -306,7 +364,7 @@ pub(super) fn plain(value: &Value) -> Value {
 pub(super) fn to_text(value: &Value) -> String {
     match view(value) {
         View::Str(text) => text.to_owned(),
-        View::Thing(Thing::Sql { text, .. } | Thing::Symbol { sql: text }) => text.clone(),
+        View::Thing(Thing::Sql { text } | Thing::Symbol { sql: text }) => text.clone(),
         View::Thing(Thing::Unescaped { value, what }) => super::quote::unescaped(value, what, true),
         View::Thing(Thing::Typed { cast, text, .. }) if !cast.is_empty() => {
             format!("{cast}('{text}')")
@@ -343,13 +401,13 @@ fn write_repr(out: &mut String, value: &Value, depth: usize) {
         View::None => out.push_str("None"),
         View::Bool(true) => out.push_str("True"),
         View::Bool(false) => out.push_str("False"),
-        View::Int(number) => drop(write!(out, "{number}")),
+        View::Int(number) => out.push_str(&number.to_string()),
         View::Float(number) => out.push_str(&float_text(number)),
         View::Str(text) => out.push_str(&python_quoted(text)),
         View::Thing(thing) => match thing {
             Thing::List(items) => {
                 out.push('[');
-                write_items(out, &locked(items).clone());
+                write_items(out, &snapshot(items));
                 out.push(']');
             }
             Thing::Tuple(items) => {
@@ -365,7 +423,7 @@ fn write_repr(out: &mut String, value: &Value, depth: usize) {
             }
             Thing::Dict(items) => {
                 out.push('{');
-                for (at, (key, value)) in locked(items).clone().iter().enumerate() {
+                for (at, (key, value)) in snapshot(items).iter().enumerate() {
                     if at > 0 {
                         out.push_str(", ");
                     }
@@ -378,13 +436,17 @@ fn write_repr(out: &mut String, value: &Value, depth: usize) {
             Thing::Typed { number, .. } => write_repr(out, number, depth),
             Thing::Big(digits) => out.push_str(digits),
             Thing::Placeholder => out.push_str(NO_VALUE),
-            Thing::Sql { text, .. } => out.push_str(&python_quoted(text)),
+            Thing::Sql { text } => out.push_str(&python_quoted(text)),
             Thing::Unescaped { value, what } => {
                 out.push_str(&python_quoted(&super::quote::unescaped(value, what, true)));
             }
             Thing::Symbol { sql } => out.push_str(sql),
             Thing::Variable(variable) => out.push_str(&variable.name),
-            Thing::Function(function) => drop(write!(out, "<function {}>", function.name())),
+            Thing::Function(function) => {
+                out.push_str("<function ");
+                out.push_str(function.name());
+                out.push('>');
+            }
             Thing::Lambda => out.push_str("<function <lambda>>"),
         },
     }
@@ -409,7 +471,7 @@ fn python_quoted(text: &str) -> String {
                 out.push(character);
             }
             character if (character as u32) < 0x20 || character as u32 == 0x7f => {
-                drop(write!(out, "\\x{:02x}", character as u32));
+                out.push_str(&format!("\\x{:02x}", character as u32));
             }
             character => out.push(character),
         }
@@ -450,7 +512,7 @@ pub(super) fn elements(value: &Value) -> Outcome<Vec<Value>> {
     };
     Ok(match view(value) {
         View::Str(text) => characters(text),
-        View::Thing(Thing::List(items)) => locked(items).clone(),
+        View::Thing(Thing::List(items)) => snapshot(items),
         View::Thing(Thing::Tuple(items) | Thing::Set(items)) => items.clone(),
         View::Thing(Thing::Dict(items)) => locked(items).keys().map(Key::value).collect(),
         View::Thing(Thing::Sql { .. } | Thing::Unescaped { .. }) => {
@@ -501,7 +563,7 @@ fn equal_at(left: &Value, right: &Value, depth: usize) -> bool {
     match (view(&plain(left)), view(&plain(right))) {
         (View::None, View::None) => true,
         (View::Thing(Thing::List(left)), View::Thing(Thing::List(right))) => {
-            let (left, right) = (locked(left).clone(), locked(right).clone());
+            let (left, right) = (snapshot(left), snapshot(right));
             sequences(&left, &right)
         }
         (View::Thing(Thing::Tuple(left)), View::Thing(Thing::Tuple(right))) => {
@@ -514,7 +576,7 @@ fn equal_at(left: &Value, right: &Value, depth: usize) -> bool {
                     .all(|one| right.iter().any(|other| equal_at(one, other, depth + 1)))
         }
         (View::Thing(Thing::Dict(left)), View::Thing(Thing::Dict(right))) => {
-            let (left, right) = (locked(left).clone(), locked(right).clone());
+            let (left, right) = (snapshot(left), snapshot(right));
             left.len() == right.len()
                 && left.iter().all(|(key, value)| {
                     right
@@ -534,6 +596,13 @@ fn equal_at(left: &Value, right: &Value, depth: usize) -> bool {
 
 /// The order of two values if they have one.
 pub(super) fn ordering(left: &Value, right: &Value) -> Option<std::cmp::Ordering> {
+    ordering_at(left, right, 0)
+}
+
+fn ordering_at(left: &Value, right: &Value, depth: usize) -> Option<std::cmp::Ordering> {
+    if depth > REPR_DEPTH {
+        return None;
+    }
     let (left, right) = (plain(left), plain(right));
     let number = |value: &Value| match view(value) {
         View::Bool(value) => Some(Number::Int(i128::from(value))),
@@ -554,7 +623,7 @@ pub(super) fn ordering(left: &Value, right: &Value) -> Option<std::cmp::Ordering
         return Some(left.cmp(&right));
     }
     let items = |value: &Value, tuple: bool| match view(value) {
-        View::Thing(Thing::List(items)) if !tuple => Some(locked(items).clone()),
+        View::Thing(Thing::List(items)) if !tuple => Some(snapshot(items)),
         View::Thing(Thing::Tuple(items)) if tuple => Some(items.clone()),
         _ => None,
     };
@@ -562,7 +631,7 @@ pub(super) fn ordering(left: &Value, right: &Value) -> Option<std::cmp::Ordering
         if let (Some(left), Some(right)) = (items(&left, tuple), items(&right, tuple)) {
             for (left, right) in left.iter().zip(&right) {
                 if !equal(left, right) {
-                    return ordering(left, right);
+                    return ordering_at(left, right, depth + 1);
                 }
             }
             return Some(left.len().cmp(&right.len()));

@@ -3,9 +3,10 @@
 use pest::Parser;
 use pest::iterators::Pair;
 
+use super::MAX_DEPTH;
 use super::expression::{Builder, Built};
+use super::grammar::{Rule, TemplateGrammar};
 use super::tree::{Expr, Handler, Item, Statement, Target, Template, Whitespace};
-use super::{MAX_DEPTH, Rule, TemplateGrammar};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::parse::Parsed;
 use crate::source::{Span, Spanned};
@@ -276,7 +277,7 @@ impl Blocks<'_> {
         }
         if suffix.is_empty() && keyword != "try" {
             self.fault(
-                Code::TEMPLATE_TAG,
+                Code::TEMPLATE_EXPRESSION,
                 span,
                 format!("`{keyword}` needs an expression"),
             );
@@ -364,11 +365,19 @@ impl Blocks<'_> {
             Some((open, _)) => open.kind.switch(keyword, items, condition, handler),
         };
         if !fits {
-            self.fault(
-                Code::TEMPLATE_TAG,
-                span,
-                format!("`{keyword}` does not belong to the block that it stands in"),
-            );
+            let known = self
+                .open
+                .last()
+                .is_some_and(|(open, _)| open.kind.has_part(keyword));
+            let (code, message) = if known {
+                (Code::TEMPLATE_EXPRESSION, "stands too late in its block")
+            } else {
+                (
+                    Code::TEMPLATE_TAG,
+                    "does not belong to the block that it stands in",
+                )
+            };
+            self.fault(code, span, format!("`{keyword}` {message}"));
         }
     }
 
@@ -436,6 +445,15 @@ impl Blocks<'_> {
 }
 
 impl Kind {
+    /// Whether blocks of this kind can have the part at all.
+    fn has_part(&self, keyword: &str) -> bool {
+        match self {
+            Self::If { .. } => matches!(keyword, "elif" | "else"),
+            Self::For { .. } | Self::While { .. } => keyword == "else",
+            Self::Try { .. } | Self::Broken => matches!(keyword, "except" | "else" | "finally"),
+        }
+    }
+
     /// Ends the part that was being filled and starts the one that `keyword` names. `false` if the block has no such part.
     fn switch(
         &mut self,

@@ -3,13 +3,14 @@
 use pest::Parser;
 use pest::iterators::{Pair, Pairs};
 
+use super::grammar::{Rule, TemplateGrammar};
 use super::literal::{RawPart, push_part, split_format, unescape};
 use super::scan::{Objection, scan};
 use super::tree::{
     Argument, ArgumentKind, Clause, Collector, Comparison, Expr, ExprKind, FormatPart, Operator,
     Statement, Target, Unary,
 };
-use super::{MAX_DEPTH, MAX_HEIGHT, Rule, TemplateGrammar};
+use super::{MAX_DEPTH, MAX_HEIGHT};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{SourceId, Span, Spanned};
 
@@ -332,7 +333,8 @@ impl Builder {
                 Rule::call => {
                     let mut arguments = Vec::new();
                     for argument in trailer.into_inner() {
-                        arguments.push(self.argument(first(argument.into_inner()))?);
+                        let span = self.span(&argument);
+                        arguments.push(self.argument(argument.into_inner(), span)?);
                     }
                     let height = above(
                         std::iter::once(&value).chain(arguments.iter().map(|one| &one.value)),
@@ -340,7 +342,7 @@ impl Builder {
                     Self::make(span, ExprKind::Call(Box::new(value), arguments), height)?
                 }
                 Rule::subscript => {
-                    let (mut keys, comma) = self.items(trailer.into_inner())?;
+                    let (mut keys, comma) = self.keys(trailer.into_inner())?;
                     let key = if keys.len() == 1 && !comma {
                         keys.remove(0)
                     } else {
@@ -364,7 +366,8 @@ impl Builder {
         Ok(value)
     }
 
-    fn argument(&self, pair: Pair<'_, Rule>) -> Built<Argument> {
+    fn argument(&self, mut parts: Pairs<'_, Rule>, span: Span) -> Built<Argument> {
+        let pair = parts.next().expect("invariant: an argument has a value");
         match pair.as_rule() {
             Rule::keyword_argument => {
                 let mut parts = pair.into_inner();
@@ -384,10 +387,21 @@ impl Builder {
                 let value = self.expression(first(pair.into_inner()))?;
                 Ok(Argument { kind, value })
             }
-            _ => Ok(Argument {
-                kind: ArgumentKind::Positional,
-                value: self.expression(pair)?,
-            }),
+            _ => {
+                let element = self.expression(pair)?;
+                let clauses = parts
+                    .map(|clause| self.clause(clause))
+                    .collect::<Built<Vec<_>>>()?;
+                let value = if clauses.is_empty() {
+                    element
+                } else {
+                    Self::comprehension(span, Collector::Generator, element, None, clauses)?
+                };
+                Ok(Argument {
+                    kind: ArgumentKind::Positional,
+                    value,
+                })
+            }
         }
     }
 
@@ -407,105 +421,160 @@ impl Builder {
             Rule::yielded => leaf(ExprKind::Suspended("yield")),
             Rule::parenthesis => match pair.into_inner().next() {
                 None => leaf(ExprKind::Tuple(Vec::new())),
-                Some(inner) if inner.as_rule() == Rule::expression_list => {
-                    self.expression_list(inner)
+                Some(inner) if inner.as_rule() == Rule::contents => {
+                    self.contents(span, inner, None)
                 }
                 Some(inner) => self.primary(inner),
             },
-            Rule::list | Rule::set => {
-                let is_list = pair.as_rule() == Rule::list;
-                match pair.into_inner().next() {
-                    Some(inner) if inner.as_rule() == Rule::generator => {
-                        let collector = if is_list {
-                            Collector::List
-                        } else {
-                            Collector::Set
-                        };
-                        self.comprehension(span, inner, collector)
-                    }
-                    Some(inner) => {
-                        let (items, _) = self.items(inner.into_inner())?;
-                        let height = above(items.iter());
-                        let kind = if is_list {
-                            ExprKind::List
-                        } else {
-                            ExprKind::Set
-                        };
-                        Self::make(span, kind(items), height)
-                    }
-                    None => leaf(ExprKind::List(Vec::new())),
-                }
-            }
-            Rule::generator => self.comprehension(span, pair, Collector::Generator),
-            Rule::dictionary => self.dictionary(pair),
-            Rule::slice => self.slice(pair),
+            Rule::list => match pair.into_inner().next() {
+                Some(inner) => self.contents(span, inner, Some(Collector::List)),
+                None => leaf(ExprKind::List(Vec::new())),
+            },
+            Rule::braces => self.braces(pair),
             _ => self.expression(pair),
         }
     }
 
-    fn slice(&self, pair: Pair<'_, Rule>) -> Built<Expr> {
+    /// What stands between round or square brackets.
+    fn contents(
+        &self,
+        span: Span,
+        pair: Pair<'_, Rule>,
+        collector: Option<Collector>,
+    ) -> Built<Expr> {
+        let mut items = Vec::new();
+        let mut clauses = Vec::new();
+        let mut comma = false;
+        for part in pair.into_inner() {
+            match part.as_rule() {
+                Rule::comma => comma = true,
+                Rule::comprehension => clauses.push(self.clause(part)?),
+                _ => items.push(self.expression(part)?),
+            }
+        }
+        if !clauses.is_empty() {
+            let collector = collector.unwrap_or(Collector::Generator);
+            return Self::comprehension(span, collector, items.remove(0), None, clauses);
+        }
+        if collector.is_none() && items.len() == 1 && !comma {
+            return Ok(items.remove(0));
+        }
+        let height = above(items.iter());
+        let kind = match collector {
+            Some(_) => ExprKind::List(items),
+            None => ExprKind::Tuple(items),
+        };
+        Self::make(span, kind, height)
+    }
+
+    /// The keys of a subscript.
+    fn keys(&self, pairs: Pairs<'_, Rule>) -> Built<(Vec<Expr>, bool)> {
+        let mut keys = Vec::new();
+        let mut comma = false;
+        for pair in pairs {
+            if pair.as_rule() == Rule::comma {
+                comma = true;
+            } else {
+                keys.push(self.key(pair)?);
+            }
+        }
+        Ok((keys, comma))
+    }
+
+    fn key(&self, pair: Pair<'_, Rule>) -> Built<Expr> {
         let span = self.span(&pair);
         let mut bounds = [None, None, None];
         let mut at = 0;
+        let mut colons = 0;
         for part in pair.into_inner() {
             if part.as_rule() == Rule::slice_colon {
                 at += 1;
+                colons += 1;
             } else {
                 bounds[at] = Some(Box::new(self.expression(part)?));
             }
         }
         let height = above(bounds.iter().flatten().map(|bound| &**bound));
         let [start, stop, step] = bounds;
-        Self::make(span, ExprKind::Slice(start, stop, step), height)
-    }
-
-    fn dictionary(&self, pair: Pair<'_, Rule>) -> Built<Expr> {
-        let span = self.span(&pair);
-        let mut pairs = Vec::new();
-        for part in pair.into_inner() {
-            if part.as_rule() == Rule::dictionary_comprehension {
-                return self.comprehension(span, part, Collector::Dict);
-            }
-            let mut parts = part.into_inner();
-            let one = parts.next().expect("invariant: a pair has a part");
-            if one.as_rule() == Rule::double_starred {
-                pairs.push((None, self.expression(first(one.into_inner()))?));
-            } else {
-                let key = self.expression(one)?;
-                let value = self.expression(parts.next().expect("invariant: value"))?;
-                pairs.push((Some(key), value));
-            }
+        match (colons, start) {
+            (0, Some(key)) => Ok(*key),
+            (_, start) => Self::make(span, ExprKind::Slice(start, stop, step), height),
         }
-        let height = above(
-            pairs
-                .iter()
-                .flat_map(|(key, value)| key.iter().chain(std::iter::once(value))),
-        );
-        Self::make(span, ExprKind::Dict(pairs), height)
     }
 
-    fn comprehension(&self, span: Span, pair: Pair<'_, Rule>, collector: Collector) -> Built<Expr> {
-        let mut elements = Vec::new();
+    /// A dictionary or a set.
+    fn braces(&self, pair: Pair<'_, Rule>) -> Built<Expr> {
+        let span = self.span(&pair);
+        let mut entries: Vec<(Option<Expr>, Expr)> = Vec::new();
         let mut clauses = Vec::new();
+        let mut is_set = false;
         for part in pair.into_inner() {
             if part.as_rule() == Rule::comprehension {
                 clauses.push(self.clause(part)?);
-            } else {
-                elements.push(self.expression(part)?);
+                continue;
+            }
+            let mut parts = part.into_inner();
+            let one = parts.next().expect("invariant: an entry has a part");
+            if one.as_rule() == Rule::double_starred {
+                entries.push((None, self.expression(first(one.into_inner()))?));
+                continue;
+            }
+            let one = self.expression(one)?;
+            match parts.next() {
+                Some(value) => entries.push((Some(one), self.expression(value)?)),
+                None => {
+                    is_set = true;
+                    entries.push((None, one));
+                }
             }
         }
+        if is_set && entries.iter().any(|(key, _)| key.is_some()) {
+            return Err(Box::new(
+                Diagnostic::error(
+                    Code::TEMPLATE_EXPRESSION,
+                    "keys with and without values in one pair of braces",
+                )
+                .label(span, ""),
+            ));
+        }
+        if !clauses.is_empty() && !entries.is_empty() {
+            let (key, value) = entries.remove(0);
+            return match key {
+                Some(key) => Self::comprehension(span, Collector::Dict, key, Some(value), clauses),
+                None => Self::comprehension(span, Collector::Set, value, None, clauses),
+            };
+        }
         let height = above(
-            elements
+            entries
                 .iter()
+                .flat_map(|(key, value)| key.iter().chain(std::iter::once(value))),
+        );
+        let kind = if is_set {
+            ExprKind::Set(entries.into_iter().map(|(_, value)| value).collect())
+        } else {
+            ExprKind::Dict(entries)
+        };
+        Self::make(span, kind, height)
+    }
+
+    fn comprehension(
+        span: Span,
+        collector: Collector,
+        element: Expr,
+        value: Option<Expr>,
+        clauses: Vec<Clause>,
+    ) -> Built<Expr> {
+        let height = above(
+            [&element]
+                .into_iter()
+                .chain(&value)
                 .chain(clauses.iter().flat_map(|clause: &Clause| {
                     std::iter::once(&clause.iterable).chain(&clause.conditions)
                 })),
         );
-        let mut elements = elements.into_iter().map(Box::new);
-        let element = elements.next().expect("invariant: an element");
         Self::make(
             span,
-            ExprKind::Comprehension(collector, element, elements.next(), clauses),
+            ExprKind::Comprehension(collector, Box::new(element), value.map(Box::new), clauses),
             height,
         )
     }
@@ -790,6 +859,9 @@ fn number(text: &str) -> ExprKind {
         return ExprKind::Float(lower.parse().unwrap_or(f64::INFINITY));
     }
     let digits = lower.trim_start_matches('0');
+    if digits.len() < lower.len() && !digits.is_empty() {
+        return ExprKind::Unsupported("a number with leading zeros");
+    }
     ExprKind::Int(if digits.is_empty() { "0" } else { digits }.to_owned())
 }
 

@@ -6,11 +6,10 @@
 
 mod blocks;
 mod expression;
+mod grammar;
 mod literal;
 mod scan;
 mod tree;
-
-use pest_derive::Parser;
 
 pub use tree::{
     Argument, ArgumentKind, Clause, Collector, Comparison, Expr, ExprKind, FormatPart, Handler,
@@ -25,10 +24,6 @@ pub const MAX_DEPTH: usize = 40;
 
 /// How many levels one expression may have.
 pub const MAX_HEIGHT: u16 = 160;
-
-#[derive(Parser)]
-#[grammar = "template/template.pest"]
-struct TemplateGrammar;
 
 /// Parses a template: `text` is what follows the leading `%` of a body, and `span` its place, so that `span.start + offset` is the place of a byte of it.
 pub fn parse_template(text: &str, span: Span) -> Parsed<Template> {

@@ -7,14 +7,16 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use pipewright_compiler::plan::Plan;
+use pipewright_compiler::project::SourceTree;
 use pipewright_grammar::syntax::TokenDecl;
 use tokio::net::TcpListener;
 
 use super::arguments::Serve;
 use super::printer::Printer;
 use super::{ExitStatus, engine, project_folder, report_errors};
+use crate::catalog::Catalog;
 use crate::engine::Engine;
-use crate::http::{self, App, Scope, Served, TokenTable};
+use crate::http::{self, App, Scope};
 use crate::state::State;
 use crate::{deploy, workspace};
 
@@ -25,6 +27,7 @@ pub(super) fn run(
 ) -> anyhow::Result<ExitStatus> {
     let folder = project_folder(serve.dir.as_deref(), project)?;
     let workspace = workspace::read(&folder)?;
+    let sources = workspace.sources.clone();
     let (plan, mut diagnostics) = pipewright_compiler::check(workspace.sources);
     diagnostics.extend(workspace.diagnostics);
     if report_errors(&plan, &diagnostics, printer) {
@@ -44,7 +47,16 @@ pub(super) fn run(
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(start(serve, plan, &folder, workspace.root, printer))?;
+    runtime.block_on(start(
+        serve,
+        Sources {
+            plan,
+            tree: sources,
+            root: workspace.root,
+        },
+        &folder,
+        printer,
+    ))?;
     Ok(ExitStatus::Success)
 }
 
@@ -53,14 +65,20 @@ fn log_filter() -> tracing_subscriber::EnvFilter {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"))
 }
 
+/// A project as read from disk.
+struct Sources {
+    plan: Plan,
+    tree: SourceTree,
+    root: PathBuf,
+}
+
 async fn start(
     serve: &Serve,
-    plan: Plan,
+    sources: Sources,
     folder: &Path,
-    sources: PathBuf,
     printer: &Printer,
 ) -> anyhow::Result<()> {
-    let address = address(serve, &plan)?;
+    let address = address(serve, &sources.plan)?;
     // Before anything is made: a taken port is the likeliest mistake, and nothing should be left behind by it.
     let listener = TcpListener::bind(address)
         .await
@@ -68,49 +86,34 @@ async fn start(
     let state_folder = folder.join(".pipewright");
     std::fs::create_dir_all(&state_folder)
         .with_context(|| format!("cannot make `{}`", state_folder.display()))?;
-    let engine = engine::open(&plan.project.config, &state_folder, printer).await?;
-    let served = deploy_and_serve(
-        serve,
-        plan,
-        &state_folder,
-        &sources,
-        listener,
-        engine.as_ref(),
-        &engine,
-        printer,
-    )
-    .await;
+    let engine = engine::open(&sources.plan.project.config, &state_folder, printer).await?;
+    let served = deploy_and_serve(serve, sources, &state_folder, listener, &engine, printer).await;
     engine.shutdown().await;
     served
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one start")]
 async fn deploy_and_serve(
     serve: &Serve,
-    plan: Plan,
+    sources: Sources,
     state_folder: &Path,
-    sources: &Path,
     listener: TcpListener,
-    engine: &dyn Engine,
-    shared: &Arc<dyn Engine>,
+    engine: &Arc<dyn Engine>,
     printer: &Printer,
 ) -> anyhow::Result<()> {
-    let state = State::open(&state_folder.join("state.sqlite"))?;
-    let deployed = deploy::deploy(&plan, sources, engine, &Lines(printer)).await?;
+    let state = Arc::new(State::open(&state_folder.join("state.sqlite"))?);
+    let catalog = Catalog::open(Arc::clone(&state), &sources.tree, sources.plan)?;
+    for drift in catalog.drift()? {
+        printer.note(&format!("warning: {}", drift.message));
+    }
+    let plan = Arc::clone(&catalog.current().plan);
+    let deployed = deploy::deploy(&plan, &sources.root, engine.as_ref(), &Lines(printer)).await?;
     for name in &deployed.drifted {
         printer.note(&format!("warning: `{name}` was made from another definition than the project now has, and is left as it is"));
     }
-    let tokens = tokens(serve, &plan, &state, printer)?;
+    ensure_tokens(serve, &plan, &state, printer)?;
     let address = listener.local_addr()?;
     announce(&plan, address, printer);
-    let app = App::new(
-        Served {
-            plan,
-            tokens,
-            secrets: Vec::new(),
-        },
-        Arc::clone(shared),
-    );
+    let app = App::new(catalog, Vec::new(), Arc::clone(engine))?;
     http::serve(listener, app, stop()).await?;
     printer.note("stopped");
     Ok(())
@@ -136,13 +139,13 @@ fn address(serve: &Serve, plan: &Plan) -> anyhow::Result<SocketAddr> {
     Ok(SocketAddr::new(host, serve.port.unwrap_or(config.port)))
 }
 
-/// The admin token and the tokens of the datafiles. New ones are printed, once: only their hashes are kept.
-fn tokens(
+/// The admin token and the tokens of the datafiles. New ones are printed, once.
+fn ensure_tokens(
     serve: &Serve,
     plan: &Plan,
     state: &State,
     printer: &Printer,
-) -> anyhow::Result<TokenTable> {
+) -> anyhow::Result<()> {
     let admin = state.tokens().ensure_admin(serve.admin_token.as_deref())?;
     if let (Some(secret), None) = (&admin.secret, &serve.admin_token) {
         printer.note(&format!("admin token (shown once, keep it): {secret}"));
@@ -156,7 +159,7 @@ fn tokens(
             ));
         }
     }
-    Ok(TokenTable::load(state)?)
+    Ok(())
 }
 
 /// The tokens that datafiles declare with `TOKEN name READ`, with what each may read.

@@ -1,74 +1,142 @@
-//! Tokens: who may read what.
+//! Who asks: a request's token and what it may do.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use axum::http::{HeaderMap, header};
-use serde_json::{Value, json};
+use pipewright_compiler::plan::RowFilters;
+use pipewright_compiler::sql::quote_literal;
+use serde_json::{Map, Value};
+
+pub use super::scope::Scope;
 
 use super::error::ApiError;
+use super::jwt;
 use crate::state::{SecretHasher, State, StateError};
 
-/// What a token may do.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Scope {
-    /// Everything.
-    Admin,
-    /// Read a published pipe.
-    ReadPipe(String),
-    /// Read a data source.
-    ReadDatasource(String),
+/// What one token may do.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Access {
+    /// The token's id; for a JWT its name.
+    pub(crate) id: String,
+    /// The token's name.
+    pub(crate) name: String,
+    scopes: BTreeSet<Scope>,
+    /// Parameters that a JWT sets for a pipe, whatever the request says.
+    pub(crate) fixed: BTreeMap<String, Map<String, Value>>,
+    /// How many requests it may make in a second.
+    pub(crate) requests_per_second: Option<u32>,
+    /// Which rows of which tables it sees.
+    pub(crate) filters: RowFilters,
 }
-
-impl Scope {
-    /// Reads the scopes of a stored token: a list of `{"type": …, "resource": …}`. What this version does not know gives nothing.
-    pub fn from_json(scopes: &Value) -> Vec<Self> {
-        let entries = scopes.as_array().map_or(&[][..], Vec::as_slice);
-        entries.iter().filter_map(Self::from_entry).collect()
-    }
-
-    fn from_entry(entry: &Value) -> Option<Self> {
-        let resource = || entry["resource"].as_str().map(ToOwned::to_owned);
-        match entry["type"].as_str()? {
-            "ADMIN" => Some(Self::Admin),
-            "PIPES:READ" => resource().map(Self::ReadPipe),
-            "DATASOURCES:READ" => resource().map(Self::ReadDatasource),
-            _ => None,
-        }
-    }
-
-    /// The scope as it is stored.
-    pub fn to_json(&self) -> Value {
-        match self {
-            Self::Admin => json!({ "type": "ADMIN" }),
-            Self::ReadPipe(name) => json!({ "type": "PIPES:READ", "resource": name }),
-            Self::ReadDatasource(name) => json!({ "type": "DATASOURCES:READ", "resource": name }),
-        }
-    }
-}
-
-/// The scopes of one token.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Access(BTreeSet<Scope>);
 
 impl Access {
     /// Collects scopes.
     pub fn new(scopes: impl IntoIterator<Item = Scope>) -> Self {
-        Self(scopes.into_iter().collect())
+        let mut access = Self {
+            scopes: scopes.into_iter().collect(),
+            ..Self::default()
+        };
+        access.filters = access.row_filters();
+        access
     }
 
     /// Whether the token may do everything.
     pub fn is_admin(&self) -> bool {
-        self.0.contains(&Scope::Admin)
+        self.scopes.contains(&Scope::Admin)
+    }
+
+    fn has(&self, scope: &Scope) -> bool {
+        self.is_admin() || self.scopes.contains(scope)
     }
 
     /// Whether the token may read a pipe.
     pub fn reads_pipe(&self, name: &str) -> bool {
-        self.is_admin() || self.0.contains(&Scope::ReadPipe(name.to_owned()))
+        self.has(&Scope::ReadPipe(name.to_owned()))
     }
 
-    /// Whether the token may read a data source.
+    /// Whether the token may read a data source, or some of its rows.
     pub fn reads_datasource(&self, name: &str) -> bool {
-        self.is_admin() || self.0.contains(&Scope::ReadDatasource(name.to_owned()))
+        self.has(&Scope::ReadDatasource(name.to_owned()))
+            || self
+                .scopes
+                .iter()
+                .any(|scope| matches!(scope, Scope::ReadRows(table, _) if table == name))
+    }
+
+    /// Whether the token may create and change pipes.
+    pub fn creates_pipes(&self) -> bool {
+        self.has(&Scope::CreatePipes)
+    }
+
+    /// Whether the token may delete nodes.
+    pub fn deletes_nodes(&self) -> bool {
+        self.creates_pipes() || self.scopes.contains(&Scope::Import)
+    }
+
+    /// Whether the token may delete a pipe.
+    pub fn drops_pipe(&self, name: &str) -> bool {
+        self.has(&Scope::DropPipe(name.to_owned()))
+    }
+
+    /// Whether the token may create data sources.
+    pub fn creates_datasources(&self) -> bool {
+        self.has(&Scope::CreateDatasources) || self.scopes.contains(&Scope::Import)
+    }
+
+    /// Whether the token may add rows to a data source.
+    pub fn appends_to(&self, name: &str) -> bool {
+        self.has(&Scope::AppendDatasource(name.to_owned()))
+    }
+
+    /// Whether the token may delete a data source.
+    pub fn drops_datasource(&self, name: &str) -> bool {
+        self.has(&Scope::DropDatasource(name.to_owned()))
+    }
+
+    /// Whether the token may manage tokens.
+    pub fn manages_tokens(&self) -> bool {
+        self.has(&Scope::Tokens)
+    }
+
+    /// A scope without a filter shows all rows. Of the service data sources everyone sees what is about resources that they may read.
+    fn row_filters(&self) -> RowFilters {
+        let mut filters = RowFilters::default();
+        if self.is_admin() {
+            return filters;
+        }
+        let shows_all = |table: &str| {
+            self.scopes
+                .contains(&Scope::ReadDatasource(table.to_owned()))
+        };
+        for scope in &self.scopes {
+            if let Scope::ReadRows(table, filter) = scope
+                && !shows_all(table)
+            {
+                filters.add(table, filter);
+            }
+        }
+        for (table, about) in SERVICE_TABLES.iter().filter(|(table, _)| !shows_all(table)) {
+            let filter = match about {
+                About::Pipes => named_in("pipe_name", &self.resources("PIPES:READ")),
+                About::Datasources => {
+                    named_in("datasource_name", &self.resources("DATASOURCES:READ"))
+                }
+                About::Workspace => "0".to_owned(),
+            };
+            filters.add(table, &filter);
+        }
+        filters
+    }
+
+    /// The names of the resources that scopes of that type are about.
+    pub(crate) fn resources(&self, kind: &str) -> Vec<&str> {
+        self.scopes
+            .iter()
+            .filter(|scope| scope.kind() == kind)
+            .filter_map(Scope::resource)
+            .collect()
     }
 }
 
@@ -77,19 +145,33 @@ impl Access {
 #[derive(Debug)]
 pub struct TokenTable {
     hasher: SecretHasher,
-    tokens: HashMap<[u8; 32], Access>,
+    tokens: HashMap<[u8; 32], Arc<Access>>,
+    signer: Option<jwt::Signer>,
+    workspace: String,
 }
 
 impl TokenTable {
     /// The tokens of a workspace.
     pub fn load(state: &State) -> Result<Self, StateError> {
         let tokens = state.tokens().hashed()?;
-        let tokens = tokens
-            .into_iter()
-            .map(|(hash, token)| (hash, Access::new(Scope::from_json(&token.scopes))));
+        let tokens = tokens.into_iter().map(|(hash, token)| {
+            let access = Access {
+                id: token.id,
+                name: token.name,
+                ..Access::new(Scope::from_json(&token.scopes))
+            };
+            (hash, Arc::new(access))
+        });
+        let tokens = tokens.collect();
+        let signer = state
+            .tokens()
+            .admin_secret()?
+            .map(|secret| jwt::Signer::new(&secret));
         Ok(Self {
             hasher: state.tokens().hasher(),
-            tokens: tokens.collect(),
+            tokens,
+            signer,
+            workspace: state.workspace_id().to_owned(),
         })
     }
 
@@ -98,7 +180,7 @@ impl TokenTable {
         &self,
         headers: &HeaderMap,
         token_parameter: Option<&str>,
-    ) -> Result<&Access, ApiError> {
+    ) -> Result<Arc<Access>, ApiError> {
         let bearer = headers
             .get(header::AUTHORIZATION)
             .and_then(|value| value.to_str().ok())
@@ -108,13 +190,182 @@ impl TokenTable {
                 "no token: send `Authorization: Bearer <token>` or add `?token=<token>`; `pipewright serve` prints the admin token at its first start".to_owned(),
             ));
         };
-        self.tokens
-            .get(&self.hasher.hash(secret))
-            .ok_or_else(|| ApiError::Forbidden("the token is not known".to_owned()))
+        if let Some(access) = self.tokens.get(&self.hasher.hash(secret)) {
+            return Ok(Arc::clone(access));
+        }
+        let verified = self
+            .signer
+            .as_ref()
+            .filter(|_| jwt::looks_like_one(secret))
+            .map(|signer| signer.verify(secret, &self.workspace));
+        match verified {
+            Some(Ok(access)) => Ok(Arc::new(access)),
+            Some(Err(message)) => Err(ApiError::Forbidden(message)),
+            None => Err(ApiError::Forbidden("the token is not known".to_owned())),
+        }
     }
+
+    /// Signs a JWT.
+    pub(crate) fn sign(&self, claims: &jwt::Claims) -> Result<String, ApiError> {
+        let signer = self
+            .signer
+            .as_ref()
+            .ok_or_else(|| ApiError::Internal("there is no admin token to sign with".to_owned()))?;
+        signer
+            .sign(claims)
+            .map_err(|error| ApiError::Internal(error.to_string()))
+    }
+}
+
+/// What the rows of a service data source are about.
+#[derive(Debug, Clone, Copy)]
+enum About {
+    Pipes,
+    Datasources,
+    Workspace,
+}
+
+/// The service data sources that everyone may read, with what decides which rows are seen.
+const SERVICE_TABLES: &[(&str, About)] = &[
+    ("tinybird.pipe_stats_rt", About::Pipes),
+    ("tinybird.pipe_stats", About::Pipes),
+    ("tinybird.endpoint_errors", About::Pipes),
+    ("tinybird.datasources_ops_log", About::Datasources),
+    ("tinybird.datasources_storage", About::Datasources),
+    ("tinybird.jobs_log", About::Workspace),
+];
+
+/// Whether a table is a service data source that everyone may read in part.
+pub(crate) fn is_service_table(name: &str) -> bool {
+    SERVICE_TABLES.iter().any(|(table, _)| *table == name)
+}
+
+fn named_in(column: &str, names: &[&str]) -> String {
+    if names.is_empty() {
+        return "0".to_owned();
+    }
+    let names: Vec<String> = names.iter().map(|name| quote_literal(name)).collect();
+    format!("{column} IN ({})", names.join(", "))
 }
 
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// How many requests each limited token has made of late. A token that has been quiet for a second may make a full second's requests at once.
+#[derive(Debug, Default)]
+pub(crate) struct RateLimits(Mutex<HashMap<String, Bucket>>);
+
+#[derive(Debug)]
+struct Bucket {
+    left: f64,
+    at: Instant,
+}
+
+/// Buckets kept; past that the ones that are full again are forgotten.
+const BUCKETS: usize = 10_000;
+
+impl RateLimits {
+    /// Takes one request from the token's share, or says after how many seconds there will be one.
+    pub(crate) fn take(&self, access: &Access) -> Result<(), u64> {
+        let Some(rate) = access.requests_per_second.map(f64::from) else {
+            return Ok(());
+        };
+        let now = Instant::now();
+        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() >= BUCKETS {
+            buckets.retain(|_, bucket| now.duration_since(bucket.at).as_secs_f64() < 1.0);
+        }
+        let bucket = buckets.entry(access.id.clone()).or_insert(Bucket {
+            left: rate,
+            at: now,
+        });
+        bucket.left = (bucket.left + now.duration_since(bucket.at).as_secs_f64() * rate).min(rate);
+        bucket.at = now;
+        if bucket.left < 1.0 {
+            return Err(1);
+        }
+        bucket.left -= 1.0;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_gives_one_thing_and_no_other() {
+        let access = |text: &str| Access::new(Scope::parse(text).unwrap());
+        let all = |access: &Access| {
+            let held = [
+                ("read pipe", access.reads_pipe("a")),
+                ("drop pipe", access.drops_pipe("a")),
+                ("create pipes", access.creates_pipes()),
+                ("read rows", access.reads_datasource("a")),
+                ("append", access.appends_to("a")),
+                ("drop datasource", access.drops_datasource("a")),
+                ("create datasources", access.creates_datasources()),
+                ("tokens", access.manages_tokens()),
+                ("delete nodes", access.deletes_nodes()),
+            ];
+            held.into_iter()
+                .filter(|(_, held)| *held)
+                .map(|(what, _)| what)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(all(&access("ADMIN")).len(), 9);
+        assert_eq!(all(&access("PIPES:READ:a")), ["read pipe"]);
+        assert_eq!(all(&access("PIPES:READ:b")), [] as [&str; 0]);
+        assert_eq!(
+            all(&access("PIPES:CREATE")),
+            ["create pipes", "delete nodes"]
+        );
+        assert_eq!(all(&access("DROP:a")), ["drop pipe", "drop datasource"]);
+        assert_eq!(all(&access("DATASOURCES:READ:a:x = 1")), ["read rows"]);
+        assert_eq!(all(&access("DATASOURCES:APPEND:a")), ["append"]);
+        assert_eq!(
+            all(&access("IMPORT")),
+            ["create datasources", "delete nodes"]
+        );
+        assert_eq!(all(&access("TOKENS")), ["tokens"]);
+    }
+
+    #[test]
+    fn a_scope_without_a_filter_shows_all_rows() {
+        let mut scopes = Scope::parse("DATASOURCES:READ:t:x = 1").unwrap();
+        let filtered = Access::new(scopes.clone()).filters;
+        scopes.extend(Scope::parse("DATASOURCES:READ:t").unwrap());
+        let open = Access::new(scopes).filters;
+        assert_ne!(filtered, open);
+        assert_eq!(
+            open,
+            Access::new(Scope::parse("DATASOURCES:READ:t").unwrap()).filters
+        );
+        assert!(Access::new([Scope::Admin]).filters.is_empty());
+    }
+
+    #[test]
+    fn a_limited_token_has_its_share_and_no_more() {
+        let limits = RateLimits::default();
+        let access = Access {
+            id: "a".to_owned(),
+            requests_per_second: Some(2),
+            ..Access::default()
+        };
+        assert_eq!(
+            [
+                limits.take(&access),
+                limits.take(&access),
+                limits.take(&access)
+            ],
+            [Ok(()), Ok(()), Err(1)]
+        );
+        let other = Access {
+            id: "b".to_owned(),
+            ..access
+        };
+        assert_eq!(limits.take(&other), Ok(()));
+    }
 }

@@ -5,24 +5,39 @@ use std::time::Instant;
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Uri};
+use axum::http::{HeaderMap, Method, Uri};
 use axum::response::{IntoResponse, Response};
 
-use super::App;
+use super::call::Call;
 use super::error::ApiError;
 use super::parameters::Parameters;
 use super::query::{answer_query, now, request, secret_names};
 use super::run::{Format, run};
+use super::{App, pipes};
 
+/// `name.format` is the data of an endpoint; any other path is the pipe itself.
 pub(super) async fn answer(
     State(app): State<Arc<App>>,
     Path(file): Path<String>,
+    method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    let data = file
+        .rsplit_once('.')
+        .and_then(|(name, ending)| Some((name, Format::of_ending(ending)?)));
+    let Some((name, format)) = data else {
+        let call = Call::new(&app, &uri, &headers, &body);
+        let answer = if method == Method::GET {
+            call.and_then(|call| pipes::get(&call, &file))
+        } else {
+            Err(ApiError::MethodNotAllowed)
+        };
+        return answer.into_response();
+    };
     let started = Instant::now();
-    let response = endpoint(&app, &file, &uri, &headers, &body)
+    let response = endpoint(&app, name, format, &uri, &headers, &body)
         .await
         .unwrap_or_else(IntoResponse::into_response);
     app.metrics
@@ -32,22 +47,17 @@ pub(super) async fn answer(
 
 async fn endpoint(
     app: &Arc<App>,
-    file: &str,
+    name: &str,
+    format: Format,
     uri: &Uri,
     headers: &HeaderMap,
     body: &Bytes,
 ) -> Result<Response, ApiError> {
-    let parameters = Parameters::read(uri, headers, body)?;
+    let mut parameters = Parameters::read(uri, headers, body)?;
     let served = app.served.load_full();
     let access = served.tokens.access(headers, parameters.text_of("token"))?;
-    let (name, ending) = file
-        .rsplit_once('.')
-        .ok_or_else(|| ApiError::NotFound(format!("add the format to the name: `{file}.json`")))?;
-    let format = Format::of_ending(ending).ok_or_else(|| {
-        ApiError::NotFound(format!(
-            "`.{ending}` is no format of an endpoint; there are .json, .csv, .ndjson and .parquet"
-        ))
-    })?;
+    let named = app.catalog.current();
+    let name = named.objects.pipe_name(name).unwrap_or(name);
     let no_such_pipe = || ApiError::NotFound(format!("there is no pipe `{name}`"));
     // Whether a pipe exists is told only to those who may read it.
     if !access.reads_pipe(name) {
@@ -58,6 +68,10 @@ async fn endpoint(
             no_such_pipe()
         });
     }
+    app.rates.take(&access).map_err(ApiError::Limited)?;
+    if let Some(fixed) = access.fixed.get(name) {
+        parameters.fix(fixed);
+    }
     let pipe = served.plan.pipe(name).ok_or_else(no_such_pipe)?;
     let node = pipe.endpoint_node().ok_or_else(|| {
         ApiError::NotFound(format!(
@@ -65,14 +79,18 @@ async fn endpoint(
         ))
     })?;
     if let Some(text) = parameters.text_of("q").map(ToOwned::to_owned) {
-        return answer_query(app, &served, access, &text, Some(name), parameters, format).await;
+        return answer_query(app, &served, &access, &text, Some(name), parameters, format).await;
     }
     let settings = parameters.output_settings()?;
     let values = parameters.values();
     let (now, secrets) = (now(), secret_names(&served));
     let compiled = served
         .plan
-        .compile_node(&node.id, request(&served, &values, &now, &secrets))
+        .compile_node_for(
+            &node.id,
+            request(&served, &values, &now, &secrets),
+            &access.filters,
+        )
         .map_err(|error| ApiError::query(&served.plan, error))?;
     run(app, &served, &compiled, format, settings).await
 }

@@ -8,7 +8,9 @@ use pipewright_grammar::diagnostic::Diagnostic;
 use pipewright_grammar::source::Span;
 use serde_json::{Value, json};
 
+use crate::catalog::ChangeError;
 use crate::engine::EngineError;
+use crate::state::StateError;
 
 /// Where errors are explained.
 const DOCUMENTATION: &str =
@@ -23,6 +25,8 @@ pub(crate) enum ApiError {
     Forbidden(String),
     /// 404.
     NotFound(String),
+    /// 409: the name is taken, or something stands in the way.
+    Conflict(String),
     /// 405.
     MethodNotAllowed,
     /// 408: the query took too long.
@@ -31,6 +35,8 @@ pub(crate) enum ApiError {
     Body(StatusCode, String),
     /// 429: too many requests wait for the engine.
     TooMany,
+    /// 429: the token has used up its share; after so many seconds it may ask again.
+    Limited(u64),
     /// 500: something broke here.
     Internal(String),
     /// 503: the engine is not there.
@@ -45,10 +51,11 @@ impl ApiError {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::Conflict(_) => StatusCode::CONFLICT,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Timeout(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Body(status, _) | Self::Custom(status, _) => *status,
-            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooMany | Self::Limited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -99,6 +106,26 @@ impl ApiError {
     }
 }
 
+impl From<ChangeError> for ApiError {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Invalid(_) | ChangeError::Refused(_) | ChangeError::Edit(_) => {
+                Self::BadRequest(error.to_string())
+            }
+            ChangeError::Engine(message) => Self::Unavailable(message),
+            ChangeError::State(error) => error.into(),
+            ChangeError::Io(error) => Self::from(StateError::from(error)),
+        }
+    }
+}
+
+impl From<StateError> for ApiError {
+    fn from(error: StateError) -> Self {
+        tracing::error!(%error, "the state cannot be used");
+        Self::Internal("the state cannot be used; the log says why".to_owned())
+    }
+}
+
 /// Where the first name that a message quotes stands in the statement: the engine gives no position for names that it does not know.
 fn named_in(message: &str, sql: &str) -> Option<usize> {
     let name = message.split('`').nth(1).filter(|name| !name.is_empty())?;
@@ -135,13 +162,20 @@ fn diagnosed(plan: &Plan, diagnostic: &Diagnostic) -> String {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.status();
+        let retry_after = if let Self::Limited(seconds) = self {
+            seconds
+        } else {
+            1
+        };
         let body = match self {
             Self::Custom(_, body) => body,
             Self::MethodNotAllowed => error_body("this path does not take that method"),
+            Self::Limited(_) => error_body("the token may not make so many requests in a second"),
             Self::TooMany => error_body("too many requests are under way; try again in a second"),
             Self::BadRequest(message)
             | Self::Forbidden(message)
             | Self::NotFound(message)
+            | Self::Conflict(message)
             | Self::Timeout(message)
             | Self::Body(_, message)
             | Self::Internal(message)
@@ -156,7 +190,7 @@ impl IntoResponse for ApiError {
         if status == StatusCode::TOO_MANY_REQUESTS {
             response
                 .headers_mut()
-                .insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+                .insert(header::RETRY_AFTER, header::HeaderValue::from(retry_after));
         }
         response
     }

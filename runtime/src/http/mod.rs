@@ -3,13 +3,22 @@
 //! Endpoints are data, not routes: one handler looks the pipe up in [`Served`], which a reload replaces as a whole.
 
 mod access;
+mod call;
+mod describe;
 mod endpoint;
 mod error;
+mod explain;
+mod jwt;
+mod materialization;
 mod metrics;
+mod nodes;
 mod parameters;
+mod pipes;
 mod query;
 mod run;
+mod scope;
 mod sql;
+mod tokens;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +28,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post, put};
 use pipewright_compiler::plan::Plan;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -28,16 +37,19 @@ use tower_http::cors::CorsLayer;
 pub use access::{Access, Scope, TokenTable};
 pub use metrics::Metrics;
 
+use self::access::RateLimits;
 use self::error::ApiError;
+use crate::catalog::Catalog;
 use crate::engine::Engine;
+use crate::state::StateError;
 
 /// What is served: replaced as a whole when the project changes.
 #[derive(Debug)]
 pub struct Served {
     /// The project.
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
     /// Who may read what.
-    pub tokens: TokenTable,
+    pub tokens: Arc<TokenTable>,
     /// Secrets by name, for `tb_secret`. Only ever bound as parameters.
     pub secrets: Vec<(String, String)>,
 }
@@ -46,6 +58,8 @@ pub struct Served {
 #[derive(Debug)]
 pub struct App {
     served: ArcSwap<Served>,
+    catalog: Catalog,
+    rates: RateLimits,
     engine: Arc<dyn Engine>,
     metrics: Metrics,
     slots: Arc<Semaphore>,
@@ -54,22 +68,54 @@ pub struct App {
 }
 
 impl App {
-    /// An app over an engine. Limits come from the project's `[limits]`.
-    pub fn new(served: Served, engine: Arc<dyn Engine>) -> Arc<Self> {
-        let limits = served.plan.project.config.limits.clone();
-        Arc::new(Self {
-            served: ArcSwap::from_pointee(served),
+    /// An app over an engine and the sources in a catalog. Limits come from the project's `[limits]`.
+    pub fn new(
+        catalog: Catalog,
+        secrets: Vec<(String, String)>,
+        engine: Arc<dyn Engine>,
+    ) -> Result<Arc<Self>, StateError> {
+        let plan = Arc::clone(&catalog.current().plan);
+        let tokens = Arc::new(TokenTable::load(catalog.state())?);
+        let limits = plan.project.config.limits.clone();
+        Ok(Arc::new(Self {
+            served: ArcSwap::from_pointee(Served {
+                plan,
+                tokens,
+                secrets,
+            }),
+            catalog,
+            rates: RateLimits::default(),
             engine,
             metrics: Metrics::default(),
             slots: Arc::new(Semaphore::new(limits.concurrent_queries)),
             timeout: Duration::from_millis(limits.query_timeout_ms),
             body_bytes: limits.body_bytes,
-        })
+        }))
     }
 
-    /// Replaces what is served; requests under way finish with what they started with.
-    pub fn replace(&self, served: Served) {
-        self.served.store(Arc::new(served));
+    /// Replaces a part of what is served; requests under way finish with what they started with.
+    fn serve_anew(&self, change: impl Fn(&mut Served)) {
+        self.served.rcu(|served| {
+            let mut next = Served {
+                plan: Arc::clone(&served.plan),
+                tokens: Arc::clone(&served.tokens),
+                secrets: served.secrets.clone(),
+            };
+            change(&mut next);
+            next
+        });
+    }
+
+    /// Serves a changed project.
+    fn serve_plan(&self, plan: &Arc<Plan>) {
+        self.serve_anew(|served| served.plan = Arc::clone(plan));
+    }
+
+    /// Reads the tokens again.
+    fn reload_tokens(&self) -> Result<(), StateError> {
+        let tokens = Arc::new(TokenTable::load(self.catalog.state())?);
+        self.serve_anew(|served| served.tokens = Arc::clone(&tokens));
+        Ok(())
     }
 }
 
@@ -80,10 +126,41 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/health", get(health))
         .route("/metrics", get(metrics))
         .route("/v0/sql", get(sql::answer).post(sql::answer))
+        .route("/v0/pipes", get(pipes::list).post(pipes::create))
+        .route("/v0/pipes/", get(pipes::list).post(pipes::create))
         .route(
-            "/v0/pipes/{file}",
-            get(endpoint::answer).post(endpoint::answer),
+            "/v0/pipes/{pipe}",
+            get(endpoint::answer)
+                .post(endpoint::answer)
+                .put(pipes::change)
+                .delete(pipes::delete),
         )
+        .route("/v0/pipes/{pipe}/explain", get(explain::pipe))
+        .route(
+            "/v0/pipes/{pipe}/endpoint",
+            put(nodes::publish_by_id).delete(nodes::unpublish_pipe),
+        )
+        .route("/v0/pipes/{pipe}/nodes", post(nodes::append))
+        .route(
+            "/v0/pipes/{pipe}/nodes/{node}",
+            put(nodes::edit).delete(nodes::delete),
+        )
+        .route("/v0/pipes/{pipe}/nodes/{node}/explain", get(explain::node))
+        .route(
+            "/v0/pipes/{pipe}/nodes/{node}/endpoint",
+            post(nodes::publish).delete(nodes::unpublish),
+        )
+        .route(
+            "/v0/pipes/{pipe}/nodes/{node}/materialization",
+            post(materialization::create).delete(materialization::remove),
+        )
+        .route("/v0/tokens", get(tokens::list).post(tokens::create))
+        .route("/v0/tokens/", get(tokens::list).post(tokens::create))
+        .route(
+            "/v0/tokens/{token}",
+            get(tokens::get).put(tokens::change).delete(tokens::delete),
+        )
+        .route("/v0/tokens/{token}/refresh", post(tokens::refresh))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(body_limit)

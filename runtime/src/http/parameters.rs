@@ -59,6 +59,18 @@ impl Parameters {
         );
     }
 
+    /// Takes a body that is JSON, but was not said to be, as the parameters that it holds.
+    pub(crate) fn read_json_text(&mut self) -> Result<(), ApiError> {
+        if self.text.as_ref().is_some_and(|text| {
+            text.trim_start().starts_with('{')
+                && serde_json::from_str::<serde_json::Map<String, Value>>(text).is_ok()
+        }) {
+            let text = self.text.take().unwrap_or_default();
+            self.add_json(text.as_bytes())?;
+        }
+        Ok(())
+    }
+
     fn add_json(&mut self, body: &[u8]) -> Result<(), ApiError> {
         let bad = |message: String| ApiError::Body(StatusCode::BAD_REQUEST, message);
         let value: Value = serde_json::from_slice(body)
@@ -79,6 +91,64 @@ impl Parameters {
             .rev()
             .find(|(key, _)| key == name)
             .and_then(|(_, value)| value.as_str())
+    }
+
+    /// The value of a name as JSON; the last one wins.
+    pub(crate) fn value_of(&self, name: &str) -> Option<&Value> {
+        self.pairs
+            .iter()
+            .rev()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value)
+    }
+
+    /// The value of a name that is not empty.
+    pub(crate) fn given(&self, name: &str) -> Option<&str> {
+        self.text_of(name)
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+    }
+
+    /// All values of a name as text, in order.
+    pub(crate) fn all_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.pairs
+            .iter()
+            .filter(move |(key, _)| key == name)
+            .filter_map(|(_, value)| value.as_str())
+    }
+
+    /// A yes or no; no when it is not given.
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, ApiError> {
+        match self.value_of(name) {
+            None => Ok(false),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(Value::String(text)) if text.eq_ignore_ascii_case("true") || text == "1" => {
+                Ok(true)
+            }
+            Some(Value::String(text))
+                if text.eq_ignore_ascii_case("false") || text == "0" || text.is_empty() =>
+            {
+                Ok(false)
+            }
+            Some(_) => Err(ApiError::BadRequest(format!(
+                "parameter `{name}` takes true or false"
+            ))),
+        }
+    }
+
+    /// The pairs in order.
+    pub(crate) fn pairs(&self) -> &[(String, Value)] {
+        &self.pairs
+    }
+
+    /// Sets values that the request cannot change.
+    pub(crate) fn fix(&mut self, fixed: &serde_json::Map<String, Value>) {
+        self.pairs.retain(|(name, _)| !fixed.contains_key(name));
+        self.pairs.extend(
+            fixed
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone())),
+        );
     }
 
     /// The settings of the engine that a request may choose, each 0 or 1.

@@ -6,7 +6,7 @@ use axum::response::Response;
 use pipewright_compiler::plan::{Compiled, RequestContext};
 use pipewright_compiler::template::{RenderContext, Values};
 
-use super::access::Access;
+use super::access::{Access, is_service_table};
 use super::error::ApiError;
 use super::parameters::Parameters;
 use super::run::{Format, run};
@@ -54,7 +54,12 @@ pub(crate) async fn answer_query(
     let (now, secrets) = (now(), secret_names(served));
     let compiled = served
         .plan
-        .compile_query(text, underscore, request(served, &values, &now, &secrets))
+        .compile_query_for(
+            text,
+            underscore,
+            request(served, &values, &now, &secrets),
+            &access.filters,
+        )
         .map_err(|error| ApiError::query(&served.plan, error))?;
     authorize(access, &compiled)?;
     let format = match &compiled.format {
@@ -83,7 +88,8 @@ fn authorize(access: &Access, compiled: &Compiled) -> Result<(), ApiError> {
         .iter()
         .filter(|name| !name.starts_with("system."))
     {
-        if !access.reads_datasource(table) {
+        // Of the service data sources, the row filters show what the token may see.
+        if !access.reads_datasource(table) && !is_service_table(table) {
             return Err(ApiError::Forbidden(format!(
                 "the token may not read data source `{table}`"
             )));

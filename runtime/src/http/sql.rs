@@ -38,6 +38,7 @@ async fn query(
     let mut parameters = Parameters::read(uri, headers, body)?;
     let served = app.served.load_full();
     let access = served.tokens.access(headers, parameters.text_of("token"))?;
+    app.rates.take(&access).map_err(ApiError::Limited)?;
     let text = parameters
         .text
         .take()
@@ -47,5 +48,5 @@ async fn query(
             "no query: send it as `q`, or as the body of a POST".to_owned(),
         ));
     };
-    answer_query(app, &served, access, &text, None, parameters, Format::JSON).await
+    answer_query(app, &served, &access, &text, None, parameters, Format::JSON).await
 }

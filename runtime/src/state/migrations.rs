@@ -8,7 +8,11 @@ use rusqlite::Connection;
 use super::StateError;
 
 /// All steps, oldest first. A step that has been released is never edited: a new one is added.
-const STEPS: &[&str] = &[include_str!("migrations/0001_initial.sql")];
+const STEPS: &[&str] = &[
+    include_str!("migrations/0001_initial.sql"),
+    include_str!("migrations/0002_catalog.sql"),
+    include_str!("migrations/0003_token_secrets.sql"),
+];
 
 /// Runs the steps that `connection` lacks.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StateError> {

@@ -4,9 +4,11 @@
 //! anyone can open, and which survives a crash at any moment (write-ahead log, full synchronisation). Only this module
 //! knows SQL for it. Calls take well under a millisecond and block; callers on a request's path keep what they read.
 
+mod catalog;
 mod deployments;
 mod migrations;
 mod random;
+mod seal;
 mod tokens;
 
 use std::path::Path;
@@ -15,6 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+pub use catalog::{CatalogStore, ObjectKind, StoredFile, StoredObject};
 pub use deployments::{Deployment, DeploymentStatus, Deployments};
 pub use tokens::{AdminToken, NewToken, SecretHasher, Token, Tokens};
 
@@ -52,6 +55,7 @@ pub struct State {
     connection: Mutex<Connection>,
     workspace: String,
     key: [u8; 32],
+    sealer: seal::Sealer,
 }
 
 impl State {
@@ -61,15 +65,16 @@ impl State {
             std::fs::create_dir_all(folder)?;
         }
         make_private(path)?;
-        Self::prepare(Connection::open(path)?)
+        let sealer = seal::Sealer::open(&path.with_file_name("tokens.key"))?;
+        Self::prepare(Connection::open(path)?, sealer)
     }
 
     /// A state that is gone when dropped, for tests.
     pub fn in_memory() -> Result<Self, StateError> {
-        Self::prepare(Connection::open_in_memory()?)
+        Self::prepare(Connection::open_in_memory()?, seal::Sealer::random()?)
     }
 
-    fn prepare(mut connection: Connection) -> Result<Self, StateError> {
+    fn prepare(mut connection: Connection, sealer: seal::Sealer) -> Result<Self, StateError> {
         connection.busy_timeout(Duration::from_secs(5))?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
@@ -91,6 +96,7 @@ impl State {
             connection: Mutex::new(connection),
             workspace: String::from_utf8_lossy(&workspace).into_owned(),
             key: key.try_into().map_err(|_| damaged())?,
+            sealer,
         })
     }
 
@@ -102,6 +108,11 @@ impl State {
     /// The access tokens.
     pub fn tokens(&self) -> Tokens<'_> {
         Tokens::new(self)
+    }
+
+    /// What the API changed of the sources, and the ids of resources.
+    pub fn catalog(&self) -> CatalogStore<'_> {
+        CatalogStore::new(self)
     }
 
     /// The journal of deployments.

@@ -1,7 +1,8 @@
 //! Access tokens.
 //!
-//! A secret is shown once, when it is made. Kept is only its hash under a key of this workspace, so that the file
-//! gives nobody access, and nobody can look a hash up in a table made elsewhere.
+//! A token is found by the hash of its secret under a key of this workspace. The secret itself is kept encrypted under a
+//! key that is not in the state file, so that the file alone gives nobody access, and nobody can look a hash up in a table
+//! made elsewhere.
 
 use rusqlite::{OptionalExtension, Row, params};
 use serde_json::Value;
@@ -20,6 +21,8 @@ pub struct Token {
     pub scopes: Value,
     /// When it was made, in milliseconds since 1970.
     pub created_at: i64,
+    /// What it is for.
+    pub description: String,
 }
 
 /// A token just made.
@@ -64,8 +67,9 @@ impl<'state> Tokens<'state> {
     /// All tokens, by name.
     pub fn list(&self) -> Result<Vec<Token>, StateError> {
         let connection = self.state.connection();
-        let mut statement = connection
-            .prepare_cached("SELECT id, name, scopes, created_at FROM tokens ORDER BY name")?;
+        let mut statement = connection.prepare_cached(
+            "SELECT id, name, scopes, created_at, description FROM tokens ORDER BY name",
+        )?;
         let rows = statement.query_map([], stored)?;
         rows.map(|row| row.map_err(StateError::from).and_then(token))
             .collect()
@@ -76,11 +80,11 @@ impl<'state> Tokens<'state> {
         let hash = self.hash(secret);
         let connection = self.state.connection();
         let mut statement = connection.prepare_cached(
-            "SELECT id, name, scopes, created_at, secret_hash FROM tokens WHERE secret_hash = ?1",
+            "SELECT id, name, scopes, created_at, description, secret_hash FROM tokens WHERE secret_hash = ?1",
         )?;
         let found = statement
             .query_row([hash.as_slice()], |row| {
-                Ok((stored(row)?, row.get::<_, Vec<u8>>(4)?))
+                Ok((stored(row)?, row.get::<_, Vec<u8>>(5)?))
             })
             .optional()?;
         match found {
@@ -93,9 +97,9 @@ impl<'state> Tokens<'state> {
     pub fn hashed(&self) -> Result<Vec<([u8; 32], Token)>, StateError> {
         let connection = self.state.connection();
         let mut statement = connection.prepare_cached(
-            "SELECT id, name, scopes, created_at, secret_hash FROM tokens ORDER BY name",
+            "SELECT id, name, scopes, created_at, description, secret_hash FROM tokens ORDER BY name",
         )?;
-        let rows = statement.query_map([], |row| Ok((stored(row)?, row.get::<_, [u8; 32]>(4)?)))?;
+        let rows = statement.query_map([], |row| Ok((stored(row)?, row.get::<_, [u8; 32]>(5)?)))?;
         rows.map(|row| {
             let (found, hash) = row?;
             Ok((hash, token(found)?))
@@ -120,6 +124,77 @@ impl<'state> Tokens<'state> {
         self.create(name, scopes).map(Some)
     }
 
+    /// The token with this name.
+    pub fn find(&self, name: &str) -> Result<Option<Token>, StateError> {
+        Ok(self.list()?.into_iter().find(|token| token.name == name))
+    }
+
+    /// The secret of the token with this id, if it was kept and can be read.
+    pub fn secret(&self, id: &str) -> Result<Option<String>, StateError> {
+        let connection = self.state.connection();
+        let mut statement = connection.prepare_cached("SELECT sealed FROM tokens WHERE id = ?1")?;
+        let sealed = statement
+            .query_row([id], |row| row.get::<_, Option<Vec<u8>>>(0))
+            .optional()?
+            .flatten();
+        Ok(sealed.and_then(|sealed| self.state.sealer.unseal(&sealed, id)))
+    }
+
+    /// The secret of the admin token, under which JWTs are signed.
+    pub fn admin_secret(&self) -> Result<Option<String>, StateError> {
+        match self.find(ADMIN)? {
+            Some(token) => self.secret(&token.id),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether this is the workspace's own admin token.
+    pub fn is_admin(&self, token: &Token) -> bool {
+        token.name == ADMIN
+    }
+
+    /// Gives a token another secret; the one before is worth nothing from now on.
+    pub fn refresh(&self, token: &Token) -> Result<String, StateError> {
+        let secret = random::secret()?;
+        self.set_secret(&token.id, &secret)?;
+        Ok(secret)
+    }
+
+    /// Changes what a token may do and what it is for.
+    pub fn update(&self, id: &str, scopes: &Value, description: &str) -> Result<(), StateError> {
+        self.state.connection().execute(
+            "UPDATE tokens SET scopes = ?1, description = ?2 WHERE id = ?3",
+            params![scopes.to_string(), description, id],
+        )?;
+        Ok(())
+    }
+
+    /// Changes the scopes of every token at once; `change` says which are changed.
+    pub fn change_scopes(&self, change: impl Fn(&mut Value) -> bool) -> Result<(), StateError> {
+        let tokens = self.list()?;
+        let mut connection = self.state.connection();
+        let transaction = connection.transaction()?;
+        for mut token in tokens {
+            if change(&mut token.scopes) {
+                transaction.execute(
+                    "UPDATE tokens SET scopes = ?1 WHERE id = ?2",
+                    params![token.scopes.to_string(), token.id],
+                )?;
+            }
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    fn set_secret(&self, id: &str, secret: &str) -> Result<(), StateError> {
+        let (hash, sealed) = (self.hash(secret), self.state.sealer.seal(secret, id)?);
+        self.state.connection().execute(
+            "UPDATE tokens SET secret_hash = ?1, sealed = ?2 WHERE id = ?3",
+            params![hash.as_slice(), sealed, id],
+        )?;
+        Ok(())
+    }
+
     /// Deletes the token with this name; false if there is none.
     pub fn delete(&self, name: &str) -> Result<bool, StateError> {
         let deleted = self
@@ -138,11 +213,7 @@ impl<'state> Tokens<'state> {
                 secret: None,
             }),
             (Some(token), Some(secret)) => {
-                let hash = self.hash(secret);
-                self.state.connection().execute(
-                    "UPDATE tokens SET secret_hash = ?1 WHERE id = ?2",
-                    params![hash.as_slice(), token.id],
-                )?;
+                self.set_secret(&token.id, secret)?;
                 Ok(AdminToken {
                     token,
                     secret: None,
@@ -165,12 +236,16 @@ impl<'state> Tokens<'state> {
             name: name.to_owned(),
             scopes: scopes.clone(),
             created_at: now(),
+            description: String::new(),
         };
-        let hash = self.hash(secret);
+        let (hash, sealed) = (
+            self.hash(secret),
+            self.state.sealer.seal(secret, &token.id)?,
+        );
         let inserted = self.state.connection().execute(
-            "INSERT INTO tokens (id, name, secret_hash, scopes, created_at) VALUES (?1, ?2, ?3, ?4, ?5)
+            "INSERT INTO tokens (id, name, secret_hash, scopes, created_at, sealed) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (name) DO NOTHING",
-            params![token.id, token.name, hash.as_slice(), scopes.to_string(), token.created_at],
+            params![token.id, token.name, hash.as_slice(), scopes.to_string(), token.created_at, sealed],
         )?;
         if inserted == 0 {
             return Err(StateError::TokenExists(name.to_owned()));
@@ -203,18 +278,25 @@ impl std::fmt::Debug for SecretHasher {
     }
 }
 
-type Stored = (String, String, String, i64);
+type Stored = (String, String, String, i64, String);
 
 fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+    Ok((
+        row.get(0)?,
+        row.get(1)?,
+        row.get(2)?,
+        row.get(3)?,
+        row.get(4)?,
+    ))
 }
 
-fn token((id, name, scopes, created_at): Stored) -> Result<Token, StateError> {
+fn token((id, name, scopes, created_at, description): Stored) -> Result<Token, StateError> {
     Ok(Token {
         id,
         name,
         scopes: serde_json::from_str(&scopes)?,
         created_at,
+        description,
     })
 }
 

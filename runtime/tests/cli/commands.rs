@@ -79,3 +79,28 @@ fn usage_errors_exit_with_two() {
     snapshot!("usage", Project::new(&[]), ["chekc"]);
     snapshot!("no_such_folder", Project::new(&[]), ["check", "nowhere"]);
 }
+
+#[test]
+fn check_build_and_compile_never_look_at_the_engine() {
+    let project = Project::initial();
+    for arguments in [
+        &["check"][..],
+        &["build"],
+        &["compile", "events_per_day"],
+        &["explain", "events_per_day"],
+    ] {
+        let mut command = project.command(arguments);
+        command.env("PIPEWRIGHT_CHDB", "/nowhere/libchdb.so");
+        assert!(
+            command.output().expect("the binary runs").status.success(),
+            "{arguments:?}"
+        );
+    }
+    let mut command = project.command(&["sql", "SELECT 1"]);
+    command.env("PIPEWRIGHT_CHDB", "/nowhere/libchdb.so");
+    assert_eq!(
+        command.output().expect("the binary runs").status.code(),
+        Some(2),
+        "a query needs the engine"
+    );
+}

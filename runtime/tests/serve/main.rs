@@ -3,3 +3,5 @@
 mod answers;
 mod harness;
 mod lifecycle;
+mod pipes_api;
+mod tokens_api;

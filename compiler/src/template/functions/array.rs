@@ -1,7 +1,5 @@
 //! `Array(x, 'Int32')`, `split_to_array`, `enumerate_with_last`.
 
-use std::fmt::Write as _;
-
 use minijinja::Value;
 
 use super::scalar::{Scalar, truth};
@@ -59,7 +57,7 @@ impl Element {
             _ => match view(value) {
                 View::Str(text) => quote::string(out, text, false),
                 View::Thing(Thing::Typed { cast, text, .. }) => {
-                    drop(write!(out, "{cast}('{text}')"))
+                    out.push_str(&format!("{cast}('{text}')"));
                 }
                 _ => out.push_str(&repr(value)),
             },
@@ -181,6 +179,12 @@ pub(in crate::template) fn convert_elements(
     render.charge(items.len() * 16)?;
     let mut read = Vec::with_capacity(items.len());
     for (at, item) in items.iter().enumerate() {
+        if matches!(view(item), View::None) {
+            return Err(TemplateError::new(
+                ErrorKind::NullExpression,
+                format!("element {at} has no value"),
+            ));
+        }
         let Some(one) = element.read(item) else {
             let text = to_text(item);
             let name = match element {

@@ -9,8 +9,8 @@ use crate::template::methods::{range, set_of, sorted, whole};
 use crate::template::operators::{binary, integer_of, ordered, unary};
 use crate::template::render::Render;
 use crate::template::value::{
-    Key, Number, Thing, View, as_number, as_text, dict, elements, int, length, list, locked, none,
-    plain, repr, to_text, tuple, type_name, view,
+    Key, Number, Thing, View, as_number, as_text, dict, elements, int, length, list, none, plain,
+    repr, snapshot, to_text, tuple, type_name, view,
 };
 use pipewright_grammar::template::{Operator, Unary};
 
@@ -329,7 +329,7 @@ fn dictionary(arguments: &Arguments<'_>) -> Outcome<Value> {
     let mut items = indexmap::IndexMap::new();
     if let Some(value) = arguments.positional.first() {
         if let View::Thing(Thing::Dict(others)) = view(value) {
-            items = locked(others).clone();
+            items = snapshot(others);
         } else {
             for pair in elements(value)? {
                 let mut parts = elements(&pair)?.into_iter();
@@ -349,7 +349,11 @@ fn dictionary(arguments: &Arguments<'_>) -> Outcome<Value> {
 
 fn is_instance(value: &Value, class: &Value) -> bool {
     if let View::Thing(Thing::Tuple(classes)) = view(class) {
-        return classes.iter().any(|class| is_instance(value, class));
+        let flat = |class: &&Value| !matches!(view(class), View::Thing(Thing::Tuple(_)));
+        return classes
+            .iter()
+            .filter(flat)
+            .any(|class| is_instance(value, class));
     }
     let View::Thing(Thing::Function(function)) = view(class) else {
         return false;

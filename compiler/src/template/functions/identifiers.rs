@@ -189,7 +189,8 @@ fn is_dotted_name(text: &str) -> bool {
 
 /// `table(x)` → the name, which the project must have.
 pub(super) fn table(render: &mut Render, arguments: &Arguments<'_>) -> Outcome<Value> {
-    arguments.only(&["x"])?;
+    // The reference takes a second argument and ignores it.
+    arguments.only(&["x", "quote"])?;
     let value = arguments.required(0, "x")?;
     if matches!(view(value), View::Thing(Thing::Placeholder)) {
         return Ok(symbol_of("placeholder".into()));

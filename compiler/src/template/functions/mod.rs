@@ -239,9 +239,10 @@ impl Function {
         }
     }
 
-    /// Every name with whether `{{ }}` may call it, for the docs and suggestions.
-    pub(in crate::template) fn names() -> impl Iterator<Item = &'static str> {
-        Scalar::names().chain(HELPERS.iter().map(|(name, ..)| *name))
+    /// The names of the functions that `{{ }}` may call.
+    pub(in crate::template) fn output_names() -> impl Iterator<Item = &'static str> {
+        let helpers = HELPERS.iter().filter(|(_, _, output)| *output);
+        Scalar::names().chain(helpers.map(|(name, ..)| *name))
     }
 
     /// Calls it.

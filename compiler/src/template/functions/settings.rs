@@ -6,7 +6,7 @@ use super::Arguments;
 use crate::template::error::{ErrorKind, Outcome, TemplateError, value_error};
 use crate::template::operators::integer_of;
 use crate::template::render::{Mode, Render};
-use crate::template::value::{Thing, View, as_number, as_text, sql, thing, to_json, to_text, view};
+use crate::template::value::{Thing, View, as_number, as_text, sql, to_json, to_text, view};
 
 /// A comment in the SQL. Its text cannot end it: control characters are dropped and it is cut after 100 characters.
 fn comment(text: &str) -> Value {
@@ -21,10 +21,7 @@ fn comment(text: &str) -> Value {
         })
         .take(100)
         .collect();
-    thing(Thing::Sql {
-        text: format!("-- {text}\n"),
-        comment: true,
-    })
+    sql(format!("-- {text}\n"))
 }
 
 /// `defined(x)`: whether a value was given.

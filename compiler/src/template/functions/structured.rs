@@ -8,7 +8,8 @@ use crate::template::error::{ErrorKind, Outcome, TemplateError};
 use crate::template::print::print;
 use crate::template::render::Render;
 use crate::template::value::{
-    Key, Thing, View, as_text, elements, from_json, locked, none, sql, to_text, type_name, view,
+    Key, Thing, View, as_text, elements, from_json, locked, none, snapshot, sql, to_text,
+    type_name, view,
 };
 
 /// Parses JSON. Unlike the standard, the reference reads `NaN`, `Infinity` and numbers beyond a float's range: those become strings that stand for them.
@@ -222,7 +223,7 @@ pub(super) fn map_of(render: &mut Render, arguments: &Arguments<'_>) -> Outcome<
         ));
     };
     let mut out = String::from("map(");
-    for (at, (key, value)) in locked(items).iter().enumerate() {
+    for (at, (key, value)) in snapshot(items).iter().enumerate() {
         if at > 0 {
             out.push(',');
         }

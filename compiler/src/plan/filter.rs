@@ -1,0 +1,271 @@
+//! Row filters: a caller who may see only some rows of a table gets `(SELECT … FROM table WHERE filter)` wherever a statement, or a node that it reads, names
+//! that table. The filter is part of the statement that the engine runs, so that no join, subquery or pipe gets around it.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use pipewright_grammar::diagnostic::Diagnostic;
+use pipewright_grammar::syntax::DefaultKind;
+
+use super::Plan;
+use super::shape::{self, TableUse};
+use crate::diagnostics::codes;
+use crate::mapped_text::{MappedText, PieceKind};
+use crate::project::ResourceName;
+use crate::sql::{self, Position};
+
+/// Row filters by the name of the table, qualified where it is in another database. Each is one SQL expression over the table's columns.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RowFilters(BTreeMap<String, String>);
+
+/// Why a text is no row filter.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct FilterError(String);
+
+impl RowFilters {
+    /// No filters: everything is seen.
+    pub const NONE: &'static Self = &Self(BTreeMap::new());
+
+    /// Adds a filter. With an earlier one on the same table, rows are seen that either lets through.
+    pub fn add(&mut self, table: &str, filter: &str) {
+        self.0
+            .entry(table.to_owned())
+            .and_modify(|known| *known = format!("(\n{known}\n) OR (\n{filter}\n)"))
+            .or_insert_with(|| filter.to_owned());
+    }
+
+    /// Whether nothing is filtered.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn of(&self, table: &ResourceName) -> Option<&str> {
+        if self.0.is_empty() {
+            None
+        } else {
+            self.0.get(&table.to_string()).map(String::as_str)
+        }
+    }
+
+    /// Whether a text is one expression that reads no table, so that it stays inside the parentheses that are put around it.
+    pub fn check(filter: &str) -> Result<(), FilterError> {
+        let bad = |message: &str| FilterError(format!("`{filter}` is no row filter: {message}"));
+        if filter.trim().is_empty() {
+            return Err(bad("it is empty"));
+        }
+        // Alone, so that a parenthesis that closes ours is found; in parentheses, so that an open comment is.
+        for statement in [
+            format!("SELECT 1 WHERE {filter}"),
+            format!("SELECT 1 WHERE (\n{filter}\n)"),
+        ] {
+            let scan = sql::scan(&statement).map_err(|error| bad(&error.message))?;
+            if !scan.tables.is_empty() || !scan.table_functions.is_empty() {
+                return Err(bad("it reads a table"));
+            }
+            if scan.format.is_some()
+                || !scan.settings.is_empty()
+                || scan.trailing_semicolon.is_some()
+                || scan.into_outfile.is_some()
+            {
+                return Err(bad("only an expression can stand here"));
+            }
+            let policy = sql::Policy::default();
+            if let Some(violation) = sql::guard(&scan, &policy, sql::Use::Node)
+                .into_iter()
+                .next()
+            {
+                return Err(bad(&violation.message));
+            }
+        }
+        Ok(())
+    }
+
+    /// The edits that put the filters into a statement.
+    pub(super) fn edits(
+        &self,
+        plan: &Plan,
+        text: &MappedText,
+        starts: &[usize],
+        tables: &[TableUse],
+    ) -> Result<Vec<(Range<usize>, MappedText)>, Diagnostic> {
+        let mut edits = Vec::new();
+        for table in tables {
+            let name = table.resource();
+            let Some(filter) = self.of(&name) else {
+                continue;
+            };
+            match table.position {
+                Position::From | Position::In => {}
+                Position::Describe => continue,
+                Position::Dictionary | Position::JoinGet => {
+                    let message = format!(
+                        "`{name}` cannot be read by this function: only some of its rows may be seen"
+                    );
+                    return Err(Diagnostic::error(codes::SQL_NOT_ALLOWED, message));
+                }
+            }
+            let place = shape::range(starts, table.start, table.end);
+            let mut out = MappedText::new();
+            let add = |out: &mut MappedText, text: &str| out.push(text, PieceKind::Inserted, None);
+            add(&mut out, &format!("(SELECT {} FROM ", columns(plan, &name)));
+            out.append(&text.part(place.clone()));
+            for (start, end) in &table.modifiers {
+                add(&mut out, " ");
+                out.append(&text.part(shape::range(starts, *start, *end)));
+            }
+            add(&mut out, &format!(" WHERE (\n{filter}\n))"));
+            if table.position == Position::From && !table.aliased {
+                add(
+                    &mut out,
+                    &format!(" AS {}", sql::quote_identifier(&table.name)),
+                );
+            }
+            edits.push((place, out));
+            edits.extend(
+                table
+                    .modifiers
+                    .iter()
+                    .map(|(start, end)| (shape::range(starts, *start, *end), MappedText::new())),
+            );
+        }
+        Ok(edits)
+    }
+}
+
+/// The columns that can be read: `*` leaves out those that are computed.
+fn columns(plan: &Plan, name: &ResourceName) -> String {
+    let computed =
+        |kind: DefaultKind| matches!(kind, DefaultKind::Materialized | DefaultKind::Alias);
+    let columns = plan
+        .tables
+        .get(name)
+        .map_or(&[][..], |table| &table.columns);
+    let extra = columns.iter().filter(|column| {
+        column
+            .default
+            .as_ref()
+            .is_some_and(|(kind, _)| computed(*kind))
+    });
+    std::iter::once("*".to_owned())
+        .chain(extra.map(|column| sql::quote_identifier(&column.name)))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::*;
+    use crate::plan::RequestContext;
+    use crate::project::SourceTree;
+    use crate::template::{RenderContext, Values};
+
+    fn plan() -> Plan {
+        let files = [
+            (
+                "t.datasource",
+                "SCHEMA >\n    `org` Int32,\n    `v` Int32,\n    `w` Int32 ALIAS v + 1\n",
+            ),
+            ("u.datasource", "SCHEMA >\n    `org` Int32\n"),
+            (
+                "p.pipe",
+                "NODE a\nSQL >\n    WITH t AS (SELECT * FROM t) SELECT * FROM t\nNODE b\nSQL >\n    SELECT * FROM a JOIN t FINAL USING org\nTYPE endpoint\n",
+            ),
+        ];
+        let (plan, diagnostics) = crate::check(SourceTree::new(
+            files.map(|(path, text)| (path.to_owned(), text.to_owned())),
+        ));
+        assert_eq!(diagnostics, []);
+        plan
+    }
+
+    fn query(text: &str) -> String {
+        let (plan, values) = (plan(), Values::default());
+        let mut filters = RowFilters::default();
+        filters.add("t", "org = 1");
+        let request = RequestContext {
+            values: &values,
+            render: RenderContext::default(),
+        };
+        // Twice: the second time the shapes of the nodes are known.
+        let first = plan
+            .compile_query_for(text, None, request, &filters)
+            .map(|compiled| compiled.sql.into_text());
+        let second = plan
+            .compile_query_for(text, None, request, &filters)
+            .map(|compiled| compiled.sql.into_text());
+        assert_eq!(first.as_ref().ok(), second.as_ref().ok());
+        first.unwrap_or_else(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_filter_is_at_every_place_of_the_table() {
+        assert_snapshot!(query("SELECT t.v FROM t SAMPLE 0.1 JOIN u USING org"), @r"
+        SELECT t.v FROM (SELECT *, w FROM t SAMPLE 0.1 WHERE (
+        org = 1
+        )) AS t  JOIN u USING org
+        ");
+        assert_snapshot!(query("SELECT * FROM u, t AS x FINAL WHERE org IN t OR org IN (SELECT v FROM `t`)"), @r"
+        SELECT * FROM u, (SELECT *, w FROM t FINAL WHERE (
+        org = 1
+        )) AS x  WHERE org IN (SELECT *, w FROM t WHERE (
+        org = 1
+        )) OR org IN (SELECT v FROM (SELECT *, w FROM `t` WHERE (
+        org = 1
+        )) AS t)
+        ");
+    }
+
+    #[test]
+    fn pipes_are_filtered_where_they_read_the_table() {
+        assert_snapshot!(query("SELECT count() FROM p"), @r"
+        SELECT count() FROM (
+        SELECT * FROM (
+        WITH t AS (SELECT * FROM (SELECT *, w FROM t WHERE (
+        org = 1
+        )) AS t) SELECT * FROM t
+        ) AS a JOIN (SELECT *, w FROM t FINAL WHERE (
+        org = 1
+        )) AS t  USING org
+        ) AS p
+        ");
+    }
+
+    #[test]
+    fn what_cannot_be_filtered_is_refused() {
+        assert_snapshot!(query("SELECT joinGet('t', 'v', 1)"), @"the function `joinGet` is not allowed");
+    }
+
+    #[test]
+    fn two_filters_show_the_rows_of_both() {
+        let mut filters = RowFilters::default();
+        filters.add("t", "org = 1 -- one");
+        filters.add("t", "org = 2");
+        assert_eq!(
+            filters.of(&ResourceName::local("t")),
+            Some("(\norg = 1 -- one\n) OR (\norg = 2\n)")
+        );
+    }
+
+    #[test]
+    fn a_filter_is_one_expression() {
+        for good in ["org = 1", "name IN ('a', 'b') AND x > 2", "like(a, '%)%')"] {
+            assert_eq!(RowFilters::check(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "",
+            "1) OR (1",
+            "1 /*",
+            "1; SELECT 2",
+            "org IN (SELECT 1 FROM u)",
+            "org IN u",
+            "1 FORMAT JSON",
+            "1 SETTINGS max_threads = 1",
+            "'",
+        ] {
+            assert!(RowFilters::check(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,415 @@
+//! The sources of a running server as a value that the API can change.
+//!
+//! In: the files on disk and the changes that the API made to them, kept in the state file as texts by path. Out: [`Current`], a compiled project with the
+//! ids of its resources. A change is a set of texts; it is compiled like files, brought to the engine, written in one transaction and only then seen.
+//! Changes go one after the other; readers never wait.
+
+mod datafile;
+mod indent;
+mod objects;
+mod references;
+mod tables;
+mod time;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use pipewright_compiler::diagnostics::render;
+use pipewright_compiler::plan::Plan;
+use pipewright_compiler::project::SourceTree;
+use pipewright_grammar::diagnostic::{Diagnostic, Severity};
+use sha2::{Digest, Sha256};
+use tokio::sync::{Mutex, MutexGuard};
+
+pub use datafile::{EditError, NodeText, PipeText};
+pub use objects::{Object, Objects, Rename};
+pub use time::{format_micros, now_micros};
+
+use self::references::Renamed;
+use self::tables::Migration;
+use crate::engine::Engine;
+use crate::state::{State, StateError, StoredFile};
+
+/// Why the catalog cannot be opened or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// The project would not compile: the first diagnostics.
+    #[error("{0}")]
+    Invalid(String),
+    /// The engine refused a table or view.
+    #[error("{0}")]
+    Refused(String),
+    /// The engine did not answer.
+    #[error("{0}")]
+    Engine(String),
+    /// The text of a file cannot be edited so.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// The change could not be written.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The system gave no random numbers, or the compiler was stopped.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// What is in force.
+#[derive(Debug)]
+pub struct Current {
+    /// The texts by path.
+    pub files: BTreeMap<String, String>,
+    /// The compiled project.
+    pub plan: Arc<Plan>,
+    /// The ids.
+    pub objects: Objects,
+    errors: BTreeSet<(String, String)>,
+}
+
+/// A change of the sources.
+#[derive(Debug, Default, Clone)]
+pub struct Change {
+    /// Texts by path; `None` takes a file away.
+    pub files: BTreeMap<String, Option<String>>,
+    /// Resources that keep their ids under other names.
+    pub renames: Vec<Rename>,
+    /// A file that may be left with errors.
+    pub tolerated: Option<String>,
+}
+
+/// A file that the API changed and that was changed on disk since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drift {
+    /// The path.
+    pub path: String,
+    /// What is the matter, for people.
+    pub message: String,
+}
+
+/// The sources of a running server.
+#[derive(Debug)]
+pub struct Catalog {
+    state: Arc<State>,
+    base: BTreeMap<String, String>,
+    current: ArcSwap<Current>,
+    writer: Mutex<()>,
+}
+
+impl Catalog {
+    /// The files on disk with the changes of the API put over them. `plan` is what the files compile to.
+    pub fn open(state: Arc<State>, base: &SourceTree, plan: Plan) -> Result<Self, ChangeError> {
+        let base: BTreeMap<String, String> = base
+            .files()
+            .iter()
+            .map(|file| (file.name().to_owned(), file.text().to_owned()))
+            .collect();
+        let overlay = state.catalog().files()?;
+        let mut files = base.clone();
+        for file in overlay.iter().cloned() {
+            match file.text {
+                Some(text) => _ = files.insert(file.path, text),
+                None => _ = files.remove(&file.path),
+            }
+        }
+        let (plan, errors) = if overlay.is_empty() {
+            (plan, BTreeSet::new())
+        } else {
+            compile(&files)
+        };
+        let before = Objects::restore(state.catalog().objects()?);
+        let objects = before.of_project(&plan.project, &[])?;
+        let (changed, removed) = objects.difference(&before);
+        if !changed.is_empty() || !removed.is_empty() {
+            state.catalog().write(&[], &[], &changed, &removed)?;
+        }
+        let current = Current {
+            files,
+            plan: Arc::new(plan),
+            objects,
+            errors,
+        };
+        Ok(Self {
+            state,
+            base,
+            current: ArcSwap::from_pointee(current),
+            writer: Mutex::new(()),
+        })
+    }
+
+    /// What is in force.
+    pub fn current(&self) -> Arc<Current> {
+        self.current.load_full()
+    }
+
+    /// The state in which changes are kept.
+    pub fn state(&self) -> &Arc<State> {
+        &self.state
+    }
+
+    /// Files that were changed both on disk and through the API: the API's text is in force.
+    pub fn drift(&self) -> Result<Vec<Drift>, StateError> {
+        let files = self.state.catalog().files()?;
+        let drifted = files.into_iter().filter(|file| {
+            self.base.get(&file.path).map(|text| hash(text)) != file.base
+                && self.base.get(&file.path) != file.text.as_ref()
+        });
+        Ok(drifted
+            .map(|file| {
+                let now = if self.base.contains_key(&file.path) { "was changed on disk" } else { "was deleted on disk" };
+                let message = format!("`{}` was changed through the API and {now} since: the API's version is in force", file.path);
+                Drift { path: file.path, message }
+            })
+            .collect())
+    }
+
+    /// The right to change the catalog. Others wait.
+    pub async fn write(&self) -> Writer<'_> {
+        Writer {
+            catalog: self,
+            _guard: self.writer.lock().await,
+        }
+    }
+}
+
+/// The one who may change the catalog.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    catalog: &'a Catalog,
+    _guard: MutexGuard<'a, ()>,
+}
+
+impl Writer<'_> {
+    /// What is in force; nobody else changes it while this writer lives.
+    pub fn current(&self) -> Arc<Current> {
+        self.catalog.current()
+    }
+
+    /// What the project would be after a change, without making it.
+    pub async fn compile(&self, change: Change) -> Result<Plan, ChangeError> {
+        let before = self.current();
+        let (_, plan, errors) = self.compiled(&before, &change).await?;
+        refuse_new_errors(&errors, &before.errors, change.tolerated.as_deref())?;
+        Ok(plan)
+    }
+
+    async fn compiled(
+        &self,
+        before: &Current,
+        change: &Change,
+    ) -> Result<(BTreeMap<String, String>, Plan, BTreeSet<(String, String)>), ChangeError> {
+        let mut files = before.files.clone();
+        for (path, text) in &change.files {
+            match text {
+                Some(text) => _ = files.insert(path.clone(), text.clone()),
+                None => _ = files.remove(path),
+            }
+        }
+        let compiled = tokio::task::spawn_blocking(move || {
+            let (plan, errors) = compile(&files);
+            (files, plan, errors)
+        });
+        Ok(compiled.await.map_err(std::io::Error::other)?)
+    }
+
+    /// Makes a change: compiled, brought to the engine, written, in force. On an error nothing has changed.
+    pub async fn commit(
+        &self,
+        change: Change,
+        engine: &dyn Engine,
+    ) -> Result<Arc<Current>, ChangeError> {
+        let before = self.current();
+        let (files, plan, errors) = self.compiled(&before, &change).await?;
+        refuse_new_errors(&errors, &before.errors, change.tolerated.as_deref())?;
+        let objects = before.objects.of_project(&plan.project, &change.renames)?;
+        let migration = Migration::plan(&before.plan, &plan, &change.renames, engine).await?;
+        migration.prepare(engine).await?;
+        if let Err(error) = self.persist(&change, &objects, &before.objects) {
+            migration.take_back(engine).await;
+            return Err(error.into());
+        }
+        let current = Arc::new(Current {
+            files,
+            plan: Arc::new(plan),
+            objects,
+            errors,
+        });
+        self.catalog.current.store(Arc::clone(&current));
+        migration.finish(engine).await;
+        Ok(current)
+    }
+
+    fn persist(
+        &self,
+        change: &Change,
+        objects: &Objects,
+        before: &Objects,
+    ) -> Result<(), StateError> {
+        let base = &self.catalog.base;
+        let (reverted, changed): (Vec<_>, Vec<_>) = change
+            .files
+            .iter()
+            .partition(|(path, text)| base.get(*path) == text.as_ref());
+        let changed: Vec<StoredFile> = changed
+            .into_iter()
+            .map(|(path, text)| StoredFile {
+                path: path.clone(),
+                text: text.clone(),
+                base: base.get(path).map(|text| hash(text)),
+            })
+            .collect();
+        let reverted: Vec<String> = reverted.into_iter().map(|(path, _)| path.clone()).collect();
+        let (stored, removed) = objects.difference(before);
+        self.catalog
+            .state
+            .catalog()
+            .write(&changed, &reverted, &stored, &removed)
+    }
+}
+
+impl Current {
+    /// The path of the file that a pipe of the project itself is written in.
+    pub fn pipe_path(&self, name: &str) -> Option<&str> {
+        let pipe = self.plan.project.pipe(name)?;
+        Some(self.plan.project.sources[pipe.span.source].name())
+    }
+
+    /// The path of the file that a data source of the project itself is written in.
+    pub fn datasource_path(&self, name: &str) -> Option<&str> {
+        let datasource = self.plan.project.datasource(name)?;
+        Some(self.plan.project.sources[datasource.span.source].name())
+    }
+
+    /// Whether a pipe or data source has that name.
+    pub fn is_taken(&self, name: &str) -> bool {
+        self.plan.project.pipe(name).is_some() || self.plan.project.datasource(name).is_some()
+    }
+
+    /// The SQL of a node without the indentation of its file.
+    pub fn node_sql(&self, node: &pipewright_compiler::project::Node) -> String {
+        let span = node.body.span;
+        let text = self.plan.project.sources[span.source].text();
+        indent::dedent(
+            text,
+            span.start as usize..span.end as usize,
+            indent::Text::Sql,
+        )
+    }
+
+    /// The change that gives a pipe another name; what reads it follows.
+    pub fn rename_pipe(&self, from: &str, to: &str) -> Option<Change> {
+        let path = self.pipe_path(from)?;
+        let mut files = self.followed(Renamed::Resource(from), to);
+        let text = files
+            .remove(path)
+            .flatten()
+            .or_else(|| self.files.get(path).cloned())?;
+        files.insert(path.to_owned(), None);
+        files.insert(sibling(path, to, "pipe"), Some(text));
+        Some(Change {
+            files,
+            renames: vec![Rename::Pipe {
+                from: from.to_owned(),
+                to: to.to_owned(),
+            }],
+            tolerated: None,
+        })
+    }
+
+    /// The texts in which the readers of a node name it anew; the node's own block is not among the changes.
+    pub fn follow_node(
+        &self,
+        pipe: &str,
+        from: &str,
+        to: &str,
+    ) -> BTreeMap<String, Option<String>> {
+        self.followed(Renamed::Node(pipe, from), to)
+    }
+
+    /// The texts in which the readers of a pipe or data source name it anew.
+    pub fn follow_resource(&self, from: &str, to: &str) -> BTreeMap<String, Option<String>> {
+        self.followed(Renamed::Resource(from), to)
+    }
+
+    fn followed(&self, renamed: Renamed<'_>, to: &str) -> BTreeMap<String, Option<String>> {
+        references::follow(&self.plan, renamed, to)
+            .into_iter()
+            .map(|(path, text)| (path, Some(text)))
+            .collect()
+    }
+
+    /// What reads or fills from a resource, by name.
+    pub fn readers(&self, vertex: &pipewright_compiler::graph::Vertex) -> Vec<String> {
+        references::readers(&self.plan, vertex)
+    }
+}
+
+/// A file of another name in the same folder.
+fn sibling(path: &str, name: &str, ending: &str) -> String {
+    match path.rsplit_once('/') {
+        Some((folder, _)) => format!("{folder}/{name}.{ending}"),
+        None => format!("{name}.{ending}"),
+    }
+}
+
+fn compile(files: &BTreeMap<String, String>) -> (Plan, BTreeSet<(String, String)>) {
+    let tree = SourceTree::new(
+        files
+            .iter()
+            .map(|(path, text)| (path.clone(), text.clone())),
+    );
+    let (plan, diagnostics) = pipewright_compiler::check(tree);
+    let sources = plan.project.sources.files();
+    let file_of = |diagnostic: &Diagnostic| {
+        diagnostic
+            .primary()
+            .and_then(|span| sources.get(span.source.0 as usize))
+            .map_or(String::new(), |file| file.name().to_owned())
+    };
+    let errors = diagnostics
+        .iter()
+        .filter(|diagnostic| diagnostic.severity == Severity::Error);
+    let errors = errors
+        .map(|diagnostic| {
+            (
+                file_of(diagnostic),
+                render::concise(std::slice::from_ref(diagnostic), sources)
+                    .trim_end()
+                    .to_owned(),
+            )
+        })
+        .collect();
+    (plan, errors)
+}
+
+/// A change is judged by what it breaks: an error that was there before is not its fault.
+fn refuse_new_errors(
+    errors: &BTreeSet<(String, String)>,
+    before: &BTreeSet<(String, String)>,
+    tolerated: Option<&str>,
+) -> Result<(), ChangeError> {
+    // A diagnostic's line may have moved; its words have not.
+    let words = |text: &str| {
+        text.split_once(": ")
+            .map_or(text, |(_, words)| words)
+            .to_owned()
+    };
+    let known: BTreeSet<(&String, String)> = before
+        .iter()
+        .map(|(file, text)| (file, words(text)))
+        .collect();
+    let new: Vec<&str> = errors
+        .iter()
+        .filter(|(file, text)| tolerated != Some(file) && !known.contains(&(file, words(text))))
+        .map(|(_, text)| text.as_str())
+        .take(3)
+        .collect();
+    if new.is_empty() {
+        Ok(())
+    } else {
+        Err(ChangeError::Invalid(new.join("\n")))
+    }
+}
+
+fn hash(text: &str) -> String {
+    objects::hex(&Sha256::digest(text.as_bytes())[..16])
+}

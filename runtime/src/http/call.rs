@@ -1,0 +1,162 @@
+//! What the management routes share: a request with its token, and changes that finish even when the client goes away.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use pipewright_compiler::project::{Pipe, is_valid_name};
+use serde_json::Value;
+
+use super::App;
+use super::access::Access;
+use super::error::ApiError;
+use super::parameters::Parameters;
+use crate::catalog::{Change, Current, Writer};
+
+/// A request whose token is known.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) app: Arc<App>,
+    pub(crate) access: Arc<Access>,
+    pub(crate) parameters: Parameters,
+    /// Where the request was sent to, for addresses in answers.
+    pub(crate) host: String,
+}
+
+impl FromRequest<Arc<App>> for Call {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
+        let (uri, headers) = (request.uri().clone(), request.headers().clone());
+        let body = Bytes::from_request(request, app)
+            .await
+            .map_err(|rejection| ApiError::Body(rejection.status(), rejection.body_text()))?;
+        Self::new(app, &uri, &headers, &body)
+    }
+}
+
+impl Call {
+    pub(crate) fn new(
+        app: &Arc<App>,
+        uri: &Uri,
+        headers: &HeaderMap,
+        body: &Bytes,
+    ) -> Result<Self, ApiError> {
+        let mut parameters = Parameters::read(uri, headers, body)?;
+        let access = app
+            .served
+            .load()
+            .tokens
+            .access(headers, parameters.text_of("token"))?;
+        app.rates.take(&access).map_err(ApiError::Limited)?;
+        parameters.read_json_text()?;
+        let host = headers
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok())
+            .unwrap_or("localhost")
+            .to_owned();
+        Ok(Self {
+            app: Arc::clone(app),
+            access,
+            parameters,
+            host,
+        })
+    }
+
+    /// What is in force now.
+    pub(crate) fn current(&self) -> Arc<Current> {
+        self.app.catalog.current()
+    }
+
+    pub(crate) fn require(&self, allowed: bool, needed: &str) -> Result<(), ApiError> {
+        if allowed {
+            Ok(())
+        } else {
+            Err(ApiError::Forbidden(format!(
+                "the token may not do this: it needs ADMIN or {needed}"
+            )))
+        }
+    }
+
+    /// The right to change pipes.
+    pub(crate) fn require_create_pipes(&self) -> Result<(), ApiError> {
+        self.require(self.access.creates_pipes(), "PIPES:CREATE")
+    }
+
+    /// Finishes a change, and the answer to it, also when the client does not wait for it.
+    pub(crate) async fn finish<F, T>(work: F) -> Result<T, ApiError>
+    where
+        F: Future<Output = Result<T, ApiError>> + Send + 'static,
+        T: Send + 'static,
+    {
+        tokio::spawn(work).await.map_err(|error| {
+            tracing::error!(%error, "a change was cut off");
+            ApiError::Internal("the change was cut off; the log says why".to_owned())
+        })?
+    }
+
+    /// Makes a change and serves it.
+    pub(crate) async fn commit(
+        &self,
+        writer: &Writer<'_>,
+        change: Change,
+    ) -> Result<Arc<Current>, ApiError> {
+        let current = writer.commit(change, self.app.engine.as_ref()).await?;
+        self.app.serve_plan(&current.plan);
+        Ok(current)
+    }
+}
+
+/// The pipe that a reference means.
+pub(crate) fn find_pipe<'a>(current: &'a Current, reference: &str) -> Result<&'a Pipe, ApiError> {
+    let name = current.objects.pipe_name(reference).unwrap_or(reference);
+    current
+        .plan
+        .project
+        .pipe(name)
+        .ok_or_else(|| ApiError::NotFound(format!("there is no pipe `{reference}`")))
+}
+
+/// The node of a pipe that a reference means.
+pub(crate) fn find_node<'a>(
+    current: &'a Current,
+    pipe: &'a Pipe,
+    reference: &str,
+) -> Option<&'a pipewright_compiler::project::Node> {
+    pipe.node(
+        current
+            .objects
+            .node_name(&pipe.name.name, reference)
+            .unwrap_or(reference),
+    )
+}
+
+/// A name that a resource can have.
+pub(crate) fn valid_name(name: &str) -> Result<(), ApiError> {
+    if is_valid_name(name) {
+        return Ok(());
+    }
+    Err(ApiError::BadRequest(format!(
+        "`{name}` cannot be a name: use letters, digits and underscores, not starting with a digit"
+    )))
+}
+
+pub(crate) fn taken(name: &str) -> ApiError {
+    ApiError::Conflict(format!(
+        "there is another resource with the name `{name}`: names must be unique"
+    ))
+}
+
+pub(crate) fn json_response(value: &Value) -> Response {
+    (
+        [(header::CONTENT_TYPE, "application/json")],
+        value.to_string(),
+    )
+        .into_response()
+}
+
+pub(crate) fn no_content() -> Response {
+    StatusCode::NO_CONTENT.into_response()
+}

@@ -1,0 +1,247 @@
+//! `…/nodes/<node>/materialization`: a node begins to fill a data source with every insert into what it reads, or stops.
+
+use axum::extract::Path;
+use axum::response::Response;
+use pipewright_compiler::graph::NodeId;
+use pipewright_compiler::project::Pipe;
+use pipewright_compiler::sql::quote_identifier;
+use pipewright_compiler::{emit, project::ResourceName};
+use pipewright_grammar::syntax::NodeKind;
+
+use super::call::{Call, find_node, find_pipe, no_content, valid_name};
+use super::error::ApiError;
+use super::nodes::{edit_error, no_such_node, pipe_text};
+use super::pipes::shown;
+use crate::catalog::{Change, NodeText, Writer};
+use crate::engine::Column;
+
+/// Makes a materialized view of a node.
+pub(super) async fn create(
+    Path((reference, node_reference)): Path<(String, String)>,
+    call: Call,
+) -> Result<Response, ApiError> {
+    call.require_create_pipes()?;
+    Call::finish(async move {
+        let writer = call.app.catalog.write().await;
+        let current = writer.current();
+        let pipe = find_pipe(&current, &reference)?;
+        let node = find_node(&current, pipe, &node_reference)
+            .ok_or_else(|| no_such_node(&node_reference))?;
+        let already = match node.kind {
+            NodeKind::Materialized => Some("is already being materialized"),
+            NodeKind::Endpoint => Some("is published: unpublish it first"),
+            NodeKind::Copy => Some("is a copy node: remove its copy first"),
+            _ => None,
+        };
+        if let Some(already) = already {
+            return Err(ApiError::BadRequest(format!(
+                "node `{}` {already}",
+                node.name.value
+            )));
+        }
+        let (path, mut text) = pipe_text(&current, pipe);
+        let mut parts = text.node(&node.name.value).map_err(edit_error)?;
+        let mut change = Change::default();
+        prepare(&call, &writer, pipe, &mut parts, &mut change).await?;
+        parts.kind = Some("materialized".to_owned());
+        text.replace(&node.name.value, &parts).map_err(edit_error)?;
+        change.files.insert(path, Some(text.into_text()));
+        let current = call.commit(&writer, change).await?;
+        shown(&call, &current, &pipe.name.name, false)
+    })
+    .await
+}
+
+/// Lets a node and its data source be, without the view between them.
+pub(super) async fn remove(
+    Path((reference, node_reference)): Path<(String, String)>,
+    call: Call,
+) -> Result<Response, ApiError> {
+    call.require_create_pipes()?;
+    Call::finish(async move {
+        let writer = call.app.catalog.write().await;
+        let current = writer.current();
+        let pipe = find_pipe(&current, &reference)?;
+        let node = find_node(&current, pipe, &node_reference)
+            .ok_or_else(|| no_such_node(&node_reference))?;
+        if node.kind != NodeKind::Materialized {
+            return Err(ApiError::BadRequest(format!(
+                "node `{}` is not materialized",
+                node.name.value
+            )));
+        }
+        let (path, mut text) = pipe_text(&current, pipe);
+        let mut parts = text.node(&node.name.value).map_err(edit_error)?;
+        parts.make_standard();
+        text.replace(&node.name.value, &parts).map_err(edit_error)?;
+        call.commit(
+            &writer,
+            Change {
+                files: [(path, Some(text.into_text()))].into(),
+                ..Change::default()
+            },
+        )
+        .await?;
+        Ok(no_content())
+    })
+    .await
+}
+
+/// Writes the target into a node, and the target's own file into the change when there is no such data source.
+pub(super) async fn prepare(
+    call: &Call,
+    writer: &Writer<'_>,
+    pipe: &Pipe,
+    node: &mut NodeText,
+    change: &mut Change,
+) -> Result<(), ApiError> {
+    let current = writer.current();
+    let wanted = call.parameters.given("datasource").ok_or_else(|| {
+        ApiError::BadRequest(
+            "parameter `datasource` is missing: the data source to fill".to_owned(),
+        )
+    })?;
+    let target = current
+        .objects
+        .datasource_name(wanted)
+        .unwrap_or(wanted)
+        .to_owned();
+    if call.parameters.flag("populate")? {
+        return Err(ApiError::BadRequest("`populate` is not available: create the materialized view, then insert what was there before".to_owned()));
+    }
+    let exists = current.plan.project.datasource(&target).is_some();
+    if exists && call.parameters.flag("override_datasource")? {
+        return Err(ApiError::Conflict(format!(
+            "`override_datasource` cannot be performed: data source `{target}` exists and keeps its rows"
+        )));
+    }
+    let has_engine = call.parameters.given("engine").is_some();
+    if !has_engine
+        && call
+            .parameters
+            .pairs()
+            .iter()
+            .any(|(name, _)| name.starts_with("engine_"))
+    {
+        return Err(ApiError::BadRequest(
+            "`engine_*` parameters need `engine`".to_owned(),
+        ));
+    }
+    node.set_directive("DATASOURCE", Some(target.clone()));
+    if exists {
+        return Ok(());
+    }
+    valid_name(&target)?;
+    if current.is_taken(&target) || pipe.node(&target).is_some() {
+        return Err(super::call::taken(&target));
+    }
+    let columns = columns(call, writer, pipe, node).await?;
+    change.files.insert(
+        format!("datasources/{target}.datasource"),
+        Some(datasource_text(call, &columns)),
+    );
+    Ok(())
+}
+
+/// The columns of a node's result, by the engine.
+async fn columns(
+    call: &Call,
+    writer: &Writer<'_>,
+    pipe: &Pipe,
+    node: &NodeText,
+) -> Result<Vec<Column>, ApiError> {
+    let current = writer.current();
+    let mut plain = node.clone();
+    plain.make_standard();
+    let (path, mut text) = pipe_text(&current, pipe);
+    match pipe.node(&node.name) {
+        Some(_) => text.replace(&node.name, &plain).map_err(edit_error)?,
+        None => text.append(&plain).map_err(edit_error)?,
+    }
+    let plan = writer
+        .compile(Change {
+            files: [(path, Some(text.into_text()))].into(),
+            ..Change::default()
+        })
+        .await?;
+    let id = NodeId {
+        pipe: ResourceName::local(&pipe.name.name),
+        node: node.name.clone(),
+    };
+    let compiled = emit::default_sql(&plan, &id).map_err(|error| ApiError::query(&plan, error))?;
+    call.app
+        .engine
+        .describe(compiled.sql.text())
+        .await
+        .map_err(|error| ApiError::engine(&plan, &compiled.sql, error))
+}
+
+/// The file of a data source with these columns. Without another wish, states are merged by what is not a state.
+fn datasource_text(call: &Call, columns: &[Column]) -> String {
+    let is_state = |column: &&Column| column.type_name.contains("AggregateFunction(");
+    let schema: Vec<String> = columns
+        .iter()
+        .map(|column| {
+            format!(
+                "    {} {}",
+                quote_identifier_always(&column.name),
+                column.type_name
+            )
+        })
+        .collect();
+    let keys: Vec<String> = columns
+        .iter()
+        .filter(|column| !is_state(column) && !column.type_name.starts_with("Nullable("))
+        .map(|column| quote_identifier(&column.name))
+        .collect();
+    let states = columns.iter().any(|column| is_state(&column));
+    let engine = call.parameters.given("engine").unwrap_or(if states {
+        "AggregatingMergeTree"
+    } else {
+        "MergeTree"
+    });
+    let mut out = format!(
+        "SCHEMA >\n{}\n\nENGINE \"{}\"\n",
+        schema.join(",\n"),
+        plain(engine)
+    );
+    let mut sorted = false;
+    for (name, value) in call
+        .parameters
+        .pairs()
+        .iter()
+        .filter(|(name, _)| name.starts_with("engine_"))
+    {
+        let Some(value) = value.as_str().filter(|value| !value.trim().is_empty()) else {
+            continue;
+        };
+        sorted |= name.eq_ignore_ascii_case("engine_sorting_key");
+        let keyword: String = name
+            .chars()
+            .filter(|character| character.is_ascii_alphanumeric() || *character == '_')
+            .collect();
+        out.push_str(&format!(
+            "{} \"{}\"\n",
+            keyword.to_ascii_uppercase(),
+            plain(value)
+        ));
+    }
+    if !sorted {
+        let key = if keys.is_empty() {
+            "tuple()".to_owned()
+        } else {
+            keys.join(", ")
+        };
+        out.push_str(&format!("ENGINE_SORTING_KEY \"{key}\"\n"));
+    }
+    out
+}
+
+/// A value that stays on its line.
+fn plain(text: &str) -> String {
+    text.replace(['\n', '\r', '"'], " ").trim().to_owned()
+}
+
+fn quote_identifier_always(name: &str) -> String {
+    format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`"))
+}

@@ -1,0 +1,438 @@
+//! `/v0/pipes/<pipe>/nodes`: append, edit, delete, publish and unpublish nodes.
+
+use std::collections::BTreeMap;
+
+use axum::extract::Path;
+use axum::response::Response;
+use pipewright_compiler::project::{Node, Pipe};
+use pipewright_grammar::syntax::NodeKind;
+use serde_json::Value;
+
+use super::call::{Call, find_node, find_pipe, json_response, no_content, taken, valid_name};
+use super::describe::{self, Wanted};
+use super::error::ApiError;
+use super::materialization;
+use super::pipes::shown;
+use crate::catalog::{Change, Current, NodeText, PipeText, Rename};
+
+/// Directives that a node of a request's JSON may have.
+const JSON_DIRECTIVES: &[(&str, &str)] = &[
+    ("datasource", "DATASOURCE"),
+    ("target_datasource", "TARGET_DATASOURCE"),
+    ("copy_schedule", "COPY_SCHEDULE"),
+    ("schedule_cron", "COPY_SCHEDULE"),
+    ("copy_mode", "COPY_MODE"),
+    ("mode", "COPY_MODE"),
+];
+
+/// A node of a request's JSON.
+pub(super) fn node_text(entry: &Value, default_name: &str) -> Result<NodeText, ApiError> {
+    let bad = |message: String| ApiError::BadRequest(message);
+    let text = |key: &str| {
+        entry[key]
+            .as_str()
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+    };
+    let name = text("name").unwrap_or(default_name).to_owned();
+    valid_name(&name)?;
+    let sql = text("sql")
+        .ok_or_else(|| bad(format!("node `{name}` has no `sql`")))?
+        .to_owned();
+    let kind = kind_of(text("type").or(text("node_type")).unwrap_or("standard"))?;
+    let mut node = NodeText {
+        name,
+        description: text("description").map(ToOwned::to_owned),
+        sql,
+        kind,
+        directives: Vec::new(),
+    };
+    if node.kind.is_some() {
+        for (key, keyword) in JSON_DIRECTIVES
+            .iter()
+            .filter(|(key, _)| text(key).is_some())
+        {
+            node.set_directive(keyword, text(key).map(ToOwned::to_owned));
+        }
+    }
+    Ok(node)
+}
+
+/// A node's type as datafiles write it; `None` for a plain one.
+fn kind_of(text: &str) -> Result<Option<String>, ApiError> {
+    match text.to_ascii_lowercase().as_str() {
+        "standard" | "default" | "" => Ok(None),
+        kind @ ("endpoint" | "materialized" | "copy") => Ok(Some(kind.to_owned())),
+        other => Err(ApiError::BadRequest(format!(
+            "`{other}` is no type of a node: use standard, materialized, endpoint or copy"
+        ))),
+    }
+}
+
+/// A node of the project as text.
+pub(super) fn text_of(current: &Current, node: &Node) -> NodeText {
+    let kind = match &node.kind {
+        NodeKind::Standard => None,
+        NodeKind::Endpoint => Some("endpoint"),
+        NodeKind::Materialized => Some("materialized"),
+        NodeKind::Copy => Some("copy"),
+        NodeKind::Sink => Some("sink"),
+        NodeKind::Stream => Some("stream"),
+        NodeKind::Other(other) => Some(other.as_str()),
+    };
+    NodeText {
+        name: node.name.value.clone(),
+        description: node.description.clone(),
+        sql: current.node_sql(node),
+        kind: kind.map(ToOwned::to_owned),
+        directives: node
+            .directives
+            .iter()
+            .map(|directive| {
+                (
+                    directive.keyword.value.clone(),
+                    directive.value.value.clone(),
+                )
+            })
+            .collect(),
+    }
+}
+
+/// The text of a pipe's file, to be edited.
+pub(super) fn pipe_text(current: &Current, pipe: &Pipe) -> (String, PipeText) {
+    let path = current
+        .pipe_path(&pipe.name.name)
+        .unwrap_or_default()
+        .to_owned();
+    let text = PipeText::new(current.files.get(&path).cloned().unwrap_or_default());
+    (path, text)
+}
+
+pub(super) fn edit_error(error: crate::catalog::EditError) -> ApiError {
+    ApiError::BadRequest(error.to_string())
+}
+
+/// The SQL of a request: its body, or `sql`.
+fn sql_of(call: &Call) -> Option<String> {
+    let text = call
+        .parameters
+        .text
+        .as_deref()
+        .or_else(|| call.parameters.text_of("sql"));
+    text.map(str::trim)
+        .filter(|sql| !sql.is_empty())
+        .map(ToOwned::to_owned)
+}
+
+/// Appends a node.
+pub(super) async fn append(
+    Path(reference): Path<String>,
+    call: Call,
+) -> Result<Response, ApiError> {
+    call.require_create_pipes()?;
+    Call::finish(async move {
+        let writer = call.app.catalog.write().await;
+        let current = writer.current();
+        let pipe = find_pipe(&current, &reference)?;
+        let sql = sql_of(&call).ok_or_else(|| ApiError::BadRequest("no SQL: send it as the body of the request".to_owned()))?;
+        let name = match call.parameters.given("name") {
+            Some(name) => name.to_owned(),
+            None => free_name(&current, pipe),
+        };
+        valid_name(&name)?;
+        if pipe.node(&name).is_some() || current.is_taken(&name) {
+            return Err(taken(&name));
+        }
+        let description = call.parameters.given("description").map(ToOwned::to_owned);
+        let kind = kind_of(call.parameters.given("type").unwrap_or("standard"))?;
+        let mut node = NodeText { name: name.clone(), description, sql, kind, directives: Vec::new() };
+        let (path, mut text) = pipe_text(&current, pipe);
+        let mut change = Change::default();
+        match node.kind.as_deref() {
+            Some("materialized") => materialization::prepare(&call, &writer, pipe, &mut node, &mut change).await?,
+            Some("copy") => return Err(ApiError::BadRequest("append the node as a standard one, then make it a copy node with POST …/nodes/<node>/copy".to_owned())),
+            Some("endpoint") => unpublish_others(&current, pipe, &mut text)?,
+            _ => {}
+        }
+        text.append(&node).map_err(edit_error)?;
+        change.files.insert(path, Some(text.into_text()));
+        let current = call.commit(&writer, change).await?;
+        answer_node(&call, &current, &pipe.name.name, &name)
+    })
+    .await
+}
+
+/// `<pipe>_<n>` that no node has.
+fn free_name(current: &Current, pipe: &Pipe) -> String {
+    let mut number = pipe.nodes.len();
+    loop {
+        let name = format!("{}_{number}", pipe.name.name);
+        if pipe.node(&name).is_none() && !current.is_taken(&name) {
+            return name;
+        }
+        number += 1;
+    }
+}
+
+fn answer_node(
+    call: &Call,
+    current: &Current,
+    pipe: &str,
+    node: &str,
+) -> Result<Response, ApiError> {
+    let pipe = find_pipe(current, pipe)?;
+    let node = pipe
+        .node(node)
+        .ok_or_else(|| ApiError::Internal("the node is gone again".to_owned()))?;
+    Ok(json_response(&describe::new_node(
+        current,
+        pipe,
+        node,
+        call.app.workspace(),
+    )))
+}
+
+/// Changes a node's SQL, name or description.
+pub(super) async fn edit(
+    Path((reference, node_reference)): Path<(String, String)>,
+    call: Call,
+) -> Result<Response, ApiError> {
+    call.require_create_pipes()?;
+    Call::finish(async move {
+        let writer = call.app.catalog.write().await;
+        let current = writer.current();
+        let pipe = find_pipe(&current, &reference)?;
+        let node = find_node(&current, pipe, &node_reference)
+            .ok_or_else(|| no_such_node(&node_reference))?;
+        let (old, sql) = (node.name.value.clone(), sql_of(&call));
+        let name = call.parameters.given("name").unwrap_or(&old).to_owned();
+        let description = call.parameters.text_of("description");
+        if sql.is_none() && name == old && description.is_none() {
+            return Err(ApiError::BadRequest(
+                "no SQL: send it as the body of the request".to_owned(),
+            ));
+        }
+        let mut change = Change::default();
+        let (path, mut text) = pipe_text(&current, pipe);
+        if name != old {
+            valid_name(&name)?;
+            if pipe.node(&name).is_some() || current.is_taken(&name) {
+                return Err(taken(&name));
+            }
+            change.files = current.follow_node(&pipe.name.name, &old, &name);
+            change.renames.push(Rename::Node {
+                pipe: pipe.name.name.clone(),
+                from: old.clone(),
+                to: name.clone(),
+            });
+            if let Some(Some(followed)) = change.files.remove(&path) {
+                text = PipeText::new(followed);
+            }
+        }
+        let mut parts = text.node(&old).map_err(edit_error)?;
+        parts.name.clone_from(&name);
+        parts.sql = sql.unwrap_or(parts.sql);
+        if let Some(description) = description {
+            parts.description = Some(description.trim().to_owned()).filter(|text| !text.is_empty());
+        }
+        text.replace(&old, &parts).map_err(edit_error)?;
+        change.files.insert(path, Some(text.into_text()));
+        let current = call.commit(&writer, change).await?;
+        answer_node(&call, &current, &pipe.name.name, &name)
+    })
+    .await
+}
+
+pub(super) fn no_such_node(reference: &str) -> ApiError {
+    ApiError::NotFound(format!("there is no node `{reference}` in this pipe"))
+}
+
+/// Deletes a node; others that read it may be left with errors.
+pub(super) async fn delete(
+    Path((reference, node_reference)): Path<(String, String)>,
+    call: Call,
+) -> Result<Response, ApiError> {
+    call.require(call.access.deletes_nodes(), "PIPES:CREATE")?;
+    Call::finish(async move {
+        let writer = call.app.catalog.write().await;
+        let current = writer.current();
+        let pipe = find_pipe(&current, &reference)?;
+        let node = find_node(&current, pipe, &node_reference)
+            .ok_or_else(|| no_such_node(&node_reference))?;
+        if node.kind == NodeKind::Endpoint {
+            return Err(ApiError::BadRequest(format!(
+                "node `{}` is published: published nodes can't be removed",
+                node.name.value
+            )));
+        }
+        let (path, mut text) = pipe_text(&current, pipe);
+        text.remove(&node.name.value).map_err(edit_error)?;
+        let change = Change {
+            files: BTreeMap::from([(path.clone(), Some(text.into_text()))]),
+            tolerated: Some(path),
+            ..Change::default()
+        };
+        call.commit(&writer, change).await?;
+        Ok(no_content())
+    })
+    .await
+}
+
+/// Publishes a node in place of the one that was.
+pub(super) async fn publish(
+    Path((reference, node)): Path<(String, String)>,
+    call: Call,
+) -> Result<Response, ApiError> {
+    call.require_create_pipes()?;
+    publish_node(call, reference, node).await
+}
+
+/// The older way: the id of the node is the body.
+pub(super) async fn publish_by_id(
+    Path(reference): Path<String>,
+    call: Call,
+) -> Result<Response, ApiError> {
+    call.require_create_pipes()?;
+    let node = call
+        .parameters
+        .text
+        .clone()
+        .unwrap_or_default()
+        .trim()
+        .to_owned();
+    publish_node(call, reference, node).await
+}
+
+async fn publish_node(
+    call: Call,
+    reference: String,
+    node_reference: String,
+) -> Result<Response, ApiError> {
+    Call::finish(async move {
+        let writer = call.app.catalog.write().await;
+        let current = writer.current();
+        let pipe = find_pipe(&current, &reference)?;
+        let node = find_node(&current, pipe, &node_reference)
+            .ok_or_else(|| wrong_node(&node_reference))?;
+        match node.kind {
+            NodeKind::Materialized => {
+                return Err(ApiError::BadRequest(format!(
+                    "node `{}` fills a data source: remove its materialization first",
+                    node.name.value
+                )));
+            }
+            NodeKind::Copy => {
+                return Err(ApiError::BadRequest(format!(
+                    "node `{}` is a copy node: remove its copy first",
+                    node.name.value
+                )));
+            }
+            _ => {}
+        }
+        let (path, mut text) = pipe_text(&current, pipe);
+        unpublish_others(&current, pipe, &mut text)?;
+        let mut parts = text.node(&node.name.value).map_err(edit_error)?;
+        parts.kind = Some("endpoint".to_owned());
+        text.replace(&node.name.value, &parts).map_err(edit_error)?;
+        let change = Change {
+            files: BTreeMap::from([(path, Some(text.into_text()))]),
+            ..Change::default()
+        };
+        let current = call.commit(&writer, change).await?;
+        published(&call, &current, &pipe.name.name)
+    })
+    .await
+}
+
+fn wrong_node(reference: &str) -> ApiError {
+    ApiError::BadRequest(format!(
+        "wrong node id: there is no node `{reference}` in this pipe"
+    ))
+}
+
+fn unpublish_others(current: &Current, pipe: &Pipe, text: &mut PipeText) -> Result<(), ApiError> {
+    let _ = current;
+    let Some(endpoint) = pipe.endpoint() else {
+        return Ok(());
+    };
+    let mut parts = text.node(&endpoint.name.value).map_err(edit_error)?;
+    parts.kind = None;
+    text.replace(&endpoint.name.value, &parts)
+        .map_err(edit_error)
+}
+
+/// A pipe with, where there is exactly one token that reads it, that token.
+fn published(call: &Call, current: &Current, name: &str) -> Result<Response, ApiError> {
+    let pipe = find_pipe(current, name)?;
+    let mut out = describe::pipe(
+        current,
+        pipe,
+        &call.host,
+        call.app.workspace(),
+        &Wanted::all(),
+    );
+    let tokens = call.app.catalog.state().tokens();
+    let reads = |token: &crate::state::Token| {
+        token.scopes.as_array().is_some_and(|scopes| {
+            scopes
+                .iter()
+                .any(|scope| scope["type"] == "PIPES:READ" && scope["resource"] == name)
+        })
+    };
+    let mut readers = tokens.list()?.into_iter().filter(reads);
+    if let (Some(token), None) = (readers.next(), readers.next())
+        && let Some(secret) = tokens.secret(&token.id)?
+    {
+        out["token"] = secret.into();
+    }
+    Ok(json_response(&out))
+}
+
+/// Takes a node off the API.
+pub(super) async fn unpublish(
+    Path((reference, node)): Path<(String, String)>,
+    call: Call,
+) -> Result<Response, ApiError> {
+    call.require_create_pipes()?;
+    unpublish_node(call, reference, Some(node)).await
+}
+
+/// Takes whichever node of a pipe is published off the API.
+pub(super) async fn unpublish_pipe(
+    Path(reference): Path<String>,
+    call: Call,
+) -> Result<Response, ApiError> {
+    call.require_create_pipes()?;
+    unpublish_node(call, reference, None).await
+}
+
+async fn unpublish_node(
+    call: Call,
+    reference: String,
+    node: Option<String>,
+) -> Result<Response, ApiError> {
+    Call::finish(async move {
+        let writer = call.app.catalog.write().await;
+        let current = writer.current();
+        let pipe = find_pipe(&current, &reference)?;
+        if let Some(node_reference) = &node {
+            let node = find_node(&current, pipe, node_reference)
+                .ok_or_else(|| wrong_node(node_reference))?;
+            if node.kind != NodeKind::Endpoint {
+                return Err(ApiError::BadRequest(format!(
+                    "wrong node id: node `{}` is not published",
+                    node.name.value
+                )));
+            }
+        }
+        let (path, mut text) = pipe_text(&current, pipe);
+        unpublish_others(&current, pipe, &mut text)?;
+        let change = Change {
+            files: BTreeMap::from([(path, Some(text.into_text()))]),
+            ..Change::default()
+        };
+        let current = call.commit(&writer, change).await?;
+        shown(&call, &current, &pipe.name.name, false)
+    })
+    .await
+}

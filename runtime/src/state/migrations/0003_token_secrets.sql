@@ -1,0 +1,2 @@
+ALTER TABLE tokens ADD COLUMN sealed BLOB;
+ALTER TABLE tokens ADD COLUMN description TEXT NOT NULL DEFAULT '';

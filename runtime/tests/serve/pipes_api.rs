@@ -1,0 +1,511 @@
+//! The API document's examples, each sent to the real binary.
+
+use insta::assert_snapshot;
+use serde_json::{Value, json};
+
+use crate::harness::{ADMIN, Answer, Project, Server};
+
+const EVENTS: &str = "SCHEMA >\n    `timestamp` DateTime,\n    `org` Int32,\n    `value` Float64\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"timestamp\"\n";
+
+fn project() -> Project {
+    Project::new(&[
+        ("app_events.datasource", EVENTS),
+        (
+            "fixtures/app_events.sql",
+            "SELECT toDateTime('2024-01-01 00:00:00') + number * 3600 AS timestamp, number % 3 AS org, number AS value FROM numbers(48)",
+        ),
+        (
+            "by_hand.pipe",
+            "# a comment\nTOKEN \"reader\" READ\nNODE n\nSQL >\n    %\n    SELECT   org, count() AS c FROM app_events WHERE org = {{Int32(org, 1)}} GROUP BY org\nTYPE endpoint\n",
+        ),
+    ])
+}
+
+fn send(server: &Server, token: &str, method: &str, path: &str, body: &str) -> Answer {
+    let kind = if body.starts_with('{') {
+        "application/json"
+    } else {
+        "application/x-www-form-urlencoded"
+    };
+    server.send(
+        method,
+        path,
+        &[
+            ("Authorization", &format!("Bearer {token}")),
+            ("Content-Type", kind),
+        ],
+        body.as_bytes(),
+    )
+}
+
+fn admin(server: &Server, method: &str, path: &str, body: &str) -> Answer {
+    send(server, ADMIN, method, path, body)
+}
+
+/// The body with ids and times taken out.
+fn shape(answer: &Answer) -> String {
+    let mut text = format!("{}\n", answer.status);
+    match serde_json::from_slice::<Value>(&answer.body) {
+        Ok(value) => text.push_str(&serde_json::to_string_pretty(&filtered(value)).expect("JSON")),
+        Err(_) => text.push_str(&answer.text()),
+    }
+    text
+}
+
+fn filtered(value: Value) -> Value {
+    match value {
+        Value::Object(map) => map
+            .into_iter()
+            .map(|(key, value)| (key, filtered(value)))
+            .collect(),
+        Value::Array(values) => values.into_iter().map(filtered).collect(),
+        Value::String(text) if text.len() == 34 && text.starts_with("t_") => "t_[id]".into(),
+        Value::String(text)
+            if text.len() == 26 && text.as_bytes()[19] == b'.' && text.as_bytes()[4] == b'-' =>
+        {
+            "[time]".into()
+        }
+        Value::String(text) if text.starts_with("http://localhost/") => text.into(),
+        Value::String(text) if text.starts_with("p.") => "p.[secret]".into(),
+        Value::String(text) if text.len() == 36 && text.matches('-').count() == 4 => {
+            "[uuid]".into()
+        }
+        other => other,
+    }
+}
+
+#[test]
+fn a_pipe_is_created_grown_published_and_queried() {
+    let (project, mut server) = started();
+    let created = admin(
+        &server,
+        "POST",
+        "/v0/pipes",
+        "name=events_per_day&sql=select * from app_events",
+    );
+    assert_snapshot!("create_from_sql", shape(&created));
+    let appended = admin(
+        &server,
+        "POST",
+        "/v0/pipes/events_per_day/nodes",
+        "select toDate(timestamp) date, count() event_count from events_per_day_0 group by date",
+    );
+    assert_snapshot!("append_node", shape(&appended));
+    let node = appended.json()["id"].as_str().unwrap().to_owned();
+    let published = admin(&server, "PUT", "/v0/pipes/events_per_day/endpoint", &node);
+    assert_snapshot!("publish_by_id", shape(&published));
+    assert_eq!(published.json()["endpoint"], json!(node));
+    let queried = admin(
+        &server,
+        "POST",
+        "/v0/sql",
+        "SELECT count() AS n FROM events_per_day where date > toDate('2024-01-01') FORMAT JSONEachRow",
+    );
+    assert_eq!((queried.status, queried.text().trim()), (200, "{\"n\":1}"));
+    let data = server.get("/v0/pipes/events_per_day.json");
+    assert_eq!(data.json()["rows"], 2, "{}", data.text());
+    let by_id = server.get(&format!(
+        "/v0/pipes/{}.csv",
+        created.json()["id"].as_str().unwrap()
+    ));
+    assert_eq!(
+        by_id.text(),
+        "\"date\",\"event_count\"\n\"2024-01-01\",24\n\"2024-01-02\",24\n"
+    );
+    // Everything is there again after a crash.
+    let before = server.get("/v0/pipes/events_per_day").json();
+    drop(server);
+    server = Server::start(&project);
+    assert_eq!(
+        without_host(server.get("/v0/pipes/events_per_day").json()),
+        without_host(before)
+    );
+    assert_eq!(
+        server.get("/v0/pipes/events_per_day.json").json()["rows"],
+        2
+    );
+}
+
+fn without_host(mut value: Value) -> Value {
+    value["url"] = Value::Null;
+    value
+}
+
+fn started() -> (Project, Server) {
+    let project = project();
+    let server = Server::start(&project);
+    (project, server)
+}
+
+#[test]
+fn a_pipe_is_created_from_json_and_from_another() {
+    let (_project, server) = started();
+    let body = r#"{"name": "pipe_name", "description": "my first pipe", "nodes": [
+        {"sql": "select * from app_events limit 10", "name": "node_00", "description": "sampled data"},
+        {"sql": "select count() from node_00", "name": "node_01"}]}"#;
+    assert_snapshot!(
+        "create_from_json",
+        shape(&admin(&server, "POST", "/v0/pipes", body))
+    );
+    let text = server.get("/v0/pipes/pipe_name.pipe");
+    assert_snapshot!("pipe_text", text.text());
+    let copied = admin(&server, "POST", "/v0/pipes?name=copied&from=pipe_name", "");
+    assert_eq!(
+        (
+            copied.status,
+            copied.json()["nodes"].as_array().unwrap().len()
+        ),
+        (200, 2)
+    );
+    // A pipe that takes the place of another keeps its id, and its endpoint where the node has the same name.
+    let id = copied.json()["id"].clone();
+    assert_eq!(
+        admin(
+            &server,
+            "POST",
+            "/v0/pipes/copied/nodes/node_01/endpoint",
+            ""
+        )
+        .status,
+        200
+    );
+    let again = admin(&server, "POST", "/v0/pipes?name=copied&from=pipe_name", "").json();
+    assert_eq!(
+        (&again["id"], again["type"].as_str()),
+        (&id, Some("endpoint"))
+    );
+    let other = admin(&server, "POST", "/v0/pipes", "name=copied&sql=select 1").json();
+    assert_eq!((&other["id"], other["endpoint"].is_null()), (&id, true));
+}
+
+#[test]
+fn what_is_wrong_is_said_and_changes_nothing() {
+    let (_project, server) = started();
+    let before = server.get("/v0/pipes?dependencies=true").json();
+    let wrong = [
+        (
+            "POST",
+            "/v0/pipes",
+            "name=bad&sql=select * from nowhere",
+            400,
+        ),
+        (
+            "POST",
+            "/v0/pipes",
+            "name=bad&sql=select * from numbers(",
+            400,
+        ),
+        (
+            "POST",
+            "/v0/pipes",
+            "name=bad&sql=select * from url('http://x')",
+            400,
+        ),
+        ("POST", "/v0/pipes", "name=two words&sql=select 1", 400),
+        ("POST", "/v0/pipes", "name=app_events&sql=select 1", 409),
+        ("POST", "/v0/pipes", "sql=select 1", 400),
+        ("POST", "/v0/pipes", "name=x", 400),
+        ("POST", "/v0/pipes?name=x&from=nowhere", "", 404),
+        ("PUT", "/v0/pipes/by_hand?name=app_events", "", 409),
+        ("PUT", "/v0/pipes/nowhere?name=x", "", 404),
+        ("DELETE", "/v0/pipes/nowhere", "", 404),
+        ("GET", "/v0/pipes/nowhere", "", 404),
+        ("POST", "/v0/pipes/by_hand/nodes", "", 400),
+        ("POST", "/v0/pipes/by_hand/nodes?name=n", "select 1", 409),
+        (
+            "POST",
+            "/v0/pipes/by_hand/nodes?name=app_events",
+            "select 1",
+            409,
+        ),
+        (
+            "POST",
+            "/v0/pipes/by_hand/nodes?type=nothing",
+            "select 1",
+            400,
+        ),
+        (
+            "POST",
+            "/v0/pipes/by_hand/nodes?type=materialized",
+            "select 1",
+            400,
+        ),
+        ("POST", "/v0/pipes/nowhere/nodes", "select 1", 404),
+        (
+            "PUT",
+            "/v0/pipes/by_hand/nodes/n",
+            "select * from nowhere",
+            400,
+        ),
+        ("PUT", "/v0/pipes/by_hand/nodes/n", "", 400),
+        ("PUT", "/v0/pipes/by_hand/nodes/other", "select 1", 404),
+        ("DELETE", "/v0/pipes/by_hand/nodes/n", "", 400),
+        ("DELETE", "/v0/pipes/by_hand/nodes/other", "", 404),
+        ("POST", "/v0/pipes/by_hand/nodes/other/endpoint", "", 400),
+        ("DELETE", "/v0/pipes/by_hand/nodes/other/endpoint", "", 400),
+        (
+            "PUT",
+            "/v0/pipes/by_hand/endpoint",
+            "t_00000000000000000000000000000000",
+            400,
+        ),
+        ("GET", "/v0/pipes/by_hand/nodes/other/explain", "", 404),
+        ("GET", "/v0/pipes/by_hand/explain?org=x", "", 400),
+        ("PATCH", "/v0/pipes/by_hand", "", 405),
+    ];
+    for (method, path, body, status) in wrong {
+        let answer = admin(&server, method, path, body);
+        assert_eq!(
+            answer.status,
+            status,
+            "{method} {path} {body}: {}",
+            answer.text()
+        );
+        assert!(
+            answer.json()["error"]
+                .as_str()
+                .is_some_and(|error| !error.is_empty())
+        );
+    }
+    assert_eq!(server.get("/v0/pipes?dependencies=true").json(), before);
+    assert_snapshot!(
+        "wrong_sql",
+        shape(&admin(
+            &server,
+            "POST",
+            "/v0/pipes",
+            "name=bad&sql=select * from app_event"
+        ))
+    );
+}
+
+#[test]
+fn a_rename_is_followed_by_readers_tokens_and_ids() {
+    let (_project, server) = started();
+    assert_eq!(
+        admin(
+            &server,
+            "POST",
+            "/v0/pipes",
+            "name=reader_pipe&sql=select by_hand.c from by_hand"
+        )
+        .status,
+        200
+    );
+    let id = server.get("/v0/pipes/by_hand").json()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let renamed = admin(
+        &server,
+        "PUT",
+        "/v0/pipes/by_hand?name=new_name&description=told",
+        "",
+    );
+    assert_snapshot!("rename", shape(&renamed));
+    assert_eq!(renamed.json()["id"], json!(id));
+    assert_eq!(server.get("/v0/pipes/by_hand").status, 404);
+    for reference in [id.as_str(), &format!("t_my_pipe.{}", &id[2..]), "new_name"] {
+        assert_eq!(
+            server.get(&format!("/v0/pipes/{reference}")).json()["name"],
+            "new_name"
+        );
+    }
+    assert_eq!(
+        server.get("/v0/pipes/reader_pipe").json()["nodes"][0]["sql"],
+        "select by_hand.c from new_name AS by_hand"
+    );
+    let token = server.get("/v0/tokens/reader").json()["token"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(
+        send(&server, &token, "GET", "/v0/pipes/new_name.json", "").status,
+        200
+    );
+    // The text that was written by hand is as it was, but for what was changed.
+    let text = server.get("/v0/pipes/new_name.pipe").text();
+    assert!(
+        text.contains(
+            "# a comment\nTOKEN \"reader\" READ\nNODE n\nSQL >\n    %\n    SELECT   org, count()"
+        ),
+        "{text}"
+    );
+    // It cannot go while it is read.
+    assert_eq!(
+        admin(&server, "DELETE", "/v0/pipes/new_name", "").status,
+        409
+    );
+    assert_eq!(
+        admin(&server, "DELETE", "/v0/pipes/reader_pipe", "").status,
+        204
+    );
+    assert_eq!(
+        admin(&server, "DELETE", "/v0/pipes/new_name", "").status,
+        204
+    );
+    assert_eq!(server.get("/v0/pipes").json(), json!({ "pipes": [] }));
+    // Nor does its token read another of that name.
+    assert_eq!(
+        admin(&server, "POST", "/v0/pipes", "name=new_name&sql=select 1").status,
+        200
+    );
+    assert_eq!(
+        send(&server, &token, "GET", "/v0/pipes/new_name", "").status,
+        403
+    );
+}
+
+#[test]
+fn nodes_are_edited_renamed_and_deleted() {
+    let (_project, server) = started();
+    let appended = admin(
+        &server,
+        "POST",
+        "/v0/pipes/by_hand/nodes?name=second&description=told",
+        "select c + 1 as d from n",
+    );
+    assert_eq!(appended.json()["dependencies"], json!(["n"]));
+    let edited = admin(
+        &server,
+        "PUT",
+        "/v0/pipes/by_hand/nodes/n?name=first",
+        "select count() as c from app_events",
+    );
+    assert_snapshot!("edit_node", shape(&edited));
+    let nodes = server.get("/v0/pipes/by_hand?attrs=x").json()["nodes"].clone();
+    assert_eq!(nodes[1]["sql"], "select c + 1 as d from first");
+    assert_eq!(
+        (&nodes[1]["id"], nodes[1]["description"].as_str()),
+        (&appended.json()["id"], Some("told"))
+    );
+    assert_eq!(
+        server.get("/v0/pipes/by_hand.json").json()["data"],
+        json!([{ "c": 48 }])
+    );
+    let unpublished = admin(
+        &server,
+        "DELETE",
+        "/v0/pipes/by_hand/nodes/first/endpoint",
+        "",
+    );
+    assert_eq!(
+        (unpublished.status, unpublished.json()["endpoint"].is_null()),
+        (200, true)
+    );
+    assert_eq!(server.get("/v0/pipes/by_hand.json").status, 404);
+    // A node goes although another reads it, and the others go on.
+    assert_eq!(
+        admin(&server, "DELETE", "/v0/pipes/by_hand/nodes/first", "").status,
+        204
+    );
+    assert_eq!(
+        admin(&server, "POST", "/v0/pipes", "name=another&sql=select 1").status,
+        200
+    );
+    assert_eq!(server.get("/v0/sql?q=select+*+from+by_hand").status, 400);
+}
+
+#[test]
+fn the_list_has_what_was_asked_for() {
+    let (_project, server) = started();
+    assert_snapshot!("list", shape(&server.get("/v0/pipes")));
+    assert_snapshot!(
+        "list_attributes",
+        shape(
+            &server
+                .get("/v0/pipes/?attrs=name,nodes&node_attrs=name,dependencies&dependencies=true")
+        )
+    );
+    assert_snapshot!("get", shape(&server.get("/v0/pipes/by_hand")));
+}
+
+#[test]
+fn a_statement_is_explained_with_its_parameters() {
+    let (_project, server) = started();
+    let explained = server.get("/v0/pipes/by_hand/explain?org=2");
+    assert_snapshot!("explain", shape(&explained));
+    assert_eq!(
+        server.get("/v0/pipes/by_hand/nodes/n/explain?org=2").json(),
+        explained.json()
+    );
+    let reader = server.get("/v0/tokens/reader").json()["token"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(
+        send(&server, &reader, "GET", "/v0/pipes/by_hand/explain", "").status,
+        403
+    );
+}
+
+#[test]
+fn a_node_fills_a_data_source_until_it_is_told_not_to() {
+    let (_project, server) = started();
+    let made = admin(
+        &server,
+        "POST",
+        "/v0/pipes",
+        "name=per_org&sql=select org, sumState(value) as total from app_events group by org",
+    );
+    assert_eq!(made.status, 200);
+    let materialized = admin(
+        &server,
+        "POST",
+        "/v0/pipes/per_org/nodes/per_org_0/materialization",
+        "datasource=totals",
+    );
+    assert_snapshot!("materialize", shape(&materialized));
+    assert_eq!(
+        admin(
+            &server,
+            "POST",
+            "/v0/pipes/per_org/nodes/per_org_0/materialization",
+            "datasource=totals"
+        )
+        .status,
+        400
+    );
+    assert_eq!(
+        admin(
+            &server,
+            "POST",
+            "/v0/pipes/per_org/nodes/per_org_0/endpoint",
+            ""
+        )
+        .status,
+        400
+    );
+    let appended = admin(
+        &server,
+        "POST",
+        "/v0/pipes/by_hand/nodes?type=materialized&datasource=days&engine=MergeTree&engine_sorting_key=day",
+        "select toDate(timestamp) as day, value from app_events",
+    );
+    assert!(
+        appended.json()["materialized"]
+            .as_str()
+            .is_some_and(|id| id.starts_with("t_")),
+        "{}",
+        appended.text()
+    );
+    assert_eq!(
+        admin(&server, "PUT", "/v0/pipes/per_org?name=renamed", "").status,
+        200
+    );
+    assert_eq!(
+        admin(
+            &server,
+            "DELETE",
+            "/v0/pipes/renamed/nodes/per_org_0/materialization",
+            ""
+        )
+        .status,
+        204
+    );
+    assert_eq!(server.get("/v0/pipes/renamed").json()["type"], "default");
+    assert_eq!(
+        server.get("/v0/sql?q=select+count()+from+totals").status,
+        200
+    );
+}
