@@ -8,6 +8,8 @@ use pipewright_compiler::diagnostics::render;
 use pipewright_compiler::plan::Plan;
 use pipewright_compiler::project::SourceTree;
 use pipewright_grammar::diagnostic::Diagnostic;
+use pipewright_grammar::parse_pipe;
+use pipewright_grammar::source::{SourceFile, SourceId};
 
 fn check(files: &[(&str, &str)]) -> (Plan, Vec<Diagnostic>) {
     let files = files
@@ -307,4 +309,24 @@ fn settings_change_severities_and_unknown_keys_are_refused() {
     t.datasource:2:7: warning[bad-type]: column `a` has no ClickHouse type: unknown type `Foo`
     ");
     assert_snapshot!(findings(&[("pipewright.toml", "[server]\nprot = 1\n")]), @"pipewright.toml:2:1: error[bad-config]: cannot read `pipewright.toml`: unknown field `prot`, expected one of `host`, `port`, `clickhouse_url`");
+}
+
+#[test]
+fn bytes_that_are_no_text_are_refused_and_the_rest_is_read() {
+    let bytes = b"NODE n\nSQL >\n    SELECT '\xff' AS one\nTYPE endpoint\n".to_vec();
+    let (file, diagnostics) = SourceFile::from_bytes(SourceId(0), "a.pipe", bytes);
+    assert_snapshot!(render::concise(&diagnostics, &file), @"a.pipe:3:13: error[invalid-utf8]: the file is not valid UTF-8");
+    assert_eq!(parse_pipe(&file).tree.nodes.len(), 1);
+}
+
+#[test]
+fn names_of_service_data_sources_and_quarantines_are_accepted() {
+    let sql = "NODE n\nSQL >\n    SELECT * FROM tinybird.pipe_stats_rt, organization.pipe_stats_rt, t_quarantine\n";
+    assert_eq!(findings(&[TABLE, ("a.pipe", sql)]), "");
+}
+
+#[test]
+fn a_scope_begins_no_node_of_a_pipe() {
+    let pipe = "SCOPE n\nSQL >\n    SELECT 1 AS one\n";
+    assert_snapshot!(findings(&[("a.pipe", pipe)]), @"a.pipe:1:1: error[directive-outside-node]: `SCOPE` stands before the first `NODE`");
 }
