@@ -20,7 +20,10 @@ fn pages() -> Vec<(String, String)> {
         let entries = std::fs::read_dir(root().join(folder)).expect("the folder can be read");
         names.extend(entries.filter_map(|entry| {
             let name = entry.ok()?.file_name().into_string().ok()?;
-            name.ends_with(".md").then(|| format!("{folder}/{name}"))
+            let is_page = Path::new(&name)
+                .extension()
+                .is_some_and(|ending| ending == "md");
+            is_page.then(|| format!("{folder}/{name}"))
         }));
     }
     names.sort();
