@@ -5,5 +5,6 @@ pub mod cli;
 pub mod deploy;
 pub mod engine;
 pub mod http;
+pub mod service;
 pub mod state;
 pub mod workspace;

@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Explain(Explain),
     /// Deploy what is missing and serve the endpoints over HTTP
     Serve(Serve),
+    /// Write what was changed through the API into the project's files
+    Pull(Pull),
     /// Run a query over the project's pipes and data sources
     Sql(Sql),
     /// Install or inspect the embedded ClickHouse
@@ -121,6 +123,15 @@ pub(crate) struct Serve {
         value_name = "TOKEN"
     )]
     pub(crate) admin_token: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Pull {
+    /// The project folder
+    pub(crate) dir: Option<PathBuf>,
+    /// Take the API's version also where the file on disk was changed since
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]

@@ -9,6 +9,7 @@ mod engine;
 mod explain;
 mod init;
 mod printer;
+mod pull;
 mod serve;
 mod sql;
 
@@ -84,6 +85,7 @@ fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<ExitStatus> {
         Command::Compile(compile) => compile::run(compile, project, printer),
         Command::Explain(explain) => explain::run(explain, project, printer),
         Command::Serve(serve) => serve::run(serve, project, printer),
+        Command::Pull(pull) => pull::run(pull, project, printer),
         Command::Sql(sql) => sql::run(sql, project, printer),
         Command::Engine(engine) => engine::run(engine, printer),
         Command::Debug(debug) => debug::run(debug, project, printer),

@@ -112,8 +112,8 @@ async fn deploy_and_serve(
     }
     ensure_tokens(serve, &plan, &state, printer)?;
     let address = listener.local_addr()?;
+    let app = App::new(catalog, Vec::new(), Arc::clone(engine)).await?;
     announce(&plan, address, printer);
-    let app = App::new(catalog, Vec::new(), Arc::clone(engine))?;
     http::serve(listener, app, stop()).await?;
     printer.note("stopped");
     Ok(())

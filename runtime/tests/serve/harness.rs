@@ -141,6 +141,20 @@ impl Server {
             .clone()
     }
 
+    /// Where it listens, as host and port.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Ends the process without a word, as a crash would.
+    pub(crate) fn kill(&self) {
+        let status = Command::new("kill")
+            .args(["-KILL", &self.child.id().to_string()])
+            .status()
+            .expect("kill runs");
+        assert!(status.success());
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
