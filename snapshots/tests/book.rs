@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use pipewright_compiler::diagnostics::render;
+use pipewright_compiler::project::Config;
 use pipewright_grammar::diagnostic::Severity;
 use pipewright_grammar::source::{SourceFile, SourceId};
 use pipewright_grammar::{parse_datasource, parse_pipe};
@@ -82,6 +83,27 @@ fn datafiles_in_the_documentation_parse() {
     }
     assert!(found > 5, "only {found} datafiles were found");
     assert_eq!(wrong, "");
+}
+
+#[test]
+fn settings_in_the_documentation_are_read_and_those_shown_first_are_the_defaults() {
+    let pages = pages();
+    let (_, page) = pages
+        .iter()
+        .find(|(name, _)| name == "book/src/configuration.md")
+        .expect("the book has a page on settings");
+    let settings: Vec<Config> = blocks(page)
+        .into_iter()
+        .filter(|(words, ..)| *words == "toml")
+        .map(|(_, line, body)| {
+            let file = SourceFile::new(SourceId(0), format!("block in line {line}"), body);
+            let (config, diagnostics) = Config::parse(&file);
+            assert_eq!(render::concise(&diagnostics, &file), "");
+            config
+        })
+        .collect();
+    assert_eq!(settings.first(), Some(&Config::default()));
+    assert!(settings.len() > 1);
 }
 
 /// The targets of the links of a page, outside of its blocks.
