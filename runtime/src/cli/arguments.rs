@@ -169,9 +169,9 @@ pub(crate) enum Debug {
     Graph,
     /// Roles, tables and parameters
     Plan,
-    /// Render templates: JSON lines from stdin (id, template, params, secrets, test_mode) to stdout
+    /// Render templates: JSON lines from stdin (`id`, `template`, `params`, `secrets`, `test_mode`) to stdout
     Render,
-    /// Find the tables that statements read: JSON lines from stdin (id, sql) to stdout
+    /// Find the tables that statements read: JSON lines from stdin (`id`, `sql`) to stdout
     References,
 }
 

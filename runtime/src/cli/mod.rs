@@ -65,7 +65,7 @@ pub fn main() -> ExitStatus {
             };
         }
     };
-    let printer = Printer::default();
+    let printer = Printer;
     match run(&arguments, &printer) {
         Ok(status) => status,
         Err(error) if is_broken_pipe(&error) => ExitStatus::Success,
