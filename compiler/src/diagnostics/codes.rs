@@ -42,8 +42,8 @@ declare_codes! {
     BAD_TYPE = "bad-type";
     /// The schedule of a copy node is neither `@on-demand` nor five cron fields.
     BAD_SCHEDULE = "bad-schedule";
-    /// The engine refused the SQL.
-    ENGINE_ERROR = "engine-error";
+    /// The mode of a copy node is neither `append` nor `replace`.
+    BAD_COPY_MODE = "bad-copy-mode";
     /// Running this needs a system outside of Pipewright (Kafka, S3, a database, …).
     NEEDS_EXTERNAL_SYSTEM = "needs-external-system";
 }

@@ -1,9 +1,12 @@
-//! Classic `INCLUDE`: the text of a `.incl` file, with its arguments put in, parsed as a fragment and spliced into the pipe that includes it.
+//! Classic `INCLUDE`: the text of a `.incl` file, with its arguments put in, stands in place of the line that names it.
+//!
+//! The text is spliced before it is parsed, so that a directive after the line belongs to what the fragment ended with, as if all of it were written in
+//! one file. Places in a file with includes are places in the spliced text.
 
 use pipewright_grammar::diagnostic::Diagnostic;
 use pipewright_grammar::parse_include;
-use pipewright_grammar::source::SourceId;
-use pipewright_grammar::syntax::{Include, PipeFile};
+use pipewright_grammar::source::{SourceFile, SourceId};
+use pipewright_grammar::syntax::Include;
 
 use super::SourceTree;
 use crate::diagnostics::codes;
@@ -11,82 +14,108 @@ use crate::diagnostics::codes;
 /// How deep includes may nest; deeper is taken for a cycle.
 const MAX_DEPTH: usize = 16;
 
-/// Puts the included fragments into `pipe` at the places of their `INCLUDE` lines.
+/// The most text that a file may become.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// The most includes that one file may cause, through other files too.
+const MAX_INCLUDES: usize = 1000;
+
+/// One file's includes on their way into it.
+struct Expansion<'a> {
+    sources: &'a SourceTree,
+    diagnostics: &'a mut Vec<Diagnostic>,
+    left: usize,
+}
+
+/// The file with its includes put in, as a further file of the tree; `None` where it has none.
 pub(super) fn expand(
-    pipe: &mut PipeFile,
-    from: SourceId,
+    id: SourceId,
+    includes: &[Include],
     sources: &mut SourceTree,
     diagnostics: &mut Vec<Diagnostic>,
-) {
-    let path = sources[from].name().to_owned();
-    expand_at(pipe, &path, sources, diagnostics, 0);
+) -> Option<SourceId> {
+    if includes.is_empty() {
+        return None;
+    }
+    let file = &sources[id];
+    let name = file.name().to_owned();
+    let mut expansion = Expansion {
+        sources,
+        diagnostics,
+        left: MAX_INCLUDES,
+    };
+    let text = expansion.splice(file.text(), &name, includes, 0);
+    Some(sources.push(name, text))
 }
 
-fn expand_at(
-    pipe: &mut PipeFile,
-    path: &str,
-    sources: &mut SourceTree,
-    diagnostics: &mut Vec<Diagnostic>,
-    depth: usize,
-) {
-    // From the last to the first, so that the positions of the ones before stay right.
-    for include in std::mem::take(&mut pipe.includes).into_iter().rev() {
+impl Expansion<'_> {
+    /// The text with each `INCLUDE` line replaced by what it names; a line that cannot be replaced goes, and a diagnostic says why.
+    fn splice(&mut self, text: &str, path: &str, includes: &[Include], depth: usize) -> String {
+        let mut out = String::with_capacity(text.len());
+        let mut at = 0;
+        for include in includes {
+            let place = include.path.span.range();
+            let line_start = text[..place.start].rfind('\n').map_or(0, |end| end + 1);
+            let line_end = text[place.end..]
+                .find('\n')
+                .map_or(text.len(), |end| place.end + end);
+            out.push_str(text.get(at..line_start).unwrap_or(""));
+            match self.fragment(path, include, depth) {
+                Ok(fragment) if out.len() + fragment.len() <= MAX_BYTES => out.push_str(&fragment),
+                Ok(_) => self.diagnostics.push(problem(
+                    include,
+                    "is included too often",
+                    "the file grows past 16 MiB here",
+                )),
+                Err(diagnostic) => self.diagnostics.push(*diagnostic),
+            }
+            at = line_end;
+        }
+        out.push_str(text.get(at..).unwrap_or(""));
+        out
+    }
+
+    /// The text of an included file, with its own includes put in.
+    fn fragment(
+        &mut self,
+        path: &str,
+        include: &Include,
+        depth: usize,
+    ) -> Result<String, Box<Diagnostic>> {
         let target = join(path, &include.path.value);
-        let Some(text) = sources.file(&target).map(|file| file.text().to_owned()) else {
-            diagnostics.push(
-                Diagnostic::error(
-                    codes::MISSING_INCLUDE,
-                    format!("included file `{}` does not exist", include.path.value),
-                )
-                .label(include.path.span, format!("looked for `{target}`"))
-                .help("the path is relative to the folder of the including file"),
-            );
-            continue;
+        let Some(file) = self.sources.file(&target) else {
+            return Err(Box::new(
+                problem(include, "does not exist", format!("looked for `{target}`"))
+                    .help("the path is relative to the folder of the including file"),
+            ));
         };
-        if depth >= MAX_DEPTH {
-            diagnostics.push(
-                Diagnostic::error(
-                    codes::MISSING_INCLUDE,
-                    format!("`{}` is included too deeply", include.path.value),
-                )
-                .label(
-                    include.path.span,
-                    format!("more than {MAX_DEPTH} files include one another here"),
-                ),
-            );
-            continue;
+        if depth >= MAX_DEPTH || self.left == 0 {
+            return Err(Box::new(problem(
+                include,
+                "is included too deeply",
+                format!("more than {MAX_DEPTH} files inside one another, or {MAX_INCLUDES} in all"),
+            )));
         }
-        let id = sources.push(target.clone(), substitute(&text, &include.arguments));
-        let mut fragment = parse_include(&sources[id]);
-        diagnostics.append(&mut fragment.diagnostics);
-        expand_at(&mut fragment.tree, &target, sources, diagnostics, depth + 1);
-        splice(pipe, &include, fragment.tree);
+        self.left -= 1;
+        let text = substitute(file.text(), &include.arguments);
+        let inner = parse_include(&SourceFile::new(file.id(), target.clone(), text.clone()))
+            .tree
+            .includes;
+        let text = self.splice(&text, &target, &inner, depth + 1);
+        Ok(text.trim_end_matches(['\r', '\n']).to_owned())
     }
 }
 
-/// Puts a fragment's parts where the `INCLUDE` line stood.
-fn splice(pipe: &mut PipeFile, include: &Include, fragment: PipeFile) {
-    let open_node = include
-        .node_index
-        .checked_sub(1)
-        .and_then(|index| pipe.nodes.get_mut(index));
-    if let Some(node) = open_node {
-        if let Some(sql) = fragment.sql {
-            node.sql = Some(sql);
-        }
-        let at = include.directive_index.min(node.directives.len());
-        node.directives.splice(at..at, fragment.directives);
-        node.description = fragment.description.or(node.description.take());
-    } else {
-        pipe.sql = fragment.sql.or(pipe.sql.take());
-        let at = include.directive_index.min(pipe.directives.len());
-        pipe.directives.splice(at..at, fragment.directives);
-        pipe.description = fragment.description.or(pipe.description.take());
-    }
-    pipe.tokens.extend(fragment.tokens);
-    pipe.tags.extend(fragment.tags);
-    let at = include.node_index.min(pipe.nodes.len());
-    pipe.nodes.splice(at..at, fragment.nodes);
+fn problem(
+    include: &Include,
+    what: &str,
+    label: impl Into<std::borrow::Cow<'static, str>>,
+) -> Diagnostic {
+    Diagnostic::error(
+        codes::MISSING_INCLUDE,
+        format!("included file `{}` {what}", include.path.value),
+    )
+    .label(include.path.span, label)
 }
 
 /// `$KEY` and `${KEY}` become the argument; `$$` becomes `$`; other names stay.

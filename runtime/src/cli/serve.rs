@@ -16,7 +16,9 @@ use super::printer::Printer;
 use super::{ExitStatus, engine, project_folder, report_errors};
 use crate::catalog::Catalog;
 use crate::engine::Engine;
-use crate::http::{self, App, Scope};
+use crate::http::{self, App, Data, Scope};
+use crate::ingest::{DeleteData, EventLimits, Events, Ingest, Populate};
+use crate::jobs::{Jobs, Limits, Work};
 use crate::state::State;
 use crate::{deploy, workspace};
 
@@ -111,12 +113,55 @@ async fn deploy_and_serve(
         printer.note(&format!("warning: `{name}` was made from another definition than the project now has, and is left as it is"));
     }
     ensure_tokens(serve, &plan, &state, printer)?;
+    let data = take_rows(&plan, &state, state_folder, engine, printer).await?;
     let address = listener.local_addr()?;
     let app = App::new(catalog, Vec::new(), Arc::clone(engine)).await?;
     announce(&plan, address, printer);
-    http::serve(listener, app, stop()).await?;
+    app.take_rows(data.clone());
+    let served = http::serve(listener, app, stop()).await;
+    data.jobs.shutdown().await;
+    data.events.shutdown().await;
+    served?;
     printer.note("stopped");
     Ok(())
+}
+
+/// Opens the ways in for rows. What an earlier process had taken, and not written, is written before anything else comes.
+async fn take_rows(
+    plan: &Plan,
+    state: &Arc<State>,
+    state_folder: &Path,
+    engine: &Arc<dyn Engine>,
+    printer: &Printer,
+) -> anyhow::Result<Data> {
+    let ingest = Ingest::open(Arc::clone(engine), state_folder)?;
+    let events = Events::new(Arc::clone(&ingest), EventLimits::default());
+    let appends = ingest
+        .resume_appends(plan)
+        .await
+        .context("cannot finish an append that was cut off")?;
+    let batches = events
+        .replay(plan)
+        .await
+        .context("cannot write events that an earlier process had taken")?;
+    if appends + batches > 0 {
+        printer.note(&format!(
+            "wrote what was left of an earlier run: {batches} batches of events, {appends} files"
+        ));
+    }
+    let deletes: Arc<dyn Work> = Arc::new(DeleteData(Arc::clone(engine)));
+    let populates: Arc<dyn Work> = Arc::new(Populate(Arc::clone(&ingest)));
+    let jobs = Jobs::new(
+        Arc::clone(state),
+        [("delete_data", deletes), ("populateview", populates)],
+        Limits::default(),
+    );
+    jobs.recover()?;
+    Ok(Data {
+        ingest,
+        events,
+        jobs,
+    })
 }
 
 struct Lines<'a>(&'a Printer);

@@ -3,11 +3,15 @@
 //! Endpoints are data, not routes: one handler looks the pipe up in [`Served`], which a reload replaces as a whole.
 
 mod access;
+mod analyze;
 mod call;
+mod datasources;
 mod describe;
 mod endpoint;
 mod error;
+mod events;
 mod explain;
+mod jobs;
 mod jwt;
 mod materialization;
 mod metrics;
@@ -15,6 +19,7 @@ mod nodes;
 mod page;
 mod parameters;
 mod pipes;
+mod population;
 mod query;
 mod record;
 mod run;
@@ -22,7 +27,7 @@ mod scope;
 mod sql;
 mod tokens;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -43,6 +48,8 @@ use self::access::RateLimits;
 use self::error::ApiError;
 use crate::catalog::Catalog;
 use crate::engine::{Engine, EngineError};
+use crate::ingest::{Events, Ingest};
+use crate::jobs::Jobs;
 use crate::service::Service;
 use crate::state::StateError;
 
@@ -68,6 +75,17 @@ pub enum StartError {
     Engine(#[from] EngineError),
 }
 
+/// How rows get in: what a server has that also writes.
+#[derive(Debug, Clone)]
+pub struct Data {
+    /// Files of rows.
+    pub ingest: Arc<Ingest>,
+    /// Single rows.
+    pub events: Arc<Events>,
+    /// What takes long.
+    pub jobs: Arc<Jobs>,
+}
+
 /// All that a request needs.
 #[derive(Debug)]
 pub struct App {
@@ -81,6 +99,7 @@ pub struct App {
     slots: Arc<Semaphore>,
     timeout: Duration,
     body_bytes: usize,
+    data: OnceLock<Data>,
 }
 
 impl App {
@@ -111,7 +130,19 @@ impl App {
             slots: Arc::new(Semaphore::new(limits.concurrent_queries)),
             timeout: Duration::from_millis(limits.query_timeout_ms),
             body_bytes: limits.body_bytes,
+            data: OnceLock::new(),
         }))
+    }
+
+    /// Makes the app take rows; without this it only answers queries.
+    pub fn take_rows(&self, data: Data) {
+        _ = self.data.set(data);
+    }
+
+    pub(crate) fn data(&self) -> Result<&Data, ApiError> {
+        self.data
+            .get()
+            .ok_or_else(|| ApiError::Unavailable("this server takes no rows".to_owned()))
     }
 
     /// Replaces a part of what is served; requests under way finish with what they started with.
@@ -191,6 +222,30 @@ pub fn router(app: Arc<App>) -> Router {
             get(tokens::get).put(tokens::change).delete(tokens::delete),
         )
         .route("/v0/tokens/{token}/refresh", post(tokens::refresh))
+        .route(
+            "/v0/pipes/{pipe}/nodes/{node}/population",
+            post(population::create),
+        )
+        .route("/v0/events", post(events::post))
+        .route(
+            "/v0/datasources",
+            get(datasources::list)
+                .post(datasources::post)
+                .layer(DefaultBodyLimit::disable()),
+        )
+        .route("/v0/datasources/{name}", get(datasources::get))
+        .route(
+            "/v0/datasources/{name}/truncate",
+            post(datasources::truncate),
+        )
+        .route("/v0/datasources/{name}/delete", post(datasources::delete))
+        .route(
+            "/v0/analyze",
+            post(analyze::post).layer(DefaultBodyLimit::disable()),
+        )
+        .route("/v0/jobs", get(jobs::list))
+        .route("/v0/jobs/{id}", get(jobs::get))
+        .route("/v0/jobs/{id}/cancel", post(jobs::cancel))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(body_limit)
@@ -241,4 +296,22 @@ async fn not_found() -> ApiError {
 
 async fn method_not_allowed() -> ApiError {
     ApiError::MethodNotAllowed
+}
+
+/// Whether a parameter that is a flag is set.
+fn is_true(value: Option<&str>) -> bool {
+    matches!(value, Some("true" | "1" | "True" | "yes"))
+}
+
+/// A JSON answer.
+pub(crate) struct Json(pub(crate) serde_json::Value);
+
+impl IntoResponse for Json {
+    fn into_response(self) -> Response {
+        (
+            [(header::CONTENT_TYPE, "application/json")],
+            self.0.to_string(),
+        )
+            .into_response()
+    }
 }
