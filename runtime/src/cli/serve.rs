@@ -20,6 +20,9 @@ use crate::http::{self, App, Scope};
 use crate::state::State;
 use crate::{deploy, workspace};
 
+/// Where a project's engine and state lie.
+const STATE_FOLDER: &str = ".pipewright";
+
 pub(super) fn run(
     serve: &Serve,
     project: Option<&Path>,
@@ -83,11 +86,11 @@ async fn start(
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address}; `--port` chooses another port"))?;
-    let state_folder = folder.join(".pipewright");
+    let state_folder = folder.join(STATE_FOLDER);
     std::fs::create_dir_all(&state_folder)
         .with_context(|| format!("cannot make `{}`", state_folder.display()))?;
     let engine = engine::open(&sources.plan.project.config, &state_folder, printer).await?;
-    let served = deploy_and_serve(serve, sources, &state_folder, listener, &engine, printer).await;
+    let served = deploy_and_serve(serve, sources, folder, listener, &engine, printer).await;
     engine.shutdown().await;
     served
 }
@@ -95,17 +98,20 @@ async fn start(
 async fn deploy_and_serve(
     serve: &Serve,
     sources: Sources,
-    state_folder: &Path,
+    folder: &Path,
     listener: TcpListener,
     engine: &Arc<dyn Engine>,
     printer: &Printer,
 ) -> anyhow::Result<()> {
-    let state = Arc::new(State::open(&state_folder.join("state.sqlite"))?);
+    let state = Arc::new(State::open(
+        &folder.join(STATE_FOLDER).join("state.sqlite"),
+    )?);
     let catalog = Catalog::open(Arc::clone(&state), &sources.tree, sources.plan)?;
     for drift in catalog.drift()? {
         printer.note(&format!("warning: {}", drift.message));
     }
     let plan = Arc::clone(&catalog.current().plan);
+    let secrets = workspace::secrets(folder, &plan)?;
     let deployed = deploy::deploy(&plan, &sources.root, engine.as_ref(), &Lines(printer)).await?;
     for name in &deployed.drifted {
         printer.note(&format!("warning: `{name}` was made from another definition than the project now has, and is left as it is"));
@@ -113,7 +119,7 @@ async fn deploy_and_serve(
     ensure_tokens(serve, &plan, &state, printer)?;
     let address = listener.local_addr()?;
     announce(&plan, address, printer);
-    let app = App::new(catalog, Vec::new(), Arc::clone(engine))?;
+    let app = App::new(catalog, secrets, Arc::clone(engine))?;
     http::serve(listener, app, stop()).await?;
     printer.note("stopped");
     Ok(())

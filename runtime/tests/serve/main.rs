@@ -4,4 +4,5 @@ mod answers;
 mod harness;
 mod lifecycle;
 mod pipes_api;
+mod secrets;
 mod tokens_api;
