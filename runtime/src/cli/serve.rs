@@ -22,6 +22,9 @@ use crate::jobs::{Jobs, Limits, Work};
 use crate::state::State;
 use crate::{deploy, workspace};
 
+/// Where a project's engine and state lie.
+const STATE_FOLDER: &str = ".pipewright";
+
 pub(super) fn run(
     serve: &Serve,
     project: Option<&Path>,
@@ -85,11 +88,11 @@ async fn start(
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address}; `--port` chooses another port"))?;
-    let state_folder = folder.join(".pipewright");
+    let state_folder = folder.join(STATE_FOLDER);
     std::fs::create_dir_all(&state_folder)
         .with_context(|| format!("cannot make `{}`", state_folder.display()))?;
     let engine = engine::open(&sources.plan.project.config, &state_folder, printer).await?;
-    let served = deploy_and_serve(serve, sources, &state_folder, listener, &engine, printer).await;
+    let served = deploy_and_serve(serve, sources, folder, listener, &engine, printer).await;
     engine.shutdown().await;
     served
 }
@@ -97,17 +100,20 @@ async fn start(
 async fn deploy_and_serve(
     serve: &Serve,
     sources: Sources,
-    state_folder: &Path,
+    folder: &Path,
     listener: TcpListener,
     engine: &Arc<dyn Engine>,
     printer: &Printer,
 ) -> anyhow::Result<()> {
-    let state = Arc::new(State::open(&state_folder.join("state.sqlite"))?);
+    let state = Arc::new(State::open(
+        &folder.join(STATE_FOLDER).join("state.sqlite"),
+    )?);
     let catalog = Catalog::open(Arc::clone(&state), &sources.tree, sources.plan)?;
     for drift in catalog.drift()? {
         printer.note(&format!("warning: {}", drift.message));
     }
     let plan = Arc::clone(&catalog.current().plan);
+    let secrets = workspace::secrets(folder, &plan)?;
     let deployed = deploy::deploy(&plan, &sources.root, engine.as_ref(), &Lines(printer)).await?;
     for name in &deployed.drifted {
         printer.note(&format!("warning: `{name}` was made from another definition than the project now has, and is left as it is"));
@@ -115,7 +121,7 @@ async fn deploy_and_serve(
     ensure_tokens(serve, &plan, &state, printer)?;
     let data = take_rows(&plan, &state, state_folder, engine, printer).await?;
     let address = listener.local_addr()?;
-    let app = App::new(catalog, Vec::new(), Arc::clone(engine)).await?;
+    let app = App::new(catalog, secrets, Arc::clone(engine)).await?;
     announce(&plan, address, printer);
     app.take_rows(data.clone());
     let served = http::serve(listener, app, stop()).await;

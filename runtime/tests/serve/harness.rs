@@ -84,11 +84,16 @@ impl Server {
     }
 
     pub(crate) fn with(folder: &Path, arguments: &[&str]) -> Self {
+        Self::run(serve(folder, arguments))
+    }
+
+    /// Starts what [`serve`] made.
+    pub(crate) fn run(mut command: Command) -> Self {
         assert!(
             pipewright::engine::locate().is_some(),
             "the engine is not installed: run `cargo run -- engine install`"
         );
-        let mut child = serve(folder, arguments).spawn().expect("the binary starts");
+        let mut child = command.spawn().expect("the binary starts");
         let stderr = child.stderr.take().expect("stderr is captured");
         let messages = Arc::new(Mutex::new(String::new()));
         let collected = Arc::clone(&messages);

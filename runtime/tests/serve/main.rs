@@ -7,5 +7,6 @@ mod harness;
 mod lifecycle;
 mod page;
 mod pipes_api;
+mod secrets;
 mod service_data;
 mod tokens_api;

@@ -92,11 +92,8 @@ const ARGUMENTS: &[&str] = &[
 ];
 
 impl Scalar {
-    pub(super) fn by_name(name: &str) -> Option<Self> {
-        SCALARS
-            .iter()
-            .find(|(known, ..)| *known == name)
-            .map(|(_, scalar, _)| *scalar)
+    pub(super) fn all() -> impl Iterator<Item = (&'static str, Self)> {
+        SCALARS.iter().map(|(name, scalar, _)| (*name, *scalar))
     }
 
     pub(super) fn names() -> impl Iterator<Item = &'static str> {
