@@ -340,7 +340,7 @@ fn a_lambda_is_refused_where_it_would_be_called() {
         let error = template.error().expect(text);
         let start = error.span.map(|span| span.start);
         assert_eq!(
-            (error.kind.name(), start),
+            (error.kind.name().as_str(), start),
             ("security_expression", Some(place)),
             "{text}"
         );
