@@ -19,7 +19,7 @@ fn shape(sql: &str) -> Vec<String> {
                         Some(b'\\') => at += 2,
                         // A doubled quote stays inside of the literal.
                         Some(byte) if *byte == quote && bytes.get(at + 1) == Some(&quote) => {
-                            at += 2
+                            at += 2;
                         }
                         Some(byte) if *byte == quote => break,
                         Some(_) => at += 1,

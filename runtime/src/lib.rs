@@ -7,5 +7,6 @@ pub mod engine;
 pub mod http;
 pub mod ingest;
 pub mod jobs;
+pub mod service;
 pub mod state;
 pub mod workspace;

@@ -309,6 +309,16 @@ fn alter_columns(change: &mut Change, name: &str, actual: &TableShape, wanted: &
                 order.insert(at.min(order.len()), &column.name);
             }
             Some(old) => {
+                let same_default = (&old.default_kind, &old.default_expression)
+                    == (&column.default_kind, &column.default_expression);
+                if old.default_kind == "DEFAULT" && !same_default {
+                    // Rows older than the column take its default whenever they are read: what they read as now is to stay.
+                    change.effect = change.effect.max(Effect::Rewrites);
+                    change.sql.push(format!(
+                        "ALTER TABLE {name} MATERIALIZE COLUMN {} SETTINGS mutations_sync = 2",
+                        quote_identifier(&column.name)
+                    ));
+                }
                 if !old.default_kind.is_empty() && column.default_kind.is_empty() {
                     change.sql.push(format!(
                         "ALTER TABLE {name} MODIFY COLUMN {} REMOVE {}",

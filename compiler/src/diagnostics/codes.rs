@@ -44,6 +44,6 @@ declare_codes! {
     BAD_SCHEDULE = "bad-schedule";
     /// The engine refused the SQL.
     ENGINE_ERROR = "engine-error";
-    /// Running this needs a system outside of Pipewright (Kafka, S3, PostgreSQL, …).
+    /// Running this needs a system outside of Pipewright (Kafka, S3, a database, …).
     NEEDS_EXTERNAL_SYSTEM = "needs-external-system";
 }

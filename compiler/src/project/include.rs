@@ -70,21 +70,18 @@ fn splice(pipe: &mut PipeFile, include: &Include, fragment: PipeFile) {
         .node_index
         .checked_sub(1)
         .and_then(|index| pipe.nodes.get_mut(index));
-    match open_node {
-        Some(node) => {
-            if let Some(sql) = fragment.sql {
-                node.sql = Some(sql);
-            }
-            let at = include.directive_index.min(node.directives.len());
-            node.directives.splice(at..at, fragment.directives);
-            node.description = fragment.description.or(node.description.take());
+    if let Some(node) = open_node {
+        if let Some(sql) = fragment.sql {
+            node.sql = Some(sql);
         }
-        None => {
-            pipe.sql = fragment.sql.or(pipe.sql.take());
-            let at = include.directive_index.min(pipe.directives.len());
-            pipe.directives.splice(at..at, fragment.directives);
-            pipe.description = fragment.description.or(pipe.description.take());
-        }
+        let at = include.directive_index.min(node.directives.len());
+        node.directives.splice(at..at, fragment.directives);
+        node.description = fragment.description.or(node.description.take());
+    } else {
+        pipe.sql = fragment.sql.or(pipe.sql.take());
+        let at = include.directive_index.min(pipe.directives.len());
+        pipe.directives.splice(at..at, fragment.directives);
+        pipe.description = fragment.description.or(pipe.description.take());
     }
     pipe.tokens.extend(fragment.tokens);
     pipe.tags.extend(fragment.tags);

@@ -116,7 +116,7 @@ pub(super) fn render(
     outcomes
 }
 
-impl<'t> Explorer<'t> {
+impl Explorer<'_> {
     fn items(&mut self, items: &[Item], path: &Path) {
         for item in items {
             if let Item::If {

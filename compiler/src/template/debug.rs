@@ -84,7 +84,7 @@ fn describe(file: &SourceFile, error: &TemplateError) -> Json {
         out.insert("status".into(), status.into());
     }
     if let Some(body) = &error.body {
-        out.insert("body".into(), body.clone());
+        out.insert("body".into(), (**body).clone());
     }
     Json::Object(out)
 }

@@ -120,7 +120,7 @@ pub struct TemplateError {
     /// The HTTP status that `custom_error` asked for.
     pub status: Option<u16>,
     /// The HTTP body that `custom_error` asked for.
-    pub body: Option<serde_json::Value>,
+    pub body: Option<Box<serde_json::Value>>,
 }
 
 impl TemplateError {

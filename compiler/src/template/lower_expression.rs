@@ -61,14 +61,14 @@ impl Lowering<'_> {
                 self.invoke(1);
             }
             ExprKind::Binary(left, operator, right) => {
-                self.binary(Action::Binary(*operator), span, left, right)
+                self.binary(Action::Binary(*operator), span, left, right);
             }
             ExprKind::Compare(first, rest) => self.compare(span, first, rest),
             ExprKind::And(left, right) => {
-                self.shortcut(left, right, Instruction::JumpIfFalseOrPop(OPEN))
+                self.shortcut(left, right, Instruction::JumpIfFalseOrPop(OPEN));
             }
             ExprKind::Or(left, right) => {
-                self.shortcut(left, right, Instruction::JumpIfTrueOrPop(OPEN))
+                self.shortcut(left, right, Instruction::JumpIfTrueOrPop(OPEN));
             }
             ExprKind::Conditional {
                 condition,

@@ -189,9 +189,9 @@ impl Operation {
         render.charge(0)?;
         match &self.action {
             Action::Call(function, shape) => {
-                return self.call_function(render, *function, shape, operands);
+                return Self::call_function(render, *function, shape, operands);
             }
-            Action::Method(name, shape) => return self.call_method(render, name, shape, operands),
+            Action::Method(name, shape) => return Self::call_method(render, name, shape, operands),
             Action::Print(in_pattern) => return self.print(render, &operands[0], *in_pattern),
             _ => {}
         }
@@ -293,7 +293,6 @@ impl Operation {
     }
 
     fn call_function(
-        &self,
         render: &mut Render,
         function: Function,
         shape: &Shape,
@@ -315,7 +314,6 @@ impl Operation {
     }
 
     fn call_method(
-        &self,
         render: &mut Render,
         name: &str,
         shape: &Shape,

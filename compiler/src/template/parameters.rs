@@ -238,7 +238,7 @@ impl Finder<'_> {
             Function::Helper(Helper::Json) => self.typed("JSON".into(), 1, arguments),
             Function::Helper(Helper::Array) => {
                 let element = argument(arguments, 1, "_type")
-                    .and_then(|one| name_or_text(one))
+                    .and_then(name_or_text)
                     .unwrap_or_else(|| "String".into());
                 self.typed(format!("Array({element})"), 2, arguments);
             }
@@ -322,7 +322,7 @@ impl Finder<'_> {
             match &one.value.kind {
                 ExprKind::Name(_) if is_subject || is_type => {}
                 ExprKind::Binary(..) if is_subject && named.is_some() => {
-                    self.but_leftmost(&one.value)
+                    self.but_leftmost(&one.value);
                 }
                 _ => self.expression(&one.value),
             }

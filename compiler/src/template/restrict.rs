@@ -114,12 +114,11 @@ pub(super) fn output(expr: &Expr) -> Outcome<()> {
             index_key(key)
         }
         ExprKind::Unary(Unary::Minus | Unary::Not, value) => output(value),
-        ExprKind::Unary(..) => unsupported("this operator"),
         ExprKind::Binary(left, Operator::Add | Operator::Subtract | Operator::Multiply, right) => {
             output(left)?;
             output(right)
         }
-        ExprKind::Binary(..) => unsupported("this operator"),
+        ExprKind::Unary(..) | ExprKind::Binary(..) => unsupported("this operator"),
         ExprKind::Conditional {
             condition,
             then,
@@ -173,7 +172,7 @@ fn call(callee: &Expr, arguments: &[Argument]) -> Outcome<()> {
             if !Function::by_name(text).is_some_and(Function::in_output) {
                 let mut message = format!("`{text}` is not a function of `{{{{ }}}}`");
                 if let Some(close) = closest(text) {
-                    message.push_str(&format!("; did you mean `{close}`?"));
+                    message = format!("{message}; did you mean `{close}`?");
                 }
                 return refuse(ErrorKind::SecurityFunction, callee.span, message);
             }

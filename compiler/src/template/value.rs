@@ -109,7 +109,7 @@ impl Thing {
     fn take_elements(&mut self, into: &mut Vec<Value>) {
         match self {
             Self::List(items) => {
-                into.append(items.get_mut().unwrap_or_else(PoisonError::into_inner))
+                into.append(items.get_mut().unwrap_or_else(PoisonError::into_inner));
             }
             Self::Dict(items) => into.extend(
                 items
@@ -471,7 +471,11 @@ fn python_quoted(text: &str) -> String {
                 out.push(character);
             }
             character if (character as u32) < 0x20 || character as u32 == 0x7f => {
-                out.push_str(&format!("\\x{:02x}", character as u32));
+                let code = character as u32;
+                out.push_str("\\x");
+                out.extend(
+                    [code >> 4, code & 15].map(|digit| char::from_digit(digit, 16).unwrap_or('0')),
+                );
             }
             character => out.push(character),
         }

@@ -25,9 +25,9 @@ pub(super) fn children<'a>(expr: &'a Expr, visit: &mut dyn FnMut(&'a Expr)) {
         }
         ExprKind::Call(callee, arguments) => {
             visit(callee);
-            arguments
-                .iter()
-                .for_each(|Argument { value, .. }| visit(value));
+            for Argument { value, .. } in arguments {
+                visit(value);
+            }
         }
         ExprKind::Attribute(value, _)
         | ExprKind::Unary(_, value)
@@ -48,7 +48,9 @@ pub(super) fn children<'a>(expr: &'a Expr, visit: &mut dyn FnMut(&'a Expr)) {
         }
         ExprKind::Compare(first, rest) => {
             visit(first);
-            rest.iter().for_each(|(_, right)| visit(right));
+            for (_, right) in rest {
+                visit(right);
+            }
         }
         ExprKind::Conditional {
             condition,
@@ -60,7 +62,7 @@ pub(super) fn children<'a>(expr: &'a Expr, visit: &mut dyn FnMut(&'a Expr)) {
             visit(otherwise);
         }
         ExprKind::Tuple(items) | ExprKind::List(items) | ExprKind::Set(items) => {
-            items.iter().for_each(visit)
+            items.iter().for_each(visit);
         }
         ExprKind::Dict(pairs) => {
             for (key, value) in pairs {
@@ -117,7 +119,9 @@ pub(super) fn of_item<'a>(item: &'a Item, visit: &mut dyn FnMut(&'a Expr)) {
             .for_each(visit),
         Item::Set { statement, .. } => match statement {
             Statement::Assign(targets, value) => {
-                targets.iter().for_each(|target| of_target(target, visit));
+                for target in targets {
+                    of_target(target, visit);
+                }
                 visit(value);
             }
             Statement::Augment(target, _, value) => {

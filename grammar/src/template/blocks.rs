@@ -629,7 +629,9 @@ impl Statement {
         let mut names = Vec::new();
         match self {
             Self::Assign(targets, _) => {
-                targets.iter().for_each(|one| one.collect_names(&mut names))
+                for one in targets {
+                    one.collect_names(&mut names);
+                }
             }
             Self::Augment(target, ..) => target.collect_names(&mut names),
             Self::Evaluate(_) => {}
@@ -643,7 +645,11 @@ impl Target {
     pub fn collect_names<'a>(&'a self, names: &mut Vec<&'a str>) {
         match self {
             Self::Name(name) => names.push(&name.value),
-            Self::Tuple(_, targets) => targets.iter().for_each(|one| one.collect_names(names)),
+            Self::Tuple(_, targets) => {
+                for one in targets {
+                    one.collect_names(names);
+                }
+            }
             Self::Item(_) => {}
         }
     }

@@ -520,12 +520,11 @@ impl Builder {
                 continue;
             }
             let one = self.expression(one)?;
-            match parts.next() {
-                Some(value) => entries.push((Some(one), self.expression(value)?)),
-                None => {
-                    is_set = true;
-                    entries.push((None, one));
-                }
+            if let Some(value) = parts.next() {
+                entries.push((Some(one), self.expression(value)?));
+            } else {
+                is_set = true;
+                entries.push((None, one));
             }
         }
         if is_set && entries.iter().any(|(key, _)| key.is_some()) {
@@ -865,7 +864,7 @@ fn number(text: &str) -> ExprKind {
     ExprKind::Int(if digits.is_empty() { "0" } else { digits }.to_owned())
 }
 
-fn first<'a>(mut pairs: Pairs<'a, Rule>) -> Pair<'a, Rule> {
+fn first(mut pairs: Pairs<'_, Rule>) -> Pair<'_, Rule> {
     pairs
         .next()
         .expect("invariant: the grammar puts a pair here")

@@ -117,12 +117,11 @@ fn closing_brace(text: &str) -> Option<usize> {
     for (at, byte) in text.bytes().enumerate() {
         match (quote, byte) {
             (Some(open), _) if byte == open => quote = None,
-            (Some(_), _) => {}
             (None, b'\'' | b'"') => quote = Some(byte),
             (None, b'{' | b'[' | b'(') => depth += 1,
             (None, b'}') if depth == 0 => return Some(at),
             (None, b'}' | b']' | b')') => depth = depth.saturating_sub(1),
-            (None, _) => {}
+            (Some(_) | None, _) => {}
         }
     }
     None
@@ -135,7 +134,6 @@ fn split_value(text: &str, offset: usize) -> Option<RawPart<'_>> {
     for (at, byte) in text.bytes().enumerate() {
         match (quote, byte) {
             (Some(open), _) if byte == open => quote = None,
-            (Some(_), _) => {}
             (None, b'\'' | b'"') => quote = Some(byte),
             (None, b'{' | b'[' | b'(') => depth += 1,
             (None, b'}' | b']' | b')') => depth = depth.saturating_sub(1),
@@ -157,7 +155,7 @@ fn split_value(text: &str, offset: usize) -> Option<RawPart<'_>> {
                     offset,
                 ));
             }
-            (None, _) => {}
+            (Some(_) | None, _) => {}
         }
     }
     Some(RawPart::Value(text, None, "", offset))

@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Deploy(Deploy),
     /// Deploy what is missing and serve the endpoints over HTTP
     Serve(Serve),
+    /// Write what was changed through the API into the project's files
+    Pull(Pull),
     /// Run a query over the project's pipes and data sources
     Sql(Sql),
     /// Install or inspect the embedded ClickHouse
@@ -151,6 +153,15 @@ pub(crate) struct Serve {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Pull {
+    /// The project folder
+    pub(crate) dir: Option<PathBuf>,
+    /// Take the API's version also where the file on disk was changed since
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Sql {
     /// The query; a trailing FORMAT chooses the format
     pub(crate) query: String,
@@ -185,9 +196,9 @@ pub(crate) enum Debug {
     Graph,
     /// Roles, tables and parameters
     Plan,
-    /// Render templates: JSON lines from stdin (id, template, params, secrets, test_mode) to stdout
+    /// Render templates: JSON lines from stdin (`id`, `template`, `params`, `secrets`, `test_mode`) to stdout
     Render,
-    /// Find the tables that statements read: JSON lines from stdin (id, sql) to stdout
+    /// Find the tables that statements read: JSON lines from stdin (`id`, `sql`) to stdout
     References,
 }
 

@@ -10,6 +10,7 @@ mod engine;
 mod explain;
 mod init;
 mod printer;
+mod pull;
 mod serve;
 mod sql;
 
@@ -65,7 +66,7 @@ pub fn main() -> ExitStatus {
             };
         }
     };
-    let printer = Printer::default();
+    let printer = Printer;
     match run(&arguments, &printer) {
         Ok(status) => status,
         Err(error) if is_broken_pipe(&error) => ExitStatus::Success,
@@ -87,6 +88,7 @@ fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<ExitStatus> {
         Command::Plan(arguments) => deploy::run(arguments, false, project, printer),
         Command::Deploy(arguments) => deploy::run(arguments, true, project, printer),
         Command::Serve(serve) => serve::run(serve, project, printer),
+        Command::Pull(pull) => pull::run(pull, project, printer),
         Command::Sql(sql) => sql::run(sql, project, printer),
         Command::Engine(engine) => engine::run(engine, printer),
         Command::Debug(debug) => debug::run(debug, project, printer),

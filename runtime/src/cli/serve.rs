@@ -121,8 +121,8 @@ async fn deploy_and_serve(
         None
     };
     let address = listener.local_addr()?;
+    let app = App::new(catalog, Vec::new(), Arc::clone(engine)).await?;
     announce(&plan, address, printer);
-    let app = App::new(catalog, Vec::new(), Arc::clone(engine))?;
     if let Some(data) = &data {
         app.take_rows(data.clone());
     }

@@ -16,16 +16,18 @@ mod jwt;
 mod materialization;
 mod metrics;
 mod nodes;
+mod page;
 mod parameters;
 mod pipes;
 mod population;
 mod query;
+mod record;
 mod run;
 mod scope;
 mod sql;
 mod tokens;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -45,9 +47,10 @@ pub use metrics::Metrics;
 use self::access::RateLimits;
 use self::error::ApiError;
 use crate::catalog::Catalog;
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineError};
 use crate::ingest::{Events, Ingest};
 use crate::jobs::Jobs;
+use crate::service::Service;
 use crate::state::StateError;
 
 /// What is served: replaced as a whole when the project changes.
@@ -59,6 +62,17 @@ pub struct Served {
     pub tokens: Arc<TokenTable>,
     /// Secrets by name, for `tb_secret`. Only ever bound as parameters.
     pub secrets: Vec<(String, String)>,
+}
+
+/// Why an app cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The tokens cannot be read.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The engine does not take the tables of the statistics.
+    #[error("cannot make the service data sources: {0}")]
+    Engine(#[from] EngineError),
 }
 
 /// How rows get in: what a server has that also writes.
@@ -76,8 +90,10 @@ pub struct Data {
 #[derive(Debug)]
 pub struct App {
     served: ArcSwap<Served>,
-    catalog: Catalog,
+    catalog: Arc<Catalog>,
+    service: Service,
     rates: RateLimits,
+    token_changes: Mutex<()>,
     engine: Arc<dyn Engine>,
     metrics: Metrics,
     slots: Arc<Semaphore>,
@@ -88,11 +104,14 @@ pub struct App {
 
 impl App {
     /// An app over an engine and the sources in a catalog. Limits come from the project's `[limits]`.
-    pub fn new(
+    pub async fn new(
         catalog: Catalog,
         secrets: Vec<(String, String)>,
         engine: Arc<dyn Engine>,
-    ) -> Result<Arc<Self>, StateError> {
+    ) -> Result<Arc<Self>, StartError> {
+        let catalog = Arc::new(catalog);
+        let service = Service::start(Arc::clone(&engine)).await?;
+        service.watch_storage(&catalog, &engine);
         let plan = Arc::clone(&catalog.current().plan);
         let tokens = Arc::new(TokenTable::load(catalog.state())?);
         let limits = plan.project.config.limits.clone();
@@ -103,7 +122,9 @@ impl App {
                 secrets,
             }),
             catalog,
-            rates: RateLimits::default(),
+            service,
+            rates: RateLimits::new(limits.requests_per_second),
+            token_changes: Mutex::new(()),
             engine,
             metrics: Metrics::default(),
             slots: Arc::new(Semaphore::new(limits.concurrent_queries)),
@@ -144,6 +165,11 @@ impl App {
 
     /// Reads the tokens again.
     fn reload_tokens(&self) -> Result<(), StateError> {
+        // One after the other: what was read before another's change must not come after it.
+        let _one = self
+            .token_changes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let tokens = Arc::new(TokenTable::load(self.catalog.state())?);
         self.serve_anew(|served| served.tokens = Arc::clone(&tokens));
         Ok(())
@@ -154,6 +180,10 @@ impl App {
 pub fn router(app: Arc<App>) -> Router {
     let body_limit = DefaultBodyLimit::max(app.body_bytes);
     Router::new()
+        .route("/", get(page::page))
+        .route("/page.js", get(page::script))
+        .route("/page.css", get(page::style))
+        .route("/openapi.json", get(page::openapi))
         .route("/health", get(health))
         .route("/metrics", get(metrics))
         .route("/v0/sql", get(sql::answer).post(sql::answer))
@@ -232,9 +262,12 @@ pub async fn serve(
     use axum::serve::ListenerExt as _;
     // Answers are small and complete: waiting to fill a packet only delays them.
     let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
-    axum::serve(listener, router(app))
+    let service = app.service.clone();
+    let served = axum::serve(listener, router(app))
         .with_graceful_shutdown(stop)
-        .await
+        .await;
+    service.flush().await;
+    served
 }
 
 async fn health(State(app): State<Arc<App>>) -> Response {

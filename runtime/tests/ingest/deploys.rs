@@ -98,6 +98,33 @@ async fn columns_come_move_and_get_defaults_in_place() {
 }
 
 #[tokio::test]
+async fn rows_older_than_a_column_keep_what_its_default_gave_them() {
+    let before = datasource("`id` UInt64", KEYS);
+    let with = |default: &str| datasource(&format!("`id` UInt64,\n`n` UInt8{default}"), KEYS);
+    changed("d_default", &before, "VALUES (1)", &with(" DEFAULT 7")).await;
+    changed(
+        "d_default",
+        &with(" DEFAULT 7"),
+        "(id) VALUES (2)",
+        &with(" DEFAULT 8"),
+    )
+    .await;
+    insta::assert_snapshot!(
+        changed(
+            "d_default",
+            &with(" DEFAULT 8"),
+            "(id) VALUES (3)",
+            &with("")
+        )
+        .await
+    );
+    assert_eq!(
+        tsv("SELECT * FROM d_default ORDER BY id").await,
+        "1\t7\n2\t7\n3\t8\n"
+    );
+}
+
+#[tokio::test]
 async fn another_text_for_the_same_table_is_no_change() {
     let columns = "`id` UInt64,\n`d` Decimal(10,2) DEFAULT 1.5,\n`e` Enum8('a' = 1, 'b' = 2),\n`m` Map(String, Array(Int32)),\n`t` DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),\n`s` SimpleAggregateFunction(sum, UInt64),\n`j` Nullable(String) DEFAULT NULL";
     let rest = "ENGINE \"MergeTree\"\nENGINE_PARTITION_KEY \"toYYYYMM(t)\"\nENGINE_SORTING_KEY \"id, t\"\nENGINE_TTL \"toDateTime(t) + INTERVAL 90 DAY\"\nENGINE_SETTINGS \"ttl_only_drop_parts=1\"\nINDEXES >\n    by_d d TYPE minmax GRANULARITY 4\n";

@@ -1,5 +1,6 @@
 //! A server process on a free port, and a small HTTP client.
 
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
@@ -108,7 +109,7 @@ impl Server {
     }
 
     fn wait_for_address(&mut self) -> String {
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + Duration::from_mins(1);
         loop {
             let messages = self.messages();
             let line = messages.lines().find(|line| {
@@ -140,6 +141,20 @@ impl Server {
             .clone()
     }
 
+    /// Where it listens, as host and port.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Ends the process without a word, as a crash would.
+    pub(crate) fn kill(&self) {
+        let status = Command::new("kill")
+            .args(["-KILL", &self.child.id().to_string()])
+            .status()
+            .expect("kill runs");
+        assert!(status.success());
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
@@ -148,7 +163,7 @@ impl Server {
     pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(&self.address).expect("the server listens");
         stream
-            .set_read_timeout(Some(Duration::from_secs(60)))
+            .set_read_timeout(Some(Duration::from_mins(1)))
             .expect("a socket option");
         stream
     }
@@ -176,7 +191,7 @@ impl Server {
             body.len()
         );
         for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            _ = write!(head, "{name}: {value}\r\n");
         }
         stream
             .write_all(format!("{head}\r\n").as_bytes())

@@ -57,7 +57,9 @@ impl Element {
             _ => match view(value) {
                 View::Str(text) => quote::string(out, text, false),
                 View::Thing(Thing::Typed { cast, text, .. }) => {
-                    out.push_str(&format!("{cast}('{text}')"));
+                    for part in [cast, "('", text, "')"] {
+                        out.push_str(part);
+                    }
                 }
                 _ => out.push_str(&repr(value)),
             },

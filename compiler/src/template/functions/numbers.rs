@@ -1,5 +1,7 @@
 //! Text → numbers, by the rules of the reference: signs, leading zeros, digits of any script.
 
+use crate::template::value::compare_digits;
+
 /// The first code point of every run of ten decimal digits outside of ASCII.
 const DIGIT_ZEROS: &[u32] = &[
     0x660, 0x6F0, 0x7C0, 0x966, 0x9E6, 0xA66, 0xAE6, 0xB66, 0xBE6, 0xC66, 0xCE6, 0xD66, 0xDE6,
@@ -76,7 +78,5 @@ pub(super) fn fits(digits: &str, bits: u16, signed: bool) -> bool {
         }
         (bits, false) => ("0".to_owned(), ((1i128 << bits) - 1).to_string()),
     };
-    // Almost every number is short: no need to compare digits.
-    use crate::template::value::compare_digits;
     compare_digits(digits, &low).is_ge() && compare_digits(digits, &high).is_le()
 }

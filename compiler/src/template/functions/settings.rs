@@ -48,7 +48,7 @@ pub(super) fn custom_error(render: &Render, arguments: &Arguments<'_>) -> Outcom
     if render.mode == Mode::Check {
         return Ok(comment(&format!("error: {}", to_text(value))));
     }
-    let status = match arguments.get(1, "code").map(|code| as_number(code)) {
+    let status = match arguments.get(1, "code").map(as_number) {
         Some(Ok(Some(code))) => u16::try_from(integer_of(code)?).unwrap_or(400),
         _ => 400,
     };
@@ -58,7 +58,7 @@ pub(super) fn custom_error(render: &Render, arguments: &Arguments<'_>) -> Outcom
     } else {
         400
     });
-    error.body = Some(to_json(value));
+    error.body = Some(Box::new(to_json(value)));
     Err(error)
 }
 

@@ -50,7 +50,9 @@ fn with_wide_numbers(text: &str) -> String {
             || token.ends_with(|last: char| last.is_ascii_digit())
                 && token.parse::<f64>().is_ok_and(f64::is_infinite);
         if number {
-            out.push_str(&format!("\"\\u0000wide:{token}\""));
+            for part in ["\"\\u0000wide:", token, "\""] {
+                out.push_str(part);
+            }
             rest = &rest[end..];
         } else {
             let end = end.max(character.len_utf8());
