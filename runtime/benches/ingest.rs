@@ -14,8 +14,14 @@ use pipewright::ingest::{Append, EventLimits, Events, Format, Ingest};
 use pipewright_compiler::plan::{Plan, TablePlan};
 use pipewright_compiler::project::SourceTree;
 
-const ROWS: u64 = 600_000;
 const ROUNDS: usize = 5;
+/// Rows of one input; BENCH_ROWS names another number.
+static ROWS: std::sync::LazyLock<u64> = std::sync::LazyLock::new(|| {
+    std::env::var("BENCH_ROWS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(600_000)
+});
 const CHUNK: usize = 256 * 1024;
 
 fn main() {
@@ -74,7 +80,8 @@ ENGINE_SORTING_KEY \"id\"
 
 async fn rows(engine: &Arc<dyn Engine>, format: &str) -> Bytes {
     let query = format!(
-        "SELECT toDateTime('2026-01-01 00:00:00') + number AS at, number AS id, if(number % 5 = 0, NULL, concat('name ', toString(number))) AS name, number / 7 AS amount, toInt32(number % 1000) - 500 AS count, toUInt8(number % 200) AS level, concat('kind ', toString(number % 20)) AS kind, [concat('a', toString(number % 10)), 'b'] AS tags FROM numbers({ROWS})"
+        "SELECT toDateTime('2026-01-01 00:00:00') + number AS at, number AS id, if(number % 5 = 0, NULL, concat('name ', toString(number))) AS name, number / 7 AS amount, toInt32(number % 1000) - 500 AS count, toUInt8(number % 200) AS level, concat('kind ', toString(number % 20)) AS kind, [concat('a', toString(number % 10)), 'b'] AS tags FROM numbers({})",
+        *ROWS
     );
     engine
         .query(Query::new(query, format))
@@ -134,7 +141,10 @@ async fn compare(
             .await
             .expect("an append");
         append.push(started.elapsed());
-        assert_eq!((done.counts.successful, done.counts.quarantined), (ROWS, 0));
+        assert_eq!(
+            (done.counts.successful, done.counts.quarantined),
+            (*ROWS, 0)
+        );
         check(engine).await;
         if format == Format::Ndjson {
             empty(engine).await;
@@ -148,7 +158,7 @@ async fn compare(
     report(&format!(
         "{name}: {megabytes:.0} MB, engine's own insert {:.0} MB/s, {:.0} rows/s",
         megabytes / own,
-        ROWS as f64 / own
+        *ROWS as f64 / own
     ));
     for (what, times) in [("file append", &append), ("events, 8 clients", &events)] {
         if !times.is_empty() {
@@ -156,7 +166,7 @@ async fn compare(
             report(&format!(
                 "  {what}: {:.0} MB/s, {:.0} rows/s, {:.0} % of the engine's own",
                 megabytes / best,
-                ROWS as f64 / best,
+                *ROWS as f64 / best,
                 100.0 * own / best
             ));
         }
@@ -212,7 +222,7 @@ async fn check(engine: &Arc<dyn Engine>) {
         .expect("a count");
     assert_eq!(
         answer.bytes().await.expect("bytes").as_ref(),
-        format!("{ROWS}\t{ROWS}\n").as_bytes()
+        format!("{0}\t{0}\n", *ROWS).as_bytes()
     );
 }
 

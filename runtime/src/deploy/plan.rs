@@ -148,10 +148,10 @@ pub async fn change(
     Ok(())
 }
 
-/// Takes away what a deploy that was cut off left beside its tables.
+/// Takes away what a deploy or a replace that was cut off left beside its tables. Not while the ways in for rows are open.
 pub async fn sweep(engine: &dyn Engine) -> Result<(), DeployError> {
     let failed = |source| DeployError::Introspect { source };
-    let sql = "SELECT name FROM system.tables WHERE database = currentDatabase() AND (name LIKE 'pw\\_rebuild\\_%' OR name LIKE 'pw\\_sketch\\_%')";
+    let sql = "SELECT name FROM system.tables WHERE database = currentDatabase() AND (name LIKE 'pw\\_rebuild\\_%' OR name LIKE 'pw\\_sketch\\_%' OR name LIKE 'pw\\_replace\\_%')";
     for name in lines(engine, sql).await.map_err(failed)? {
         engine
             .execute(&format!(
