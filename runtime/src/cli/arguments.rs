@@ -33,6 +33,10 @@ pub(crate) enum Command {
     Compile(Compile),
     /// Show a pipe's parameters, nodes, tables and SQL
     Explain(Explain),
+    /// Show what a deploy would change in the engine
+    Plan(Deploy),
+    /// Change the engine's tables and views into what the project says
+    Deploy(Deploy),
     /// Deploy what is missing and serve the endpoints over HTTP
     Serve(Serve),
     /// Write what was changed through the API into the project's files
@@ -103,6 +107,29 @@ pub(crate) struct Compile {
 pub(crate) struct Explain {
     /// The pipe
     pub(crate) pipe: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Deploy {
+    /// The project folder
+    pub(crate) dir: Option<PathBuf>,
+    /// Run changes that take rows or values away
+    #[arg(long)]
+    pub(crate) allow_destructive: bool,
+    /// Only show what would change
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// How the plan is printed
+    #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
+    pub(crate) format: PlanFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PlanFormat {
+    /// For people
+    Text,
+    /// For machines
+    Json,
 }
 
 #[derive(Debug, Args)]

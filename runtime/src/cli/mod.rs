@@ -5,6 +5,7 @@ mod build;
 mod check;
 mod compile;
 mod debug;
+mod deploy;
 mod engine;
 mod explain;
 mod init;
@@ -84,6 +85,8 @@ fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<ExitStatus> {
         Command::Build(build) => build::run(build, project, printer),
         Command::Compile(compile) => compile::run(compile, project, printer),
         Command::Explain(explain) => explain::run(explain, project, printer),
+        Command::Plan(arguments) => deploy::run(arguments, false, project, printer),
+        Command::Deploy(arguments) => deploy::run(arguments, true, project, printer),
         Command::Serve(serve) => serve::run(serve, project, printer),
         Command::Pull(pull) => pull::run(pull, project, printer),
         Command::Sql(sql) => sql::run(sql, project, printer),

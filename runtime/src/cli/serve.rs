@@ -116,17 +116,27 @@ async fn deploy_and_serve(
     let secrets = workspace::secrets(folder, &plan)?;
     let deployed = deploy::deploy(&plan, &sources.root, engine.as_ref(), &Lines(printer)).await?;
     for name in &deployed.drifted {
-        printer.note(&format!("warning: `{name}` was made from another definition than the project now has, and is left as it is"));
+        printer.note(&format!("warning: `{name}` was made from another definition than the project now has, and is left as it is: `pipewright plan` shows what would change, `pipewright deploy` changes it"));
     }
     ensure_tokens(serve, &plan, &state, printer)?;
-    let data = take_rows(&plan, &state, state_folder, engine, printer).await?;
+    // Rows are given to the engine as files, which a server on another machine does not see.
+    let embedded = plan.project.config.server.clickhouse_url.is_none();
+    let data = if embedded {
+        Some(take_rows(&plan, &state, state_folder, engine, printer).await?)
+    } else {
+        None
+    };
     let address = listener.local_addr()?;
     let app = App::new(catalog, secrets, Arc::clone(engine)).await?;
     announce(&plan, address, printer);
-    app.take_rows(data.clone());
+    if let Some(data) = &data {
+        app.take_rows(data.clone());
+    }
     let served = http::serve(listener, app, stop()).await;
-    data.jobs.shutdown().await;
-    data.events.shutdown().await;
+    if let Some(data) = data {
+        data.jobs.shutdown().await;
+        data.events.shutdown().await;
+    }
     served?;
     printer.note("stopped");
     Ok(())

@@ -45,6 +45,9 @@ struct Note {
     spooled: Spooled,
 }
 
+/// How the tables begin through which rows are replaced.
+pub(super) const STAGING: &str = "pw_replace_";
+
 const NOTE: &str = "ready.json";
 
 impl Ingest {
@@ -185,7 +188,8 @@ impl Ingest {
             let note = std::fs::read(folder.join(NOTE))
                 .ok()
                 .and_then(|bytes| serde_json::from_slice::<Note>(&bytes).ok());
-            if let Some(note) = note {
+            // What was to replace rows, and was cut off before the exchange, replaces nothing.
+            if let Some(note) = note.filter(|note| !note.datasource.starts_with(STAGING)) {
                 let Some(table) = plan.table(&note.datasource) else {
                     tracing::warn!(
                         datasource = note.datasource,

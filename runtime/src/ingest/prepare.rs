@@ -14,6 +14,9 @@ use crate::engine::{EngineError, Query};
 /// How many inserts a table remembers. One is forgotten only when this many came after it, and at most a few are ever in doubt.
 const WINDOW: u32 = 10_000;
 
+/// The engine's code for a table that is not there.
+const UNKNOWN_TABLE: i32 = 60;
+
 /// The tables that are known to be ready.
 #[derive(Debug, Default)]
 pub(super) struct Prepared {
@@ -52,7 +55,17 @@ impl Ingest {
                 quote_identifier(&found.database),
                 quote_identifier(&found.name)
             );
-            self.engine.execute(&format!("ALTER TABLE {name} MODIFY SETTING non_replicated_deduplication_window = {WINDOW}")).await?;
+            let sql = format!(
+                "ALTER TABLE {name} MODIFY SETTING non_replicated_deduplication_window = {WINDOW}"
+            );
+            match self.engine.execute(&sql).await {
+                // A table for a moment, of a job that has ended since.
+                Err(EngineError::Exception {
+                    code: UNKNOWN_TABLE,
+                    ..
+                }) => {}
+                done => done?,
+            }
         }
         self.known().insert(key);
         Ok(())

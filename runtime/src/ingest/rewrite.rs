@@ -11,6 +11,7 @@ use pipewright_compiler::project::ResourceName;
 use pipewright_compiler::template::{RenderContext, Values};
 use serde_json::{Value, json};
 
+use super::append::STAGING;
 use super::{Append, Appended, Ingest, IngestError, unique};
 use crate::engine::{Engine, EngineError, Query};
 use crate::jobs::{Control, Job, Work, WorkError};
@@ -44,7 +45,7 @@ impl Ingest {
             self.matching(plan, table, condition).await?;
         }
         let mut staging = table.clone();
-        staging.name.name = format!("pw_replace_{}", unique()?.replace('-', "_"));
+        staging.name.name = format!("{STAGING}{}", unique()?.replace('-', "_"));
         let (name, new) = (table_name(&table.name), table_name(&staging.name));
         self.engine
             .execute(&format!("CREATE TABLE {new} AS {name}"))

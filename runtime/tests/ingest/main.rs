@@ -1,6 +1,7 @@
 //! Rows on their way into a real engine, in this process and in real ones that are killed. These tests fail when libchdb is not installed.
 
 mod crashes;
+mod deploys;
 mod events;
 mod files;
 mod populate;
