@@ -5,7 +5,6 @@ use std::sync::Arc;
 use pipewright::engine::{self, Config, Engine, Query};
 use pipewright_compiler::template::{RenderContext, Template, Values};
 use pipewright_grammar::source::{SourceId, Span};
-use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 

@@ -175,9 +175,9 @@ impl Lowering<'_> {
     }
 
     fn shortcut(&mut self, left: &Expr, right: &Expr, jump: Instruction<'static>) {
-        self.real(left);
+        self.test(left);
         let jump = self.add(jump);
-        self.real(right);
+        self.test(right);
         self.land(jump);
     }
 

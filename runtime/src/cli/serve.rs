@@ -122,7 +122,7 @@ async fn deploy_and_serve(
     // Rows are given to the engine as files, which a server on another machine does not see.
     let embedded = plan.project.config.server.clickhouse_url.is_none();
     let data = if embedded {
-        Some(take_rows(&plan, &state, state_folder, engine, printer).await?)
+        Some(take_rows(&plan, &state, &folder.join(STATE_FOLDER), engine, printer).await?)
     } else {
         None
     };

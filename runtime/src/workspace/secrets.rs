@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use pipewright_compiler::plan::Plan;
 
 /// The file beside the project's datafiles. It holds secrets and belongs in no repository.
-pub const FILE: &str = ".env.local";
+const FILE: &str = ".env.local";
 
 /// Why the file cannot be used.
 #[derive(Debug, thiserror::Error)]
