@@ -5,7 +5,8 @@ use pipewright_grammar::diagnostic::Severity;
 
 /// What the endpoint of a pipe with this SQL reads, and what is said about it.
 fn reads(sql: &str) -> (Vec<String>, Vec<(Severity, String)>) {
-    let body: String = sql.lines().map(|line| format!("    {line}\n")).collect();
+    let lines: Vec<String> = sql.lines().map(|line| format!("    {line}")).collect();
+    let body = format!("{}\n", lines.join("\n"));
     let pipe = format!("NODE result\nSQL >\n    %\n{body}\nTYPE endpoint\n");
     let source = "SCHEMA >\n    `x` Int32\n";
     let (plan, diagnostics) = pipewright_compiler::compile(SourceTree::new([

@@ -3,6 +3,11 @@
 //! `cargo bench -p pipewright --bench ingest` prints rates and their ratios, and how memory grows with the length of the input. All sides take turns, so that a
 //! machine that grows slower does so for all.
 
+#![expect(
+    clippy::cast_precision_loss,
+    reason = "rates are shown with three digits"
+)]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +20,7 @@ use pipewright_compiler::plan::{Plan, TablePlan};
 use pipewright_compiler::project::SourceTree;
 
 const ROUNDS: usize = 5;
-/// Rows of one input; BENCH_ROWS names another number.
+/// Rows of one input; `BENCH_ROWS` names another number.
 static ROWS: std::sync::LazyLock<u64> = std::sync::LazyLock::new(|| {
     std::env::var("BENCH_ROWS")
         .ok()

@@ -4,6 +4,7 @@
 //! are no difference.
 
 use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
 
 use super::Step;
 use crate::sql::{quote_identifier, quote_literal};
@@ -207,25 +208,24 @@ fn rebuild(
             change.effect = Effect::Destroys;
         }
     }
-    let insert = match forward_query {
-        Some(query) => format!(
+    let insert = if let Some(query) = forward_query {
+        format!(
             "INSERT INTO {new} SELECT * FROM (\n{query}\n) SETTINGS insert_deduplicate = 0, max_partitions_per_insert_block = 0"
-        ),
-        None => {
-            let names: Vec<String> = kept
-                .iter()
-                .map(|(column, _)| quote_identifier(&column.name))
-                .collect();
-            let values: Vec<String> = kept
-                .iter()
-                .map(|(column, old)| value(column, old))
-                .collect();
-            format!(
-                "INSERT INTO {new} ({}) SELECT {} FROM {name} SETTINGS insert_deduplicate = 0, max_partitions_per_insert_block = 0",
-                names.join(", "),
-                values.join(", ")
-            )
-        }
+        )
+    } else {
+        let names: Vec<String> = kept
+            .iter()
+            .map(|(column, _)| quote_identifier(&column.name))
+            .collect();
+        let values: Vec<String> = kept
+            .iter()
+            .map(|(column, old)| value(column, old))
+            .collect();
+        format!(
+            "INSERT INTO {new} ({}) SELECT {} FROM {name} SETTINGS insert_deduplicate = 0, max_partitions_per_insert_block = 0",
+            names.join(", "),
+            values.join(", ")
+        )
     };
     change.sql = vec![
         format!("DROP TABLE IF EXISTS {new} SYNC"),
@@ -258,13 +258,14 @@ fn value(column: &ColumnShape, old: &ColumnShape) -> String {
 fn definition(column: &ColumnShape) -> String {
     let mut text = format!("{} {}", quote_identifier(&column.name), column.data_type);
     if !column.default_kind.is_empty() {
-        text.push_str(&format!(
+        _ = write!(
+            text,
             " {} {}",
             column.default_kind, column.default_expression
-        ));
+        );
     }
     if !column.codec.is_empty() {
-        text.push_str(&format!(" {}", column.codec));
+        _ = write!(text, " {}", column.codec);
     }
     text
 }

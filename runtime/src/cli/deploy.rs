@@ -1,5 +1,6 @@
 //! `pipewright plan` and `pipewright deploy`: what would change in the engine, and changing it.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -105,7 +106,11 @@ async fn with_engine(
 fn blake(planned: &DeployPlan) -> anyhow::Result<String> {
     use sha2::Digest as _;
     let digest = sha2::Sha256::digest(serde_json::to_vec(planned)?);
-    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+    let mut text = String::new();
+    for byte in digest {
+        _ = write!(text, "{byte:02x}");
+    }
+    Ok(text)
 }
 
 fn show(planned: &DeployPlan, format: PlanFormat, printer: &Printer) -> anyhow::Result<()> {
@@ -117,7 +122,7 @@ fn show(planned: &DeployPlan, format: PlanFormat, printer: &Printer) -> anyhow::
     }
     let mut text = String::new();
     for step in &planned.creates {
-        text.push_str(&format!("create {}\n", step.name));
+        _ = writeln!(text, "create {}", step.name);
         push_sql(&mut text, &step.sql);
     }
     for change in &planned.changes {
@@ -132,11 +137,12 @@ fn show(planned: &DeployPlan, format: PlanFormat, printer: &Printer) -> anyhow::
                 change.rows, change.bytes
             ),
         };
-        text.push_str(&format!(
+        _ = write!(
+            text,
             "change {}: {}\n  {effect}\n",
             change.change.name,
             change.change.what.join(", ")
-        ));
+        );
         for sql in &change.change.sql {
             push_sql(&mut text, sql);
         }
@@ -146,6 +152,6 @@ fn show(planned: &DeployPlan, format: PlanFormat, printer: &Printer) -> anyhow::
 
 fn push_sql(text: &mut String, sql: &str) {
     for line in sql.lines() {
-        text.push_str(&format!("    {line}\n"));
+        _ = writeln!(text, "    {line}");
     }
 }

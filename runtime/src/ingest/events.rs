@@ -42,12 +42,15 @@ impl Default for EventLimits {
     }
 }
 
+/// How a writer is reached, and when it has ended.
+type RunningWriter = (mpsc::Sender<Request>, JoinHandle<()>);
+
 /// The writers of all data sources.
 #[derive(Debug)]
 pub struct Events {
     ingest: Arc<Ingest>,
     limits: EventLimits,
-    writers: Mutex<BTreeMap<String, (mpsc::Sender<Request>, JoinHandle<()>)>>,
+    writers: Mutex<BTreeMap<String, RunningWriter>>,
     pending: Arc<AtomicU64>,
 }
 
@@ -237,8 +240,11 @@ fn cut_torn_line(path: &Path) -> io::Result<u64> {
             .open(path)?
             .set_len(end as u64)?;
     }
-    Ok(bytes[..end].iter().filter(|byte| **byte == b'\n').count() as u64)
+    Ok(bytes[..end].split(|byte| *byte == b'\n').skip(1).count() as u64)
 }
+
+/// Who waits for rows of a file: where the answer goes, the number of the first row and how many.
+type Waiting = (oneshot::Sender<Result<Counts, IngestError>>, u64, u64);
 
 /// A file that grows.
 struct Segment {
@@ -249,7 +255,7 @@ struct Segment {
     born: Instant,
     table: TablePlan,
     /// Who waits for its rows, with the number of the first and how many.
-    waiting: Vec<(oneshot::Sender<Result<Counts, IngestError>>, u64, u64)>,
+    waiting: Vec<Waiting>,
     reserved: Vec<Reserved>,
 }
 

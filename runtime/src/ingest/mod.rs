@@ -98,12 +98,12 @@ impl Ingest {
 
 /// A name that no other file of this workspace has had.
 fn unique() -> io::Result<String> {
-    let mut bytes = [0; 12];
+    let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
     let since = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap_or_default();
-    let random: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let random = format!("{:024x}", u128::from_be_bytes(bytes) >> 32);
     Ok(format!("{:013}-{random}", since.as_millis()))
 }
 

@@ -175,7 +175,8 @@ struct Progress {
     rows: u64,
     rows_total: u64,
     bytes_total: u64,
-    progress_percentage: f64,
+    #[serde(rename = "progress_percentage")]
+    percentage: f64,
 }
 
 /// Work that populates what a materialized view fills.
@@ -232,7 +233,7 @@ impl Run<'_> {
             self.copy(&mut progress).await?;
         }
         self.finish_moving().await?;
-        progress.progress_percentage = 100.0;
+        progress.percentage = 100.0;
         self.note(&progress)?;
         Ok(json!({ "rows": progress.rows, "bytes": progress.bytes_total }))
     }
@@ -273,7 +274,7 @@ impl Run<'_> {
         if self.request.truncate {
             self.execute(&format!("TRUNCATE TABLE {target}")).await?;
         }
-        let size = self.text(&format!("SELECT sum(rows), sum(data_uncompressed_bytes) FROM system.parts WHERE active AND database = currentDatabase() AND table = {}", self.literal(&self.snapshot))).await?;
+        let size = self.text(&format!("SELECT sum(rows), sum(data_uncompressed_bytes) FROM system.parts WHERE active AND database = currentDatabase() AND table = {}", Self::literal(&self.snapshot))).await?;
         let mut numbers = size
             .split_whitespace()
             .filter_map(|number| number.parse().ok());
@@ -292,7 +293,7 @@ impl Run<'_> {
         progress.rows = 0;
         let partitions = format!(
             "SELECT partition_id, sum(rows) FROM system.parts WHERE active AND database = currentDatabase() AND table = {} GROUP BY partition_id ORDER BY partition_id",
-            self.literal(&self.snapshot)
+            Self::literal(&self.snapshot)
         );
         for line in self.text(&partitions).await?.lines() {
             let Some((partition, rows)) = line.split_once('\t') else {
@@ -314,7 +315,7 @@ impl Run<'_> {
             progress.rows += rows.parse::<u64>().unwrap_or(0);
             #[expect(clippy::cast_precision_loss, reason = "a percentage")]
             let share = progress.rows as f64 / progress.rows_total.max(1) as f64;
-            progress.progress_percentage = (share * 9900.0).round() / 100.0;
+            progress.percentage = (share * 9900.0).round() / 100.0;
             self.note(progress)?;
         }
         progress.phase = Phase::Moving;
@@ -353,7 +354,7 @@ impl Run<'_> {
     /// Moves what was made into the target. A partition that an earlier process had moved when it died is still listed, and is recognised by its parts.
     async fn finish_moving(&self) -> Result<(), WorkError> {
         let (beside, target) = (
-            self.literal(&self.beside),
+            Self::literal(&self.beside),
             quote_literal(&self.request.datasource),
         );
         let sql = format!(
@@ -378,7 +379,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn literal(&self, name: &str) -> String {
+    fn literal(name: &str) -> String {
         quote_literal(name.trim_matches('`'))
     }
 

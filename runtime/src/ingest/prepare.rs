@@ -36,9 +36,7 @@ impl Ingest {
         if self.known().contains(&key) {
             return Ok(());
         }
-        let sql = format!(
-            "SELECT database, name FROM system.tables WHERE engine LIKE '%MergeTree' AND engine NOT LIKE 'Replicated%' AND database NOT IN ('system', 'INFORMATION_SCHEMA', 'information_schema') AND NOT match(engine_full, 'non_replicated_deduplication_window = ([1-9][0-9]{{3,}})')"
-        );
+        let sql = "SELECT database, name FROM system.tables WHERE engine LIKE '%MergeTree' AND engine NOT LIKE 'Replicated%' AND database NOT IN ('system', 'INFORMATION_SCHEMA', 'information_schema') AND NOT match(engine_full, 'non_replicated_deduplication_window = ([1-9][0-9]{3,})')".to_string();
         let rows = self
             .engine
             .query(Query::new(sql, "JSONEachRow"))

@@ -192,7 +192,6 @@ fn is_closed(text: &str) -> bool {
             (Some(_), _) if escaped => escaped = false,
             (Some(_), '\\') => escaped = true,
             (Some(open), _) if character == open => quote = None,
-            (Some(_), _) => {}
             (None, '\'' | '"' | '`') => quote = Some(character),
             (None, '(' | '[') => depth += 1,
             (None, ')' | ']') => depth -= 1,

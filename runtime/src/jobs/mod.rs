@@ -169,7 +169,7 @@ impl Jobs {
                 .is_some_and(|work| work.resumes());
             match job.status {
                 JobStatus::Waiting if self.works.contains_key(job.kind.as_str()) => {
-                    self.enqueue(job)
+                    self.enqueue(job);
                 }
                 JobStatus::Working if resumes => {
                     self.state
@@ -182,7 +182,7 @@ impl Jobs {
                 JobStatus::Cancelling => {
                     self.state
                         .jobs()
-                        .finish(&job.id, JobStatus::Cancelled, None, None)?
+                        .finish(&job.id, JobStatus::Cancelled, None, None)?;
                 }
                 _ => self.state.jobs().finish(
                     &job.id,

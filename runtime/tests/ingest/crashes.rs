@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::server::{Server, request};
 
-/// Kills of one run of this test; more with PIPEWRIGHT_KILLS.
+/// Kills of one run of this test; more with `PIPEWRIGHT_KILLS`.
 fn kills() -> u64 {
     std::env::var("PIPEWRIGHT_KILLS")
         .ok()
@@ -46,9 +46,10 @@ fn random(state: &mut u64) -> u64 {
 }
 
 fn body(first: u64, rows: u64) -> String {
-    (first..first + rows)
+    let rows: Vec<String> = (first..first + rows)
         .map(|id| format!("{{\"id\":{id},\"part\":{}}}\n", id % 3))
-        .collect()
+        .collect();
+    rows.concat()
 }
 
 /// Sends rows until the server is gone; notes what was acknowledged.

@@ -8,11 +8,11 @@ const SCHEMA: &str =
     "SCHEMA >\n    `id` UInt64 `json:$.id`\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"id\"\n";
 
 fn lines(ids: impl IntoIterator<Item = String>) -> (Vec<u8>, u64) {
-    let body: String = ids
+    let lines: Vec<String> = ids
         .into_iter()
         .map(|id| format!("{{\"id\":{id}}}\n"))
         .collect();
-    json_lines(body.as_bytes(), false).unwrap()
+    json_lines(lines.concat().as_bytes(), false).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -72,7 +72,7 @@ async fn too_much_at_once_is_refused() {
         super::ingest(),
         EventLimits {
             pending_bytes: 1000,
-            flush_after: Duration::from_secs(60),
+            flush_after: Duration::from_mins(1),
             ..EventLimits::default()
         },
     );

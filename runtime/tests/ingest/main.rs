@@ -1,5 +1,10 @@
 //! Rows on their way into a real engine, in this process and in real ones that are killed. These tests fail when libchdb is not installed.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in what it calls too"
+)]
+
 mod crashes;
 mod deploys;
 mod events;

@@ -218,15 +218,13 @@ fn json_column<'a>(
             convert::json_type(&data_type),
         ),
     };
-    let at = match trees.iter_mut().position(|tree| tree.add(steps, &leaf)) {
-        Some(at) => at,
-        None => {
-            let mut tree = path::Tree::row();
-            tree.add(steps, &leaf);
-            trees.push(tree);
-            trees.len() - 1
-        }
-    };
+    let found = trees.iter_mut().position(|tree| tree.add(steps, &leaf));
+    let at = found.unwrap_or_else(|| {
+        let mut tree = path::Tree::row();
+        tree.add(steps, &leaf);
+        trees.push(tree);
+        trees.len() - 1
+    });
     let value = convert::from_json(&path::access(&format!("pw_row{at}"), steps, 0), &data_type);
     let absent = format!("JSONType({arguments}) = 'Null'");
     let absent = match &column.default {

@@ -115,16 +115,13 @@ pub(super) fn json_kinds(data_type: &DataType) -> Option<&'static str> {
 
 /// The elements of a tuple: how each is addressed, and its type.
 pub(super) fn elements(data_type: &DataType) -> Vec<(Option<&str>, &DataType)> {
-    let element = |argument| match argument {
-        &Argument::Named(ref name, ref inner) => Some((Some(name.as_str()), inner)),
-        &Argument::Type(ref inner) => Some((None, inner)),
-        _ => None,
-    };
-    data_type
-        .bare()
-        .arguments
-        .iter()
-        .filter_map(element)
+    let arguments = data_type.bare().arguments.iter();
+    arguments
+        .filter_map(|argument| match argument {
+            Argument::Named(name, inner) => Some((Some(name.as_str()), inner)),
+            Argument::Type(inner) => Some((None, inner)),
+            _ => None,
+        })
         .collect()
 }
 

@@ -78,10 +78,10 @@ impl Ingestion {
             } => column::csv(table, path, *columns, *delimiter),
             Input::Typed(source, columns) => column::typed(table, source, columns),
         };
-        Self::assemble(table, row, inputs)
+        Self::assemble(table, row, &inputs)
     }
 
-    fn assemble(table: &TablePlan, row: Row, inputs: Vec<ColumnInput<'_>>) -> Self {
+    fn assemble(table: &TablePlan, row: Row, inputs: &[ColumnInput<'_>]) -> Self {
         let (mut targets, mut values, mut quarantine, mut conditions) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut converted = row.kept.clone();
@@ -100,7 +100,7 @@ impl Ingestion {
                 reason: input.reason(),
             });
         }
-        conditions.extend(row.unless_read(&inputs));
+        conditions.extend(row.unless_read(inputs));
         let rows = format!(
             "SELECT\n        {}\n    FROM {}",
             converted.join(",\n        "),

@@ -1,6 +1,7 @@
 //! JSON paths, and the one tuple type that reads all of them from a row in a single pass.
 
 use indexmap::IndexMap;
+use std::fmt::Write as _;
 
 use super::convert;
 use crate::sql::{quote_identifier, quote_literal};
@@ -51,8 +52,8 @@ pub(super) fn arguments(line: &str, steps: &[Step]) -> String {
     let mut arguments = line.to_owned();
     for step in steps {
         match step {
-            Step::Key(key) => arguments.push_str(&format!(", {}", quote_literal(key))),
-            Step::Item(index) => arguments.push_str(&format!(", {}", index + 1)),
+            Step::Key(key) => _ = write!(arguments, ", {}", quote_literal(key)),
+            Step::Item(index) => _ = write!(arguments, ", {}", index + 1),
             Step::Each => break,
         }
     }
@@ -99,13 +100,13 @@ impl Tree {
     pub(super) fn add(&mut self, steps: &[Step], leaf: &str) -> bool {
         match (self, steps.split_first()) {
             (Self::Leaf(known), None) => known == leaf,
-            (Self::Object(keys), Some((Step::Key(key), rest))) => match keys.get_mut(key) {
-                Some(tree) => tree.add(rest, leaf),
-                None => {
-                    keys.insert(key.clone(), Self::new(rest, leaf));
-                    true
+            (Self::Object(keys), Some((Step::Key(key), rest))) => {
+                if let Some(tree) = keys.get_mut(key) {
+                    return tree.add(rest, leaf);
                 }
-            },
+                keys.insert(key.clone(), Self::new(rest, leaf));
+                true
+            }
             (Self::Array(items), Some((Step::Each | Step::Item(_), rest))) => items.add(rest, leaf),
             _ => false,
         }
