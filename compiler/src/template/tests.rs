@@ -210,7 +210,7 @@ fn types_beyond_the_reference_are_checked() {
         ("t", json!("1,it's")),
         ("m", json!("{\"k\": 1}")),
     ];
-    assert_snapshot!(call(text, &given), @r"toDecimal64('12.5', '2') toUUID('61f0c404-5cb3-11e7-907b-a6006ad3dba0') toIPv4('10.0.0.1') toIPv6('::1') tuple(toInt32('1'),'it\'s') map('k',toUInt8('1'))");
+    assert_snapshot!(call(text, &given), @r"CAST('12.5', 'Decimal(18, 2)') toUUID('61f0c404-5cb3-11e7-907b-a6006ad3dba0') toIPv4('10.0.0.1') toIPv6('::1') tuple(toInt32('1'),'it\'s') map('k',toUInt8('1'))");
     assert_snapshot!(call("{{UUID(u)}}", &[("u", json!("x"))]), @"wrong_type: parameter u: 'x' is not an UUID");
     assert_snapshot!(call("{{IPv4(u)}}", &[("u", json!("1.2.3.400"))]), @"wrong_type: parameter u: '1.2.3.400' is not an IPv4");
     assert_snapshot!(call("{{Decimal32(u)}}", &[("u", json!("12345678901"))]), @"wrong_type: parameter u: '12345678901' is not a Decimal32");
