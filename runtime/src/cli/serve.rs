@@ -49,10 +49,7 @@ pub(super) fn run(
         .with_writer(std::io::stderr)
         .with_env_filter(log_filter())
         .init();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(start(
+    http::threads()?.block_on(start(
         serve,
         Sources {
             plan,

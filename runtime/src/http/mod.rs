@@ -253,6 +253,16 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
+/// The threads that connections are read and written on. The engine has threads of its own and needs the processors more: each thread here that has nothing to
+/// do is woken for every request to look for work, so there is one for four processors.
+pub fn threads() -> std::io::Result<tokio::runtime::Runtime> {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(processors.div_ceil(4))
+        .enable_all()
+        .build()
+}
+
 /// Serves until `stop` is done, then finishes the requests under way.
 pub async fn serve(
     listener: TcpListener,
