@@ -11,6 +11,7 @@ mod explain;
 mod init;
 mod printer;
 mod pull;
+mod secret;
 mod serve;
 mod sql;
 
@@ -90,6 +91,7 @@ fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<ExitStatus> {
         Command::Serve(serve) => serve::run(serve, project, printer),
         Command::Pull(pull) => pull::run(pull, project, printer),
         Command::Sql(sql) => sql::run(sql, project, printer),
+        Command::Secret(secret) => secret::run(secret, project, printer),
         Command::Engine(engine) => engine::run(engine, printer),
         Command::Debug(debug) => debug::run(debug, project, printer),
     }

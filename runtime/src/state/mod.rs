@@ -11,6 +11,7 @@ mod migrations;
 mod random;
 mod seal;
 mod tokens;
+mod variables;
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,6 +23,7 @@ pub use catalog::{CatalogStore, ObjectKind, StoredFile, StoredObject};
 pub use deployments::{Deployment, DeploymentStatus, Deployments};
 pub use jobs::{Job, JobStatus, Jobs};
 pub use tokens::{AdminToken, NewToken, SecretHasher, Token, Tokens};
+pub use variables::{Variable, Variables};
 
 /// Why the state could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -125,6 +127,11 @@ impl State {
     /// The jobs.
     pub fn jobs(&self) -> Jobs<'_> {
         Jobs::new(self)
+    }
+
+    /// The secrets for templates.
+    pub fn variables(&self) -> Variables<'_> {
+        Variables::new(self)
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
