@@ -70,7 +70,7 @@ impl ApiError {
                     .and_then(|status| StatusCode::from_u16(status).ok()),
                 error.body,
             ) {
-                (Some(status), Some(body)) => Self::Custom(status, body),
+                (Some(status), Some(body)) => Self::Custom(status, *body),
                 _ => Self::BadRequest(placed(plan, &error.message, error.span)),
             },
             QueryError::Sql(diagnostic) => Self::BadRequest(diagnosed(plan, &diagnostic)),
