@@ -8,8 +8,11 @@ use pipewright_grammar::syntax::{Include, PipeFile};
 use super::SourceTree;
 use crate::diagnostics::codes;
 
-/// How deep includes may nest; deeper is taken for a cycle.
+/// How deep includes may nest.
 const MAX_DEPTH: usize = 16;
+
+/// How many files one pipe may include, counted with those that they include.
+const MAX_FILES: usize = 256;
 
 /// Puts the included fragments into `pipe` at the places of their `INCLUDE` lines.
 pub(super) fn expand(
@@ -19,48 +22,80 @@ pub(super) fn expand(
     diagnostics: &mut Vec<Diagnostic>,
 ) {
     let path = sources[from].name().to_owned();
-    expand_at(pipe, &path, sources, diagnostics, 0);
+    let mut expansion = Expansion {
+        sources,
+        diagnostics,
+        open: vec![path],
+        count: 0,
+    };
+    expansion.expand(pipe);
 }
 
-fn expand_at(
-    pipe: &mut PipeFile,
-    path: &str,
-    sources: &mut SourceTree,
-    diagnostics: &mut Vec<Diagnostic>,
-    depth: usize,
-) {
-    // From the last to the first, so that the positions of the ones before stay right.
-    for include in std::mem::take(&mut pipe.includes).into_iter().rev() {
-        let target = join(path, &include.path.value);
-        let Some(text) = sources.file(&target).map(|file| file.text().to_owned()) else {
-            diagnostics.push(
-                Diagnostic::error(
-                    codes::MISSING_INCLUDE,
-                    format!("included file `{}` does not exist", include.path.value),
-                )
-                .label(include.path.span, format!("looked for `{target}`"))
-                .help("the path is relative to the folder of the including file"),
-            );
-            continue;
-        };
-        if depth >= MAX_DEPTH {
-            diagnostics.push(
-                Diagnostic::error(
-                    codes::MISSING_INCLUDE,
-                    format!("`{}` is included too deeply", include.path.value),
-                )
-                .label(
-                    include.path.span,
-                    format!("more than {MAX_DEPTH} files include one another here"),
-                ),
-            );
-            continue;
+/// One pipe's includes on their way in.
+struct Expansion<'a> {
+    sources: &'a mut SourceTree,
+    diagnostics: &'a mut Vec<Diagnostic>,
+    /// The file whose lines are read, after those that include it.
+    open: Vec<String>,
+    /// Files put in so far.
+    count: usize,
+}
+
+impl Expansion<'_> {
+    fn expand(&mut self, pipe: &mut PipeFile) {
+        let path = self.open.last().cloned().unwrap_or_default();
+        // From the last to the first, so that the positions of the ones before stay right.
+        for include in std::mem::take(&mut pipe.includes).into_iter().rev() {
+            let target = join(&path, &include.path.value);
+            let Some(text) = self.text(&include, &target) else {
+                continue;
+            };
+            self.count += 1;
+            let id = self
+                .sources
+                .push(target.clone(), substitute(&text, &include.arguments));
+            let mut fragment = parse_include(&self.sources[id]);
+            self.diagnostics.append(&mut fragment.diagnostics);
+            self.open.push(target);
+            self.expand(&mut fragment.tree);
+            self.open.pop();
+            splice(pipe, &include, fragment.tree);
         }
-        let id = sources.push(target.clone(), substitute(&text, &include.arguments));
-        let mut fragment = parse_include(&sources[id]);
-        diagnostics.append(&mut fragment.diagnostics);
-        expand_at(&mut fragment.tree, &target, sources, diagnostics, depth + 1);
-        splice(pipe, &include, fragment.tree);
+    }
+
+    /// The text of the file that a line includes; a diagnostic where it cannot be put in.
+    fn text(&mut self, include: &Include, target: &str) -> Option<String> {
+        let written = &include.path.value;
+        let diagnostic = |message: String, label: String| {
+            Diagnostic::error(codes::MISSING_INCLUDE, message).label(include.path.span, label)
+        };
+        let refusal = if self.open.iter().any(|open| open == target) {
+            diagnostic(
+                format!("`{written}` includes itself"),
+                format!("while `{target}` is read"),
+            )
+            .help("take one of the `INCLUDE` lines out")
+        } else if self.open.len() > MAX_DEPTH {
+            diagnostic(
+                format!("`{written}` is included too deeply"),
+                format!("more than {MAX_DEPTH} files include one another here"),
+            )
+        } else if self.count >= MAX_FILES {
+            diagnostic(
+                format!("`{written}` is one file too many"),
+                format!("a pipe includes at most {MAX_FILES} files"),
+            )
+        } else if let Some(file) = self.sources.file(target) {
+            return Some(file.text().to_owned());
+        } else {
+            diagnostic(
+                format!("included file `{written}` does not exist"),
+                format!("looked for `{target}`"),
+            )
+            .help("the path is relative to the folder of the including file")
+        };
+        self.diagnostics.push(refusal);
+        None
     }
 }
 
