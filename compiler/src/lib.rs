@@ -34,6 +34,7 @@ pub fn compile(sources: SourceTree) -> (Plan, Vec<Diagnostic>) {
 pub fn check(sources: SourceTree) -> (Plan, Vec<Diagnostic>) {
     let (plan, mut diagnostics) = compile(sources);
     diagnostics.extend(check::run(&plan));
+    diagnostics.extend(check::unknown_lints(&plan));
     let lints = &plan.project.config.lints;
     diagnostics.retain(|diagnostic| {
         lints

@@ -57,7 +57,10 @@ impl Migration {
             }
         }
         // Views go before the tables that they read.
-        let gone = old.iter().rev().filter(|step| find(&new, &step.name).is_none());
+        let gone = old
+            .iter()
+            .rev()
+            .filter(|step| find(&new, &step.name).is_none());
         migration.cleanup.extend(gone.filter_map(Step::undo));
         Ok(migration)
     }

@@ -43,8 +43,8 @@ fn installed(printer: &Printer) -> anyhow::Result<PathBuf> {
     }
     printer.note("fetching the embedded ClickHouse (about 180 MB, once for all projects)");
     let mut bar = Bar::new(printer);
-    let path = install(&mut |step| bar.show(step))
-        .context("cannot install the embedded ClickHouse")?;
+    let path =
+        install(&mut |step| bar.show(step)).context("cannot install the embedded ClickHouse")?;
     drop(bar);
     printer.note(&format!("installed {}", path.display()));
     Ok(path)

@@ -73,7 +73,8 @@ async fn explain(
         .slots
         .try_acquire()
         .map_err(|_| ApiError::TooMany)?;
-    let mut query = Query::new(format!("EXPLAIN pretty = 0, compact = 0\n{sql}"), "TSVRaw").timeout(call.app.timeout);
+    let mut query = Query::new(format!("EXPLAIN pretty = 0, compact = 0\n{sql}"), "TSVRaw")
+        .timeout(call.app.timeout);
     for name in &compiled.secrets {
         query.parameters.push((name.clone(), String::new()));
     }
