@@ -2,6 +2,8 @@
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use minijinja::{Environment, context};
+use std::fmt::Write as _;
+
 use pipewright_compiler::template::{RenderContext, Template, Values};
 use pipewright_grammar::source::{SourceId, Span};
 
@@ -9,11 +11,14 @@ use pipewright_grammar::source::{SourceId, Span};
 fn ours() -> String {
     let mut text = String::from("%\nSELECT\n");
     for at in 0..30 {
-        text.push_str(&format!("    column_{at} AS output_{at},\n"));
+        _ = writeln!(text, "    column_{at} AS output_{at},");
     }
     text.push_str("    count() AS hits\nFROM events\nWHERE tenant = {{String(tenant, 'none')}}\n");
     for at in 0..8 {
-        text.push_str(&format!("{{% if defined(filter_{at}) %}}\n    AND f{at} = {{{{String(filter_{at}, 'x')}}}}\n{{% end %}}\n"));
+        _ = write!(
+            text,
+            "{{% if defined(filter_{at}) %}}\n    AND f{at} = {{{{String(filter_{at}, 'x')}}}}\n{{% end %}}\n"
+        );
     }
     text.push_str("ORDER BY hits\nLIMIT {{Int32(page_size, 100)}}\n");
     text
@@ -86,7 +91,7 @@ fn render(criterion: &mut Criterion) {
         });
     });
     criterion.bench_function("compile/parse and lower", |bench| {
-        bench.iter(|| compile(&text))
+        bench.iter(|| compile(&text));
     });
 }
 
@@ -105,9 +110,10 @@ fn grow(criterion: &mut Criterion) {
         });
     }
     for count in [100, 1_000, 10_000] {
-        let text: String = (0..count)
-            .map(|at| format!("{{{{String(p{at}, 'x')}}}},\n"))
-            .collect();
+        let mut text = String::new();
+        for at in 0..count {
+            _ = writeln!(text, "{{{{String(p{at}, 'x')}}}},");
+        }
         let template = compile(&format!("%{text}"));
         let values: Values = (0..count)
             .map(|at| (format!("p{at}"), "v".into()))

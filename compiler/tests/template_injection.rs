@@ -1,6 +1,9 @@
 //! No value changes the structure of the SQL around it: what a value renders to tokenizes to the same shape as a harmless value of the same type.
 
-use pipewright_compiler::template::{RenderContext, Template, Values};
+use std::collections::BTreeSet;
+
+use pipewright_compiler::sql;
+use pipewright_compiler::template::{Mode, RenderContext, Template, Values};
 use pipewright_grammar::source::{SourceId, Span};
 use proptest::prelude::*;
 
@@ -107,7 +110,12 @@ fn render(template: &str, value: &str) -> Option<String> {
     assert!(diagnostics.is_empty(), "{diagnostics:?}");
     let mut values = Values::new();
     values.insert_text("a", value);
-    let rendered = template.render(&values, &RenderContext::default()).ok()?;
+    let secrets = ["k".to_owned()];
+    let context = RenderContext {
+        secrets: &secrets,
+        ..RenderContext::default()
+    };
+    let rendered = template.render(&values, &context).ok()?;
     Some(rendered.sql.into_text())
 }
 
@@ -116,6 +124,100 @@ fn assert_same_shape(template: &str, harmless: &str, value: &str) {
     if let Some(sql) = render(template, value) {
         assert_eq!(
             shape(&sql),
+            expected,
+            "{template} with {value:?} gives {sql}"
+        );
+    }
+}
+
+/// Templates whose value may become several literals or names: only what the statement reads and calls must stay.
+const WIDER: &[(&str, &str)] = &[
+    ("SELECT {{Array(a, 'String')}}", "v"),
+    ("SELECT {{Array(a, 'Int32')}}", "1"),
+    ("SELECT {{split_to_array(a)}}", "v"),
+    (
+        "SELECT {% for x in split_to_array(a) %}{{x}},{% end %} 1",
+        "v",
+    ),
+    ("SELECT {{columns(a)}}", "v"),
+    ("SELECT {{columns(a, fn='sum')}}", "v"),
+    ("SELECT {{column(a)}}", "v"),
+    ("SELECT {{JSON(a, '{}')}}", "{}"),
+    ("WHERE {{sql_and(x__in=Array(a, 'String'))}}", "v"),
+    ("WHERE x IN {{Array(a)}}", "v"),
+    ("SELECT 1 FROM t SETTINGS max_threads = {{Int8(a)}}", "1"),
+    (
+        "SELECT 1 {{max_threads(4)}} FROM t {{backend_hint(a)}}",
+        "v",
+    ),
+    ("WHERE x = {{tb_secret('k')}} AND y = {{String(a)}}", "v"),
+];
+
+/// What a statement does, as the compiler's own reading of SQL sees it.
+fn meaning(sql: &str) -> String {
+    let scan = match sql::scan(sql) {
+        Ok(scan) => scan,
+        Err(error) => return format!("unreadable: {}", error.message),
+    };
+    let called = |list: &[sql::Called]| {
+        list.iter()
+            .map(|one| one.name.clone())
+            .collect::<BTreeSet<_>>()
+    };
+    let tables: BTreeSet<_> = scan
+        .tables
+        .iter()
+        .map(|table| {
+            (
+                table.database.clone(),
+                table.name.clone(),
+                table.alias.clone(),
+                table.is_final.is_some(),
+            )
+        })
+        .collect();
+    let settings: Vec<_> = scan.settings.iter().map(|setting| &setting.name).collect();
+    let parameters: Vec<_> = scan
+        .parameters
+        .iter()
+        .map(|one| (&one.name, &one.type_text))
+        .collect();
+    format!(
+        "{:?} {tables:?} {:?} {:?} {settings:?} {parameters:?} {:?} {:?} {:?} {} {}",
+        scan.kind,
+        called(&scan.functions),
+        called(&scan.table_functions),
+        scan.format.map(|format| format.name),
+        scan.common_tables
+            .iter()
+            .map(|one| &one.name)
+            .collect::<Vec<_>>(),
+        scan.trailing_semicolon.is_some(),
+        scan.into_outfile.is_some(),
+        scan.ends_in_line_comment,
+    )
+}
+
+/// The template as (a part of) one whole statement that reads `t`.
+fn statement(template: &str) -> String {
+    if template.starts_with("WHERE") {
+        format!("SELECT f(z) FROM t {template}")
+    } else if template.starts_with("{%") {
+        format!("SELECT {template}")
+    } else if template.contains(" FROM ") {
+        template.to_owned()
+    } else {
+        format!("{template} FROM t WHERE f(z) = 1")
+    }
+}
+
+fn assert_same_meaning(template: &str, harmless: &str, value: &str) {
+    let template = statement(template);
+    let expected = meaning(&render(&template, harmless).expect("the harmless value renders"));
+    assert!(expected.starts_with("Select"), "{template}: {expected}");
+    if let Some(sql) = render(&template, value) {
+        assert_eq!(
+            meaning(&sql),
             expected,
             "{template} with {value:?} gives {sql}"
         );
@@ -202,6 +304,67 @@ fn no_payload_leaves_its_quotes() {
     }
 }
 
+#[test]
+fn no_payload_changes_what_a_statement_reads_or_calls() {
+    for (template, harmless) in TEMPLATES.iter().chain(WIDER) {
+        for payload in PAYLOADS {
+            assert_same_meaning(template, harmless, payload);
+        }
+    }
+}
+
+/// Small changes of real templates: what a fuzzer would try first.
+fn mutated(text: &str, changes: &[(usize, usize, u8)]) -> String {
+    const PIECES: &[&str] = &[
+        "{{",
+        "}}",
+        "{%",
+        "%}",
+        "'",
+        "\"",
+        "(",
+        ")",
+        "[",
+        "]",
+        ",",
+        "=",
+        "\\",
+        "\0",
+        "\n",
+        " ",
+        "é",
+        "\u{10ffff}",
+        "not ",
+        "lambda x: x",
+        "%",
+        "*",
+        "**",
+        "if ",
+        "end",
+        "else",
+        "for x in y",
+        "0x",
+        "1e999",
+        "f'{a}'",
+    ];
+    let mut characters: Vec<String> = text.chars().map(String::from).collect();
+    for (at, piece, kind) in changes {
+        let at = at % (characters.len() + 1);
+        match kind % 3 {
+            0 => characters.insert(at, PIECES[piece % PIECES.len()].to_owned()),
+            1 if at < characters.len() => {
+                characters.remove(at);
+            }
+            _ => {
+                let end = (at + piece % 16).min(characters.len());
+                let copy = characters[at..end].to_vec();
+                characters.extend(copy);
+            }
+        }
+    }
+    characters.concat()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -210,6 +373,27 @@ proptest! {
         for (template, harmless) in TEMPLATES {
             assert_same_shape(template, harmless, &value);
         }
+    }
+
+    #[test]
+    fn no_value_changes_what_a_statement_reads_or_calls(value in "(?s)(.|['\"`\\\\%\n\0,;(){}]|--|/\\*|\\*/| OR | FROM x| UNION ){0,24}") {
+        for (template, harmless) in TEMPLATES.iter().chain(WIDER) {
+            assert_same_meaning(template, harmless, &value);
+        }
+    }
+
+    #[test]
+    fn a_changed_template_never_panics_and_ends(at in 0usize..64, changes in prop::collection::vec((0usize..200, 0usize..200, 0u8..3), 1..12), value in ".{0,8}") {
+        let base = TEMPLATES.iter().chain(WIDER).nth(at % (TEMPLATES.len() + WIDER.len())).expect("in range").0;
+        let text = mutated(base, &changes);
+        let (template, _) = Template::compile_text(&text, Span::new(SourceId(0), 0, text.len()));
+        let context = RenderContext { steps: 10_000, output_limit: 1 << 16, ..RenderContext::default() };
+        let mut values = Values::new();
+        for parameter in template.parameters() {
+            values.insert_text(parameter.name.clone(), value.clone());
+        }
+        let _ = template.render(&values, &context);
+        let _ = template.branches(&RenderContext { mode: Mode::Check, ..context });
     }
 
     #[test]

@@ -80,7 +80,9 @@ async fn serve(plan: &Plan, engine: Arc<dyn Engine>) -> SocketAddr {
         .ensure_admin(Some("t"))
         .expect("the admin token");
     let catalog = Catalog::open(Arc::new(state), &sources(), self::plan()).expect("the catalog");
-    let app = App::new(catalog, Vec::new(), engine).expect("the app");
+    let app = App::new(catalog, Vec::new(), engine)
+        .await
+        .expect("the app");
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
         .expect("a port");

@@ -5,5 +5,8 @@ pub mod cli;
 pub mod deploy;
 pub mod engine;
 pub mod http;
+pub mod ingest;
+pub mod jobs;
+pub mod service;
 pub mod state;
 pub mod workspace;

@@ -7,7 +7,7 @@ use super::views::place;
 use crate::diagnostics::codes;
 use crate::graph::{NodeId, Vertex};
 use crate::plan::{NodePlan, Plan, TablePlan};
-use crate::sql::outline::calls_of_columns;
+use crate::sql::outline::{calls_of_columns, may_define};
 use crate::types;
 
 pub(super) const RULE: Rule = Rule {
@@ -57,9 +57,8 @@ fn of_node(plan: &Plan, node: &NodePlan, table: &TablePlan) -> Vec<Diagnostic> {
     let Some(branch) = branches.and_then(|branches| branches.first()) else {
         return found;
     };
-    // A name made in the statement may hide the column.
-    let words = branch.rendered.sql.text().to_ascii_lowercase();
-    for call in calls_of_columns(branch.rendered.sql.text()) {
+    let sql = branch.rendered.sql.text();
+    for call in calls_of_columns(sql) {
         let column = table
             .columns
             .iter()
@@ -68,9 +67,10 @@ fn of_node(plan: &Plan, node: &NodePlan, table: &TablePlan) -> Vec<Diagnostic> {
             .and_then(|column| types::parse(column.data_type.as_deref()?).ok())
             .filter(types::DataType::is_aggregate_state)
             .and_then(|data_type| Some(data_type.aggregate_function()?.0.to_owned()));
-        let hidden = words.contains(&format!("as {}", call.column.to_ascii_lowercase()));
-        if hidden || !function.is_some_and(|function| function.eq_ignore_ascii_case(&call.function))
-        {
+        let is_same =
+            function.is_some_and(|function| function.eq_ignore_ascii_case(&call.function));
+        // A name made in the statement hides the column.
+        if !is_same || may_define(sql, &call.column) {
             continue;
         }
         let message = format!(

@@ -24,6 +24,7 @@ use pipewright_grammar::diagnostic::{Code, Diagnostic, Severity};
 
 pub(crate) use lints::unknown_lints;
 
+use crate::diagnostics::render;
 use crate::plan::Plan;
 
 /// A rule with what people are told about it.
@@ -36,8 +37,24 @@ pub struct Rule {
     /// One line.
     pub summary: &'static str,
     /// What it does, why that is bad, an example, and what to write instead.
-    pub page: &'static str,
+    page: &'static str,
     check: fn(&Plan) -> Vec<Diagnostic>,
+}
+
+impl Rule {
+    /// The severity as `[lints]` writes it.
+    pub fn severity_name(&self) -> &'static str {
+        render::severity(self.severity)
+    }
+
+    /// The page for people, in Markdown: what the rule does, why that is bad, an example, what to write instead, and how to change its severity.
+    pub fn markdown(&self) -> String {
+        let (page, code, severity) = (self.page, self.code, self.severity_name());
+        format!(
+            "{page}\n## Severity\nA {severity}. `{code} = \"error\"` under `[lints]` in `pipewright.toml` makes it an error, `\"off\"` silences it; the comment\n\
+             `-- pipewright: allow({code})` silences it for its own line and the next.\n"
+        )
+    }
 }
 
 /// Every rule, in the order in which they run.

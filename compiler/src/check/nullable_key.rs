@@ -5,6 +5,8 @@ use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 use super::Rule;
 use crate::diagnostics::codes;
 use crate::plan::Plan;
+use crate::sql::outline::key_elements;
+use crate::sql::unquote;
 use crate::types;
 
 pub(super) const RULE: Rule = Rule {
@@ -41,16 +43,15 @@ fn check(plan: &Plan) -> Vec<Diagnostic> {
             continue;
         }
         let key = table.engine.sorting_key.as_deref().unwrap_or_default();
-        let key = key
-            .trim()
-            .trim_start_matches("tuple")
-            .trim_start_matches('(')
-            .trim_end_matches(')');
-        for part in key.split(',').map(|part| part.trim().trim_matches('`')) {
+        for part in key_elements(key).into_iter().map(unquote) {
             let column = table.columns.iter().find(|column| column.name == part);
             let is_nullable = column
                 .and_then(|column| types::parse(column.data_type.as_deref()?).ok())
-                .is_some_and(|data_type| data_type.is_nullable());
+                .is_some_and(|data_type| {
+                    let holds_null =
+                        matches!(data_type.family.as_str(), "Nullable" | "LowCardinality");
+                    holds_null && data_type.is_nullable()
+                });
             if is_nullable {
                 let message = format!(
                     "column `{part}` of the sorting key of `{}` may be NULL",

@@ -1,10 +1,10 @@
 //! Parameters that are declared with two types.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
 use super::Rule;
-use std::collections::BTreeMap;
-
 use crate::diagnostics::codes;
 use crate::plan::Plan;
 use crate::template::Parameter;
@@ -38,13 +38,15 @@ fn check(plan: &Plan) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for pipe in plan.project.pipes.values() {
         let mut first: BTreeMap<&str, &Parameter> = BTreeMap::new();
+        let mut said = BTreeSet::new();
         let parameters = pipe
             .nodes
             .iter()
             .flat_map(|node| node.template.parameters());
         for parameter in parameters.filter(|parameter| parameter.typed) {
             let known = *first.entry(&parameter.name).or_insert(parameter);
-            if known.data_type == parameter.data_type {
+            let again = !said.insert((&parameter.name, &parameter.data_type));
+            if known.data_type == parameter.data_type || again {
                 continue;
             }
             let message = format!(

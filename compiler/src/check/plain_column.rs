@@ -1,10 +1,12 @@
 //! Columns that an `AggregatingMergeTree` loses values of.
 
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
+use pipewright_grammar::syntax::DefaultKind;
 
 use super::Rule;
 use crate::diagnostics::codes;
 use crate::plan::Plan;
+use crate::sql::outline::names;
 use crate::types;
 
 pub(super) const RULE: Rule = Rule {
@@ -42,14 +44,17 @@ fn check(plan: &Plan) -> Vec<Diagnostic> {
             continue;
         };
         let keys = [&table.engine.sorting_key, &table.engine.partition_key];
-        let keys: Vec<&str> = keys
+        let keys: Vec<String> = keys
             .into_iter()
             .flatten()
-            .flat_map(|key| {
-                key.split(|character: char| !character.is_alphanumeric() && character != '_')
-            })
+            .flat_map(|key| names(key))
             .collect();
         for column in &declared.syntax.columns {
+            // These are computed from the others.
+            let computed = column
+                .default
+                .as_ref()
+                .is_some_and(|(kind, _)| *kind != DefaultKind::Default);
             let name = &column.name.value;
             let is_plain = column
                 .data_type
@@ -58,7 +63,7 @@ fn check(plan: &Plan) -> Vec<Diagnostic> {
                 .is_some_and(|data_type| {
                     !data_type.is_aggregate_state() && !data_type.is_simple_aggregate()
                 });
-            if !is_plain || keys.contains(&name.as_str()) {
+            if !is_plain || computed || keys.contains(name) {
                 continue;
             }
             let message = format!(

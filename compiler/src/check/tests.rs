@@ -116,16 +116,42 @@ fn states_read_as_values_are_found() {
         ),
         [""; 0]
     );
+    assert_eq!(
+        of_pipe(
+            "SELECT uniq(users) AS c FROM (SELECT uniqMerge(users) users FROM days GROUP BY day)",
+            "SELECT * FROM a"
+        ),
+        [""; 0]
+    );
 }
 
 #[test]
-fn order_without_limit_is_found_in_nodes_that_others_read() {
+fn order_without_limit_is_found_where_readers_do_not_keep_it() {
+    let found = ["useless-order: node `a` sorts rows whose order its readers do not keep"];
+    let sorted = "SELECT * FROM web ORDER BY day";
+    for reader in [
+        "SELECT * FROM a ORDER BY user LIMIT 5",
+        "SELECT day, uniq(user) FROM a GROUP BY day",
+    ] {
+        assert_eq!(of_pipe(sorted, reader), found, "{reader}");
+    }
+    for reader in [
+        "SELECT * FROM a",
+        "SELECT * FROM a LIMIT 5",
+        "SELECT day, groupArray(user) FROM a GROUP BY day",
+        "SELECT day, any(user) FROM a GROUP BY day",
+        "SELECT * FROM (SELECT * FROM a LIMIT 5) ORDER BY user",
+        "SELECT *, row_number() OVER () AS r FROM a ORDER BY user",
+        "SELECT * FROM a UNION ALL SELECT * FROM web ORDER BY user",
+    ] {
+        assert_eq!(of_pipe(sorted, reader), [""; 0], "{reader}");
+    }
     assert_eq!(
         of_pipe(
-            "SELECT * FROM web ORDER BY day",
-            "SELECT * FROM a ORDER BY day"
+            "SELECT * FROM web ORDER BY day WITH FILL",
+            "SELECT * FROM a ORDER BY user"
         ),
-        ["useless-order: node `a` sorts rows that its readers get unsorted"]
+        [""; 0]
     );
     assert_eq!(
         of_pipe(
@@ -168,6 +194,13 @@ fn columns_and_data_sources_that_are_of_no_use_are_found() {
             "nullable-key: column `a` of the sorting key of `x` may be NULL",
             "plain-column: column `b` of `x` is neither key nor state"
         ]
+    );
+    assert_eq!(
+        findings(&[(
+            "x.datasource",
+            "TOKEN t READ\n\nSCHEMA >\n    `a` Nullable(Int32),\n    `d` Date,\n    `b` String ALIAS toString(a),\n    `c` String MATERIALIZED toString(d)\n\nENGINE \"AggregatingMergeTree\"\nENGINE_SORTING_KEY \"(d, ifNull(d, a), coalesce(d, a, d))\"\n"
+        )]),
+        [""; 0]
     );
     assert_eq!(
         datasource("MergeTree", "ENGINE_SETTINGS \"allow_nullable_key=1\"\n"),

@@ -1,9 +1,13 @@
 //! Stage *diff*: what a project needs × what is there → `Vec<Step>`. `emit` prints the same steps that the runtime applies.
 
+mod change;
+
 use std::collections::BTreeSet;
 
 use pipewright_grammar::diagnostic::Diagnostic;
 use serde::Serialize;
+
+pub use change::{Change, ColumnShape, Effect, TableShape, beside, change_table, change_view};
 
 use crate::emit;
 use crate::graph::Vertex;

@@ -46,8 +46,6 @@ declare_codes! {
     BAD_TYPE = "bad-type";
     /// The schedule of a copy node is neither `@on-demand` nor five cron fields.
     BAD_SCHEDULE = "bad-schedule";
-    /// The engine refused the SQL.
-    ENGINE_ERROR = "engine-error";
     /// A materialized view with `UNION`, `EXCEPT` or `INTERSECT`.
     VIEW_WITH_UNION = "view-with-union";
     /// A function in a materialized view that gives another value at each insert.
@@ -68,6 +66,8 @@ declare_codes! {
     MISSING_MERGE = "missing-merge";
     /// Columns of a materialized node that its target does not have.
     TARGET_COLUMNS = "target-columns";
-    /// Running this needs a system outside of Pipewright (Kafka, S3, PostgreSQL, …).
+    /// The mode of a copy node is neither `append` nor `replace`.
+    BAD_COPY_MODE = "bad-copy-mode";
+    /// Running this needs a system outside of Pipewright (Kafka, S3, a database, …).
     NEEDS_EXTERNAL_SYSTEM = "needs-external-system";
 }

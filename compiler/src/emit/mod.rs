@@ -15,7 +15,10 @@ use pipewright_grammar::diagnostic::Diagnostic;
 pub(crate) use ddl::EMPTY_AS;
 pub use ddl::{create_table, create_table_as, create_view, table_name};
 pub use explain::explain;
-pub use ingest::insert_json;
+pub use ingest::{
+    BAD_ROW, Ingestion, Input, create_quarantine, extend_quarantine, given_columns, insert_json,
+    quarantine_name,
+};
 pub use lineage::lineage;
 pub use manifest::manifest;
 pub use openapi::openapi;

@@ -128,7 +128,7 @@ fn read(
         let mut found = Vec::new();
         match rendered {
             Err(error) if at == 0 || error.kind == ErrorKind::UnknownTable => {
-                found.push(error.to_diagnostic_at(node.body.span))
+                found.push(error.to_diagnostic_at(node.body.span));
             }
             // Conditions were forced there, so that values may be missing that a request which gets there would bring.
             Err(_) => {}
@@ -148,7 +148,7 @@ fn read(
                     }
                     reads.branches.push(branch);
                 }
-                Err(diagnostic) => found.push(diagnostic),
+                Err(diagnostic) => found.push(*diagnostic),
             },
         }
         diagnostics.extend(found.into_iter().map(|diagnostic| {
@@ -183,7 +183,7 @@ fn in_a_branch(mut diagnostic: Diagnostic) -> Diagnostic {
     diagnostic.note("only requests whose parameters lead into this branch fail")
 }
 
-fn scan(rendered: Rendered, node: &Node) -> Result<Branch, Diagnostic> {
+fn scan(rendered: Rendered, node: &Node) -> Result<Branch, Box<Diagnostic>> {
     if rendered.sql.text().trim().is_empty() {
         let diagnostic = Diagnostic::error(
             codes::EMPTY_SQL,
@@ -191,7 +191,7 @@ fn scan(rendered: Rendered, node: &Node) -> Result<Branch, Diagnostic> {
         )
         .label(node.name.span, "this node")
         .help("give every branch of the template a statement");
-        return Err(diagnostic);
+        return Err(Box::new(diagnostic));
     }
     match sql::scan(rendered.sql.text()) {
         Ok(scan) => Ok(Branch { rendered, scan }),
@@ -200,7 +200,8 @@ fn scan(rendered: Rendered, node: &Node) -> Result<Branch, Diagnostic> {
                 .sql
                 .locate_range(error.span.clone())
                 .unwrap_or(node.body.span);
-            Err(Diagnostic::error(codes::SQL_SYNTAX, error.message).label(span, ""))
+            let diagnostic = Diagnostic::error(codes::SQL_SYNTAX, error.message);
+            Err(Box::new(diagnostic.label(span, "")))
         }
     }
 }

@@ -7,8 +7,8 @@ use std::ops::Range;
 use pipewright_grammar::diagnostic::Diagnostic;
 use pipewright_grammar::syntax::DefaultKind;
 
-use super::Plan;
 use super::shape::{self, TableUse};
+use super::{Plan, QueryError};
 use crate::diagnostics::codes;
 use crate::mapped_text::{MappedText, PieceKind};
 use crate::project::ResourceName;
@@ -88,7 +88,7 @@ impl RowFilters {
         text: &MappedText,
         starts: &[usize],
         tables: &[TableUse],
-    ) -> Result<Vec<(Range<usize>, MappedText)>, Diagnostic> {
+    ) -> Result<Vec<(Range<usize>, MappedText)>, QueryError> {
         let mut edits = Vec::new();
         for table in tables {
             let name = table.resource();
@@ -102,7 +102,7 @@ impl RowFilters {
                     let message = format!(
                         "`{name}` cannot be read by this function: only some of its rows may be seen"
                     );
-                    return Err(Diagnostic::error(codes::SQL_NOT_ALLOWED, message));
+                    return Err(Diagnostic::error(codes::SQL_NOT_ALLOWED, message).into());
                 }
             }
             let place = shape::range(starts, table.start, table.end);

@@ -1,6 +1,6 @@
 //! What a pipe is for, and what it needs.
 
-use pipewright_grammar::diagnostic::Diagnostic;
+use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 use pipewright_grammar::source::Spanned;
 use pipewright_grammar::syntax::NodeKind;
 use serde::Serialize;
@@ -164,6 +164,20 @@ fn role(project: &Project, pipe: &Pipe, node: &Node, diagnostics: &mut Vec<Diagn
                 .directive("COPY_MODE")
                 .or_else(|| node.directive("MODE"))
                 .map(|mode| mode.value.to_ascii_lowercase());
+            if let Some(other) = mode
+                .as_deref()
+                .filter(|mode| !["append", "replace", ""].contains(mode))
+            {
+                let written = node
+                    .directive("COPY_MODE")
+                    .or_else(|| node.directive("MODE"));
+                let span = written.map_or(node.name.span, |written| written.span);
+                diagnostics.push(
+                    Diagnostic::error(codes::BAD_COPY_MODE, format!("`{other}` is no copy mode"))
+                        .label(span, "")
+                        .help("write `append` or `replace`"),
+                );
+            }
             let mode = if mode.as_deref() == Some("replace") {
                 CopyMode::Replace
             } else {
@@ -178,7 +192,7 @@ fn role(project: &Project, pipe: &Pipe, node: &Node, diagnostics: &mut Vec<Diagn
         NodeKind::Sink | NodeKind::Stream => {
             diagnostics.push(
                 Diagnostic::new(
-                    pipewright_grammar::diagnostic::Severity::Note,
+                    Severity::Note,
                     codes::NEEDS_EXTERNAL_SYSTEM,
                     format!(
                         "node `{}` exports to another system and is not run here",
@@ -219,7 +233,14 @@ fn target(
         workspace: pipe.name.workspace.clone(),
         name: target.value.clone(),
     };
-    if project.datasources.contains_key(&name) {
+    if let Some(datasource) = project.datasources.get(&name) {
+        // Classic nodes say with `ENGINE` that they make their target; without, the name may be a slip.
+        if datasource.made_by.is_some() && node.directive("ENGINE").is_none() {
+            let mut diagnostic = unknown_target(project, target);
+            diagnostic.severity = Severity::Warning;
+            diagnostics
+                .push(diagnostic.note("a table is made for it from the columns of this node"));
+        }
         return Some(name);
     }
     diagnostics.push(unknown_target(project, target));
@@ -237,7 +258,11 @@ fn unknown_target(project: &Project, target: &Spanned<String>) -> Diagnostic {
     .label(target.span, "filled by this node");
     let similar = crate::graph::similar_names(
         &target.value,
-        project.datasources.keys().map(ToString::to_string),
+        project
+            .datasources
+            .values()
+            .filter(|datasource| datasource.made_by.is_none())
+            .map(|datasource| datasource.name.to_string()),
     );
     match similar.first() {
         Some(name) => diagnostic.help(format!("did you mean `{name}`?")),

@@ -124,6 +124,12 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Most requests that wait for or use the engine at once; more are answered with 429.
     pub concurrent_queries: usize,
+    /// Most rows that one query may read; 0 for no limit.
+    pub rows_read: u64,
+    /// Most bytes that one query may read, uncompressed; 0 for no limit.
+    pub bytes_read: u64,
+    /// Most requests of one token in a second, but for the admin's; 0 for no limit.
+    pub requests_per_second: u32,
 }
 
 impl Default for Limits {
@@ -133,6 +139,9 @@ impl Default for Limits {
             result_bytes: 100 * 1024 * 1024,
             body_bytes: 10 * 1024 * 1024,
             concurrent_queries: 256,
+            rows_read: 0,
+            bytes_read: 0,
+            requests_per_second: 0,
         }
     }
 }

@@ -1,9 +1,12 @@
-//! Classic `INCLUDE`: the text of a `.incl` file, with its arguments put in, parsed as a fragment and spliced into the pipe that includes it.
+//! Classic `INCLUDE`: the text of a `.incl` file, with its arguments put in, stands in place of the line that names it.
+//!
+//! The text is spliced before it is parsed, so that a directive after the line belongs to what the fragment ended with, as if all of it were written in
+//! one file. Places in a file with includes are places in the spliced text.
 
 use pipewright_grammar::diagnostic::Diagnostic;
 use pipewright_grammar::parse_include;
-use pipewright_grammar::source::SourceId;
-use pipewright_grammar::syntax::{Include, PipeFile};
+use pipewright_grammar::source::{SourceFile, SourceId};
+use pipewright_grammar::syntax::Include;
 
 use super::SourceTree;
 use crate::diagnostics::codes;
@@ -11,120 +14,119 @@ use crate::diagnostics::codes;
 /// How deep includes may nest.
 const MAX_DEPTH: usize = 16;
 
-/// How many files one pipe may include, counted with those that they include.
-const MAX_FILES: usize = 256;
+/// The most text that a file may become.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// Puts the included fragments into `pipe` at the places of their `INCLUDE` lines.
-pub(super) fn expand(
-    pipe: &mut PipeFile,
-    from: SourceId,
-    sources: &mut SourceTree,
-    diagnostics: &mut Vec<Diagnostic>,
-) {
-    let path = sources[from].name().to_owned();
-    let mut expansion = Expansion {
-        sources,
-        diagnostics,
-        open: vec![path],
-        count: 0,
-    };
-    expansion.expand(pipe);
-}
+/// The most includes that one file may cause, through other files too.
+const MAX_INCLUDES: usize = 1000;
 
-/// One pipe's includes on their way in.
+/// One file's includes on their way into it.
 struct Expansion<'a> {
-    sources: &'a mut SourceTree,
+    sources: &'a SourceTree,
     diagnostics: &'a mut Vec<Diagnostic>,
     /// The file whose lines are read, after those that include it.
     open: Vec<String>,
-    /// Files put in so far.
-    count: usize,
+    left: usize,
+}
+
+/// The file with its includes put in, as a further file of the tree; `None` where it has none.
+pub(super) fn expand(
+    id: SourceId,
+    includes: &[Include],
+    sources: &mut SourceTree,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<SourceId> {
+    if includes.is_empty() {
+        return None;
+    }
+    let file = &sources[id];
+    let name = file.name().to_owned();
+    let mut expansion = Expansion {
+        sources,
+        diagnostics,
+        open: vec![name.clone()],
+        left: MAX_INCLUDES,
+    };
+    let text = expansion.splice(file.text(), includes);
+    Some(sources.push(name, text))
 }
 
 impl Expansion<'_> {
-    fn expand(&mut self, pipe: &mut PipeFile) {
-        let path = self.open.last().cloned().unwrap_or_default();
-        // From the last to the first, so that the positions of the ones before stay right.
-        for include in std::mem::take(&mut pipe.includes).into_iter().rev() {
-            let target = join(&path, &include.path.value);
-            let Some(text) = self.text(&include, &target) else {
-                continue;
-            };
-            self.count += 1;
-            let id = self
-                .sources
-                .push(target.clone(), substitute(&text, &include.arguments));
-            let mut fragment = parse_include(&self.sources[id]);
-            self.diagnostics.append(&mut fragment.diagnostics);
-            self.open.push(target);
-            self.expand(&mut fragment.tree);
-            self.open.pop();
-            splice(pipe, &include, fragment.tree);
+    /// The text with each `INCLUDE` line replaced by what it names; a line that cannot be replaced goes, and a diagnostic says why.
+    fn splice(&mut self, text: &str, includes: &[Include]) -> String {
+        let mut out = String::with_capacity(text.len());
+        let mut at = 0;
+        for include in includes {
+            let place = include.path.span.range();
+            let line_start = text[..place.start].rfind('\n').map_or(0, |end| end + 1);
+            let line_end = text[place.end..]
+                .find('\n')
+                .map_or(text.len(), |end| place.end + end);
+            out.push_str(text.get(at..line_start).unwrap_or(""));
+            match self.fragment(include) {
+                Ok(fragment) if out.len() + fragment.len() <= MAX_BYTES => out.push_str(&fragment),
+                Ok(_) => self.diagnostics.push(problem(
+                    include,
+                    "is included too often",
+                    "the file grows past 16 MiB here",
+                )),
+                Err(diagnostic) => self.diagnostics.push(*diagnostic),
+            }
+            at = line_end;
         }
+        out.push_str(text.get(at..).unwrap_or(""));
+        out
     }
 
-    /// The text of the file that a line includes; a diagnostic where it cannot be put in.
-    fn text(&mut self, include: &Include, target: &str) -> Option<String> {
-        let written = &include.path.value;
-        let diagnostic = |message: String, label: String| {
-            Diagnostic::error(codes::MISSING_INCLUDE, message).label(include.path.span, label)
+    /// The text of an included file, with its own includes put in.
+    fn fragment(&mut self, include: &Include) -> Result<String, Box<Diagnostic>> {
+        let path = self.open.last().map_or("", String::as_str);
+        let target = join(path, &include.path.value);
+        if self.open.contains(&target) {
+            return Err(Box::new(
+                problem(
+                    include,
+                    "includes itself",
+                    format!("while `{target}` is read"),
+                )
+                .help("take one of the `INCLUDE` lines out"),
+            ));
+        }
+        let Some(file) = self.sources.file(&target) else {
+            return Err(Box::new(
+                problem(include, "does not exist", format!("looked for `{target}`"))
+                    .help("the path is relative to the folder of the including file"),
+            ));
         };
-        let refusal = if self.open.iter().any(|open| open == target) {
-            diagnostic(
-                format!("`{written}` includes itself"),
-                format!("while `{target}` is read"),
-            )
-            .help("take one of the `INCLUDE` lines out")
-        } else if self.open.len() > MAX_DEPTH {
-            diagnostic(
-                format!("`{written}` is included too deeply"),
-                format!("more than {MAX_DEPTH} files include one another here"),
-            )
-        } else if self.count >= MAX_FILES {
-            diagnostic(
-                format!("`{written}` is one file too many"),
-                format!("a pipe includes at most {MAX_FILES} files"),
-            )
-        } else if let Some(file) = self.sources.file(target) {
-            return Some(file.text().to_owned());
-        } else {
-            diagnostic(
-                format!("included file `{written}` does not exist"),
-                format!("looked for `{target}`"),
-            )
-            .help("the path is relative to the folder of the including file")
-        };
-        self.diagnostics.push(refusal);
-        None
+        if self.open.len() > MAX_DEPTH || self.left == 0 {
+            return Err(Box::new(problem(
+                include,
+                "is included too deeply",
+                format!("more than {MAX_DEPTH} files inside one another, or {MAX_INCLUDES} in all"),
+            )));
+        }
+        self.left -= 1;
+        let text = substitute(file.text(), &include.arguments);
+        let inner = parse_include(&SourceFile::new(file.id(), target.clone(), text.clone()))
+            .tree
+            .includes;
+        self.open.push(target);
+        let text = self.splice(&text, &inner);
+        self.open.pop();
+        Ok(text.trim_end_matches(['\r', '\n']).to_owned())
     }
 }
 
-/// Puts a fragment's parts where the `INCLUDE` line stood.
-fn splice(pipe: &mut PipeFile, include: &Include, fragment: PipeFile) {
-    let open_node = include
-        .node_index
-        .checked_sub(1)
-        .and_then(|index| pipe.nodes.get_mut(index));
-    match open_node {
-        Some(node) => {
-            if let Some(sql) = fragment.sql {
-                node.sql = Some(sql);
-            }
-            let at = include.directive_index.min(node.directives.len());
-            node.directives.splice(at..at, fragment.directives);
-            node.description = fragment.description.or(node.description.take());
-        }
-        None => {
-            pipe.sql = fragment.sql.or(pipe.sql.take());
-            let at = include.directive_index.min(pipe.directives.len());
-            pipe.directives.splice(at..at, fragment.directives);
-            pipe.description = fragment.description.or(pipe.description.take());
-        }
-    }
-    pipe.tokens.extend(fragment.tokens);
-    pipe.tags.extend(fragment.tags);
-    let at = include.node_index.min(pipe.nodes.len());
-    pipe.nodes.splice(at..at, fragment.nodes);
+fn problem(
+    include: &Include,
+    what: &str,
+    label: impl Into<std::borrow::Cow<'static, str>>,
+) -> Diagnostic {
+    Diagnostic::error(
+        codes::MISSING_INCLUDE,
+        format!("included file `{}` {what}", include.path.value),
+    )
+    .label(include.path.span, label)
 }
 
 /// `$KEY` and `${KEY}` become the argument; `$$` becomes `$`; other names stay.

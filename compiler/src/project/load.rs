@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pipewright_grammar::diagnostic::Diagnostic;
 use pipewright_grammar::source::{SourceFile, SourceId, Span, Spanned};
 use pipewright_grammar::syntax::{
-    ConnectionFile, DatasourceFile, NodeDecl, NodeKind, PipeFile, SqlBody, TokenFile,
+    ConnectionFile, DatasourceFile, Include, NodeDecl, NodeKind, PipeFile, SqlBody, TokenFile,
 };
 use pipewright_grammar::{Parsed, parse_connection, parse_datasource, parse_pipe, parse_token};
 use rayon::prelude::*;
@@ -23,6 +23,16 @@ enum Syntax {
     Datasource(DatasourceFile),
     Connection(ConnectionFile),
     Token(TokenFile),
+}
+
+impl Syntax {
+    fn includes(&self) -> &[Include] {
+        match self {
+            Self::Pipe(tree) => &tree.includes,
+            Self::Datasource(tree) => &tree.includes,
+            Self::Connection(_) | Self::Token(_) => &[],
+        }
+    }
 }
 
 /// Loads every datafile of the tree. Never fails: what is wrong is in the diagnostics, and the rest is there.
@@ -44,8 +54,16 @@ pub fn load(sources: SourceTree) -> (Project, Vec<Diagnostic>) {
         .par_iter()
         .filter_map(parse)
         .collect();
-    for (id, syntax, mut found) in results {
-        diagnostics.append(&mut found);
+    for (id, syntax, found) in results {
+        let expanded = include::expand(
+            id,
+            syntax.includes(),
+            &mut project.sources,
+            &mut diagnostics,
+        );
+        let again = expanded.and_then(|id| parse(&project.sources[id]));
+        let (id, syntax, found) = again.unwrap_or((id, syntax, found));
+        diagnostics.extend(found);
         parsed.push((id, syntax));
     }
     let mut pipes = Vec::new();
@@ -56,8 +74,7 @@ pub fn load(sources: SourceTree) -> (Project, Vec<Diagnostic>) {
         };
         let span = file_span(&project.sources[id]);
         match syntax {
-            Syntax::Pipe(mut tree) => {
-                include::expand(&mut tree, id, &mut project.sources, &mut diagnostics);
+            Syntax::Pipe(tree) => {
                 if claims.claim(&name, "pipe", span, &project.sources, &mut diagnostics) {
                     pipes.push((name, span, tree));
                 }

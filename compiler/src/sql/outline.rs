@@ -24,6 +24,12 @@ pub(crate) struct Outline {
     pub(crate) set_operator: Option<Range<usize>>,
     /// `ORDER BY` of the statement.
     pub(crate) order_by: Option<Range<usize>>,
+    /// Whether that `ORDER BY` adds rows, with `WITH FILL`.
+    pub(crate) fills: bool,
+    /// Whether the statement has a `GROUP BY`.
+    pub(crate) grouped: bool,
+    /// Whether there is a `LIMIT`, `OFFSET`, `FETCH` or a window inside of brackets.
+    pub(crate) counts_inside: bool,
     /// Whether the statement has a `LIMIT` (also `LIMIT … BY`), `OFFSET` or `FETCH`.
     pub(crate) limited: bool,
     /// The elements of the `SELECT` list of the first query.
@@ -99,6 +105,8 @@ pub(crate) fn outline(sql: &str) -> Outline {
                     _ = outline.set_operator.get_or_insert(token.range())
                 }
                 "ORDER" => outline.order_by = Some(token.range()),
+                "FILL" => outline.fills = outline.order_by.is_some(),
+                "GROUP" => outline.grouped = true,
                 "LIMIT" | "OFFSET" | "FETCH" => outline.limited = true,
                 _ => {}
             }
@@ -110,6 +118,14 @@ pub(crate) fn outline(sql: &str) -> Outline {
             list.push(*token);
         }
     }
+    let counting = |token: &Token| {
+        ["LIMIT", "OFFSET", "FETCH", "OVER"]
+            .iter()
+            .any(|word| token.text(sql).eq_ignore_ascii_case(word))
+    };
+    let outside = outer.iter().filter(|token| counting(token)).count();
+    let everywhere = tokens.list.iter().filter(|token| counting(token)).count();
+    outline.counts_inside = everywhere > outside;
     outline.items = list
         .unwrap_or_default()
         .split(|token| token.kind == Kind::Comma)
@@ -231,11 +247,97 @@ pub(crate) fn calls_of_columns(sql: &str) -> Vec<CallOfColumn> {
     calls
 }
 
+/// Words after which a name is no alias.
+const BEFORE_EXPRESSIONS: &[&str] = &[
+    "SELECT", "DISTINCT", "BY", "WHERE", "PREWHERE", "HAVING", "ON", "AND", "OR", "NOT", "IN",
+    "LIKE", "ILIKE", "BETWEEN", "CASE", "WHEN", "THEN", "ELSE", "USING", "INTERVAL",
+];
+
+/// Whether a statement may give a name a meaning of its own: an alias with or without `AS`, a common table expression, the argument of a lambda.
+pub(crate) fn may_define(sql: &str, name: &str) -> bool {
+    let Ok(tokens) = lexer::tokenize(sql) else {
+        return true;
+    };
+    let list = &tokens.list;
+    list.iter().enumerate().any(|(at, token)| {
+        if !is_name(*token) || !unquote(token.text(sql)).eq_ignore_ascii_case(name) {
+            return false;
+        }
+        let next = list.get(at + 1);
+        let introduces = next.is_some_and(|next| {
+            next.kind == Kind::Arrow || next.text(sql).eq_ignore_ascii_case("as")
+        });
+        let before = at.checked_sub(1).map(|before| list[before]);
+        let follows = before.is_some_and(|before| match before.kind {
+            Kind::Word => !BEFORE_EXPRESSIONS
+                .iter()
+                .any(|word| before.text(sql).eq_ignore_ascii_case(word)),
+            Kind::QuotedName | Kind::Text | Kind::Number | Kind::CloseRound | Kind::CloseSquare => {
+                true
+            }
+            _ => false,
+        });
+        introduces || follows
+    })
+}
+
+/// The elements of a key: `a, f(b, c)`, also in parentheses or in `tuple(…)`. Nothing for text that cannot be read.
+pub(crate) fn key_elements(key: &str) -> Vec<&str> {
+    let Ok(tokens) = lexer::tokenize(key) else {
+        return Vec::new();
+    };
+    let mut list = tokens.list.as_slice();
+    loop {
+        let inner = match list {
+            [word, rest @ ..] if word.text(key).eq_ignore_ascii_case("tuple") => rest,
+            list => list,
+        };
+        let [open, inner @ .., close] = inner else {
+            break;
+        };
+        let encloses = open.kind == Kind::OpenRound
+            && close.kind == Kind::CloseRound
+            && outermost(&list[list.len() - inner.len() - 2..]).len() == 2;
+        if !encloses {
+            break;
+        }
+        list = inner;
+    }
+    let mut elements = Vec::new();
+    let (mut depth, mut start) = (0_usize, 0);
+    for (at, token) in list.iter().enumerate() {
+        match token.kind {
+            Kind::OpenRound | Kind::OpenSquare | Kind::OpenCurly => depth += 1,
+            Kind::CloseRound | Kind::CloseSquare | Kind::CloseCurly => {
+                depth = depth.saturating_sub(1)
+            }
+            Kind::Comma if depth == 0 => {
+                elements.push(&list[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    elements.push(&list[start..]);
+    let text =
+        |tokens: &[Token]| Some(&key[tokens.first()?.range().start..tokens.last()?.range().end]);
+    elements.into_iter().filter_map(text).collect()
+}
+
+/// Every name in a text, without quotes.
+pub(crate) fn names(sql: &str) -> Vec<String> {
+    let Ok(tokens) = lexer::tokenize(sql) else {
+        return Vec::new();
+    };
+    let names = tokens.list.iter().filter(|token| is_name(**token));
+    names.map(|token| unquote(token.text(sql))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn names(sql: &str) -> Vec<Option<String>> {
+    fn outputs(sql: &str) -> Vec<Option<String>> {
         outline(sql)
             .items
             .into_iter()
@@ -247,7 +349,7 @@ mod tests {
     fn output_names_are_known_where_the_text_says_them() {
         let known = |name: &str| Some(name.to_owned());
         assert_eq!(
-            names(
+            outputs(
                 "WITH (SELECT 1) AS one SELECT a, t.b, c + 1 AS `d e`, count() total, sumState(x), CASE WHEN a THEN (b) END FROM t"
             ),
             [
@@ -259,9 +361,9 @@ mod tests {
                 None
             ]
         );
-        assert_eq!(names("SELECT * EXCEPT (a) FROM t"), [None]);
-        assert_eq!(names("SELECT DISTINCT a FROM t"), [None]);
-        assert_eq!(names("(SELECT a FROM t)"), []);
+        assert_eq!(outputs("SELECT * EXCEPT (a) FROM t"), [None]);
+        assert_eq!(outputs("SELECT DISTINCT a FROM t"), [None]);
+        assert_eq!(outputs("(SELECT a FROM t)"), []);
     }
 
     #[test]
@@ -296,5 +398,45 @@ mod tests {
                 None
             ]
         );
+    }
+
+    #[test]
+    fn what_depends_on_the_order_of_rows_is_noticed() {
+        let filled = outline("SELECT day FROM t ORDER BY day WITH FILL STEP 1");
+        assert!(filled.fills && !filled.grouped && !filled.counts_inside);
+        let grouped = outline("SELECT a FROM (SELECT * FROM t LIMIT 5) GROUP BY a");
+        assert!(grouped.grouped && grouped.counts_inside && !grouped.limited);
+        assert!(outline("SELECT (row_number() OVER (ORDER BY a)) AS r FROM t").counts_inside);
+        assert!(!outline("SELECT a FROM t GROUP BY a LIMIT 3").counts_inside);
+    }
+
+    #[test]
+    fn a_name_with_a_meaning_of_its_own_is_noticed() {
+        for sql in [
+            "SELECT uniqMerge(u) AS users FROM t",
+            "SELECT uniqMerge(u) users FROM t",
+            "WITH users AS (SELECT 1) SELECT * FROM users",
+            "SELECT arrayMap(users -> users + 1, a) FROM t",
+            "SELECT 'x' `Users` FROM t",
+        ] {
+            assert!(may_define(sql, "users"), "{sql}");
+        }
+        for sql in [
+            "SELECT uniq(users) FROM t",
+            "SELECT DISTINCT users FROM t GROUP BY users, t.users",
+        ] {
+            assert!(!may_define(sql, "users"), "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_key_falls_into_its_elements() {
+        assert_eq!(key_elements("a, f(b, c), `d`"), ["a", "f(b, c)", "`d`"]);
+        assert_eq!(key_elements("tuple(a, (b))"), ["a", "(b)"]);
+        assert_eq!(key_elements("((a, b))"), ["a", "b"]);
+        assert_eq!(key_elements("(a), (b)"), ["(a)", "(b)"]);
+        assert_eq!(key_elements("tuple()"), [""; 0]);
+        assert_eq!(key_elements(""), [""; 0]);
+        assert_eq!(names("(a, toDate(`b c`), 'd')"), ["a", "toDate", "b c"]);
     }
 }

@@ -5,7 +5,7 @@
 
 use indexmap::{IndexMap, IndexSet};
 use pipewright_grammar::source::Span;
-use pipewright_grammar::template::{Expr, ExprKind, Item, Unary};
+use pipewright_grammar::template::{Expr, ExprKind, Item, Target, Unary};
 
 use super::error::TemplateError;
 use super::lower;
@@ -63,6 +63,17 @@ struct Explorer<'t> {
     /// The number of the condition at a place.
     numbers: IndexMap<Span, usize>,
     paths: Vec<Path>,
+    /// The variables of the loops around the place.
+    turns: Vec<String>,
+}
+
+/// The names that a target binds.
+fn names_of(target: &Target, names: &mut Vec<String>) {
+    match target {
+        Target::Name(name) => names.push(name.value.clone()),
+        Target::Tuple(_, targets) => targets.iter().for_each(|target| names_of(target, names)),
+        Target::Item(_) => {}
+    }
 }
 
 pub(super) fn render(
@@ -125,6 +136,19 @@ impl Explorer<'_> {
                 ..
             } = item
             {
+                // What depends on a loop's variable has the truth of each turn, which no one truth for all turns can stand for: only its other parts are
+                // taken both ways.
+                if branches
+                    .iter()
+                    .any(|(condition, _)| self.is_of_a_turn(condition))
+                {
+                    for (condition, body) in branches {
+                        self.parts(condition, path);
+                        self.items(body, path);
+                    }
+                    self.items(otherwise, path);
+                    continue;
+                }
                 let mut rest = path.clone();
                 for (condition, body) in branches {
                     let number = self.condition(condition);
@@ -139,9 +163,14 @@ impl Explorer<'_> {
                 continue;
             }
             walk::of_item(item, &mut |expr| self.ternaries(expr, path));
+            let outer = self.turns.len();
+            if let Item::For { target, .. } = item {
+                names_of(target, &mut self.turns);
+            }
             for body in walk::bodies(item) {
                 self.items(body, path);
             }
+            self.turns.truncate(outer);
         }
     }
 
@@ -152,6 +181,7 @@ impl Explorer<'_> {
                 conditions.push(&**condition);
             }
         });
+        conditions.retain(|condition| !self.is_of_a_turn(condition));
         for condition in conditions {
             let number = self.condition(condition);
             for truth in [true, false] {
@@ -160,6 +190,32 @@ impl Explorer<'_> {
                 self.paths.push(taken);
             }
         }
+    }
+
+    /// Takes the parts of a condition both ways that do not depend on a loop's variable.
+    fn parts(&mut self, condition: &Expr, path: &Path) {
+        if !self.is_of_a_turn(condition) {
+            let number = self.condition(condition);
+            for truth in [true, false] {
+                let mut taken = path.clone();
+                taken.push((number, truth));
+                self.paths.push(taken);
+            }
+        } else if let ExprKind::And(left, right) | ExprKind::Or(left, right) = &condition.kind {
+            self.parts(left, path);
+            self.parts(right, path);
+        }
+    }
+
+    /// Whether a condition reads the variable of a loop around it.
+    fn is_of_a_turn(&self, condition: &Expr) -> bool {
+        let mut found = false;
+        walk::deep(condition, &mut |expr| {
+            if let ExprKind::Name(name) = &expr.kind {
+                found |= name == "loop" || self.turns.contains(name);
+            }
+        });
+        found
     }
 
     fn condition(&mut self, expr: &Expr) -> usize {

@@ -175,9 +175,9 @@ impl Lowering<'_> {
     }
 
     fn shortcut(&mut self, left: &Expr, right: &Expr, jump: Instruction<'static>) {
-        self.real(left);
+        self.test(left);
         let jump = self.add(jump);
-        self.real(right);
+        self.test(right);
         self.land(jump);
     }
 
@@ -343,11 +343,25 @@ impl Lowering<'_> {
                 self.invoke(count + 1);
             }
             _ => {
+                if matches!(callee.kind, ExprKind::Lambda(..)) {
+                    self.refuse_lambda(callee.span);
+                }
                 self.operation(Action::CallValue("".into()), span);
                 self.expression(callee);
                 self.invoke(1);
             }
         }
+    }
+
+    /// A lambda is only ever true or false: nothing here can call one, so that handing one over is refused where it stands.
+    fn refuse_lambda(&mut self, span: Span) {
+        self.refuse(
+            TemplateError::new(
+                ErrorKind::SecurityExpression,
+                "a lambda cannot be called in a template; use a comprehension (`[f(x) for x in xs]`)",
+            )
+            .at(span),
+        );
     }
 
     fn shape(&mut self, arguments: &[Argument], function: Option<Function>) -> Shape {
@@ -384,6 +398,18 @@ impl Lowering<'_> {
 
     fn arguments(&mut self, arguments: &[Argument], function: Option<Function>) -> usize {
         let mut count = 0;
+        // Methods, and functions that call what they are given.
+        let calls_back = matches!(
+            function,
+            None | Some(Function::Helper(
+                Helper::Map2 | Helper::Filter | Helper::Sorted | Helper::Min | Helper::Max
+            ))
+        );
+        for argument in arguments {
+            if calls_back && matches!(argument.value.kind, ExprKind::Lambda(..)) {
+                self.refuse_lambda(argument.value.span);
+            }
+        }
         let positional = |argument: &&Argument| {
             matches!(argument.kind, ArgumentKind::Positional | ArgumentKind::Star)
         };

@@ -100,6 +100,7 @@ pub struct Template {
     tables: Vec<Spanned<String>>,
     overridable: IndexSet<String>,
     uses_secrets: bool,
+    secrets: IndexSet<String>,
     /// The first error; a template that has one cannot be rendered.
     error: Option<TemplateError>,
 }
@@ -137,6 +138,7 @@ impl Template {
             tables: Vec::new(),
             overridable: IndexSet::new(),
             uses_secrets: false,
+            secrets: IndexSet::new(),
             error: None,
         }
     }
@@ -185,6 +187,7 @@ impl Template {
             tables: found.tables,
             overridable: lowered.overridable,
             uses_secrets: lowered.uses_secrets,
+            secrets: found.secrets,
             error,
         };
         (template, diagnostics)
@@ -203,6 +206,11 @@ impl Template {
     /// The constant arguments of `table()` in every branch.
     pub fn tables(&self) -> &[Spanned<String>] {
         &self.tables
+    }
+
+    /// The names of the secrets that the text asks for, in every branch. A name that is computed is not among them.
+    pub fn secret_names(&self) -> impl Iterator<Item = &str> {
+        self.secrets.iter().map(String::as_str)
     }
 
     /// The first reason why the template cannot be rendered at all.

@@ -1,6 +1,6 @@
 //! The parameters of a template, found in its tree without rendering: name, type, default and documentation, once each.
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use pipewright_grammar::source::{Span, Spanned};
 use pipewright_grammar::template::{Argument, ArgumentKind, Expr, ExprKind, Item, Operator, Unary};
 use serde::Serialize;
@@ -117,6 +117,8 @@ fn fill(known: &mut Parameter, other: &Parameter) {
 pub(super) struct Found {
     pub(super) parameters: Vec<Parameter>,
     pub(super) tables: Vec<Spanned<String>>,
+    /// The names of secrets that stand in the text, each once.
+    pub(super) secrets: IndexSet<String>,
     /// The type of the first use of each name that counts as a declaration: typed, or bare in a block tag.
     first_types: IndexMap<String, String>,
 }
@@ -266,6 +268,12 @@ impl Finder<'_> {
                 {
                     self.found.tables.push(Spanned::new(table, name.value.span));
                 }
+                self.helper(arguments);
+            }
+            Function::Helper(Helper::TbSecret | Helper::TbVar) => {
+                self.found
+                    .secrets
+                    .extend(argument(arguments, 0, "secret_name").and_then(constant_text));
                 self.helper(arguments);
             }
             // Its names are columns, its values ordinary expressions.

@@ -3,7 +3,8 @@
 /// Appends `'text'`.
 ///
 /// Only escapes that ClickHouse takes back are written: the reference also writes `\%` and `\z`, which ClickHouse keeps as two characters, so that such
-/// values never equal themselves. In a `LIKE` pattern `\%` is wanted: there it makes the percent sign an ordinary character.
+/// values never equal themselves. In a `LIKE` pattern `\%` and `\_` are wanted: there they make the signs ordinary characters, so that a value matches itself
+/// and nothing else.
 pub(super) fn string(out: &mut String, text: &str, in_pattern: bool) {
     out.reserve(text.len() + 2);
     out.push('\'');
@@ -22,19 +23,12 @@ fn escape(out: &mut String, text: &str, in_pattern: bool) {
             b'\n' => "\\n",
             b'"' => "\\\"",
             b'\'' => "\\'",
-            // A backslash before a percent sign would escape the backslash that makes the percent sign ordinary.
-            b'\\'
-                if in_pattern
-                    && text.as_bytes()[at + 1..]
-                        .iter()
-                        .find(|next| **next != b'\\')
-                        == Some(&b'%') =>
-            {
-                "\\\\\\\\"
-            }
+            // In a pattern a backslash is an escape of its own, after that of the literal.
+            b'\\' if in_pattern => "\\\\\\\\",
             b'\\' => "\\\\",
             b'`' => "\\`",
             b'%' if in_pattern => "\\%",
+            b'_' if in_pattern => "\\_",
             _ => continue,
         };
         out.push_str(&text[plain..at]);

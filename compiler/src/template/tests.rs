@@ -113,6 +113,8 @@ fn a_percent_sign_is_kept_but_escaped_in_like_patterns() {
     assert_snapshot!(call("a LIKE '%' || {{x}} || '%'", &percent), @r"a LIKE '%' || '50\%' || '%'");
     assert_snapshot!(call("a LIKE concat('%', {{x}}, '%')", &percent), @r"a LIKE concat('%', '50\%', '%')");
     assert_snapshot!(call("a LIKE {{sql_unescape('%' + String(x) + '%', '%')}}", &percent), @"a LIKE '%50%%'");
+    let others = [("x", json!("a_b\\c"))];
+    assert_snapshot!(call("a LIKE {{String(x)}} AND b = {{x}}", &others), @r"a LIKE 'a\_b\\\\c' AND b = 'a_b\\c'");
     assert_snapshot!(call("a = 'like ' AND b = {{x}}", &percent), @"a = 'like ' AND b = '50%'");
 }
 
@@ -208,7 +210,7 @@ fn types_beyond_the_reference_are_checked() {
         ("t", json!("1,it's")),
         ("m", json!("{\"k\": 1}")),
     ];
-    assert_snapshot!(call(text, &given), @r"toDecimal64('12.5', '2') toUUID('61f0c404-5cb3-11e7-907b-a6006ad3dba0') toIPv4('10.0.0.1') toIPv6('::1') tuple(toInt32('1'),'it\'s') map('k',toUInt8('1'))");
+    assert_snapshot!(call(text, &given), @r"CAST('12.5', 'Decimal(18, 2)') toUUID('61f0c404-5cb3-11e7-907b-a6006ad3dba0') toIPv4('10.0.0.1') toIPv6('::1') tuple(toInt32('1'),'it\'s') map('k',toUInt8('1'))");
     assert_snapshot!(call("{{UUID(u)}}", &[("u", json!("x"))]), @"wrong_type: parameter u: 'x' is not an UUID");
     assert_snapshot!(call("{{IPv4(u)}}", &[("u", json!("1.2.3.400"))]), @"wrong_type: parameter u: '1.2.3.400' is not an IPv4");
     assert_snapshot!(call("{{Decimal32(u)}}", &[("u", json!("12345678901"))]), @"wrong_type: parameter u: '12345678901' is not a Decimal32");
@@ -324,6 +326,39 @@ fn every_branch_is_rendered_for_checks() {
     ");
     let tables: Vec<&str> = template.tables().iter().map(Spanned::as_str).collect();
     assert_eq!(tables, ["t"]);
+}
+
+#[test]
+fn a_lambda_is_refused_where_it_would_be_called() {
+    for (text, place) in [
+        ("{% set y = sorted(x, key=lambda a: a) %}", 125),
+        ("{% set y = list(map(lambda a: a, x)) %}", 120),
+        ("{% if (lambda: 1)() %}{% end %}", 107),
+        ("{% set y = x.sort(key=lambda a: a) %}", 122),
+    ] {
+        let template = compile(text);
+        let error = template.error().expect(text);
+        let start = error.span.map(|span| span.start);
+        assert_eq!(
+            (error.kind.name().as_str(), start),
+            ("security_expression", Some(place)),
+            "{text}"
+        );
+        assert!(
+            error.to_string().contains("a lambda cannot be called"),
+            "{text}"
+        );
+    }
+    // Where it is only tested, it is true.
+    assert_eq!(call("{% if lambda: 1 %}t{% end %}", &[]), "t");
+}
+
+#[test]
+fn the_secrets_that_a_template_names_are_known_without_rendering() {
+    let template = compile(
+        "{% if a %}{{tb_secret('one')}}{% else %}{{tb_var('two', 'x')}}{{tb_secret('o' + 'ne')}}{{tb_secret(a)}}{% end %}",
+    );
+    assert_eq!(template.secret_names().collect::<Vec<_>>(), ["one", "two"]);
 }
 
 #[test]

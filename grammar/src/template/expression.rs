@@ -3,13 +3,11 @@
 use pest::Parser;
 use pest::iterators::{Pair, Pairs};
 
+use super::constants::number;
 use super::grammar::{Rule, TemplateGrammar};
-use super::literal::{RawPart, push_part, split_format, unescape};
+use super::operations::{Operations, operator};
 use super::scan::{Objection, scan};
-use super::tree::{
-    Argument, ArgumentKind, Clause, Collector, Comparison, Expr, ExprKind, FormatPart, Operator,
-    Statement, Target, Unary,
-};
+use super::tree::{Argument, ArgumentKind, Collector, Expr, ExprKind, Statement, Target};
 use super::{MAX_DEPTH, MAX_HEIGHT};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{SourceId, Span, Spanned};
@@ -30,7 +28,7 @@ pub(super) struct Builder {
 
 impl Builder {
     /// Parses the whole text by one of the `*_only` rules and gives the pairs inside.
-    fn pairs<'a>(&self, rule: Rule, text: &'a str) -> Built<Pairs<'a, Rule>> {
+    pub(super) fn pairs<'a>(&self, rule: Rule, text: &'a str) -> Built<Pairs<'a, Rule>> {
         let blame = |offset: usize, message: String| {
             let start = self.base + offset;
             let end = start + text[offset..].chars().next().map_or(0, char::len_utf8);
@@ -80,7 +78,7 @@ impl Builder {
         }
     }
 
-    fn span(&self, pair: &Pair<'_, Rule>) -> Span {
+    pub(super) fn span(&self, pair: &Pair<'_, Rule>) -> Span {
         let span = pair.as_span();
         // Implicit white space at the end of a rule belongs to no one.
         let text = span.as_str().trim_end();
@@ -91,7 +89,7 @@ impl Builder {
         )
     }
 
-    fn make(span: Span, kind: ExprKind, height: u16) -> Built<Expr> {
+    pub(super) fn make(span: Span, kind: ExprKind, height: u16) -> Built<Expr> {
         if height > MAX_HEIGHT {
             return Err(Box::new(
                 Diagnostic::error(
@@ -172,11 +170,11 @@ impl Builder {
         }
     }
 
-    fn name(&self, pair: &Pair<'_, Rule>) -> Spanned<String> {
+    pub(super) fn name(&self, pair: &Pair<'_, Rule>) -> Spanned<String> {
         Spanned::new(pair.as_str().to_owned(), self.span(pair))
     }
 
-    fn target_list(&self, pair: Pair<'_, Rule>) -> Built<Target> {
+    pub(super) fn target_list(&self, pair: Pair<'_, Rule>) -> Built<Target> {
         let span = self.span(&pair);
         let mut targets = Vec::new();
         let mut tuple = false;
@@ -237,7 +235,7 @@ impl Builder {
     }
 
     /// Any pair that stands for one expression.
-    fn expression(&self, pair: Pair<'_, Rule>) -> Built<Expr> {
+    pub(super) fn expression(&self, pair: Pair<'_, Rule>) -> Built<Expr> {
         let span = self.span(&pair);
         match pair.as_rule() {
             Rule::expression => {
@@ -308,17 +306,11 @@ impl Builder {
     }
 
     /// A flat sequence of operands and operators → a tree by precedence.
-    fn operation(&self, pair: Pair<'_, Rule>) -> Built<Expr> {
-        let tokens: Vec<Pair<'_, Rule>> = pair.into_inner().collect();
-        let mut reader = Operations {
-            builder: self,
-            tokens: tokens.into_iter().peekable(),
-            nesting: 0,
-        };
-        reader.level(0)
+    pub(super) fn operation(&self, pair: Pair<'_, Rule>) -> Built<Expr> {
+        Operations::new(self, pair.into_inner().collect()).level(0)
     }
 
-    fn operand(&self, pair: Pair<'_, Rule>) -> Built<Expr> {
+    pub(super) fn operand(&self, pair: Pair<'_, Rule>) -> Built<Expr> {
         let start = self.span(&pair);
         let mut parts = pair.into_inner();
         let mut value = self.primary(parts.next().expect("invariant: an operand has a primary"))?;
@@ -405,7 +397,7 @@ impl Builder {
         }
     }
 
-    fn primary(&self, pair: Pair<'_, Rule>) -> Built<Expr> {
+    pub(super) fn primary(&self, pair: Pair<'_, Rule>) -> Built<Expr> {
         let span = self.span(&pair);
         let leaf = |kind| Self::make(span, kind, 1);
         match pair.as_rule() {
@@ -433,38 +425,6 @@ impl Builder {
             Rule::braces => self.braces(pair),
             _ => self.expression(pair),
         }
-    }
-
-    /// What stands between round or square brackets.
-    fn contents(
-        &self,
-        span: Span,
-        pair: Pair<'_, Rule>,
-        collector: Option<Collector>,
-    ) -> Built<Expr> {
-        let mut items = Vec::new();
-        let mut clauses = Vec::new();
-        let mut comma = false;
-        for part in pair.into_inner() {
-            match part.as_rule() {
-                Rule::comma => comma = true,
-                Rule::comprehension => clauses.push(self.clause(part)?),
-                _ => items.push(self.expression(part)?),
-            }
-        }
-        if !clauses.is_empty() {
-            let collector = collector.unwrap_or(Collector::Generator);
-            return Self::comprehension(span, collector, items.remove(0), None, clauses);
-        }
-        if collector.is_none() && items.len() == 1 && !comma {
-            return Ok(items.remove(0));
-        }
-        let height = above(items.iter());
-        let kind = match collector {
-            Some(_) => ExprKind::List(items),
-            None => ExprKind::Tuple(items),
-        };
-        Self::make(span, kind, height)
     }
 
     /// The keys of a subscript.
@@ -501,375 +461,14 @@ impl Builder {
             (_, start) => Self::make(span, ExprKind::Slice(start, stop, step), height),
         }
     }
-
-    /// A dictionary or a set.
-    fn braces(&self, pair: Pair<'_, Rule>) -> Built<Expr> {
-        let span = self.span(&pair);
-        let mut entries: Vec<(Option<Expr>, Expr)> = Vec::new();
-        let mut clauses = Vec::new();
-        let mut is_set = false;
-        for part in pair.into_inner() {
-            if part.as_rule() == Rule::comprehension {
-                clauses.push(self.clause(part)?);
-                continue;
-            }
-            let mut parts = part.into_inner();
-            let one = parts.next().expect("invariant: an entry has a part");
-            if one.as_rule() == Rule::double_starred {
-                entries.push((None, self.expression(first(one.into_inner()))?));
-                continue;
-            }
-            let one = self.expression(one)?;
-            if let Some(value) = parts.next() {
-                entries.push((Some(one), self.expression(value)?));
-            } else {
-                is_set = true;
-                entries.push((None, one));
-            }
-        }
-        if is_set && entries.iter().any(|(key, _)| key.is_some()) {
-            return Err(Box::new(
-                Diagnostic::error(
-                    Code::TEMPLATE_EXPRESSION,
-                    "keys with and without values in one pair of braces",
-                )
-                .label(span, ""),
-            ));
-        }
-        if !clauses.is_empty() && !entries.is_empty() {
-            let (key, value) = entries.remove(0);
-            return match key {
-                Some(key) => Self::comprehension(span, Collector::Dict, key, Some(value), clauses),
-                None => Self::comprehension(span, Collector::Set, value, None, clauses),
-            };
-        }
-        let height = above(
-            entries
-                .iter()
-                .flat_map(|(key, value)| key.iter().chain(std::iter::once(value))),
-        );
-        let kind = if is_set {
-            ExprKind::Set(entries.into_iter().map(|(_, value)| value).collect())
-        } else {
-            ExprKind::Dict(entries)
-        };
-        Self::make(span, kind, height)
-    }
-
-    fn comprehension(
-        span: Span,
-        collector: Collector,
-        element: Expr,
-        value: Option<Expr>,
-        clauses: Vec<Clause>,
-    ) -> Built<Expr> {
-        let height = above(
-            [&element]
-                .into_iter()
-                .chain(&value)
-                .chain(clauses.iter().flat_map(|clause: &Clause| {
-                    std::iter::once(&clause.iterable).chain(&clause.conditions)
-                })),
-        );
-        Self::make(
-            span,
-            ExprKind::Comprehension(collector, Box::new(element), value.map(Box::new), clauses),
-            height,
-        )
-    }
-
-    fn clause(&self, pair: Pair<'_, Rule>) -> Built<Clause> {
-        let mut target = None;
-        let mut iterable = None;
-        let mut conditions = Vec::new();
-        for part in pair.into_inner() {
-            match part.as_rule() {
-                Rule::target_list => target = Some(self.target_list(part)?),
-                Rule::operation => iterable = Some(self.operation(part)?),
-                Rule::comprehension_if => {
-                    let condition = part.into_inner().nth(1).expect("invariant: a condition");
-                    conditions.push(self.expression(condition)?);
-                }
-                _ => {}
-            }
-        }
-        Ok(Clause {
-            target: target.expect("invariant: a clause has a target"),
-            iterable: iterable.expect("invariant: a clause has an iterable"),
-            conditions,
-        })
-    }
-
-    fn strings(&self, pair: Pair<'_, Rule>) -> Built<Expr> {
-        let span = self.span(&pair);
-        let mut parts = Vec::new();
-        let mut height = 0;
-        let mut formatted = false;
-        for string in pair.into_inner() {
-            let mut pieces = string.into_inner();
-            let prefix = pieces
-                .next()
-                .map(|prefix| prefix.as_str().to_ascii_lowercase())
-                .unwrap_or_default();
-            let quoted = first(pieces);
-            let body = first(quoted.into_inner());
-            if prefix.contains('b') {
-                return Self::make(span, ExprKind::Unsupported("bytes"), 1);
-            }
-            let raw = prefix.contains('r');
-            let text = |text: &str| {
-                if raw {
-                    Some(text.to_owned())
-                } else {
-                    unescape(text)
-                }
-            };
-            let fault = || {
-                Box::new(
-                    Diagnostic::error(Code::TEMPLATE_EXPRESSION, "the string has a broken escape")
-                        .label(span, ""),
-                )
-            };
-            if prefix.contains('f') {
-                formatted = true;
-                let raw_parts = split_format(body.as_str()).ok_or_else(fault)?;
-                let start = self.base + body.as_span().start();
-                for part in raw_parts {
-                    let part = match part {
-                        RawPart::Text(part) => FormatPart::Text(text(&part).ok_or_else(fault)?),
-                        RawPart::Value(expression, conversion, specification, offset) => {
-                            let value = self.embedded(expression, start + offset, span)?;
-                            height = height.max(value.height);
-                            FormatPart::Value {
-                                value,
-                                conversion,
-                                specification: specification.to_owned(),
-                            }
-                        }
-                    };
-                    push_part(&mut parts, part);
-                }
-            } else {
-                let text = text(body.as_str()).ok_or_else(fault)?;
-                push_part(&mut parts, FormatPart::Text(text));
-            }
-        }
-        if formatted {
-            return Self::make(span, ExprKind::Format(parts), height + 1);
-        }
-        let text = match parts.pop() {
-            Some(FormatPart::Text(text)) => text,
-            _ => String::new(),
-        };
-        Self::make(span, ExprKind::Str(text), 1)
-    }
-
-    /// The expression between the braces of an f-string.
-    fn embedded(&self, text: &str, base: usize, span: Span) -> Built<Expr> {
-        if self.depth >= 4 {
-            return Err(Box::new(
-                Diagnostic::error(Code::TEMPLATE_EXPRESSION, "f-strings nested too deeply")
-                    .label(span, ""),
-            ));
-        }
-        let lead = text.len() - text.trim_start().len();
-        let builder = Builder {
-            base: base + lead,
-            depth: self.depth + 1,
-            ..*self
-        };
-        builder.output(text.trim())
-    }
 }
 
-/// Precedence climbing over the flat tokens of an operation.
-struct Operations<'b, 'a> {
-    builder: &'b Builder,
-    tokens: std::iter::Peekable<std::vec::IntoIter<Pair<'a, Rule>>>,
-    nesting: u16,
-}
-
-/// Binding strengths, weakest first.
-const OR: u8 = 1;
-const AND: u8 = 2;
-const NOT: u8 = 3;
-const COMPARISON: u8 = 4;
-const UNARY: u8 = 11;
-const POWER: u8 = 12;
-
-fn strength(sign: &str) -> u8 {
-    match sign {
-        "or" => OR,
-        "and" => AND,
-        "|" => 5,
-        "^" => 6,
-        "&" => 7,
-        "<<" | ">>" => 8,
-        "+" | "-" => 9,
-        "*" | "/" | "//" | "%" | "@" => 10,
-        "**" => POWER,
-        _ => COMPARISON,
-    }
-}
-
-impl Operations<'_, '_> {
-    fn level(&mut self, floor: u8) -> Built<Expr> {
-        let mut left = self.unary()?;
-        while let Some(token) = self.tokens.peek() {
-            let sign = token.as_str();
-            let here = strength(sign);
-            if here < floor.max(1) {
-                break;
-            }
-            if here == COMPARISON {
-                left = self.comparison(left)?;
-                continue;
-            }
-            let sign = sign.to_owned();
-            self.tokens.next();
-            let right = self.deeper(if here == POWER { UNARY } else { here + 1 })?;
-            let span = left.span.cover(right.span);
-            let height = left.height.max(right.height) + 1;
-            let (left_box, right_box) = (Box::new(left), Box::new(right));
-            let kind = match sign.as_str() {
-                "or" => ExprKind::Or(left_box, right_box),
-                "and" => ExprKind::And(left_box, right_box),
-                sign => ExprKind::Binary(
-                    left_box,
-                    operator(sign).expect("invariant: the grammar names operators"),
-                    right_box,
-                ),
-            };
-            left = Builder::make(span, kind, height)?;
-        }
-        Ok(left)
-    }
-
-    /// Recurses, counting, so that chains of prefixes and powers cannot exhaust the stack.
-    fn deeper(&mut self, floor: u8) -> Built<Expr> {
-        self.nesting += 1;
-        if self.nesting > MAX_HEIGHT {
-            let span = self.tokens.peek().map(|token| self.builder.span(token));
-            let mut diagnostic = Diagnostic::error(
-                Code::TEMPLATE_EXPRESSION,
-                format!("the expression has more than {MAX_HEIGHT} levels"),
-            );
-            if let Some(span) = span {
-                diagnostic = diagnostic.label(span, "");
-            }
-            return Err(Box::new(diagnostic));
-        }
-        let value = self.level(floor);
-        self.nesting -= 1;
-        value
-    }
-
-    fn unary(&mut self) -> Built<Expr> {
-        let token = self.tokens.next().expect("invariant: an operand follows");
-        if token.as_rule() != Rule::prefix {
-            return self.builder.operand(token);
-        }
-        let start = self.builder.span(&token);
-        let (unary, floor) = match token.as_str() {
-            "not" => (Some(Unary::Not), NOT),
-            "-" => (Some(Unary::Minus), UNARY),
-            "+" => (Some(Unary::Plus), UNARY),
-            "~" => (Some(Unary::Invert), UNARY),
-            _ => (None, POWER),
-        };
-        let value = self.deeper(floor)?;
-        let span = start.cover(value.span);
-        let height = value.height + 1;
-        let kind = match unary {
-            Some(unary) => ExprKind::Unary(unary, Box::new(value)),
-            None => ExprKind::Suspended("await"),
-        };
-        Builder::make(span, kind, height)
-    }
-
-    fn comparison(&mut self, first: Expr) -> Built<Expr> {
-        let mut span = first.span;
-        let mut height = first.height;
-        let mut rest = Vec::new();
-        while let Some(token) = self.tokens.peek() {
-            if strength(token.as_str()) != COMPARISON {
-                break;
-            }
-            let comparison = comparison(token.as_str());
-            self.tokens.next();
-            let right = self.deeper(COMPARISON + 1)?;
-            span = span.cover(right.span);
-            height = height.max(right.height);
-            rest.push((comparison, right));
-        }
-        Builder::make(span, ExprKind::Compare(Box::new(first), rest), height + 1)
-    }
-}
-
-fn comparison(sign: &str) -> Comparison {
-    match sign {
-        "==" => Comparison::Equal,
-        "!=" => Comparison::NotEqual,
-        "<" => Comparison::Less,
-        "<=" => Comparison::LessEqual,
-        ">" => Comparison::Greater,
-        ">=" => Comparison::GreaterEqual,
-        "in" => Comparison::In,
-        "is" => Comparison::Is,
-        sign if sign.starts_with("not") => Comparison::NotIn,
-        _ => Comparison::IsNot,
-    }
-}
-
-fn operator(sign: &str) -> Option<Operator> {
-    Some(match sign {
-        "+" => Operator::Add,
-        "-" => Operator::Subtract,
-        "*" => Operator::Multiply,
-        "/" => Operator::Divide,
-        "//" => Operator::FloorDivide,
-        "%" => Operator::Modulo,
-        "**" => Operator::Power,
-        "@" => Operator::MatrixMultiply,
-        "<<" => Operator::ShiftLeft,
-        ">>" => Operator::ShiftRight,
-        "&" => Operator::BitAnd,
-        "|" => Operator::BitOr,
-        "^" => Operator::BitXor,
-        _ => return None,
-    })
-}
-
-fn number(text: &str) -> ExprKind {
-    let clean: String = text.chars().filter(|character| *character != '_').collect();
-    let lower = clean.to_ascii_lowercase();
-    for (prefix, radix) in [("0x", 16), ("0o", 8), ("0b", 2)] {
-        if let Some(digits) = lower.strip_prefix(prefix) {
-            return u128::from_str_radix(digits, radix).map_or(
-                ExprKind::Unsupported("an integer of more than 128 bits"),
-                |value| ExprKind::Int(value.to_string()),
-            );
-        }
-    }
-    if lower.ends_with('j') {
-        return ExprKind::Unsupported("a complex number");
-    }
-    if lower.contains(['.', 'e']) {
-        return ExprKind::Float(lower.parse().unwrap_or(f64::INFINITY));
-    }
-    let digits = lower.trim_start_matches('0');
-    if digits.len() < lower.len() && !digits.is_empty() {
-        return ExprKind::Unsupported("a number with leading zeros");
-    }
-    ExprKind::Int(if digits.is_empty() { "0" } else { digits }.to_owned())
-}
-
-fn first(mut pairs: Pairs<'_, Rule>) -> Pair<'_, Rule> {
+pub(super) fn first(mut pairs: Pairs<'_, Rule>) -> Pair<'_, Rule> {
     pairs
         .next()
         .expect("invariant: the grammar puts a pair here")
 }
 
-fn above<'a>(children: impl Iterator<Item = &'a Expr>) -> u16 {
+pub(super) fn above<'a>(children: impl Iterator<Item = &'a Expr>) -> u16 {
     children.map(|child| child.height).max().unwrap_or(0) + 1
 }

@@ -5,9 +5,12 @@
 //! height of everything are bounded, so neither parsing nor any later walk can exhaust the stack.
 
 mod blocks;
+mod constants;
+mod displays;
 mod expression;
 mod grammar;
 mod literal;
+mod operations;
 mod scan;
 mod tree;
 

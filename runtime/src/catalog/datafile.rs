@@ -69,13 +69,13 @@ impl NodeText {
             out.push('\n');
         }
         if let Some(kind) = &self.kind {
-            out.push_str(&format!("TYPE {kind}\n"));
+            out.extend(["TYPE ", kind, "\n"]);
         }
         for (keyword, value) in &self.directives {
             if value.contains('\n') {
-                out.push_str(&format!("{keyword} >\n{}\n", indent(value, Text::Prose)));
+                out.extend([keyword, " >\n", &indent(value, Text::Prose), "\n"]);
             } else {
-                out.push_str(&format!("{keyword} {value}\n"));
+                out.extend([keyword, " ", value, "\n"]);
             }
         }
         out

@@ -78,13 +78,12 @@ fn begins_inside(text: &str, kind: Text) -> Vec<bool> {
         let byte = bytes[at];
         match (quote, comment) {
             (Some(_), _) if byte == b'\\' => {
-                at += usize::from(bytes.get(at + 1).is_some_and(|next| *next != b'\n'))
+                at += usize::from(bytes.get(at + 1).is_some_and(|next| *next != b'\n'));
             }
             (Some(open), _) if byte == open => quote = None,
-            (Some(_), _) => {}
             (None, Some(b'-')) if byte == b'\n' => comment = None,
             (None, Some(b'*')) if bytes[at..].starts_with(b"*/") => comment = None,
-            (None, Some(_)) => {}
+            (Some(_), _) | (None, Some(_)) => {}
             _ if kind == Text::Prose => {}
             (None, None) if bytes[at..].starts_with(b"--") || byte == b'#' => comment = Some(b'-'),
             (None, None) if bytes[at..].starts_with(b"/*") => comment = Some(b'*'),

@@ -7,6 +7,7 @@
 mod datafile;
 mod indent;
 mod objects;
+mod pull;
 mod references;
 mod tables;
 mod time;
@@ -24,6 +25,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 pub use datafile::{EditError, NodeText, PipeText};
 pub use objects::{Object, Objects, Rename};
+pub use pull::{PullError, Pulled, pull};
 pub use time::{format_micros, now_micros};
 
 use self::references::Renamed;
@@ -119,8 +121,13 @@ impl Catalog {
         let before = Objects::restore(state.catalog().objects()?);
         let objects = before.of_project(&plan.project, &[])?;
         let (changed, removed) = objects.difference(&before);
-        if !changed.is_empty() || !removed.is_empty() {
-            state.catalog().write(&[], &[], &changed, &removed)?;
+        // What has been written to disk is no change any more.
+        let same = overlay
+            .iter()
+            .filter(|file| base.get(&file.path) == file.text.as_ref());
+        let same: Vec<String> = same.map(|file| file.path.clone()).collect();
+        if !changed.is_empty() || !removed.is_empty() || !same.is_empty() {
+            state.catalog().write(&[], &same, &changed, &removed)?;
         }
         let current = Current {
             files,

@@ -165,15 +165,15 @@ impl Objects {
                     | (Rename::Datasource { from, to }, ObjectKind::Datasource)
                         if *from == name =>
                     {
-                        name.clone_from(to)
+                        name.clone_from(to);
                     }
                     (Rename::Pipe { from, to }, ObjectKind::Node) if *from == parent => {
-                        parent.clone_from(to)
+                        parent.clone_from(to);
                     }
                     (Rename::Node { pipe, from, to }, ObjectKind::Node)
                         if *pipe == parent && *from == name =>
                     {
-                        name.clone_from(to)
+                        name.clone_from(to);
                     }
                     _ => {}
                 }

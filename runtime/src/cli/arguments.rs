@@ -31,10 +31,18 @@ pub(crate) enum Command {
     Build(Build),
     /// Print the SQL that a pipe or node sends to the engine
     Compile(Compile),
+    /// Show what a rule of `check` finds, and why
+    Rule(Rule),
     /// Show a pipe's parameters, nodes, tables and SQL
     Explain(Explain),
+    /// Show what a deploy would change in the engine
+    Plan(Deploy),
+    /// Change the engine's tables and views into what the project says
+    Deploy(Deploy),
     /// Deploy what is missing and serve the endpoints over HTTP
     Serve(Serve),
+    /// Write what was changed through the API into the project's files
+    Pull(Pull),
     /// Run a query over the project's pipes and data sources
     Sql(Sql),
     /// Install or inspect the embedded ClickHouse
@@ -79,6 +87,15 @@ pub(crate) enum ReportFormat {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Rule {
+    /// The code of the rule [default: list them all]
+    pub(crate) code: Option<String>,
+    /// How it is printed
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub(crate) format: OutputFormat,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Build {
     /// The project folder
     pub(crate) dir: Option<PathBuf>,
@@ -104,6 +121,29 @@ pub(crate) struct Explain {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Deploy {
+    /// The project folder
+    pub(crate) dir: Option<PathBuf>,
+    /// Run changes that take rows or values away
+    #[arg(long)]
+    pub(crate) allow_destructive: bool,
+    /// Only show what would change
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// How the plan is printed
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub(crate) format: OutputFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// For people
+    Text,
+    /// For machines
+    Json,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// The project folder, or a folder that `pipewright build` wrote
     pub(crate) dir: Option<PathBuf>,
@@ -121,6 +161,15 @@ pub(crate) struct Serve {
         value_name = "TOKEN"
     )]
     pub(crate) admin_token: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Pull {
+    /// The project folder
+    pub(crate) dir: Option<PathBuf>,
+    /// Take the API's version also where the file on disk was changed since
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]
@@ -158,9 +207,9 @@ pub(crate) enum Debug {
     Graph,
     /// Roles, tables and parameters
     Plan,
-    /// Render templates: JSON lines from stdin (id, template, params, secrets, test_mode) to stdout
+    /// Render templates: JSON lines from stdin (`id`, `template`, `params`, `secrets`, `test_mode`) to stdout
     Render,
-    /// Find the tables that statements read: JSON lines from stdin (id, sql) to stdout
+    /// Find the tables that statements read: JSON lines from stdin (`id`, `sql`) to stdout
     References,
 }
 

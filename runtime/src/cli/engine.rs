@@ -56,12 +56,11 @@ pub(super) async fn open(
     state: &Path,
     printer: &Printer,
 ) -> anyhow::Result<Arc<dyn Engine>> {
-    let config = match &config.server.clickhouse_url {
-        Some(url) => Config::Server(engine::server::Config::new(url)),
-        None => {
-            installed(printer)?;
-            Config::embedded(state)
-        }
+    let config = if let Some(url) = &config.server.clickhouse_url {
+        Config::Server(engine::server::Config::new(url))
+    } else {
+        installed(printer)?;
+        Config::embedded(state)
     };
     Ok(engine::open(config).await?)
 }
@@ -69,7 +68,7 @@ pub(super) async fn open(
 /// Progress of an installation: a bar on a terminal, a line for each step elsewhere.
 struct Bar<'a> {
     printer: &'a Printer,
-    bar: Option<ProgressBar>,
+    drawn: Option<ProgressBar>,
     step: &'static str,
 }
 
@@ -82,7 +81,7 @@ impl<'a> Bar<'a> {
         });
         Self {
             printer,
-            bar,
+            drawn: bar,
             step: "",
         }
     }
@@ -111,7 +110,7 @@ impl<'a> Bar<'a> {
         };
         let begins = name != self.step;
         self.step = name;
-        let Some(bar) = &self.bar else {
+        let Some(bar) = &self.drawn else {
             if begins {
                 self.printer.note(name);
             }
@@ -130,7 +129,7 @@ impl<'a> Bar<'a> {
 
 impl Drop for Bar<'_> {
     fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
+        if let Some(bar) = &self.drawn {
             bar.finish_and_clear();
         }
     }

@@ -5,10 +5,13 @@ mod build;
 mod check;
 mod compile;
 mod debug;
+mod deploy;
 mod engine;
 mod explain;
 mod init;
 mod printer;
+mod pull;
+mod rule;
 mod serve;
 mod sql;
 
@@ -64,7 +67,7 @@ pub fn main() -> ExitStatus {
             };
         }
     };
-    let printer = Printer::default();
+    let printer = Printer;
     match run(&arguments, &printer) {
         Ok(status) => status,
         Err(error) if is_broken_pipe(&error) => ExitStatus::Success,
@@ -80,10 +83,14 @@ fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<ExitStatus> {
     match &arguments.command {
         Command::Init(init) => init::run(init, project, printer),
         Command::Check(check) => check::run(check, project, printer),
+        Command::Rule(arguments) => rule::run(arguments, printer),
         Command::Build(build) => build::run(build, project, printer),
         Command::Compile(compile) => compile::run(compile, project, printer),
         Command::Explain(explain) => explain::run(explain, project, printer),
+        Command::Plan(arguments) => deploy::run(arguments, false, project, printer),
+        Command::Deploy(arguments) => deploy::run(arguments, true, project, printer),
         Command::Serve(serve) => serve::run(serve, project, printer),
+        Command::Pull(pull) => pull::run(pull, project, printer),
         Command::Sql(sql) => sql::run(sql, project, printer),
         Command::Engine(engine) => engine::run(engine, printer),
         Command::Debug(debug) => debug::run(debug, project, printer),

@@ -6,7 +6,7 @@ use owo_colors::OwoColorize as _;
 use pipewright_compiler::diagnostics::render::Style;
 
 /// The two streams of the terminal.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Printer;
 
 impl Printer {

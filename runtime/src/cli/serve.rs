@@ -16,9 +16,14 @@ use super::printer::Printer;
 use super::{ExitStatus, engine, project_folder, report_errors};
 use crate::catalog::Catalog;
 use crate::engine::Engine;
-use crate::http::{self, App, Scope};
+use crate::http::{self, App, Data, Scope};
+use crate::ingest::{DeleteData, EventLimits, Events, Ingest, Populate};
+use crate::jobs::{Jobs, Limits, Work};
 use crate::state::State;
 use crate::{deploy, workspace};
+
+/// Where a project's engine and state lie.
+const STATE_FOLDER: &str = ".pipewright";
 
 pub(super) fn run(
     serve: &Serve,
@@ -83,11 +88,11 @@ async fn start(
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address}; `--port` chooses another port"))?;
-    let state_folder = folder.join(".pipewright");
+    let state_folder = folder.join(STATE_FOLDER);
     std::fs::create_dir_all(&state_folder)
         .with_context(|| format!("cannot make `{}`", state_folder.display()))?;
     let engine = engine::open(&sources.plan.project.config, &state_folder, printer).await?;
-    let served = deploy_and_serve(serve, sources, &state_folder, listener, &engine, printer).await;
+    let served = deploy_and_serve(serve, sources, folder, listener, &engine, printer).await;
     engine.shutdown().await;
     served
 }
@@ -95,28 +100,84 @@ async fn start(
 async fn deploy_and_serve(
     serve: &Serve,
     sources: Sources,
-    state_folder: &Path,
+    folder: &Path,
     listener: TcpListener,
     engine: &Arc<dyn Engine>,
     printer: &Printer,
 ) -> anyhow::Result<()> {
-    let state = Arc::new(State::open(&state_folder.join("state.sqlite"))?);
+    let state = Arc::new(State::open(
+        &folder.join(STATE_FOLDER).join("state.sqlite"),
+    )?);
     let catalog = Catalog::open(Arc::clone(&state), &sources.tree, sources.plan)?;
     for drift in catalog.drift()? {
         printer.note(&format!("warning: {}", drift.message));
     }
     let plan = Arc::clone(&catalog.current().plan);
+    let secrets = workspace::secrets(folder, &plan)?;
     let deployed = deploy::deploy(&plan, &sources.root, engine.as_ref(), &Lines(printer)).await?;
     for name in &deployed.drifted {
-        printer.note(&format!("warning: `{name}` was made from another definition than the project now has, and is left as it is"));
+        printer.note(&format!("warning: `{name}` was made from another definition than the project now has, and is left as it is: `pipewright plan` shows what would change, `pipewright deploy` changes it"));
     }
     ensure_tokens(serve, &plan, &state, printer)?;
+    // Rows are given to the engine as files, which a server on another machine does not see.
+    let embedded = plan.project.config.server.clickhouse_url.is_none();
+    let data = if embedded {
+        Some(take_rows(&plan, &state, &folder.join(STATE_FOLDER), engine, printer).await?)
+    } else {
+        None
+    };
     let address = listener.local_addr()?;
+    let app = App::new(catalog, secrets, Arc::clone(engine)).await?;
     announce(&plan, address, printer);
-    let app = App::new(catalog, Vec::new(), Arc::clone(engine))?;
-    http::serve(listener, app, stop()).await?;
+    if let Some(data) = &data {
+        app.take_rows(data.clone());
+    }
+    let served = http::serve(listener, app, stop()).await;
+    if let Some(data) = data {
+        data.jobs.shutdown().await;
+        data.events.shutdown().await;
+    }
+    served?;
     printer.note("stopped");
     Ok(())
+}
+
+/// Opens the ways in for rows. What an earlier process had taken, and not written, is written before anything else comes.
+async fn take_rows(
+    plan: &Plan,
+    state: &Arc<State>,
+    state_folder: &Path,
+    engine: &Arc<dyn Engine>,
+    printer: &Printer,
+) -> anyhow::Result<Data> {
+    let ingest = Ingest::open(Arc::clone(engine), state_folder)?;
+    let events = Events::new(Arc::clone(&ingest), EventLimits::default());
+    let appends = ingest
+        .resume_appends(plan)
+        .await
+        .context("cannot finish an append that was cut off")?;
+    let batches = events
+        .replay(plan)
+        .await
+        .context("cannot write events that an earlier process had taken")?;
+    if appends + batches > 0 {
+        printer.note(&format!(
+            "wrote what was left of an earlier run: {batches} batches of events, {appends} files"
+        ));
+    }
+    let deletes: Arc<dyn Work> = Arc::new(DeleteData(Arc::clone(engine)));
+    let populates: Arc<dyn Work> = Arc::new(Populate(Arc::clone(&ingest)));
+    let jobs = Jobs::new(
+        Arc::clone(state),
+        [("delete_data", deletes), ("populateview", populates)],
+        Limits::default(),
+    );
+    jobs.recover()?;
+    Ok(Data {
+        ingest,
+        events,
+        jobs,
+    })
 }
 
 struct Lines<'a>(&'a Printer);

@@ -99,7 +99,7 @@ async fn fill(table: &TablePlan, path: &Path, engine: &dyn Engine) -> Result<(),
         Some("sql") => by_name(table, &std::fs::read_to_string(&path)?, engine).await?,
         Some("ndjson") => emit::insert_json(
             table,
-            &format!("file({file}, 'JSONAsString', 'json String')"),
+            &format!("file({file}, 'JSONAsString', 'line String')"),
         ),
         Some("csv") if !has_header(table, &path)? => {
             let structure: Vec<String> = table

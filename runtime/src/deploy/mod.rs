@@ -3,6 +3,7 @@
 mod apply;
 mod fixtures;
 mod introspect;
+mod plan;
 
 use std::path::Path;
 
@@ -12,6 +13,7 @@ use pipewright_grammar::diagnostic::Diagnostic;
 
 pub use apply::DeployError;
 pub use introspect::{Actual, introspect};
+pub use plan::{DeployPlan, PlannedChange, change, plan, sweep};
 
 use crate::engine::Engine;
 
@@ -43,6 +45,7 @@ pub async fn deploy(
     if let Some(diagnostic) = diagnostics.into_iter().next() {
         return Err(DeployError::NotCompiled(describe(plan, &diagnostic)));
     }
+    sweep(engine).await?;
     let actual = introspect(engine, &plan.database).await?;
     let drifted = actual.drifted(&desired);
     let missing = steps::missing(desired, &actual.names());

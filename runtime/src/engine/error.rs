@@ -114,7 +114,7 @@ impl EngineError {
     }
 
     /// The same error for a text that stood `prefix` bytes into the statement sent and is `length` bytes long.
-    pub(super) fn shifted(self, prefix: usize, length: usize) -> Self {
+    pub(crate) fn shifted(self, prefix: usize, length: usize) -> Self {
         match self {
             Self::Exception {
                 code,

@@ -203,7 +203,7 @@ impl Config {
     }
 }
 
-/// Opens the engine. The embedded one must have been found by [`locate`] or made by [`install`] before.
+/// Opens the engine. The embedded one must have been found by [`locate`] or made by [`install()`] before.
 pub async fn open(config: Config) -> Result<Arc<dyn Engine>, EngineError> {
     match config {
         Config::Embedded(config) => {

@@ -130,13 +130,24 @@ impl Access {
         filters
     }
 
+    /// The parameters that a JWT sets, for a query that may name any of its pipes.
+    pub(crate) fn all_fixed(&self) -> Result<Map<String, Value>, ApiError> {
+        let mut all = Map::new();
+        for (name, value) in self.fixed.values().flatten() {
+            if all.get(name).is_some_and(|other| other != value) {
+                return Err(ApiError::Forbidden(format!(
+                    "the token sets `{name}` differently for its pipes: call them one by one"
+                )));
+            }
+            all.insert(name.clone(), value.clone());
+        }
+        Ok(all)
+    }
+
     /// The names of the resources that scopes of that type are about.
-    pub(crate) fn resources(&self, kind: &str) -> Vec<&str> {
-        self.scopes
-            .iter()
-            .filter(|scope| scope.kind() == kind)
-            .filter_map(Scope::resource)
-            .collect()
+    fn resources(&self, kind: &str) -> BTreeSet<&str> {
+        let of_kind = self.scopes.iter().filter(|scope| scope.kind() == kind);
+        of_kind.filter_map(Scope::resource).collect()
     }
 }
 
@@ -240,7 +251,7 @@ pub(crate) fn is_service_table(name: &str) -> bool {
     SERVICE_TABLES.iter().any(|(table, _)| *table == name)
 }
 
-fn named_in(column: &str, names: &[&str]) -> String {
+fn named_in(column: &str, names: &BTreeSet<&str>) -> String {
     if names.is_empty() {
         return "0".to_owned();
     }
@@ -255,7 +266,11 @@ fn bearer(value: &str) -> Option<&str> {
 
 /// How many requests each limited token has made of late. A token that has been quiet for a second may make a full second's requests at once.
 #[derive(Debug, Default)]
-pub(crate) struct RateLimits(Mutex<HashMap<String, Bucket>>);
+pub(crate) struct RateLimits {
+    /// The share of a token that has none of its own.
+    common: Option<u32>,
+    buckets: Mutex<HashMap<String, Bucket>>,
+}
 
 #[derive(Debug)]
 struct Bucket {
@@ -267,13 +282,22 @@ struct Bucket {
 const BUCKETS: usize = 10_000;
 
 impl RateLimits {
+    /// With a share for tokens that have none of their own; 0 for no limit.
+    pub(crate) fn new(common: u32) -> Self {
+        Self {
+            common: (common > 0).then_some(common),
+            buckets: Mutex::default(),
+        }
+    }
+
     /// Takes one request from the token's share, or says after how many seconds there will be one.
     pub(crate) fn take(&self, access: &Access) -> Result<(), u64> {
-        let Some(rate) = access.requests_per_second.map(f64::from) else {
+        let common = self.common.filter(|_| !access.is_admin());
+        let Some(rate) = access.requests_per_second.or(common).map(f64::from) else {
             return Ok(());
         };
         let now = Instant::now();
-        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= BUCKETS {
             buckets.retain(|_, bucket| now.duration_since(bucket.at).as_secs_f64() < 1.0);
         }

@@ -70,7 +70,7 @@ impl Call {
         self.app.catalog.current()
     }
 
-    pub(crate) fn require(&self, allowed: bool, needed: &str) -> Result<(), ApiError> {
+    pub(crate) fn require(allowed: bool, needed: &str) -> Result<(), ApiError> {
         if allowed {
             Ok(())
         } else {
@@ -82,7 +82,7 @@ impl Call {
 
     /// The right to change pipes.
     pub(crate) fn require_create_pipes(&self) -> Result<(), ApiError> {
-        self.require(self.access.creates_pipes(), "PIPES:CREATE")
+        Self::require(self.access.creates_pipes(), "PIPES:CREATE")
     }
 
     /// Finishes a change, and the answer to it, also when the client does not wait for it.
@@ -135,6 +135,12 @@ pub(crate) fn find_node<'a>(
 
 /// A name that a resource can have.
 pub(crate) fn valid_name(name: &str) -> Result<(), ApiError> {
+    let digits = name.strip_prefix("t_").filter(|digits| digits.len() == 32);
+    if digits.is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit())) {
+        return Err(ApiError::BadRequest(format!(
+            "`{name}` cannot be a name: it reads like an id"
+        )));
+    }
     if is_valid_name(name) {
         return Ok(());
     }

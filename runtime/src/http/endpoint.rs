@@ -12,6 +12,7 @@ use super::call::Call;
 use super::error::ApiError;
 use super::parameters::Parameters;
 use super::query::{answer_query, now, request, secret_names};
+use super::record::{Asked, Pending};
 use super::run::{Format, run};
 use super::{App, pipes};
 
@@ -37,9 +38,18 @@ pub(super) async fn answer(
         return answer.into_response();
     };
     let started = Instant::now();
-    let response = endpoint(&app, name, format, &uri, &headers, &body)
-        .await
-        .unwrap_or_else(IntoResponse::into_response);
+    let asked = Asked {
+        method: &method,
+        uri: &uri,
+        headers: &headers,
+        started,
+    };
+    let mut pending = None;
+    let answer = endpoint(&app, name, format, asked, &body, &mut pending).await;
+    if let (Some(pending), Err(error)) = (pending, &answer) {
+        pending.fail(error);
+    }
+    let response = answer.into_response();
     app.metrics
         .request("/v0/pipes", response.status().as_u16(), started.elapsed());
     response
@@ -49,13 +59,15 @@ async fn endpoint(
     app: &Arc<App>,
     name: &str,
     format: Format,
-    uri: &Uri,
-    headers: &HeaderMap,
+    asked: Asked<'_>,
     body: &Bytes,
+    pending: &mut Option<Pending>,
 ) -> Result<Response, ApiError> {
-    let mut parameters = Parameters::read(uri, headers, body)?;
+    let mut parameters = Parameters::read(asked.uri, asked.headers, body)?;
     let served = app.served.load_full();
-    let access = served.tokens.access(headers, parameters.text_of("token"))?;
+    let access = served
+        .tokens
+        .access(asked.headers, parameters.text_of("token"))?;
     let named = app.catalog.current();
     let name = named.objects.pipe_name(name).unwrap_or(name);
     let no_such_pipe = || ApiError::NotFound(format!("there is no pipe `{name}`"));
@@ -68,6 +80,15 @@ async fn endpoint(
             no_such_pipe()
         });
     }
+    if let Some(object) = named.objects.pipe(name) {
+        *pending = Some(Pending::new(
+            &app.service,
+            asked,
+            &access,
+            (&object.id, name),
+            &parameters,
+        ));
+    }
     app.rates.take(&access).map_err(ApiError::Limited)?;
     if let Some(fixed) = access.fixed.get(name) {
         parameters.fix(fixed);
@@ -79,7 +100,17 @@ async fn endpoint(
         ))
     })?;
     if let Some(text) = parameters.text_of("q").map(ToOwned::to_owned) {
-        return answer_query(app, &served, &access, &text, Some(name), parameters, format).await;
+        return answer_query(
+            app,
+            &served,
+            &access,
+            &text,
+            Some(name),
+            parameters,
+            format,
+            pending,
+        )
+        .await;
     }
     let settings = parameters.output_settings()?;
     let values = parameters.values();
@@ -92,5 +123,5 @@ async fn endpoint(
             &access.filters,
         )
         .map_err(|error| ApiError::query(&served.plan, error))?;
-    run(app, &served, &compiled, format, settings).await
+    run(app, &served, &compiled, format, settings, pending).await
 }

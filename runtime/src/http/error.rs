@@ -159,6 +159,26 @@ fn diagnosed(plan: &Plan, diagnostic: &Diagnostic) -> String {
     message
 }
 
+impl ApiError {
+    /// What is said of the error.
+    pub(crate) fn message(&self) -> String {
+        match self {
+            Self::Custom(_, body) => body.to_string(),
+            Self::MethodNotAllowed => "this path does not take that method".to_owned(),
+            Self::Limited(_) => "the token may not make so many requests in a second".to_owned(),
+            Self::TooMany => "too many requests are under way; try again in a second".to_owned(),
+            Self::BadRequest(message)
+            | Self::Forbidden(message)
+            | Self::NotFound(message)
+            | Self::Conflict(message)
+            | Self::Timeout(message)
+            | Self::Body(_, message)
+            | Self::Internal(message)
+            | Self::Unavailable(message) => message.clone(),
+        }
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.status();
@@ -169,17 +189,7 @@ impl IntoResponse for ApiError {
         };
         let body = match self {
             Self::Custom(_, body) => body,
-            Self::MethodNotAllowed => error_body("this path does not take that method"),
-            Self::Limited(_) => error_body("the token may not make so many requests in a second"),
-            Self::TooMany => error_body("too many requests are under way; try again in a second"),
-            Self::BadRequest(message)
-            | Self::Forbidden(message)
-            | Self::NotFound(message)
-            | Self::Conflict(message)
-            | Self::Timeout(message)
-            | Self::Body(_, message)
-            | Self::Internal(message)
-            | Self::Unavailable(message) => error_body(&message),
+            error => error_body(&error.message()),
         };
         let mut response = (
             status,

@@ -10,7 +10,10 @@ use super::call::{Call, find_node, find_pipe, json_response};
 use super::error::ApiError;
 use super::nodes::no_such_node;
 use super::query::{now, request, secret_names};
-use crate::engine::Query;
+use crate::engine::{EngineError, Query};
+
+/// What stands before the statement: the plan as one line for each step.
+const EXPLAIN: &str = "EXPLAIN actions = 0, pretty = 0, compact = 0\n";
 
 /// The most relevant node of a pipe.
 pub(super) async fn pipe(Path(reference): Path<String>, call: Call) -> Result<Response, ApiError> {
@@ -73,12 +76,14 @@ async fn explain(
         .slots
         .try_acquire()
         .map_err(|_| ApiError::TooMany)?;
-    let mut query = Query::new(format!("EXPLAIN pretty = 0, compact = 0\n{sql}"), "TSVRaw")
-        .timeout(call.app.timeout);
+    let mut query = Query::new(format!("{EXPLAIN}{sql}"), "TSVRaw").timeout(call.app.timeout);
     for name in &compiled.secrets {
         query.parameters.push((name.clone(), String::new()));
     }
-    let refused = |error| ApiError::engine(&current.plan, &compiled.sql, error);
+    let refused = |error: EngineError| {
+        let error = error.shifted(EXPLAIN.len(), sql.len());
+        ApiError::engine(&current.plan, &compiled.sql, error)
+    };
     let answer = call.app.engine.query(query).await.map_err(refused)?;
     let bytes = answer.bytes().await.map_err(refused)?;
     let lines: Vec<String> = String::from_utf8_lossy(&bytes)

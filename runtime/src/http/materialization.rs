@@ -10,7 +10,7 @@ use pipewright_grammar::syntax::NodeKind;
 
 use super::call::{Call, find_node, find_pipe, no_content, valid_name};
 use super::error::ApiError;
-use super::nodes::{edit_error, no_such_node, pipe_text};
+use super::nodes::{no_such_node, pipe_text};
 use super::pipes::shown;
 use crate::catalog::{Change, NodeText, Writer};
 use crate::engine::Column;
@@ -40,11 +40,11 @@ pub(super) async fn create(
             )));
         }
         let (path, mut text) = pipe_text(&current, pipe);
-        let mut parts = text.node(&node.name.value).map_err(edit_error)?;
+        let mut parts = text.node(&node.name.value)?;
         let mut change = Change::default();
         prepare(&call, &writer, pipe, &mut parts, &mut change).await?;
         parts.kind = Some("materialized".to_owned());
-        text.replace(&node.name.value, &parts).map_err(edit_error)?;
+        text.replace(&node.name.value, &parts)?;
         change.files.insert(path, Some(text.into_text()));
         let current = call.commit(&writer, change).await?;
         shown(&call, &current, &pipe.name.name, false)
@@ -71,9 +71,9 @@ pub(super) async fn remove(
             )));
         }
         let (path, mut text) = pipe_text(&current, pipe);
-        let mut parts = text.node(&node.name.value).map_err(edit_error)?;
+        let mut parts = text.node(&node.name.value)?;
         parts.make_standard();
-        text.replace(&node.name.value, &parts).map_err(edit_error)?;
+        text.replace(&node.name.value, &parts)?;
         call.commit(
             &writer,
             Change {
@@ -155,8 +155,8 @@ async fn columns(
     plain.make_standard();
     let (path, mut text) = pipe_text(&current, pipe);
     match pipe.node(&node.name) {
-        Some(_) => text.replace(&node.name, &plain).map_err(edit_error)?,
-        None => text.append(&plain).map_err(edit_error)?,
+        Some(_) => text.replace(&node.name, &plain)?,
+        None => text.append(&plain)?,
     }
     let plan = writer
         .compile(Change {
@@ -220,11 +220,7 @@ fn datasource_text(call: &Call, columns: &[Column]) -> String {
             .chars()
             .filter(|character| character.is_ascii_alphanumeric() || *character == '_')
             .collect();
-        out.push_str(&format!(
-            "{} \"{}\"\n",
-            keyword.to_ascii_uppercase(),
-            plain(value)
-        ));
+        out.extend([&keyword.to_ascii_uppercase(), " \"", &plain(value), "\"\n"]);
     }
     if !sorted {
         let key = if keys.is_empty() {
@@ -232,7 +228,7 @@ fn datasource_text(call: &Call, columns: &[Column]) -> String {
         } else {
             keys.join(", ")
         };
-        out.push_str(&format!("ENGINE_SORTING_KEY \"{key}\"\n"));
+        out.extend(["ENGINE_SORTING_KEY \"", &key, "\"\n"]);
     }
     out
 }

@@ -3,24 +3,31 @@
 //! Endpoints are data, not routes: one handler looks the pipe up in [`Served`], which a reload replaces as a whole.
 
 mod access;
+mod analyze;
 mod call;
+mod datasources;
 mod describe;
 mod endpoint;
 mod error;
+mod events;
 mod explain;
+mod jobs;
 mod jwt;
 mod materialization;
 mod metrics;
 mod nodes;
+mod page;
 mod parameters;
 mod pipes;
+mod population;
 mod query;
+mod record;
 mod run;
 mod scope;
 mod sql;
 mod tokens;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -40,7 +47,10 @@ pub use metrics::Metrics;
 use self::access::RateLimits;
 use self::error::ApiError;
 use crate::catalog::Catalog;
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineError};
+use crate::ingest::{Events, Ingest};
+use crate::jobs::Jobs;
+use crate::service::Service;
 use crate::state::StateError;
 
 /// What is served: replaced as a whole when the project changes.
@@ -54,26 +64,54 @@ pub struct Served {
     pub secrets: Vec<(String, String)>,
 }
 
+/// Why an app cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The tokens cannot be read.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The engine does not take the tables of the statistics.
+    #[error("cannot make the service data sources: {0}")]
+    Engine(#[from] EngineError),
+}
+
+/// How rows get in: what a server has that also writes.
+#[derive(Debug, Clone)]
+pub struct Data {
+    /// Files of rows.
+    pub ingest: Arc<Ingest>,
+    /// Single rows.
+    pub events: Arc<Events>,
+    /// What takes long.
+    pub jobs: Arc<Jobs>,
+}
+
 /// All that a request needs.
 #[derive(Debug)]
 pub struct App {
     served: ArcSwap<Served>,
-    catalog: Catalog,
+    catalog: Arc<Catalog>,
+    service: Service,
     rates: RateLimits,
+    token_changes: Mutex<()>,
     engine: Arc<dyn Engine>,
     metrics: Metrics,
     slots: Arc<Semaphore>,
     timeout: Duration,
     body_bytes: usize,
+    data: OnceLock<Data>,
 }
 
 impl App {
     /// An app over an engine and the sources in a catalog. Limits come from the project's `[limits]`.
-    pub fn new(
+    pub async fn new(
         catalog: Catalog,
         secrets: Vec<(String, String)>,
         engine: Arc<dyn Engine>,
-    ) -> Result<Arc<Self>, StateError> {
+    ) -> Result<Arc<Self>, StartError> {
+        let catalog = Arc::new(catalog);
+        let service = Service::start(Arc::clone(&engine)).await?;
+        service.watch_storage(&catalog, &engine);
         let plan = Arc::clone(&catalog.current().plan);
         let tokens = Arc::new(TokenTable::load(catalog.state())?);
         let limits = plan.project.config.limits.clone();
@@ -84,13 +122,27 @@ impl App {
                 secrets,
             }),
             catalog,
-            rates: RateLimits::default(),
+            service,
+            rates: RateLimits::new(limits.requests_per_second),
+            token_changes: Mutex::new(()),
             engine,
             metrics: Metrics::default(),
             slots: Arc::new(Semaphore::new(limits.concurrent_queries)),
             timeout: Duration::from_millis(limits.query_timeout_ms),
             body_bytes: limits.body_bytes,
+            data: OnceLock::new(),
         }))
+    }
+
+    /// Makes the app take rows; without this it only answers queries.
+    pub fn take_rows(&self, data: Data) {
+        _ = self.data.set(data);
+    }
+
+    pub(crate) fn data(&self) -> Result<&Data, ApiError> {
+        self.data
+            .get()
+            .ok_or_else(|| ApiError::Unavailable("this server takes no rows".to_owned()))
     }
 
     /// Replaces a part of what is served; requests under way finish with what they started with.
@@ -113,6 +165,11 @@ impl App {
 
     /// Reads the tokens again.
     fn reload_tokens(&self) -> Result<(), StateError> {
+        // One after the other: what was read before another's change must not come after it.
+        let _one = self
+            .token_changes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let tokens = Arc::new(TokenTable::load(self.catalog.state())?);
         self.serve_anew(|served| served.tokens = Arc::clone(&tokens));
         Ok(())
@@ -123,6 +180,10 @@ impl App {
 pub fn router(app: Arc<App>) -> Router {
     let body_limit = DefaultBodyLimit::max(app.body_bytes);
     Router::new()
+        .route("/", get(page::page))
+        .route("/page.js", get(page::script))
+        .route("/page.css", get(page::style))
+        .route("/openapi.json", get(page::openapi))
         .route("/health", get(health))
         .route("/metrics", get(metrics))
         .route("/v0/sql", get(sql::answer).post(sql::answer))
@@ -161,6 +222,30 @@ pub fn router(app: Arc<App>) -> Router {
             get(tokens::get).put(tokens::change).delete(tokens::delete),
         )
         .route("/v0/tokens/{token}/refresh", post(tokens::refresh))
+        .route(
+            "/v0/pipes/{pipe}/nodes/{node}/population",
+            post(population::create),
+        )
+        .route("/v0/events", post(events::post))
+        .route(
+            "/v0/datasources",
+            get(datasources::list)
+                .post(datasources::post)
+                .layer(DefaultBodyLimit::disable()),
+        )
+        .route("/v0/datasources/{name}", get(datasources::get))
+        .route(
+            "/v0/datasources/{name}/truncate",
+            post(datasources::truncate),
+        )
+        .route("/v0/datasources/{name}/delete", post(datasources::delete))
+        .route(
+            "/v0/analyze",
+            post(analyze::post).layer(DefaultBodyLimit::disable()),
+        )
+        .route("/v0/jobs", get(jobs::list))
+        .route("/v0/jobs/{id}", get(jobs::get))
+        .route("/v0/jobs/{id}/cancel", post(jobs::cancel))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(body_limit)
@@ -177,9 +262,12 @@ pub async fn serve(
     use axum::serve::ListenerExt as _;
     // Answers are small and complete: waiting to fill a packet only delays them.
     let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
-    axum::serve(listener, router(app))
+    let service = app.service.clone();
+    let served = axum::serve(listener, router(app))
         .with_graceful_shutdown(stop)
-        .await
+        .await;
+    service.flush().await;
+    served
 }
 
 async fn health(State(app): State<Arc<App>>) -> Response {
@@ -208,4 +296,22 @@ async fn not_found() -> ApiError {
 
 async fn method_not_allowed() -> ApiError {
     ApiError::MethodNotAllowed
+}
+
+/// Whether a parameter that is a flag is set.
+fn is_true(value: Option<&str>) -> bool {
+    matches!(value, Some("true" | "1" | "True" | "yes"))
+}
+
+/// A JSON answer.
+pub(crate) struct Json(pub(crate) serde_json::Value);
+
+impl IntoResponse for Json {
+    fn into_response(self) -> Response {
+        (
+            [(header::CONTENT_TYPE, "application/json")],
+            self.0.to_string(),
+        )
+            .into_response()
+    }
 }

@@ -108,8 +108,10 @@ pub(super) fn pipe_text(current: &Current, pipe: &Pipe) -> (String, PipeText) {
     (path, text)
 }
 
-pub(super) fn edit_error(error: crate::catalog::EditError) -> ApiError {
-    ApiError::BadRequest(error.to_string())
+impl From<crate::catalog::EditError> for ApiError {
+    fn from(error: crate::catalog::EditError) -> Self {
+        Self::BadRequest(error.to_string())
+    }
 }
 
 /// The SQL of a request: its body, or `sql`.
@@ -151,10 +153,10 @@ pub(super) async fn append(
         match node.kind.as_deref() {
             Some("materialized") => materialization::prepare(&call, &writer, pipe, &mut node, &mut change).await?,
             Some("copy") => return Err(ApiError::BadRequest("append the node as a standard one, then make it a copy node with POST …/nodes/<node>/copy".to_owned())),
-            Some("endpoint") => unpublish_others(&current, pipe, &mut text)?,
+            Some("endpoint") => unpublish_others(pipe, &mut text)?,
             _ => {}
         }
-        text.append(&node).map_err(edit_error)?;
+        text.append(&node)?;
         change.files.insert(path, Some(text.into_text()));
         let current = call.commit(&writer, change).await?;
         answer_node(&call, &current, &pipe.name.name, &name)
@@ -229,13 +231,13 @@ pub(super) async fn edit(
                 text = PipeText::new(followed);
             }
         }
-        let mut parts = text.node(&old).map_err(edit_error)?;
+        let mut parts = text.node(&old)?;
         parts.name.clone_from(&name);
         parts.sql = sql.unwrap_or(parts.sql);
         if let Some(description) = description {
             parts.description = Some(description.trim().to_owned()).filter(|text| !text.is_empty());
         }
-        text.replace(&old, &parts).map_err(edit_error)?;
+        text.replace(&old, &parts)?;
         change.files.insert(path, Some(text.into_text()));
         let current = call.commit(&writer, change).await?;
         answer_node(&call, &current, &pipe.name.name, &name)
@@ -252,7 +254,7 @@ pub(super) async fn delete(
     Path((reference, node_reference)): Path<(String, String)>,
     call: Call,
 ) -> Result<Response, ApiError> {
-    call.require(call.access.deletes_nodes(), "PIPES:CREATE")?;
+    Call::require(call.access.deletes_nodes(), "PIPES:CREATE")?;
     Call::finish(async move {
         let writer = call.app.catalog.write().await;
         let current = writer.current();
@@ -266,7 +268,7 @@ pub(super) async fn delete(
             )));
         }
         let (path, mut text) = pipe_text(&current, pipe);
-        text.remove(&node.name.value).map_err(edit_error)?;
+        text.remove(&node.name.value)?;
         let change = Change {
             files: BTreeMap::from([(path.clone(), Some(text.into_text()))]),
             tolerated: Some(path),
@@ -330,10 +332,10 @@ async fn publish_node(
             _ => {}
         }
         let (path, mut text) = pipe_text(&current, pipe);
-        unpublish_others(&current, pipe, &mut text)?;
-        let mut parts = text.node(&node.name.value).map_err(edit_error)?;
+        unpublish_others(pipe, &mut text)?;
+        let mut parts = text.node(&node.name.value)?;
         parts.kind = Some("endpoint".to_owned());
-        text.replace(&node.name.value, &parts).map_err(edit_error)?;
+        text.replace(&node.name.value, &parts)?;
         let change = Change {
             files: BTreeMap::from([(path, Some(text.into_text()))]),
             ..Change::default()
@@ -350,15 +352,13 @@ fn wrong_node(reference: &str) -> ApiError {
     ))
 }
 
-fn unpublish_others(current: &Current, pipe: &Pipe, text: &mut PipeText) -> Result<(), ApiError> {
-    let _ = current;
+fn unpublish_others(pipe: &Pipe, text: &mut PipeText) -> Result<(), ApiError> {
     let Some(endpoint) = pipe.endpoint() else {
         return Ok(());
     };
-    let mut parts = text.node(&endpoint.name.value).map_err(edit_error)?;
+    let mut parts = text.node(&endpoint.name.value)?;
     parts.kind = None;
-    text.replace(&endpoint.name.value, &parts)
-        .map_err(edit_error)
+    Ok(text.replace(&endpoint.name.value, &parts)?)
 }
 
 /// A pipe with, where there is exactly one token that reads it, that token.
@@ -426,7 +426,7 @@ async fn unpublish_node(
             }
         }
         let (path, mut text) = pipe_text(&current, pipe);
-        unpublish_others(&current, pipe, &mut text)?;
+        unpublish_others(pipe, &mut text)?;
         let change = Change {
             files: BTreeMap::from([(path, Some(text.into_text()))]),
             ..Change::default()

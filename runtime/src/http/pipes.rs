@@ -95,10 +95,7 @@ pub(super) async fn create(call: Call) -> Result<Response, ApiError> {
         let (description, mut nodes) = content(&call, &current, &name)?;
         keep_endpoint(before, &mut nodes);
         let description = description.or_else(|| before.and_then(|pipe| pipe.description.clone()));
-        let text = head(before)
-            + &PipeText::create(description.as_deref(), &nodes)
-                .map_err(|error| ApiError::BadRequest(error.to_string()))?
-                .into_text();
+        let text = head(before) + &PipeText::create(description.as_deref(), &nodes)?.into_text();
         let path = current
             .pipe_path(&name)
             .map_or_else(|| format!("pipes/{name}.pipe"), ToOwned::to_owned);
@@ -118,15 +115,11 @@ pub(super) async fn create(call: Call) -> Result<Response, ApiError> {
 
 /// The lines of a file that the API does not touch when it writes a pipe anew.
 fn head(before: Option<&Pipe>) -> String {
-    let tokens = before.map_or(&[][..], |pipe| &pipe.tokens).iter();
-    let mut lines: String = tokens
-        .map(|token| {
-            format!(
-                "TOKEN \"{}\" {}\n",
-                token.name.value, token.permission.value
-            )
-        })
-        .collect();
+    let mut lines = String::new();
+    for token in before.map_or(&[][..], |pipe| &pipe.tokens) {
+        let (name, permission) = (&token.name.value, &token.permission.value);
+        lines.extend(["TOKEN \"", name, "\" ", permission, "\n"]);
+    }
     if !lines.is_empty() {
         lines.push('\n');
     }
@@ -279,8 +272,7 @@ fn describe_pipe(
         ),
     };
     let mut text = PipeText::new(text);
-    text.describe(description)
-        .map_err(|error| ApiError::BadRequest(error.to_string()))?;
+    text.describe(description)?;
     change.files.insert(path, Some(text.into_text()));
     Ok(())
 }
@@ -296,7 +288,7 @@ pub(super) async fn delete(
         .to_owned();
     let current = call.current();
     let name = current.objects.pipe_name(&reference).unwrap_or(&reference);
-    call.require(call.access.drops_pipe(name), &format!("PIPES:DROP:{name}"))?;
+    Call::require(call.access.drops_pipe(name), &format!("PIPES:DROP:{name}"))?;
     Call::finish(async move {
         let writer = call.app.catalog.write().await;
         let current = writer.current();

@@ -9,6 +9,7 @@ use pipewright_compiler::template::{RenderContext, Values};
 use super::access::{Access, is_service_table};
 use super::error::ApiError;
 use super::parameters::Parameters;
+use super::record::Pending;
 use super::run::{Format, run};
 use super::{App, Served};
 
@@ -39,6 +40,10 @@ pub(crate) fn secret_names(served: &Served) -> Vec<String> {
         .collect()
 }
 
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the parts of one request, each from another place"
+)]
 /// Compiles and runs a query. `underscore` is the pipe that `_` stands for.
 pub(crate) async fn answer_query(
     app: &Arc<App>,
@@ -48,7 +53,10 @@ pub(crate) async fn answer_query(
     underscore: Option<&str>,
     parameters: Parameters,
     default: Format,
+    pending: &mut Option<Pending>,
 ) -> Result<Response, ApiError> {
+    let mut parameters = parameters;
+    parameters.fix(&access.all_fixed()?);
     let settings = parameters.output_settings()?;
     let values = parameters.values();
     let (now, secrets) = (now(), secret_names(served));
@@ -67,7 +75,7 @@ pub(crate) async fn answer_query(
             .ok_or_else(|| ApiError::BadRequest(format!("`{name}` is no format of this API")))?,
         None => default,
     };
-    run(app, served, &compiled, format, settings).await
+    run(app, served, &compiled, format, settings, pending).await
 }
 
 /// A token may run a query when it may read everything that the query names itself; what a pipe reads is the pipe's affair.

@@ -13,6 +13,7 @@ use pipewright_compiler::template::Settings;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::error::ApiError;
+use super::record::{Pending, lines_in, rows_of};
 use super::{App, Served};
 use crate::engine::{Answer, EngineError, Query};
 
@@ -90,6 +91,7 @@ pub(crate) async fn run(
     compiled: &Compiled,
     format: Format,
     settings: Vec<(String, String)>,
+    pending: &mut Option<Pending>,
 ) -> Result<Response, ApiError> {
     // Waiting longer than a query may run helps nobody: a full house is said at once.
     let slot = Arc::clone(&app.slots)
@@ -98,6 +100,15 @@ pub(crate) async fn run(
     let mut query = Query::new(compiled.sql.text(), format.name).timeout(app.timeout);
     query.max_result_bytes = Some(served.plan.project.config.limits.result_bytes);
     query.settings = settings;
+    let limits = &served.plan.project.config.limits;
+    for (name, limit) in [
+        ("max_rows_to_read", limits.rows_read),
+        ("max_bytes_to_read", limits.bytes_read),
+    ] {
+        if limit > 0 {
+            query.settings.push((name.to_owned(), limit.to_string()));
+        }
+    }
     query.settings.extend(engine_settings(&compiled.settings));
     for name in &compiled.secrets {
         let value = served.secrets.iter().find(|(secret, _)| secret == name);
@@ -110,16 +121,22 @@ pub(crate) async fn run(
         .map_err(|error| ApiError::engine(&served.plan, &compiled.sql, error))?;
     let body = if answer.length().is_some() {
         count(app, &answer);
-        Body::from(
-            answer
-                .bytes()
-                .await
-                .map_err(|error| ApiError::engine(&served.plan, &compiled.sql, error))?,
-        )
+        let statistics = answer.statistics();
+        let bytes = answer
+            .bytes()
+            .await
+            .map_err(|error| ApiError::engine(&served.plan, &compiled.sql, error))?;
+        if let Some(pending) = pending.take() {
+            pending.succeed(statistics, rows_of(format.name, &bytes));
+        }
+        Body::from(bytes)
     } else {
         Body::from_stream(Streamed {
             answer,
             app: Arc::clone(app),
+            pending: pending.take(),
+            lines: 0,
+            format,
             _slot: slot,
         })
     };
@@ -163,7 +180,26 @@ fn count(app: &App, answer: &Answer) {
 struct Streamed {
     answer: Answer,
     app: Arc<App>,
+    pending: Option<Pending>,
+    lines: u64,
+    format: Format,
     _slot: OwnedSemaphorePermit,
+}
+
+impl Streamed {
+    fn end(&mut self) {
+        if let Some(pending) = self.pending.take() {
+            let header = u64::from(self.format.name.ends_with("WithNames"));
+            pending.succeed(self.answer.statistics(), self.lines.saturating_sub(header));
+        }
+    }
+}
+
+impl Drop for Streamed {
+    /// A client that went away has had what it wanted.
+    fn drop(&mut self) {
+        self.end();
+    }
 }
 
 impl Stream for Streamed {
@@ -171,8 +207,20 @@ impl Stream for Streamed {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let chunk = self.answer.poll_next_unpin(context);
-        if matches!(chunk, Poll::Ready(None)) {
-            count(&self.app, &self.answer);
+        match &chunk {
+            Poll::Ready(None) => {
+                count(&self.app, &self.answer);
+                self.end();
+            }
+            Poll::Ready(Some(Ok(bytes))) if self.pending.is_some() => {
+                self.lines += lines_in(bytes);
+            }
+            Poll::Ready(Some(Err(error))) => {
+                if let Some(pending) = self.pending.take() {
+                    pending.break_off(error.to_string());
+                }
+            }
+            _ => {}
         }
         chunk
     }

@@ -57,7 +57,7 @@ impl Scope {
                     ]
                 }),
             ("PIPE" | "PIPES", Some(action)) => {
-                Self::new(&format!("PIPES:{action}"), resource(), None).map(|scope| vec![scope])
+                Self::new(&format!("PIPES:{action}"), resource(), filter()).map(|scope| vec![scope])
             }
             ("DATASOURCE" | "DATASOURCES", Some(action)) => {
                 Self::new(&format!("DATASOURCES:{action}"), resource(), filter())

@@ -5,25 +5,36 @@ use std::time::Instant;
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, Uri};
+use axum::http::{HeaderMap, Method, Uri};
 use axum::response::{IntoResponse, Response};
 
 use super::App;
 use super::error::ApiError;
 use super::parameters::Parameters;
 use super::query::answer_query;
+use super::record::{Asked, Pending, QUERY_API};
 use super::run::Format;
 
 pub(super) async fn answer(
     State(app): State<Arc<App>>,
+    method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
     let started = Instant::now();
-    let response = query(&app, &uri, &headers, &body)
-        .await
-        .unwrap_or_else(IntoResponse::into_response);
+    let asked = Asked {
+        method: &method,
+        uri: &uri,
+        headers: &headers,
+        started,
+    };
+    let mut pending = None;
+    let answer = query(&app, asked, &body, &mut pending).await;
+    if let (Some(pending), Err(error)) = (pending, &answer) {
+        pending.fail(error);
+    }
+    let response = answer.into_response();
     app.metrics
         .request("/v0/sql", response.status().as_u16(), started.elapsed());
     response
@@ -31,13 +42,22 @@ pub(super) async fn answer(
 
 async fn query(
     app: &Arc<App>,
-    uri: &Uri,
-    headers: &HeaderMap,
+    asked: Asked<'_>,
     body: &Bytes,
+    pending: &mut Option<Pending>,
 ) -> Result<Response, ApiError> {
-    let mut parameters = Parameters::read(uri, headers, body)?;
+    let mut parameters = Parameters::read(asked.uri, asked.headers, body)?;
     let served = app.served.load_full();
-    let access = served.tokens.access(headers, parameters.text_of("token"))?;
+    let access = served
+        .tokens
+        .access(asked.headers, parameters.text_of("token"))?;
+    *pending = Some(Pending::new(
+        &app.service,
+        asked,
+        &access,
+        (QUERY_API, QUERY_API),
+        &parameters,
+    ));
     app.rates.take(&access).map_err(ApiError::Limited)?;
     let text = parameters
         .text
@@ -48,5 +68,15 @@ async fn query(
             "no query: send it as `q`, or as the body of a POST".to_owned(),
         ));
     };
-    answer_query(app, &served, &access, &text, None, parameters, Format::JSON).await
+    answer_query(
+        app,
+        &served,
+        &access,
+        &text,
+        None,
+        parameters,
+        Format::JSON,
+        pending,
+    )
+    .await
 }

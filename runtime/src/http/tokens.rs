@@ -18,7 +18,7 @@ use crate::state::{StateError, Token};
 const LONGEST_JWT: u64 = 10 * 366 * 24 * 3600;
 
 fn require_tokens(call: &Call) -> Result<(), ApiError> {
-    call.require(call.access.manages_tokens(), "TOKENS")
+    Call::require(call.access.manages_tokens(), "TOKENS")
 }
 
 /// A token as the API shows it. The secret is for those who may manage tokens.

@@ -110,6 +110,15 @@ impl<'state> CatalogStore<'state> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// Notes that the file on disk has become another: what the API says was written there.
+    pub fn rebase(&self, path: &str, base: Option<&str>) -> Result<(), StateError> {
+        self.state.connection().execute(
+            "UPDATE catalog_files SET base = ?2 WHERE path = ?1",
+            params![path, base],
+        )?;
+        Ok(())
+    }
+
     /// Writes changed files, forgets reverted ones, and brings the ids up to date, all at once.
     pub fn write(
         &self,
@@ -126,7 +135,7 @@ impl<'state> CatalogStore<'state> {
         for file in files {
             transaction.execute(
                 "INSERT INTO catalog_files (path, text, base, updated_at) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (path) DO UPDATE SET text = excluded.text, base = excluded.base, updated_at = excluded.updated_at",
+                 ON CONFLICT (path) DO UPDATE SET text = excluded.text, updated_at = excluded.updated_at",
                 params![file.path, file.text, file.base, super::now()],
             )?;
         }

@@ -12,6 +12,7 @@ const STEPS: &[&str] = &[
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_catalog.sql"),
     include_str!("migrations/0003_token_secrets.sql"),
+    include_str!("migrations/0004_jobs.sql"),
 ];
 
 /// Runs the steps that `connection` lacks.

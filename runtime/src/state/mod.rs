@@ -6,6 +6,7 @@
 
 mod catalog;
 mod deployments;
+mod jobs;
 mod migrations;
 mod random;
 mod seal;
@@ -19,6 +20,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 pub use catalog::{CatalogStore, ObjectKind, StoredFile, StoredObject};
 pub use deployments::{Deployment, DeploymentStatus, Deployments};
+pub use jobs::{Job, JobStatus, Jobs};
 pub use tokens::{AdminToken, NewToken, SecretHasher, Token, Tokens};
 
 /// Why the state could not be read or written.
@@ -118,6 +120,11 @@ impl State {
     /// The journal of deployments.
     pub fn deployments(&self) -> Deployments<'_> {
         Deployments::new(self)
+    }
+
+    /// The jobs.
+    pub fn jobs(&self) -> Jobs<'_> {
+        Jobs::new(self)
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {

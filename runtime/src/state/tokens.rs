@@ -149,7 +149,7 @@ impl<'state> Tokens<'state> {
     }
 
     /// Whether this is the workspace's own admin token.
-    pub fn is_admin(&self, token: &Token) -> bool {
+    pub fn is_admin(self, token: &Token) -> bool {
         token.name == ADMIN
     }
 
@@ -186,7 +186,7 @@ impl<'state> Tokens<'state> {
         Ok(())
     }
 
-    fn set_secret(&self, id: &str, secret: &str) -> Result<(), StateError> {
+    fn set_secret(self, id: &str, secret: &str) -> Result<(), StateError> {
         let (hash, sealed) = (self.hash(secret), self.state.sealer.seal(secret, id)?);
         self.state.connection().execute(
             "UPDATE tokens SET secret_hash = ?1, sealed = ?2 WHERE id = ?3",

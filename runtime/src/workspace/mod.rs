@@ -3,7 +3,9 @@
 mod discover;
 mod projects;
 mod read;
+mod secrets;
 
 pub use discover::discover;
 pub use projects::projects;
 pub use read::{ReadError, Workspace, read};
+pub use secrets::{SecretsError, secrets};

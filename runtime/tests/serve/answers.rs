@@ -165,7 +165,6 @@ fn mistakes_get_a_status_and_a_message() {
             "/v0/pipes/nothing.json",
             "/v0/pipes/unpublished.json",
             "/v0/pipes/per_user.xml",
-            "/v0/pipes/per_user",
             "/v0/pipes/required.json",
             "/v0/pipes/required.json?name=a&number=abc",
             "/v0/pipes/broken.json",

@@ -1,5 +1,6 @@
 //! A server process on a free port, and a small HTTP client.
 
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
@@ -83,11 +84,16 @@ impl Server {
     }
 
     pub(crate) fn with(folder: &Path, arguments: &[&str]) -> Self {
+        Self::run(serve(folder, arguments))
+    }
+
+    /// Starts what [`serve`] made.
+    pub(crate) fn run(mut command: Command) -> Self {
         assert!(
             pipewright::engine::locate().is_some(),
             "the engine is not installed: run `cargo run -- engine install`"
         );
-        let mut child = serve(folder, arguments).spawn().expect("the binary starts");
+        let mut child = command.spawn().expect("the binary starts");
         let stderr = child.stderr.take().expect("stderr is captured");
         let messages = Arc::new(Mutex::new(String::new()));
         let collected = Arc::clone(&messages);
@@ -108,7 +114,7 @@ impl Server {
     }
 
     fn wait_for_address(&mut self) -> String {
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + Duration::from_mins(1);
         loop {
             let messages = self.messages();
             let line = messages.lines().find(|line| {
@@ -140,6 +146,20 @@ impl Server {
             .clone()
     }
 
+    /// Where it listens, as host and port.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Ends the process without a word, as a crash would.
+    pub(crate) fn kill(&self) {
+        let status = Command::new("kill")
+            .args(["-KILL", &self.child.id().to_string()])
+            .status()
+            .expect("kill runs");
+        assert!(status.success());
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
@@ -148,7 +168,7 @@ impl Server {
     pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(&self.address).expect("the server listens");
         stream
-            .set_read_timeout(Some(Duration::from_secs(60)))
+            .set_read_timeout(Some(Duration::from_mins(1)))
             .expect("a socket option");
         stream
     }
@@ -176,7 +196,7 @@ impl Server {
             body.len()
         );
         for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            _ = write!(head, "{name}: {value}\r\n");
         }
         stream
             .write_all(format!("{head}\r\n").as_bytes())

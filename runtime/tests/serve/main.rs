@@ -1,7 +1,12 @@
 //! The real binary serving real HTTP over the real engine.
 
 mod answers;
+mod crash;
+mod filters;
 mod harness;
 mod lifecycle;
+mod page;
 mod pipes_api;
+mod secrets;
+mod service_data;
 mod tokens_api;

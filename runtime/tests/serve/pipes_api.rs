@@ -202,6 +202,12 @@ fn what_is_wrong_is_said_and_changes_nothing() {
             400,
         ),
         ("POST", "/v0/pipes", "name=two words&sql=select 1", 400),
+        (
+            "POST",
+            "/v0/pipes",
+            "name=t_00000000000000000000000000000000&sql=select 1",
+            400,
+        ),
         ("POST", "/v0/pipes", "name=app_events&sql=select 1", 409),
         ("POST", "/v0/pipes", "sql=select 1", 400),
         ("POST", "/v0/pipes", "name=x", 400),
@@ -508,4 +514,93 @@ fn a_node_fills_a_data_source_until_it_is_told_not_to() {
         server.get("/v0/sql?q=select+count()+from+totals").status,
         200
     );
+}
+
+#[test]
+fn what_the_api_made_can_be_pulled_and_compiles_to_the_same() {
+    let (project, server) = started();
+    for (path, body) in [
+        (
+            "/v0/pipes",
+            "name=made&sql=select org, max(value) as top from app_events group by org",
+        ),
+        (
+            "/v0/pipes/made/nodes?name=last",
+            "%\nselect * from made_0 where org = {{Int32(org, 1)}}",
+        ),
+        ("/v0/pipes/made/nodes/last/endpoint", ""),
+        (
+            "/v0/pipes/made/nodes?type=materialized&datasource=days&name=by_day",
+            "select toDate(timestamp) as day, value from app_events",
+        ),
+    ] {
+        assert_eq!(admin(&server, "POST", path, body).status, 200, "{path}");
+    }
+    assert_eq!(
+        admin(&server, "PUT", "/v0/pipes/by_hand?name=renamed", "").status,
+        200
+    );
+    let ids = server
+        .get("/v0/pipes?attrs=id,name,nodes&node_attrs=id,name,sql,materialized")
+        .json();
+    let pull = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pipewright"));
+        let output = command
+            .arg("pull")
+            .arg(project.path())
+            .args(arguments)
+            .env("NO_COLOR", "1")
+            .output()
+            .expect("the binary runs");
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+        )
+    };
+    let written = "wrote datasources/days.datasource\nwrote pipes/made.pipe\nwrote renamed.pipe\ndeleted by_hand.pipe\n";
+    assert_eq!(pull(&[]), (Some(0), written.to_owned()));
+    assert_eq!(pull(&[]), (Some(0), String::new()));
+    let text = server.get("/v0/pipes/made.pipe").text();
+    assert_eq!(
+        std::fs::read_to_string(project.path().join("pipes/made.pipe")).expect("the file"),
+        text
+    );
+    assert_snapshot!("pulled", text);
+    // The files alone say the same: nothing of the API's is left over them, and nothing is made anew.
+    let (code, messages) = server.interrupt();
+    assert_eq!(code, Some(0), "{messages}");
+    let server = Server::start(&project);
+    assert_eq!(
+        server
+            .get("/v0/pipes?attrs=id,name,nodes&node_attrs=id,name,sql,materialized")
+            .json(),
+        ids
+    );
+    assert!(
+        !server.messages().contains("warning"),
+        "{}",
+        server.messages()
+    );
+    // A file that both changed is told of, and left alone.
+    assert_eq!(
+        admin(&server, "PUT", "/v0/pipes/made?description=by+the+API", "").status,
+        200
+    );
+    project.write("pipes/made.pipe", &format!("{text}\n# by hand\n"));
+    let (code, _) = pull(&[]);
+    assert_eq!(code, Some(1));
+    drop(server);
+    let server = Server::start(&project);
+    assert!(
+        server.messages().contains(
+            "`pipes/made.pipe` was changed through the API and was changed on disk since"
+        ),
+        "{}",
+        server.messages()
+    );
+    assert_eq!(
+        server.get("/v0/pipes/made").json()["description"],
+        "by the API"
+    );
+    assert_eq!(pull(&["--force"]).0, Some(0));
 }

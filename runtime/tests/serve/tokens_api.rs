@@ -50,23 +50,14 @@ fn send(server: &Server, token: &str, method: &str, path: &str, body: &str) -> A
 }
 
 fn token(server: &Server, name: &str, scopes: &[&str]) -> String {
-    let scopes: String = scopes
-        .iter()
-        .map(|scope| {
-            format!(
-                "&scope={}",
-                scope
-                    .replace(' ', "%20")
-                    .replace('=', "%3D")
-                    .replace('+', "%2B")
-            )
-        })
-        .collect();
+    let escaped = |scope: &&str| scope.replace(' ', "%20").replace('=', "%3D");
+    let scopes: Vec<String> = scopes.iter().map(escaped).collect();
+    let scopes = scopes.join("&scope=");
     let made = send(
         server,
         ADMIN,
         "POST",
-        &format!("/v0/tokens/?name={name}{scopes}"),
+        &format!("/v0/tokens/?name={name}&scope={scopes}"),
         "",
     );
     assert_eq!(made.status, 200, "{}", made.text());
@@ -104,6 +95,24 @@ fn a_token_lives_from_its_creation_to_its_end() {
     );
     assert_eq!(
         send(&server, &secret, "GET", "/v0/pipes/by_org.json", "").status,
+        200
+    );
+    // The one token that reads a pipe comes with its publication; of two, neither.
+    let publish = || {
+        send(
+            &server,
+            ADMIN,
+            "POST",
+            "/v0/pipes/by_org/nodes/n/endpoint",
+            "",
+        )
+        .json()
+    };
+    assert_eq!(publish()["token"], json!(secret));
+    token(&server, "second", &["PIPES:READ:by_org"]);
+    assert!(publish().get("token").is_none());
+    assert_eq!(
+        send(&server, ADMIN, "DELETE", "/v0/tokens/second", "").status,
         200
     );
     drop(server);
@@ -322,6 +331,10 @@ fn nothing_gets_around_a_row_filter() {
     for refused in [
         "SELECT * FROM default.events",
         "SELECT 3 IN default.events",
+        "SELECT * FROM pipewright.events",
+        "SELECT 3 IN pipewright.events",
+        "SELECT 3 IN mv__by_org__n",
+        "SELECT 3 IN events_quarantine",
         "SELECT * FROM merge('default', 'events')",
         "SELECT * FROM remote('localhost', default.events)",
         "SELECT * FROM cluster('x', default.events)",
@@ -595,4 +608,43 @@ fn a_jwt_has_its_parameters_its_limit_and_its_end() {
         .trim(),
         "2"
     );
+}
+
+#[test]
+fn the_limits_of_the_project_hold() {
+    let project = Project::new(&[
+        (
+            "pipewright.toml",
+            "[limits]\nrows_read = 1000\nrequests_per_second = 5\n",
+        ),
+        (
+            "some.pipe",
+            "TOKEN \"reader\" READ\nNODE n\nSQL >\n    %\n    SELECT count() AS c FROM numbers({{Int32(rows, 10)}})\nTYPE endpoint\n",
+        ),
+    ]);
+    let server = Server::start(&project);
+    assert_eq!(
+        send(&server, ADMIN, "GET", "/v0/pipes/some.json", "").status,
+        200
+    );
+    let refused = send(&server, ADMIN, "GET", "/v0/pipes/some.json?rows=100000", "");
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    assert!(
+        refused.text().contains("TOO_MANY_ROWS"),
+        "{}",
+        refused.text()
+    );
+    let reader = send(&server, ADMIN, "GET", "/v0/tokens/reader", "").json()["token"]
+        .as_str()
+        .expect("a secret")
+        .to_owned();
+    let statuses: Vec<u16> = (0..20)
+        .map(|_| send(&server, &reader, "GET", "/v0/pipes/some.json", "").status)
+        .collect();
+    assert!(
+        statuses[..5].iter().all(|status| *status == 200) && statuses.contains(&429),
+        "{statuses:?}"
+    );
+    // The admin is not kept out by others, nor by the limit.
+    assert!((0..20).all(|_| send(&server, ADMIN, "GET", "/v0/pipes", "").status == 200));
 }

@@ -44,8 +44,12 @@ impl Element {
                     None => Value::from(to_text(value)),
                 })
             }
+            // An array is read again at each of its uses, and may have wide numbers by then.
+            Self::Scalar(_) if is_read(value) => Some(value.clone()),
             Self::Scalar(scalar) => scalar.read(value).map(|value| match view(&value) {
-                View::Thing(Thing::Typed { cast, .. }) if !numeric(cast) => value,
+                View::Thing(Thing::Typed { cast, text, .. }) if !numeric(cast) || is_wide(text) => {
+                    value
+                }
                 _ => plain(&value),
             }),
         }
@@ -82,6 +86,19 @@ impl Element {
             _ => "['']",
         }
     }
+}
+
+/// Whether an element is a wide number that was read before.
+fn is_read(value: &Value) -> bool {
+    matches!(view(value), View::Thing(Thing::Typed { cast, text, .. }) if numeric(cast) && is_wide(text))
+}
+
+/// Whether a whole number needs its cast: past 64 bits the engine reads a bare number as a float and loses its last digits.
+fn is_wide(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    digits.bytes().all(|byte| byte.is_ascii_digit())
+        && text.parse::<i64>().is_err()
+        && text.parse::<u64>().is_err()
 }
 
 fn numeric(cast: &str) -> bool {

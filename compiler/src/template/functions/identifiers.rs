@@ -2,7 +2,7 @@
 
 use minijinja::Value;
 
-use super::Arguments;
+use super::{Arguments, aggregates};
 use crate::template::error::{ErrorKind, Outcome, TemplateError};
 use crate::template::quote;
 use crate::template::render::Render;
@@ -54,56 +54,6 @@ pub(super) fn column(arguments: &Arguments<'_>) -> Outcome<Value> {
     )?)?)))
 }
 
-/// Functions that `columns(fn=…)` may wrap names in.
-const AGGREGATES: &[&str] = &[
-    "any",
-    "anyHeavy",
-    "anyLast",
-    "argMax",
-    "argMin",
-    "avg",
-    "avgMerge",
-    "count",
-    "countMerge",
-    "countIf",
-    "first_value",
-    "groupArray",
-    "groupArrayMerge",
-    "groupUniqArray",
-    "groupUniqArrayMerge",
-    "last_value",
-    "length",
-    "lower",
-    "max",
-    "maxMerge",
-    "median",
-    "min",
-    "minMerge",
-    "quantile",
-    "quantileMerge",
-    "stddevPop",
-    "stddevSamp",
-    "sum",
-    "sumMerge",
-    "toDate",
-    "toDateTime",
-    "toFloat64",
-    "toInt64",
-    "toString",
-    "toStartOfDay",
-    "toStartOfHour",
-    "toStartOfMonth",
-    "topK",
-    "uniq",
-    "uniqCombined",
-    "uniqExact",
-    "uniqHLL12",
-    "uniqMerge",
-    "upper",
-    "varPop",
-    "varSamp",
-];
-
 /// `columns(x, default, fn)` → `` `a`,`b` `` or ``fn(`a`) as a``.
 pub(super) fn columns(render: &mut Render, arguments: &Arguments<'_>) -> Outcome<Value> {
     arguments.only(&["x", "default", "fn"])?;
@@ -121,7 +71,7 @@ pub(super) fn columns(render: &mut Render, arguments: &Arguments<'_>) -> Outcome
     let function = match arguments.get(2, "fn") {
         Some(function) if function.is_true() => {
             let function = to_text(function);
-            if !AGGREGATES.contains(&function.as_str()) {
+            if !aggregates::is_known(&function) {
                 return Err(TemplateError::new(
                     ErrorKind::UnknownAggregate,
                     format!(

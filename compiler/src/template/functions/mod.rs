@@ -1,5 +1,6 @@
 //! The functions of the language. Each takes resolved values and gives a value or an error that names the parameter.
 
+mod aggregates;
 mod array;
 mod builtin;
 mod dates;
@@ -8,6 +9,8 @@ mod numbers;
 mod scalar;
 mod settings;
 mod structured;
+
+use std::sync::LazyLock;
 
 use minijinja::Value;
 
@@ -93,6 +96,7 @@ macro_rules! functions {
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(in crate::template) enum Helper { $($variant,)* }
 
+        /// In the order of the enum, so that a helper is the index of its row.
         const HELPERS: &[(&str, Helper, bool)] = &[$(($name, Helper::$variant, $output),)*];
     };
 }
@@ -177,25 +181,31 @@ pub(in crate::template) enum Function {
     Helper(Helper),
 }
 
+/// All functions, sorted by name: names are looked up at every place of a template where one stands.
+static BY_NAME: LazyLock<Vec<(&'static str, Function)>> = LazyLock::new(|| {
+    let scalars = Scalar::all().map(|(name, scalar)| (name, Function::Scalar(scalar)));
+    let helpers = HELPERS
+        .iter()
+        .map(|(name, helper, _)| (*name, Function::Helper(*helper)));
+    let mut functions: Vec<_> = scalars.chain(helpers).collect();
+    functions.sort_by_key(|(name, _)| *name);
+    functions
+});
+
 impl Function {
     /// The function of a name.
     pub(in crate::template) fn by_name(name: &str) -> Option<Self> {
-        Scalar::by_name(name).map(Self::Scalar).or_else(|| {
-            HELPERS
-                .iter()
-                .find(|(known, ..)| *known == name)
-                .map(|(_, helper, _)| Self::Helper(*helper))
-        })
+        BY_NAME
+            .binary_search_by_key(&name, |(known, _)| known)
+            .ok()
+            .map(|at| BY_NAME[at].1)
     }
 
     /// The name.
     pub(in crate::template) fn name(self) -> &'static str {
         match self {
             Self::Scalar(scalar) => scalar.name(),
-            Self::Helper(helper) => HELPERS
-                .iter()
-                .find(|(_, known, _)| *known == helper)
-                .map_or("", |(name, ..)| name),
+            Self::Helper(helper) => HELPERS[helper as usize].0,
         }
     }
 
@@ -203,9 +213,7 @@ impl Function {
     pub(in crate::template) fn in_output(self) -> bool {
         match self {
             Self::Scalar(_) => true,
-            Self::Helper(helper) => HELPERS
-                .iter()
-                .any(|(_, known, output)| *known == helper && *output),
+            Self::Helper(helper) => HELPERS[helper as usize].2,
         }
     }
 

@@ -92,11 +92,8 @@ const ARGUMENTS: &[&str] = &[
 ];
 
 impl Scalar {
-    pub(super) fn by_name(name: &str) -> Option<Self> {
-        SCALARS
-            .iter()
-            .find(|(known, ..)| *known == name)
-            .map(|(_, scalar, _)| *scalar)
+    pub(super) fn all() -> impl Iterator<Item = (&'static str, Self)> {
+        SCALARS.iter().map(|(name, scalar, _)| (*name, *scalar))
     }
 
     pub(super) fn names() -> impl Iterator<Item = &'static str> {
@@ -273,7 +270,7 @@ impl Scalar {
         })
     }
 
-    /// `toDecimal64('1.50', 2)`; the scale is that of the text unless it is given.
+    /// `CAST('1.50', 'Decimal(18, 2)')`; the scale is that of the text unless it is given. The engine takes no quoted scale in `toDecimal64`.
     fn decimal(self, value: &Value, bits: u16, scale: Option<&Value>) -> Outcome<Value> {
         let text = to_text(value);
         let unsigned = text.strip_prefix(['-', '+']).unwrap_or(&text);
@@ -299,8 +296,8 @@ impl Scalar {
             Some(scale) if whole_digits + scale <= precision && fraction.len() <= precision => {
                 let text = text.trim_start_matches('+');
                 Ok(thing(Thing::Typed {
-                    cast: self.row().1,
-                    text: format!("{text}', '{scale}"),
+                    cast: "CAST",
+                    text: format!("{text}', 'Decimal({precision}, {scale})"),
                     number: Value::from(float(text).unwrap_or_default()),
                 }))
             }

@@ -9,6 +9,7 @@ pub mod ffi;
 mod lock;
 mod pipe;
 mod pool;
+mod repair;
 mod session;
 mod ticket;
 
@@ -84,6 +85,13 @@ impl Chdb {
             )
         })?;
         let lock = FolderLock::take(&state)?;
+        let repaired = repair::repair(&state)?;
+        if repaired > 0 {
+            tracing::info!(
+                repaired,
+                "took back notes of inserts that a killed process never finished"
+            );
+        }
         claim(&state)?;
         let opened = Self::start(&library, &state, config);
         match opened {

@@ -162,10 +162,13 @@ impl Session {
         insert: &Insert,
         mut rows: RowQueue,
     ) -> Result<Written, EngineError> {
-        let mut sql = format!("INSERT INTO {}", insert.target);
-        for (index, (name, value)) in insert.settings.iter().enumerate() {
-            let separator = if index == 0 { " SETTINGS " } else { ", " };
-            sql.push_str(separator);
+        // Tables that remember their inserts would drop rows that are the same as those of an earlier insert.
+        let mut sql = format!(
+            "INSERT INTO {} SETTINGS insert_deduplicate = 0",
+            insert.target
+        );
+        for (name, value) in &insert.settings {
+            sql.push_str(", ");
             sql.push_str(&assignment(name, value)?);
         }
         // The session of an insert is not used again, so that nothing has to be cleaned up after a failure.

@@ -1,0 +1,357 @@
+//! The columns of a data source as expressions over one row of an input.
+
+use pipewright_grammar::syntax::DefaultKind;
+
+use super::{convert, given_columns as given, path};
+use crate::plan::{Column, TablePlan};
+use crate::sql::{quote_identifier, quote_literal};
+use crate::types::{self, Argument, DataType};
+
+/// The rows of an input.
+pub(super) struct Row {
+    /// What stands behind `FROM`.
+    pub(super) source: String,
+    /// Expressions that later steps still need.
+    pub(super) kept: Vec<String>,
+    /// Conditions under which the row as a whole is bad.
+    pub(super) conditions: Vec<String>,
+    /// Why a row as a whole is bad: conditions with reasons.
+    pub(super) reasons: Vec<(String, String)>,
+    /// Settings that reading needs.
+    pub(super) settings: Vec<(&'static str, String)>,
+    /// Whether rows are JSON text.
+    json: bool,
+}
+
+/// One column: how its value is read, and when it is bad.
+pub(super) struct Input<'a> {
+    pub(super) column: &'a Column,
+    pub(super) data_type: DataType,
+    /// The converted value; NULL where it does not fit.
+    pub(super) value: String,
+    /// The value as text, as it came.
+    pub(super) raw: String,
+    /// True where the input gives no value.
+    absent: String,
+    /// True where a container is of another kind.
+    mismatch: Option<String>,
+}
+
+/// The name of the row's text.
+const LINE: &str = "pw_line";
+
+impl Input<'_> {
+    fn has_default(&self) -> bool {
+        self.column.default.is_some()
+    }
+
+    /// Whether every row must have a value, so that NULL is always wrong.
+    pub(super) fn is_required(&self) -> bool {
+        convert::is_scalar(&self.data_type) && !self.data_type.is_nullable() && !self.has_default()
+    }
+
+    /// True where the value `pw_<at>` does not fit.
+    pub(super) fn bad(&self, at: usize) -> Option<String> {
+        let value = format!("pw_{at}");
+        if convert::is_scalar(&self.data_type) {
+            let missing = format!("isNull({value})");
+            return Some(if self.is_required() {
+                missing
+            } else {
+                format!("({missing} AND NOT ({}))", self.absent)
+            });
+        }
+        match (convert::misfit(&value, &self.data_type), &self.mismatch) {
+            (Some(misfit), Some(mismatch)) => {
+                Some(format!("{misfit} OR {mismatch}").replace("pw_value", &value))
+            }
+            (Some(condition), None) => Some(condition),
+            (None, mismatch) => mismatch
+                .as_ref()
+                .map(|condition| condition.replace("pw_value", &value)),
+        }
+    }
+
+    /// Column names with the expressions that fill them.
+    pub(super) fn finals(&self, at: usize) -> (Vec<String>, Vec<String>) {
+        let value = format!("pw_{at}");
+        let names: Vec<String> = if self.data_type.family == "Nested" {
+            convert::elements(&self.data_type)
+                .into_iter()
+                .map(|(name, _)| {
+                    quote_identifier(&format!(
+                        "{}.{}",
+                        self.column.name,
+                        name.unwrap_or_default()
+                    ))
+                })
+                .collect()
+        } else {
+            vec![quote_identifier(&self.column.name)]
+        };
+        let mut finals = convert::finished(&value, &self.data_type);
+        if let (Some((_, default)), [only]) = (&self.column.default, finals.as_mut_slice()) {
+            *only = format!("if({}, {default}, {only})", self.absent);
+        }
+        let finals = finals
+            .into_iter()
+            .zip(&names)
+            .map(|(expression, name)| format!("{expression} AS {name}"))
+            .collect();
+        (names, finals)
+    }
+
+    /// Why the value is bad, as an expression.
+    pub(super) fn reason(&self) -> String {
+        let cannot = quote_literal(&format!("cannot read as {}: ", self.data_type));
+        let value = format!(
+            "concat({cannot}, substring(ifNull({}, ''), 1, 200))",
+            self.raw
+        );
+        if self.is_required() {
+            format!(
+                "if({}, 'no value, and the column has neither a default nor is it Nullable', {value})",
+                self.absent
+            )
+        } else {
+            value
+        }
+    }
+}
+
+impl Row {
+    /// The condition that finds rows that are no JSON, where no column does so.
+    pub(super) fn unless_read(&self, inputs: &[Input<'_>]) -> Option<String> {
+        if !self.json || inputs.iter().any(Input::is_required) {
+            return None;
+        }
+        let single = inputs
+            .iter()
+            .position(|input| convert::is_scalar(&input.data_type) && input.value != LINE);
+        Some(match single {
+            // Nothing is read from what is no JSON: only rows without this value have to be looked at again.
+            Some(at) => format!("(isNull(pw_{at}) AND NOT isValidJSON({LINE}))"),
+            None => format!("NOT isValidJSON({LINE})"),
+        })
+    }
+}
+
+fn data_type(column: &Column) -> DataType {
+    let text = column.data_type.as_deref().unwrap_or("String");
+    types::parse(text).unwrap_or_else(|_| DataType {
+        family: text.to_owned(),
+        arguments: Vec::<Argument>::new(),
+    })
+}
+
+/// Columns by their JSON paths. Without a path, a column takes the key of its own name when no column has a path, and its default otherwise.
+pub(super) fn json<'a>(table: &'a TablePlan, source: &str) -> (Row, Vec<Input<'a>>) {
+    let with_paths = table
+        .columns
+        .iter()
+        .any(|column| column.json_path.is_some());
+    let mut trees: Vec<path::Tree> = Vec::new();
+    let mut inputs = Vec::new();
+    for column in given(table) {
+        let steps = match (&column.json_path, with_paths) {
+            (Some(text), _) => path::parse(text),
+            (None, false) => vec![path::Step::Key(column.name.clone())],
+            (None, true) => continue,
+        };
+        inputs.push(json_column(column, &steps, &mut trees));
+    }
+    let rows: Vec<String> = trees
+        .iter()
+        .enumerate()
+        .map(|(at, tree)| {
+            format!(
+                ", JSONExtract(line, {}) AS pw_row{at}",
+                quote_literal(&tree.data_type())
+            )
+        })
+        .collect();
+    let row = Row {
+        source: format!("(SELECT line AS {LINE}{} FROM {source})", rows.concat()),
+        kept: vec![LINE.to_owned()],
+        conditions: vec![format!("NOT startsWith({LINE}, '{{')")],
+        reasons: vec![(
+            format!("NOT startsWith({LINE}, '{{') OR NOT isValidJSON({LINE})"),
+            format!("concat('not a JSON object: ', substring({LINE}, 1, 10000))"),
+        )],
+        settings: Vec::new(),
+        json: true,
+    };
+    (row, inputs)
+}
+
+fn json_column<'a>(
+    column: &'a Column,
+    steps: &[path::Step],
+    trees: &mut Vec<path::Tree>,
+) -> Input<'a> {
+    let data_type = data_type(column);
+    let arguments = path::arguments(LINE, steps);
+    if steps.is_empty() {
+        let value = if data_type.bare().family == "String" {
+            LINE.to_owned()
+        } else {
+            format!(
+                "JSONExtract({LINE}, {})",
+                quote_literal(&convert::json_type(&data_type))
+            )
+        };
+        return Input {
+            column,
+            value: convert::from_json(&value, &data_type),
+            raw: LINE.to_owned(),
+            absent: "0".to_owned(),
+            mismatch: None,
+            data_type,
+        };
+    }
+    // `[:]` into a column that is no array: the whole array is the value.
+    let each = steps.iter().position(|step| *step == path::Step::Each);
+    let (steps, leaf) = match path::leaf(&data_type, steps) {
+        Some(leaf) => (steps, leaf),
+        None => (
+            &steps[..each.unwrap_or(steps.len())],
+            convert::json_type(&data_type),
+        ),
+    };
+    let found = trees.iter_mut().position(|tree| tree.add(steps, &leaf));
+    let at = found.unwrap_or_else(|| {
+        let mut tree = path::Tree::row();
+        tree.add(steps, &leaf);
+        trees.push(tree);
+        trees.len() - 1
+    });
+    let value = convert::from_json(&path::access(&format!("pw_row{at}"), steps, 0), &data_type);
+    let absent = format!("JSONType({arguments}) = 'Null'");
+    let absent = match &column.default {
+        // A Nullable column with a default takes NULL where NULL is written.
+        Some((DefaultKind::Default, _)) if data_type.is_nullable() => {
+            format!("isNull(pw_value) AND NOT JSONHas({arguments})")
+        }
+        _ => absent,
+    };
+    let mismatch = convert::json_kinds(&data_type).map(|kinds| match data_type.family.as_str() {
+        "Array" | "Map" | "Nested" => {
+            format!("(empty(pw_value) AND JSONType({arguments}) NOT IN ({kinds}, 'Null'))")
+        }
+        _ => format!("(JSONType({arguments}) NOT IN ({kinds}, 'Null'))"),
+    });
+    let raw = format!(
+        "nullIf(if(JSONType({arguments}) = 'String', JSONExtractString({arguments}), JSONExtractRaw({arguments})), '')"
+    );
+    Input {
+        column,
+        data_type,
+        value,
+        raw,
+        absent,
+        mismatch,
+    }
+}
+
+/// Columns by their place in a CSV file, all read as text.
+pub(super) fn csv<'a>(
+    table: &'a TablePlan,
+    path: &str,
+    columns: Option<&[String]>,
+    delimiter: char,
+) -> (Row, Vec<Input<'a>>) {
+    let own: Vec<String> = given(table).map(|column| column.name.clone()).collect();
+    let columns = columns.unwrap_or(&own);
+    let fields = columns.len();
+    let structure: Vec<String> = (0..=fields)
+        .map(|at| format!("pw_field{at} Nullable(String)"))
+        .collect();
+    let inputs = given(table)
+        .filter_map(|column| {
+            let at = columns.iter().position(|name| *name == column.name)?;
+            let (data_type, raw) = (data_type(column), format!("pw_field{at}"));
+            let text = format!("nullIf({raw}, '\\\\N')");
+            let plain = data_type.bare().family == "String" && !data_type.is_nullable();
+            let text = if plain { text } else { format!("nullIf({text}, '')") };
+            let absent = format!("isNull({text})");
+            let mismatch = (!convert::is_scalar(&data_type) && convert::json_kinds(&data_type).is_some()).then(|| format!("(notEmpty(ifNull({text}, '')) AND NOT isValidJSON(replaceAll({text}, '\\'', '\"')))"));
+            Some(Input { column, value: convert::from_text(&text, &data_type), raw, absent, mismatch, data_type })
+        })
+        .collect();
+    let row = Row {
+        source: format!(
+            "file({}, 'CSV', {})",
+            quote_literal(path),
+            quote_literal(&structure.join(", "))
+        ),
+        kept: (0..=fields).map(|at| format!("pw_field{at}")).collect(),
+        conditions: vec![
+            format!("isNotNull(pw_field{fields})"),
+            format!("isNull(pw_field{})", fields.saturating_sub(1)),
+        ],
+        reasons: vec![
+            (
+                format!("isNotNull(pw_field{fields})"),
+                quote_literal(&format!("more than {fields} fields")),
+            ),
+            (
+                format!("isNull(pw_field{})", fields.saturating_sub(1)),
+                quote_literal(&format!("fewer than {fields} fields")),
+            ),
+        ],
+        settings: vec![
+            ("format_csv_delimiter", delimiter.to_string()),
+            (
+                "input_format_csv_allow_variable_number_of_columns",
+                "1".to_owned(),
+            ),
+            ("input_format_csv_empty_as_default", "0".to_owned()),
+            ("format_csv_null_representation", "\u{1}".to_owned()),
+        ],
+        json: false,
+    };
+    (row, inputs)
+}
+
+/// Columns by their names in rows that have types of their own.
+pub(super) fn typed<'a>(
+    table: &'a TablePlan,
+    source: &str,
+    columns: &[(String, String)],
+) -> (Row, Vec<Input<'a>>) {
+    let inputs: Vec<Input<'a>> = given(table)
+        .filter_map(|column| {
+            let (name, written) = columns.iter().find(|(name, _)| *name == column.name)?;
+            let (data_type, raw) = (data_type(column), quote_identifier(name));
+            let given = types::parse(written).ok();
+            let value = given.as_ref().map_or_else(
+                || raw.clone(),
+                |given| convert::from_typed(&raw, given, &data_type),
+            );
+            let absent = format!("isNull({raw})");
+            Some(Input {
+                column,
+                data_type,
+                value,
+                raw: format!("toString({raw})"),
+                absent,
+                mismatch: None,
+            })
+        })
+        .collect();
+    let kept = inputs
+        .iter()
+        .map(|input| quote_identifier(&input.column.name))
+        .collect();
+    (
+        Row {
+            source: source.to_owned(),
+            kept,
+            conditions: Vec::new(),
+            reasons: Vec::new(),
+            settings: Vec::new(),
+            json: false,
+        },
+        inputs,
+    )
+}

@@ -1,0 +1,359 @@
+//! How a value of the input becomes a value of a column's type.
+//!
+//! Everything is first read into a form in which a value that does not fit is NULL, because the engine's own readers either stop at the first such value
+//! or wrap numbers around in silence. Conversions are exact: what does not fit is never cut.
+
+use crate::sql::{quote_identifier, quote_literal};
+use crate::types::{Argument, DataType};
+
+/// What matters of a type for reading it.
+enum Kind<'a> {
+    Text,
+    /// Integers of up to 32 bits: every one is a double.
+    NarrowInteger,
+    WideInteger,
+    Bool,
+    /// Scalars that the JSON reader checks exactly.
+    Scalar,
+    Enum,
+    Moment(Moment),
+    Array(&'a DataType),
+    Map(&'a DataType),
+    Tuple,
+    Nested,
+    /// Whatever the engine makes of it.
+    Opaque,
+}
+
+/// A point in time: the function that makes it, what it can hold in milliseconds since 1970, digits of a second, and time zone.
+struct Moment {
+    function: &'static str,
+    range: Option<(i64, i64)>,
+    precision: u32,
+    zone: Option<String>,
+}
+
+const DAY: i64 = 86_400_000;
+
+fn kind(data_type: &DataType) -> Kind<'_> {
+    let bare = data_type.bare();
+    let zone = || {
+        bare.arguments.iter().find_map(|argument| {
+            if let Argument::Text(zone) = argument {
+                Some(zone.clone())
+            } else {
+                None
+            }
+        })
+    };
+    let moment = |function, range| {
+        Kind::Moment(Moment {
+            function,
+            range,
+            precision: 3,
+            zone: Some("UTC".to_owned()),
+        })
+    };
+    match bare.family.as_str() {
+        "String" => Kind::Text,
+        "Int8" | "Int16" | "Int32" | "UInt8" | "UInt16" | "UInt32" => Kind::NarrowInteger,
+        "Int64" | "Int128" | "Int256" | "UInt64" | "UInt128" | "UInt256" => Kind::WideInteger,
+        "Bool" => Kind::Bool,
+        "Enum8" | "Enum16" => Kind::Enum,
+        "Float32" | "Float64" | "Decimal" | "UUID" | "IPv4" | "IPv6" | "FixedString" => {
+            Kind::Scalar
+        }
+        "Date" => moment("toDate", Some((0, 65_536 * DAY - 1))),
+        "Date32" => moment("toDate32", Some((-25_567 * DAY, 120_530 * DAY - 1))),
+        "DateTime" => Kind::Moment(Moment {
+            function: "toDateTime",
+            range: Some((0, 4_294_967_295_999)),
+            precision: 3,
+            zone: zone(),
+        }),
+        "DateTime64" => {
+            let digits = bare.arguments.iter().find_map(|argument| {
+                if let Argument::Number(digits) = argument {
+                    digits.parse().ok()
+                } else {
+                    None
+                }
+            });
+            Kind::Moment(Moment {
+                function: "",
+                range: None,
+                precision: digits.unwrap_or(3),
+                zone: zone(),
+            })
+        }
+        "Array" => bare.inner_types().next().map_or(Kind::Opaque, Kind::Array),
+        "Map" => bare.inner_types().nth(1).map_or(Kind::Opaque, Kind::Map),
+        "Tuple" if !bare.arguments.is_empty() => Kind::Tuple,
+        "Nested" => Kind::Nested,
+        _ => Kind::Opaque,
+    }
+}
+
+/// Whether values of the type are single values, for which NULL says that there is none or that it does not fit.
+pub(super) fn is_scalar(data_type: &DataType) -> bool {
+    !matches!(
+        kind(data_type),
+        Kind::Array(_) | Kind::Map(_) | Kind::Tuple | Kind::Nested | Kind::Opaque
+    )
+}
+
+/// The JSON types that a value of the type is written as, for types whose readers do not say when it is another.
+pub(super) fn json_kinds(data_type: &DataType) -> Option<&'static str> {
+    match kind(data_type) {
+        Kind::Array(_) | Kind::Nested => Some("'Array'"),
+        Kind::Map(_) => Some("'Object'"),
+        Kind::Tuple => Some("'Object', 'Array'"),
+        Kind::Opaque if data_type.family == "JSON" => Some("'Object'"),
+        _ => None,
+    }
+}
+
+/// The elements of a tuple: how each is addressed, and its type.
+pub(super) fn elements(data_type: &DataType) -> Vec<(Option<&str>, &DataType)> {
+    let arguments = data_type.bare().arguments.iter();
+    arguments
+        .filter_map(|argument| match argument {
+            Argument::Named(name, inner) => Some((Some(name.as_str()), inner)),
+            Argument::Type(inner) => Some((None, inner)),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The type that `JSONExtract` is asked for.
+pub(super) fn json_type(data_type: &DataType) -> String {
+    match kind(data_type) {
+        Kind::Text | Kind::WideInteger | Kind::Bool | Kind::Moment(_) => {
+            "Nullable(String)".to_owned()
+        }
+        Kind::NarrowInteger => "Nullable(Float64)".to_owned(),
+        Kind::Scalar | Kind::Enum => format!("Nullable({})", data_type.bare()),
+        Kind::Array(element) => format!("Array({})", json_type(element)),
+        // Keys of JSON objects are strings; the cast to the column's type makes them what they are to be.
+        Kind::Map(value) => format!("Map(String, {})", json_type(value)),
+        Kind::Tuple => tuple_type(data_type),
+        Kind::Nested => format!("Array({})", tuple_type(data_type)),
+        Kind::Opaque => data_type.to_string(),
+    }
+}
+
+fn tuple_type(data_type: &DataType) -> String {
+    let elements = elements(data_type)
+        .into_iter()
+        .map(|(name, inner)| match name {
+            Some(name) => format!("{} {}", quote_identifier(name), json_type(inner)),
+            None => json_type(inner),
+        });
+    format!("Tuple({})", elements.collect::<Vec<_>>().join(", "))
+}
+
+/// The value, read as [`json_type`], as a value of the type in which what does not fit is NULL.
+pub(super) fn from_json(value: &str, data_type: &DataType) -> String {
+    nested(value, data_type, 0)
+}
+
+fn nested(value: &str, data_type: &DataType, depth: usize) -> String {
+    let item = format!("item{depth}");
+    match kind(data_type) {
+        Kind::Text | Kind::Scalar | Kind::Enum | Kind::Opaque => value.to_owned(),
+        Kind::NarrowInteger | Kind::Bool => exact(value, data_type),
+        Kind::WideInteger => {
+            // Digits nearly always; `1.0`, `1e3` and `true` are whole numbers as well.
+            let double = exact(
+                &format!("accurateCastOrNull({value}, 'Float64')"),
+                data_type,
+            );
+            let flag = format!("multiIf({value} = 'true', 1, {value} = 'false', 0, NULL)");
+            let digits = exact(value, data_type);
+            format!(
+                "if(isNull({digits}) AND isNotNull({value}), ifNull({double}, {}), {digits})",
+                exact(&flag, data_type)
+            )
+        }
+        Kind::Moment(moment) => moment.read(value),
+        Kind::Array(element) => match nested(&item, element, depth + 1) {
+            same if same == item => value.to_owned(),
+            converted => format!("arrayMap({item} -> {converted}, {value})"),
+        },
+        Kind::Map(inner) => match nested(&item, inner, depth + 1) {
+            same if same == item => value.to_owned(),
+            converted => {
+                format!("mapApply((key{depth}, {item}) -> (key{depth}, {converted}), {value})")
+            }
+        },
+        Kind::Tuple => tuple(value, data_type, depth),
+        Kind::Nested => format!(
+            "arrayMap({item} -> {}, {value})",
+            tuple(&item, data_type, depth + 1)
+        ),
+    }
+}
+
+fn tuple(value: &str, data_type: &DataType, depth: usize) -> String {
+    let parts = elements(data_type).into_iter().enumerate();
+    let parts = parts.map(|(at, (_, inner))| {
+        nested(&format!("tupleElement({value}, {})", at + 1), inner, depth)
+    });
+    format!("tuple({})", parts.collect::<Vec<_>>().join(", "))
+}
+
+/// The value of a text column (`Nullable(String)`), read as the type; what does not fit is NULL.
+pub(super) fn from_text(value: &str, data_type: &DataType) -> String {
+    match kind(data_type) {
+        Kind::Text => value.to_owned(),
+        Kind::NarrowInteger | Kind::WideInteger | Kind::Bool | Kind::Scalar => {
+            exact(value, data_type)
+        }
+        // The exact cast stops at a name that it does not know.
+        Kind::Enum => exact(
+            &format!("if({value} IN ({}), {value}, NULL)", enum_names(data_type)),
+            data_type,
+        ),
+        Kind::Moment(moment) => moment.read(value),
+        Kind::Opaque if data_type.family != "JSON" => format!(
+            "CAST(ifNull({value}, ''), {})",
+            quote_literal(&data_type.to_string())
+        ),
+        _ => {
+            // Arrays in CSV come as JSON or with single quotes, as the engine writes them.
+            let text = format!("ifNull({value}, '')");
+            let json =
+                format!("if(position({text}, '\"') = 0, replaceAll({text}, '\\'', '\"'), {text})");
+            from_json(
+                &format!(
+                    "JSONExtract({json}, {})",
+                    quote_literal(&json_type(data_type))
+                ),
+                data_type,
+            )
+        }
+    }
+}
+
+fn enum_names(data_type: &DataType) -> String {
+    let names = data_type.bare().arguments.iter().filter_map(|argument| {
+        if let Argument::EnumValue(name, _) = argument {
+            Some(quote_literal(name))
+        } else {
+            None
+        }
+    });
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// A value of another type, as the engine read it, as the type; what does not fit is NULL where the type is a single value.
+pub(super) fn from_typed(value: &str, source: &DataType, data_type: &DataType) -> String {
+    if source.bare() == data_type.bare() {
+        return value.to_owned();
+    }
+    if source.bare().family == "String" {
+        return from_text(value, data_type);
+    }
+    match kind(data_type) {
+        Kind::Text => format!("toString({value})"),
+        Kind::Moment(moment) if source.is_date_or_time() => moment.within(value),
+        _ if is_scalar(data_type) => exact(value, data_type),
+        _ => format!("CAST({value}, {})", quote_literal(&data_type.to_string())),
+    }
+}
+
+fn exact(value: &str, data_type: &DataType) -> String {
+    format!(
+        "accurateCastOrNull({value}, {})",
+        quote_literal(&data_type.bare().to_string())
+    )
+}
+
+impl Moment {
+    /// Dates in the many spellings of the world, and seconds since 1970 with their fractions.
+    fn read(&self, value: &str) -> String {
+        let zone = self
+            .zone
+            .as_ref()
+            .map_or_else(String::new, |zone| format!(", {}", quote_literal(zone)));
+        // Below three digits the function returns another type.
+        let digits = self.precision.max(3);
+        let parsed = format!("parseDateTime64BestEffortOrNull({value}, {digits}{zone})");
+        // Short numbers would be taken for a day of the current month.
+        let seconds = format!("toDateTime64(accurateCastOrNull({value}, 'Int64'), {digits}{zone})");
+        self.within(&format!("if(length({value}) < 8, {seconds}, {parsed})"))
+    }
+
+    /// The moment as its own type, NULL outside of what that can hold.
+    fn within(&self, value: &str) -> String {
+        let Some((from, to)) = self.range else {
+            return value.to_owned();
+        };
+        let milliseconds = format!("toUnixTimestamp64Milli(toDateTime64({value}, 3))");
+        let zone = self
+            .zone
+            .as_ref()
+            .filter(|_| self.function == "toDateTime")
+            .map_or_else(String::new, |zone| format!(", {}", quote_literal(zone)));
+        format!(
+            "if({milliseconds} BETWEEN {from} AND {to}, {}({value}{zone}), NULL)",
+            self.function
+        )
+    }
+}
+
+/// Where a converted value has NULL in a place that may not be NULL; nothing when it cannot.
+pub(super) fn misfit(value: &str, data_type: &DataType) -> Option<String> {
+    misfit_at(value, data_type, 0)
+}
+
+fn misfit_at(value: &str, data_type: &DataType, depth: usize) -> Option<String> {
+    let item = format!("item{depth}");
+    match kind(data_type) {
+        Kind::Opaque => None,
+        Kind::Array(element) => misfit_at(&item, element, depth + 1)
+            .map(|bad| format!("arrayExists({item} -> {bad}, {value})")),
+        Kind::Map(inner) => misfit_at(&item, inner, depth + 1)
+            .map(|bad| format!("arrayExists({item} -> {bad}, mapValues({value}))")),
+        Kind::Tuple => misfit_in_tuple(value, data_type, depth),
+        Kind::Nested => misfit_in_tuple(&item, data_type, depth + 1)
+            .map(|bad| format!("arrayExists({item} -> {bad}, {value})")),
+        _ if data_type.is_nullable() => None,
+        _ => Some(format!("isNull({value})")),
+    }
+}
+
+fn misfit_in_tuple(value: &str, data_type: &DataType, depth: usize) -> Option<String> {
+    let parts = elements(data_type).into_iter().enumerate();
+    let parts: Vec<String> = parts
+        .filter_map(|(at, (_, inner))| {
+            misfit_at(&format!("tupleElement({value}, {})", at + 1), inner, depth)
+        })
+        .collect();
+    (!parts.is_empty()).then(|| format!("({})", parts.join(" OR ")))
+}
+
+/// A value that fits, as what is inserted: one expression, or one for each column of a `Nested`.
+pub(super) fn finished(value: &str, data_type: &DataType) -> Vec<String> {
+    let cast =
+        |value: &str, data_type: &str| format!("CAST({value}, {})", quote_literal(data_type));
+    match kind(data_type) {
+        Kind::Opaque => vec![value.to_owned()],
+        Kind::Array(_) | Kind::Map(_) | Kind::Tuple => {
+            vec![cast(value, &data_type.bare().to_string())]
+        }
+        Kind::Nested => {
+            let parts = elements(data_type).into_iter().enumerate();
+            parts
+                .map(|(at, (_, inner))| {
+                    cast(
+                        &format!("arrayMap(item -> tupleElement(item, {}), {value})", at + 1),
+                        &format!("Array({inner})"),
+                    )
+                })
+                .collect()
+        }
+        _ if data_type.is_nullable() => vec![value.to_owned()],
+        _ => vec![format!("assumeNotNull({value})")],
+    }
+}

@@ -1,0 +1,314 @@
+//! How rows from outside become rows of a data source: statements that keep the rows that fit and set the others aside with a reason.
+//!
+//! The engine's own readers stop at the first bad row and wrap numbers that do not fit. So rows come in as text or as their own types, and every column
+//! is converted in SQL such that a value that does not fit is NULL; what follows is one condition for each row. A JSON row is read once, into one tuple
+//! that holds all paths, which is faster than the engine's JSON format.
+
+mod column;
+mod convert;
+mod path;
+
+use column::{Input as ColumnInput, Row};
+use pipewright_grammar::syntax::DefaultKind;
+
+use crate::emit::table_name;
+use crate::plan::{Column, TablePlan};
+use crate::project::ResourceName;
+use crate::sql::{quote_identifier, quote_literal};
+use crate::types;
+
+/// What the engine's message says when [`Ingestion::insert_all`] met a row that does not fit.
+pub const BAD_ROW: &str = "pipewright: a row does not fit its data source";
+
+/// Where rows come from.
+#[derive(Debug, Clone)]
+pub enum Input<'a> {
+    /// JSON objects, as a table expression with a column `line String`.
+    Json(&'a str),
+    /// A CSV file.
+    Csv {
+        /// The file as the engine opens it.
+        path: &'a str,
+        /// The column names in the file's order; the table's order when absent.
+        columns: Option<&'a [String]>,
+        /// What separates fields.
+        delimiter: char,
+    },
+    /// Rows with their own types, as a table expression with its columns and their types.
+    Typed(&'a str, &'a [(String, String)]),
+}
+
+/// Statements that read one input into one data source.
+#[derive(Debug, Clone)]
+pub struct Ingestion {
+    table: ResourceName,
+    /// Names of the columns that are inserted, quoted.
+    targets: Vec<String>,
+    /// What is inserted into them.
+    values: Vec<String>,
+    /// Rows with their converted values `pw_0`, `pw_1`, …
+    rows: String,
+    /// True for rows that do not fit.
+    bad: String,
+    /// For the quarantine: column, raw value, condition and reason.
+    quarantine: Vec<Quarantined>,
+    /// A condition and reason of the row as a whole.
+    row_reasons: Vec<(String, String)>,
+    /// Settings that reading needs.
+    settings: Vec<(&'static str, String)>,
+}
+
+#[derive(Debug, Clone)]
+struct Quarantined {
+    name: String,
+    raw: String,
+    bad: Option<String>,
+    reason: String,
+}
+
+impl Ingestion {
+    /// Plans how the rows of `input` go into `table`. Columns that the input does not have take their defaults.
+    pub fn new(table: &TablePlan, input: &Input<'_>) -> Self {
+        let (row, inputs) = match input {
+            Input::Json(source) => column::json(table, source),
+            Input::Csv {
+                path,
+                columns,
+                delimiter,
+            } => column::csv(table, path, *columns, *delimiter),
+            Input::Typed(source, columns) => column::typed(table, source, columns),
+        };
+        Self::assemble(table, row, &inputs)
+    }
+
+    fn assemble(table: &TablePlan, row: Row, inputs: &[ColumnInput<'_>]) -> Self {
+        let (mut targets, mut values, mut quarantine, mut conditions) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut converted = row.kept.clone();
+        conditions.extend(row.conditions.clone());
+        for (at, input) in inputs.iter().enumerate() {
+            converted.push(format!("{} AS pw_{at}", input.value));
+            let (names, finals) = input.finals(at);
+            targets.extend(names);
+            values.extend(finals);
+            let bad = input.bad(at);
+            conditions.extend(bad.clone());
+            quarantine.push(Quarantined {
+                name: input.column.name.clone(),
+                raw: input.raw.clone(),
+                bad,
+                reason: input.reason(),
+            });
+        }
+        conditions.extend(row.unless_read(inputs));
+        let rows = format!(
+            "SELECT\n        {}\n    FROM {}",
+            converted.join(",\n        "),
+            row.source
+        );
+        let bad = if conditions.is_empty() {
+            "0".to_owned()
+        } else {
+            conditions.join("\n    OR ")
+        };
+        Self {
+            table: table.name.clone(),
+            targets,
+            values,
+            rows,
+            bad,
+            quarantine,
+            row_reasons: row.reasons,
+            settings: row.settings,
+        }
+    }
+
+    /// Inserts every row, or stops with [`BAD_ROW`] in the message and inserts none.
+    pub fn insert_all(&self, settings: &[(&str, String)]) -> String {
+        let condition = if self.bad == "0" {
+            "1".to_owned()
+        } else {
+            format!("NOT throwIf({}, {})", self.bad, quote_literal(BAD_ROW))
+        };
+        self.insert(&condition, settings)
+    }
+
+    /// Inserts the rows that fit.
+    pub fn insert_good(&self, settings: &[(&str, String)]) -> String {
+        self.insert(&format!("NOT ({})", self.bad), settings)
+    }
+
+    fn insert(&self, condition: &str, settings: &[(&str, String)]) -> String {
+        let (name, targets, values) = (
+            table_name(&self.table),
+            self.targets.join(", "),
+            self.values.join(",\n    "),
+        );
+        format!(
+            "INSERT INTO {name} ({targets})\nSELECT\n    {values}\nFROM (\n    {}\n)\nWHERE {condition}{}",
+            self.rows,
+            self.settings(settings)
+        )
+    }
+
+    /// Counts the rows that do not fit.
+    pub fn count_bad(&self) -> String {
+        format!(
+            "SELECT count() FROM (\n    {}\n)\nWHERE {}{}",
+            self.rows,
+            self.bad,
+            self.settings(&[])
+        )
+    }
+
+    /// The numbers of the rows that do not fit, counted from zero, one in each row.
+    pub fn bad_rows(&self) -> String {
+        let ordered = [
+            ("max_threads", "1".to_owned()),
+            ("input_format_parallel_parsing", "0".to_owned()),
+        ];
+        format!(
+            "SELECT number FROM (\n    SELECT rowNumberInAllBlocks() AS number, ({}) AS bad FROM (\n    {}\n)\n)\nWHERE bad{}",
+            self.bad,
+            self.rows,
+            self.settings(&ordered)
+        )
+    }
+
+    /// Puts the rows that do not fit into the quarantine table, with why.
+    pub fn insert_quarantine(&self, import_id: &str, settings: &[(&str, String)]) -> String {
+        let reasons = self.quarantine.iter().filter_map(|column| {
+            let bad = column.bad.as_ref()?;
+            Some(format!(
+                "if({bad}, ({}, {}), ('', ''))",
+                quote_literal(&column.name),
+                column.reason
+            ))
+        });
+        let whole: Vec<String> = self
+            .row_reasons
+            .iter()
+            .map(|(condition, reason)| format!("if({condition}, ('', {reason}), ('', ''))"))
+            .collect();
+        let reasons = format!(
+            "arrayFilter(found -> notEmpty(found.2), [\n            {}\n        ])",
+            reasons.collect::<Vec<_>>().join(",\n            ")
+        );
+        // What is no row at all has no reasons column by column.
+        let found = match whole.first() {
+            None => reasons,
+            Some(_) => format!(
+                "arrayFilter(found -> notEmpty(found.2), [{}]) AS pw_whole, if(notEmpty(pw_whole), pw_whole, {reasons})",
+                whole.join(", ")
+            ),
+        };
+        let names: Vec<String> = self
+            .quarantine
+            .iter()
+            .map(|column| quote_identifier(&column.name))
+            .collect();
+        let raw: Vec<String> = self
+            .quarantine
+            .iter()
+            .enumerate()
+            .map(|(at, column)| format!("{} AS pw_raw{at}", column.raw))
+            .collect();
+        let kept: Vec<String> = (0..raw.len()).map(|at| format!("pw_raw{at}")).collect();
+        format!(
+            "INSERT INTO {} (c__error_column, c__error, c__import_id, insertion_date, {})\nSELECT arrayMap(found -> found.1, pw_found), arrayMap(found -> found.2, pw_found), {}, now(), {}\nFROM (\n    SELECT\n        {},\n        {found} AS pw_found\n    FROM (\n    {}\n    )\n    WHERE {}\n){}",
+            table_name(&quarantine_name(&self.table)),
+            names.join(", "),
+            quote_literal(import_id),
+            kept.join(", "),
+            raw.join(",\n        "),
+            self.rows,
+            self.bad,
+            self.settings(settings)
+        )
+    }
+
+    fn settings(&self, more: &[(&str, String)]) -> String {
+        let all = self
+            .settings
+            .iter()
+            .chain(more)
+            .map(|(name, value)| format!("{name} = {}", quote_literal(value)));
+        match all.collect::<Vec<_>>().join(", ") {
+            none if none.is_empty() => none,
+            all => format!("\nSETTINGS {all}"),
+        }
+    }
+}
+
+/// An `INSERT … SELECT` of JSON rows from a table expression with a column `line String`, which stops at a row that does not fit.
+pub fn insert_json(table: &TablePlan, source: &str) -> String {
+    Ingestion::new(table, &Input::Json(source)).insert_all(&[])
+}
+
+/// The data source that holds what does not fit into another.
+pub fn quarantine_name(name: &ResourceName) -> ResourceName {
+    ResourceName {
+        workspace: name.workspace.clone(),
+        name: format!("{}_quarantine", name.name),
+    }
+}
+
+/// The table of a quarantine: why, when and from where, and every column as text.
+pub fn create_quarantine(table: &TablePlan) -> String {
+    let columns: Vec<String> = table
+        .columns
+        .iter()
+        .filter(|column| is_given(column))
+        .map(|column| format!(",\n    {} Nullable(String)", quote_identifier(&column.name)))
+        .collect();
+    format!(
+        "CREATE TABLE IF NOT EXISTS {} (\n    c__error_column Array(String),\n    c__error Array(String),\n    c__import_id Nullable(String),\n    insertion_date DateTime{}\n)\nENGINE = MergeTree\nPARTITION BY toYYYYMM(insertion_date)\nORDER BY insertion_date\nSETTINGS non_replicated_deduplication_window = 1000",
+        table_name(&quarantine_name(&table.name)),
+        columns.concat()
+    )
+}
+
+/// Statements that give an older quarantine table the columns that its data source has got since.
+pub fn extend_quarantine(table: &TablePlan) -> String {
+    let columns: Vec<String> = table
+        .columns
+        .iter()
+        .filter(|column| is_given(column))
+        .map(|column| {
+            format!(
+                "ADD COLUMN IF NOT EXISTS {} Nullable(String)",
+                quote_identifier(&column.name)
+            )
+        })
+        .collect();
+    format!(
+        "ALTER TABLE {} {}",
+        table_name(&quarantine_name(&table.name)),
+        columns.join(", ")
+    )
+}
+
+/// The columns that an insert gives, in order: a CSV file without a header has these.
+pub fn given_columns(table: &TablePlan) -> impl Iterator<Item = &Column> {
+    table
+        .columns
+        .iter()
+        .filter(|column| is_given(column) && column.data_type.is_some())
+}
+
+/// Whether an insert gives the column: not what the engine computes, and not the states of aggregate functions, which have no text.
+fn is_given(column: &Column) -> bool {
+    let computed = column
+        .default
+        .as_ref()
+        .is_some_and(|(kind, _)| *kind != DefaultKind::Default);
+    let state = column
+        .data_type
+        .as_deref()
+        .and_then(|text| types::parse(text).ok())
+        .is_some_and(|data_type| data_type.is_aggregate_state());
+    !computed && !state
+}
+
+#[cfg(test)]
+mod tests;

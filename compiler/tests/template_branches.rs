@@ -1,0 +1,68 @@
+//! Every branch of a template counts: what is read in one branch only is a dependency, and what is wrong in one branch only is found.
+
+use pipewright_compiler::project::SourceTree;
+use pipewright_grammar::diagnostic::Severity;
+
+/// What the endpoint of a pipe with this SQL reads, and what is said about it.
+fn reads(sql: &str) -> (Vec<String>, Vec<(Severity, String)>) {
+    let lines: Vec<String> = sql.lines().map(|line| format!("    {line}")).collect();
+    let body = format!("{}\n", lines.join("\n"));
+    let pipe = format!("NODE result\nSQL >\n    %\n{body}\nTYPE endpoint\n");
+    let source = "SCHEMA >\n    `x` Int32\n";
+    let (plan, diagnostics) = pipewright_compiler::compile(SourceTree::new([
+        ("first.datasource".to_owned(), source.to_owned()),
+        ("second.datasource".to_owned(), source.to_owned()),
+        ("third.datasource".to_owned(), source.to_owned()),
+        ("answer.pipe".to_owned(), pipe),
+    ]));
+    let edges = plan.graph.edges();
+    let read = edges.into_iter().map(|(from, _, _)| from.to_string());
+    let said = diagnostics
+        .into_iter()
+        .map(|one| (one.severity, one.message.to_string()));
+    (read.collect(), said.collect())
+}
+
+#[test]
+fn a_table_that_only_one_branch_reads_is_a_dependency() {
+    for sql in [
+        "SELECT x FROM {% if defined(other) %} second {% else %} first {% end %}",
+        "SELECT x FROM first {% if Int32(deep, 0) > 3 %} WHERE x IN (SELECT x FROM second) {% end %}",
+        "SELECT x FROM {% if mode == 'a' %} second {% elif mode == 'b' %} first {% else %} first {% end %}",
+        "{% set name = 'first' %}{% if defined(other) %}{% set name = 'second' %}{% end %}SELECT x FROM {{table(name)}}",
+        "SELECT x FROM {{ table('second') if defined(other) else table('first') }}",
+        "SELECT x FROM first {% if not defined(all) and Boolean(more, 0) %} UNION ALL SELECT x FROM second {% end %}",
+        "{% for name in ['first', 'second'] %}{% if defined(wide) or name == 'first' %}{% if name != 'first' %} UNION ALL {% end %}SELECT x FROM {{table(name)}}{% end %}{% end %}",
+    ] {
+        let (read, said) = reads(sql);
+        assert_eq!(read, ["first", "second"], "{sql}: {said:?}");
+        assert_eq!(said, [], "{sql}");
+    }
+}
+
+#[test]
+fn nested_branches_are_all_read() {
+    let (read, said) = reads(
+        "SELECT x FROM {% if defined(a) %}{% if defined(b) %} third {% else %} second {% end %}{% else %} first {% end %}",
+    );
+    assert_eq!(read, ["first", "second", "third"], "{said:?}");
+}
+
+#[test]
+fn an_unknown_table_in_a_branch_that_defaults_do_not_take_is_found() {
+    let (read, said) =
+        reads("SELECT x FROM {% if defined(other) %} missing {% else %} first {% end %}");
+    assert_eq!(read, ["first"]);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].1.contains("missing"), "{said:?}");
+}
+
+#[test]
+fn what_is_wrong_on_the_way_of_defaults_is_an_error_and_elsewhere_a_warning() {
+    let (_, natural) = reads("SELECT x FROM first {% if not defined(off) %} ; SELECT 2 {% end %}");
+    let (_, forced) = reads("SELECT x FROM first {% if defined(on) %} ; SELECT 2 {% end %}");
+    assert_eq!(natural.len(), 1, "{natural:?}");
+    assert_eq!(natural[0].0, Severity::Error);
+    assert_eq!(forced.len(), 1, "{forced:?}");
+    assert_eq!(forced[0].0, Severity::Warning);
+}

@@ -1,0 +1,194 @@
+//! A sample → columns and types.
+
+use std::io;
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt as _};
+use pipewright_compiler::sql::{quote_identifier, quote_literal};
+
+use super::{Format, Ingest, IngestError, unique};
+use crate::engine::{EngineError, Query};
+
+/// How much of a body is looked at. Parquet has its schema at the end, and is read whole up to the larger bound.
+const SAMPLE_BYTES: usize = 8 * 1024 * 1024;
+const PARQUET_BYTES: usize = 512 * 1024 * 1024;
+
+/// What a file looks like.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Analysis {
+    /// The columns in order.
+    pub columns: Vec<AnalyzedColumn>,
+    /// The first rows, in the engine's `JSON` format.
+    pub preview: Bytes,
+}
+
+/// A column that was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AnalyzedColumn {
+    /// A name for it.
+    pub name: String,
+    /// Its JSON path, in a file of JSON rows.
+    pub path: Option<String>,
+    /// The narrowest type that holds all of the sample.
+    pub data_type: String,
+    /// The share of rows that have a value, from 0 to 1.
+    pub present: f64,
+}
+
+impl Analysis {
+    /// The columns as a `SCHEMA` has them.
+    pub fn schema(&self) -> String {
+        let columns = self.columns.iter().map(|column| {
+            let path = column
+                .path
+                .as_ref()
+                .map_or_else(String::new, |path| format!(" `json:{path}`"));
+            format!(
+                "{} {}{path}",
+                quote_identifier(&column.name),
+                column.data_type
+            )
+        });
+        columns.collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Ingest {
+    /// Guesses the columns and types of a body from its beginning.
+    pub async fn analyze(
+        &self,
+        format: Format,
+        body: impl Stream<Item = io::Result<Bytes>> + Send,
+    ) -> Result<Analysis, IngestError> {
+        let path = self
+            .folder
+            .join("appends")
+            .join(format!("{}.sample", unique()?));
+        let analysis = self.analyze_at(&path, format, body).await;
+        if let Err(error) = std::fs::remove_file(&path) {
+            tracing::warn!(%error, "cannot remove a sample");
+        }
+        analysis
+    }
+
+    async fn analyze_at(
+        &self,
+        path: &std::path::Path,
+        format: Format,
+        body: impl Stream<Item = io::Result<Bytes>> + Send,
+    ) -> Result<Analysis, IngestError> {
+        let limit = if format == Format::Parquet {
+            PARQUET_BYTES
+        } else {
+            SAMPLE_BYTES
+        };
+        let mut sample = Vec::new();
+        let mut body = std::pin::pin!(body);
+        let mut cut = false;
+        while let Some(chunk) = body.next().await {
+            sample.extend_from_slice(&chunk?);
+            if sample.len() > limit {
+                cut = true;
+                break;
+            }
+        }
+        if cut {
+            if format == Format::Parquet {
+                return Err(IngestError::Unreadable(format!(
+                    "a Parquet file of more than {} MiB is not analysed",
+                    limit / 1024 / 1024
+                )));
+            }
+            sample.truncate(
+                sample
+                    .iter()
+                    .rposition(|byte| *byte == b'\n')
+                    .map_or(limit, |at| at + 1),
+            );
+        }
+        std::fs::write(path, &sample)?;
+        let format = match format {
+            Format::Csv => "CSV",
+            Format::Ndjson => "JSONEachRow",
+            Format::Parquet => "Parquet",
+        };
+        let source = format!(
+            "SELECT * FROM file({}, '{format}')",
+            quote_literal(&path.to_string_lossy())
+        );
+        let described = self
+            .engine
+            .describe(&source)
+            .await
+            .map_err(|error| unreadable(path, error))?;
+        let shares: Vec<String> = described
+            .iter()
+            .map(|column| {
+                format!(
+                    "round(countIf(isNotNull({})) / greatest(count(), 1), 4)",
+                    quote_identifier(&column.name)
+                )
+            })
+            .collect();
+        let answer = self
+            .engine
+            .query(Query::new(
+                format!("SELECT {} FROM ({source})", shares.join(", ")),
+                "JSONCompactEachRow",
+            ))
+            .await;
+        let shares = answer
+            .map_err(|error| unreadable(path, error))?
+            .bytes()
+            .await?;
+        let shares: Vec<f64> = serde_json::from_slice(shares.trim_ascii()).unwrap_or_default();
+        let preview = self
+            .engine
+            .query(Query::new(format!("{source} LIMIT 10"), "JSON"))
+            .await
+            .map_err(|error| unreadable(path, error))?
+            .bytes()
+            .await?;
+        let columns = described
+            .into_iter()
+            .enumerate()
+            .map(|(at, column)| {
+                let present = shares.get(at).copied().unwrap_or(1.0);
+                // What always has a value need not be Nullable.
+                let inner = column
+                    .type_name
+                    .strip_prefix("Nullable(")
+                    .and_then(|rest| rest.strip_suffix(')'));
+                let data_type = inner
+                    .filter(|_| present >= 1.0)
+                    .unwrap_or(&column.type_name)
+                    .split_whitespace()
+                    .collect::<Vec<_>>()
+                    .join(" ");
+                let each = if data_type.starts_with("Array(") {
+                    "[:]"
+                } else {
+                    ""
+                };
+                let path = (format == "JSONEachRow").then(|| format!("$.{}{each}", column.name));
+                AnalyzedColumn {
+                    name: column.name,
+                    path,
+                    data_type,
+                    present,
+                }
+            })
+            .collect();
+        Ok(Analysis { columns, preview })
+    }
+}
+
+fn unreadable(path: &std::path::Path, error: EngineError) -> IngestError {
+    match error {
+        EngineError::Exception { message, .. } => IngestError::Unreadable(format!(
+            "the file cannot be read: {}",
+            message.replace(&*path.to_string_lossy(), "the file")
+        )),
+        other => IngestError::Engine(other),
+    }
+}

@@ -1,0 +1,276 @@
+//! Files of rows: received whole, looked at, and then written chunk by chunk.
+//!
+//! Nothing is changed before the last byte is here and the file as a whole can be read. From then on a note on disk makes sure that the rest is written even
+//! if the process dies in between.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt as _};
+use pipewright_compiler::emit::Input;
+use pipewright_compiler::plan::{Plan, TablePlan};
+use pipewright_compiler::sql::quote_literal;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use super::load::{Counts, json_source};
+use super::spool::{self, Format, SpoolError, Spooled};
+use super::{Ingest, IngestError, unique};
+use crate::engine::EngineError;
+
+/// What is to be appended, beside the rows themselves.
+#[derive(Debug, Clone)]
+pub struct Append {
+    /// How rows are written.
+    pub format: Format,
+    /// What separates the fields of a CSV file; found out when not given.
+    pub delimiter: Option<char>,
+}
+
+/// What was appended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    /// The id under which quarantined rows are found.
+    pub import_id: String,
+    /// Rows in the data source and in its quarantine.
+    pub counts: Counts,
+}
+
+/// The note of a file that is to be written.
+#[derive(Debug, Serialize, Deserialize)]
+struct Note {
+    datasource: String,
+    format: Format,
+    spooled: Spooled,
+}
+
+/// How the tables begin through which rows are replaced.
+pub(super) const STAGING: &str = "pw_replace_";
+
+const NOTE: &str = "ready.json";
+
+impl Ingest {
+    /// Appends the rows of a body to a data source.
+    pub async fn append(
+        &self,
+        table: &TablePlan,
+        append: &Append,
+        body: impl Stream<Item = io::Result<Bytes>> + Send,
+    ) -> Result<Appended, IngestError> {
+        let import_id = unique()?;
+        let folder = self.folder.join("appends").join(&import_id);
+        std::fs::create_dir(&folder)?;
+        let appended = self
+            .append_in(table, append, body, &folder, &import_id)
+            .await;
+        // What failed has been answered, and must not be taken up again by the next process.
+        let removed = remove(&folder);
+        let counts = appended?;
+        removed?;
+        Ok(Appended { import_id, counts })
+    }
+
+    async fn append_in(
+        &self,
+        table: &TablePlan,
+        append: &Append,
+        body: impl Stream<Item = io::Result<Bytes>> + Send,
+        folder: &Path,
+        import_id: &str,
+    ) -> Result<Counts, IngestError> {
+        let spooled = receive(table, append, body, folder).await?;
+        let note = Note {
+            datasource: table.name.to_string(),
+            format: append.format,
+            spooled,
+        };
+        self.look(table, &note).await?;
+        write_durably(
+            &folder.join(NOTE),
+            &serde_json::to_vec(&note).map_err(io::Error::from)?,
+        )?;
+        self.write(table, &note, import_id).await
+    }
+
+    /// Finds what is wrong with a file as a whole.
+    async fn look(&self, table: &TablePlan, note: &Note) -> Result<(), IngestError> {
+        let Some((path, _)) = note.spooled.chunks.first() else {
+            return Ok(());
+        };
+        let header = &note.spooled.header;
+        let columns = csv_columns(table).len();
+        if note.format == Format::Csv && header.names.is_none() && header.fields != columns {
+            return Err(IngestError::Unreadable(format!(
+                "the first line has {} fields, `{}` has {columns} columns: name the columns in a header, or give every one",
+                header.fields, table.name
+            )));
+        }
+        if note.format == Format::Parquet {
+            let found = self.parquet_columns(path).await?;
+            if !found
+                .iter()
+                .any(|(name, _)| table.columns.iter().any(|column| column.name == *name))
+            {
+                let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+                return Err(IngestError::Unreadable(format!(
+                    "none of the file's columns ({}) is a column of `{}`",
+                    names.join(", "),
+                    table.name
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    async fn parquet_columns(&self, path: &Path) -> Result<Vec<(String, String)>, IngestError> {
+        let described = self
+            .engine
+            .describe(&format!("SELECT * FROM {}", parquet(path)))
+            .await;
+        let columns = described.map_err(|error| match error {
+            EngineError::Exception { message, .. } => IngestError::Unreadable(format!(
+                "the file is not Parquet: {}",
+                message.replace(&*path.to_string_lossy(), "the file")
+            )),
+            other => IngestError::Engine(other),
+        })?;
+        Ok(columns
+            .into_iter()
+            .map(|column| (column.name, column.type_name))
+            .collect())
+    }
+
+    async fn write(
+        &self,
+        table: &TablePlan,
+        note: &Note,
+        import_id: &str,
+    ) -> Result<Counts, IngestError> {
+        let mut counts = Counts::default();
+        for (number, (path, rows)) in note.spooled.chunks.iter().enumerate() {
+            let token = format!("{import_id}:{number}");
+            counts = counts.plus(match note.format {
+                Format::Ndjson => {
+                    self.load(table, &Input::Json(&json_source(path)), *rows, &token)
+                        .await?
+                }
+                Format::Csv => {
+                    let header = &note.spooled.header;
+                    let input = Input::Csv {
+                        path: &path.to_string_lossy(),
+                        columns: header.names.as_deref(),
+                        delimiter: header.delimiter.unwrap_or(','),
+                    };
+                    self.load(table, &input, *rows, &token).await?
+                }
+                Format::Parquet => {
+                    let columns = self.parquet_columns(path).await?;
+                    let rows = self
+                        .count(&format!("SELECT count() FROM {}", parquet(path)))
+                        .await?;
+                    self.load_large(table, &Input::Typed(&parquet(path), &columns), rows, &token)
+                        .await?
+                }
+            });
+        }
+        Ok(counts)
+    }
+
+    /// Writes what an earlier process had received whole, and forgets the rest. Returns how many files were finished.
+    pub async fn resume_appends(&self, plan: &Plan) -> Result<usize, IngestError> {
+        let mut finished = 0;
+        let mut folders: Vec<PathBuf> = std::fs::read_dir(self.folder.join("appends"))?
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect::<io::Result<_>>()?;
+        folders.sort();
+        for folder in folders {
+            let note = std::fs::read(folder.join(NOTE))
+                .ok()
+                .and_then(|bytes| serde_json::from_slice::<Note>(&bytes).ok());
+            // What was to replace rows, and was cut off before the exchange, replaces nothing.
+            if let Some(note) = note.filter(|note| !note.datasource.starts_with(STAGING)) {
+                let Some(table) = plan.table(&note.datasource) else {
+                    tracing::warn!(
+                        datasource = note.datasource,
+                        "rows of an append that was cut off wait for a data source that is not there"
+                    );
+                    continue;
+                };
+                let import_id = folder
+                    .file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned();
+                self.write(table, &note, &import_id).await?;
+                finished += 1;
+            }
+            remove(&folder)?;
+        }
+        Ok(finished)
+    }
+}
+
+fn parquet(path: &Path) -> String {
+    format!(
+        "file({}, 'Parquet')",
+        quote_literal(&path.to_string_lossy())
+    )
+}
+
+fn csv_columns(table: &TablePlan) -> Vec<String> {
+    pipewright_compiler::emit::given_columns(table)
+        .map(|column| column.name.clone())
+        .collect()
+}
+
+/// Writes a body to files while it arrives, as fast as it arrives.
+async fn receive(
+    table: &TablePlan,
+    append: &Append,
+    body: impl Stream<Item = io::Result<Bytes>> + Send,
+    folder: &Path,
+) -> Result<Spooled, IngestError> {
+    let (chunks, received) = mpsc::channel(8);
+    let (folder, format, delimiter, columns) = (
+        folder.to_owned(),
+        append.format,
+        append.delimiter,
+        csv_columns(table),
+    );
+    let spooling = tokio::task::spawn_blocking(move || {
+        spool::spool(&folder, format, delimiter, &columns, received)
+    });
+    let mut body = std::pin::pin!(body);
+    while let Some(chunk) = body.next().await {
+        if chunks.send(chunk).await.is_err() {
+            // Why the rest is not wanted is in the result.
+            break;
+        }
+    }
+    drop(chunks);
+    let spooled = spooling.await.map_err(io::Error::other)?;
+    spooled.map_err(|error| match error {
+        SpoolError::Unreadable(message) => IngestError::Unreadable(message),
+        SpoolError::Io(error) => IngestError::Disk(error),
+    })
+}
+
+/// Removes an append: its note first, so that a process that dies here does not leave a note of files that are gone.
+fn remove(folder: &Path) -> io::Result<()> {
+    match std::fs::remove_file(folder.join(NOTE)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    std::fs::remove_dir_all(folder)
+}
+
+/// Writes a file such that it is either whole or not there.
+fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use std::io::Write as _;
+    let draft = path.with_extension("draft");
+    let mut file = std::fs::File::create(&draft)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&draft, path)
+}

@@ -1,0 +1,178 @@
+//! One file of rows → one insert.
+
+use std::path::Path;
+
+use pipewright_compiler::emit::{BAD_ROW, Ingestion, Input};
+use pipewright_compiler::plan::TablePlan;
+use pipewright_compiler::sql::quote_literal;
+
+use super::{Ingest, IngestError};
+use crate::engine::{EngineError, Query};
+
+/// What became of rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counts {
+    /// Rows that are in the data source.
+    #[serde(rename = "successful_rows")]
+    pub successful: u64,
+    /// Rows that are in its quarantine.
+    #[serde(rename = "quarantined_rows")]
+    pub quarantined: u64,
+}
+
+impl Counts {
+    /// Adds another count.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            successful: self.successful + other.successful,
+            quarantined: self.quarantined + other.quarantined,
+        }
+    }
+}
+
+/// The table expression of a file with one JSON object in each line.
+pub(super) fn json_source(path: &Path) -> String {
+    format!(
+        "file({}, 'LineAsString', 'line String')",
+        quote_literal(&path.to_string_lossy())
+    )
+}
+
+/// Settings under which a statement makes one block of its rows, known by its token wherever it goes.
+fn once(token: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("insert_deduplicate", "1".to_owned()),
+        ("insert_deduplication_token", token.to_owned()),
+        (
+            "deduplicate_blocks_in_dependent_materialized_views",
+            "1".to_owned(),
+        ),
+        ("max_insert_threads", "1".to_owned()),
+        ("min_insert_block_size_rows", "1000000000".to_owned()),
+        ("min_insert_block_size_bytes", "1000000000000".to_owned()),
+        ("max_partitions_per_insert_block", "0".to_owned()),
+    ]
+}
+
+/// Settings under which a statement makes the same blocks each time it runs, however many rows there are.
+fn once_in_blocks(token: &str) -> Vec<(&'static str, String)> {
+    let mut settings = once(token);
+    settings.retain(|(name, _)| !name.starts_with("min_insert_block_size"));
+    settings.push(("max_threads", "1".to_owned()));
+    settings.push(("input_format_parquet_preserve_order", "1".to_owned()));
+    settings
+}
+
+impl Ingest {
+    /// Inserts the rows of one file of at most some hundred thousand rows. Running it again with the same token changes nothing.
+    pub(super) async fn load(
+        &self,
+        table: &TablePlan,
+        input: &Input<'_>,
+        rows: u64,
+        token: &str,
+    ) -> Result<Counts, IngestError> {
+        self.prepare(table).await?;
+        let _together = self.together(&table.name).await;
+        let ingestion = Ingestion::new(table, input);
+        match self
+            .engine
+            .execute(&ingestion.insert_all(&once(token)))
+            .await
+        {
+            Ok(()) => Ok(Counts {
+                successful: rows,
+                quarantined: 0,
+            }),
+            Err(error) if is_bad_row(&error) => {
+                let bad = self.count(&ingestion.count_bad()).await?;
+                self.set_aside(table, &ingestion, token).await?;
+                self.engine
+                    .execute(&ingestion.insert_good(&once(token)))
+                    .await?;
+                Ok(Counts {
+                    successful: rows.saturating_sub(bad),
+                    quarantined: bad,
+                })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Inserts the rows of one file of any size, whose blocks are the same each time it is read.
+    pub(super) async fn load_large(
+        &self,
+        table: &TablePlan,
+        input: &Input<'_>,
+        rows: u64,
+        token: &str,
+    ) -> Result<Counts, IngestError> {
+        self.prepare(table).await?;
+        let _together = self.together(&table.name).await;
+        let ingestion = Ingestion::new(table, input);
+        // Blocks are written as they come, so that bad rows must be known before.
+        let bad = self.count(&ingestion.count_bad()).await?;
+        if bad > 0 {
+            self.set_aside(table, &ingestion, token).await?;
+        }
+        self.engine
+            .execute(&ingestion.insert_good(&once_in_blocks(token)))
+            .await?;
+        Ok(Counts {
+            successful: rows.saturating_sub(bad),
+            quarantined: bad,
+        })
+    }
+
+    async fn set_aside(
+        &self,
+        table: &TablePlan,
+        ingestion: &Ingestion,
+        token: &str,
+    ) -> Result<(), IngestError> {
+        self.prepare_quarantine(table).await?;
+        let settings = once(&format!("{token}:quarantine"));
+        self.engine
+            .execute(&ingestion.insert_quarantine(token, &settings))
+            .await?;
+        Ok(())
+    }
+
+    /// The numbers of the rows in a file of JSON lines that do not fit.
+    pub(super) async fn bad_rows(
+        &self,
+        table: &TablePlan,
+        path: &Path,
+    ) -> Result<Vec<u64>, IngestError> {
+        let source = json_source(path);
+        let sql = Ingestion::new(table, &Input::Json(&source)).bad_rows();
+        let bytes = self
+            .engine
+            .query(Query::new(sql, "TSV"))
+            .await?
+            .bytes()
+            .await?;
+        Ok(String::from_utf8_lossy(&bytes)
+            .lines()
+            .filter_map(|line| line.parse().ok())
+            .collect())
+    }
+
+    pub(super) async fn count(&self, sql: &str) -> Result<u64, EngineError> {
+        let bytes = self
+            .engine
+            .query(Query::new(sql, "TSV"))
+            .await?
+            .bytes()
+            .await?;
+        let text = String::from_utf8_lossy(&bytes);
+        text.trim()
+            .parse()
+            .map_err(|_| EngineError::Unavailable(format!("the engine counted `{}`", text.trim())))
+    }
+}
+
+fn is_bad_row(error: &EngineError) -> bool {
+    matches!(error, EngineError::Exception { message, .. } if message.contains(BAD_ROW))
+}

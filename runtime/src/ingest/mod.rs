@@ -1,0 +1,111 @@
+//! Rows from outside → the engine: those that fit go to the data source, the others to its quarantine, each of them once.
+//!
+//! Rows are written to a file before the engine sees them, because the engine reads files at its own speed and in constant memory, and because a file is still
+//! there after a crash. Each file goes in by one statement under a token of its own: the engine drops a block whose token it knows, in the table and in what
+//! its materialized views fill, so that a file may be given to it again whenever it is not certain that it arrived.
+
+mod analyze;
+mod append;
+mod events;
+mod load;
+mod populate;
+mod prepare;
+mod rewrite;
+mod split;
+mod spool;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use analyze::{Analysis, AnalyzedColumn};
+pub use append::{Append, Appended};
+pub use events::{EventLimits, Events};
+pub use load::Counts;
+pub use populate::{Populate, PopulateOptions, PopulateRequest};
+pub use rewrite::DeleteData;
+pub use split::json_lines;
+pub use spool::{Format, SpoolError};
+
+use crate::engine::{Engine, EngineError};
+use pipewright_compiler::project::ResourceName;
+use prepare::Prepared;
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+
+/// Why rows were not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// The input as a whole cannot be read; nothing was changed.
+    #[error("{0}")]
+    Unreadable(String),
+    /// Too much is waiting already.
+    #[error("too many rows are waiting to be written; try again in a second")]
+    Busy,
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A file could not be written or read.
+    #[error("cannot keep rows on disk: {0}")]
+    Disk(#[from] io::Error),
+    /// The process is being stopped.
+    #[error("the server is stopping")]
+    Stopping,
+}
+
+/// The way of rows into one engine.
+#[derive(Debug)]
+pub struct Ingest {
+    engine: Arc<dyn Engine>,
+    folder: PathBuf,
+    prepared: Prepared,
+    /// Inserts share a data source; what rewrites it has it alone.
+    gates: Mutex<BTreeMap<String, Arc<RwLock<()>>>>,
+}
+
+impl Ingest {
+    /// Rows wait in `<state>/ingest` on their way into `engine`.
+    pub fn open(engine: Arc<dyn Engine>, state: &Path) -> io::Result<Arc<Self>> {
+        // The engine runs in this process, but not in its working folder.
+        let folder = std::path::absolute(state)?.join("ingest");
+        std::fs::create_dir_all(folder.join("events"))?;
+        std::fs::create_dir_all(folder.join("appends"))?;
+        Ok(Arc::new(Self {
+            engine,
+            folder,
+            prepared: Prepared::default(),
+            gates: Mutex::default(),
+        }))
+    }
+}
+
+impl Ingest {
+    fn gate(&self, name: &ResourceName) -> Arc<RwLock<()>> {
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(gates.entry(name.to_string()).or_default())
+    }
+
+    /// Inserting into a data source goes on beside other inserts while this is held.
+    async fn together(&self, name: &ResourceName) -> OwnedRwLockReadGuard<()> {
+        self.gate(name).read_owned().await
+    }
+
+    /// No rows come to a data source by this way while this is held.
+    pub async fn alone(&self, name: &ResourceName) -> OwnedRwLockWriteGuard<()> {
+        self.gate(name).write_owned().await
+    }
+}
+
+/// A name that no other file of this workspace has had.
+fn unique() -> io::Result<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    let random = format!("{:024x}", u128::from_be_bytes(bytes) >> 32);
+    Ok(format!("{:013}-{random}", since.as_millis()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,398 @@
+//! Rows that were there before a materialized view: put into what it fills, exactly once, beside the rows that go on arriving.
+//!
+//! For a moment no rows come to what the view reads; in that moment its parts are linked into a snapshot, which costs no copy. What is in the snapshot is the
+//! job's, what comes later is the view's. The result is made in a table beside the target, partition by partition, and its parts are then moved into the
+//! target. A process that dies on the way leaves notes from which the next one makes the table anew, or finishes moving.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use pipewright_compiler::emit;
+use pipewright_compiler::graph::{NodeId, Vertex};
+use pipewright_compiler::plan::{Plan, Role};
+use pipewright_compiler::project::ResourceName;
+use pipewright_compiler::sql::{quote_identifier, quote_literal};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::rewrite::reader;
+use super::{Ingest, IngestError};
+use crate::engine::{EngineError, Query};
+use crate::jobs::{Control, Job, Work, WorkError};
+
+/// What a populate job needs to know, so that it can be done by a later process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PopulateRequest {
+    /// The pipe.
+    pub pipe_name: String,
+    /// The node.
+    pub node_name: String,
+    /// The data source that is filled.
+    pub datasource: String,
+    /// The data source whose inserts the view follows.
+    pub source: String,
+    /// Data sources whose inserts reach the source.
+    pub upstream: BTreeSet<String>,
+    /// The view's query.
+    pub sql: String,
+    /// Whether the target is emptied before.
+    pub truncate: bool,
+    /// Which rows of the source count.
+    pub populate_condition: Option<String>,
+    /// Which share of the rows counts, from 0 to 1.
+    pub populate_subset: Option<f64>,
+}
+
+/// What the request for a populate says.
+#[derive(Debug, Clone, Default)]
+pub struct PopulateOptions {
+    /// Whether the target is emptied before.
+    pub truncate: bool,
+    /// Which rows of the source count.
+    pub condition: Option<String>,
+    /// Which share of the rows counts, from 0 to 1.
+    pub subset: Option<f64>,
+}
+
+impl Ingest {
+    /// Looks whether a node's view can be populated, and with what.
+    pub async fn plan_populate(
+        &self,
+        plan: &Plan,
+        id: &NodeId,
+        options: PopulateOptions,
+    ) -> Result<PopulateRequest, IngestError> {
+        let refuse = |message: String| Err(IngestError::Unreadable(message));
+        let role = plan
+            .pipes
+            .get(&id.pipe)
+            .and_then(|pipe| pipe.node(&id.node))
+            .map(|node| &node.role);
+        let Some(Role::Materialized { target }) = role else {
+            return refuse(format!(
+                "node `{}` of pipe `{}` is not materialized",
+                id.node, id.pipe
+            ));
+        };
+        if let Some(next) = reader(plan, target) {
+            return refuse(format!(
+                "the view of `{next}` reads `{target}`, and would not see what is put there: populate it in place of this one"
+            ));
+        }
+        let view = pipewright_compiler::deploy::view_name(&id.pipe, &id.node);
+        let sql = format!(
+            "SELECT name FROM system.tables WHERE database = currentDatabase() AND has(dependencies_table, {})",
+            quote_literal(&view)
+        );
+        let source = self.text(&sql).await?;
+        let Some(source) = source.lines().next().map(ToOwned::to_owned) else {
+            return refuse(format!("there is no view `{view}` yet"));
+        };
+        let Some(table) = plan
+            .table(&source)
+            .filter(|table| table.engine.name.ends_with("MergeTree"))
+        else {
+            return refuse(format!("`{source}` keeps no rows to populate from"));
+        };
+        if let Some(condition) = &options.condition {
+            self.matching(plan, table, condition).await?;
+        }
+        if options
+            .subset
+            .is_some_and(|share| !(0.0..=1.0).contains(&share))
+        {
+            return refuse("populate_subset is a share from 0 to 1".to_owned());
+        }
+        let compiled = emit::default_sql(plan, id)
+            .map_err(|error| IngestError::Unreadable(error.to_string()))?;
+        Ok(PopulateRequest {
+            pipe_name: id.pipe.to_string(),
+            node_name: id.node.clone(),
+            datasource: target.to_string(),
+            upstream: upstream(plan, &source),
+            source,
+            sql: compiled.sql.into_text(),
+            truncate: options.truncate,
+            populate_condition: options.condition,
+            populate_subset: options.subset,
+        })
+    }
+
+    async fn text(&self, sql: &str) -> Result<String, EngineError> {
+        let bytes = self
+            .engine
+            .query(Query::new(sql, "TSVRaw"))
+            .await?
+            .bytes()
+            .await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+/// The data sources from which rows reach a data source by views, with itself.
+fn upstream(plan: &Plan, source: &str) -> BTreeSet<String> {
+    let edges = plan.graph.edges();
+    let start = Vertex::Datasource(ResourceName::local(source));
+    let mut reached = BTreeSet::from([&start]);
+    let mut waiting = vec![&start];
+    while let Some(vertex) = waiting.pop() {
+        for (from, to, _) in &edges {
+            if *to == vertex && reached.insert(from) {
+                waiting.push(from);
+            }
+        }
+    }
+    reached
+        .into_iter()
+        .filter_map(|vertex| {
+            if let Vertex::Datasource(name) = vertex {
+                Some(name.to_string())
+            } else {
+                None
+            }
+        })
+        .collect()
+}
+
+/// How far a populate is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Phase {
+    /// Nothing is there yet, or half of the snapshot.
+    #[default]
+    Starting,
+    /// The snapshot is there; rows go to the table beside the target.
+    Copying,
+    /// The table is whole; its parts go to the target.
+    Moving,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Progress {
+    phase: Phase,
+    rows: u64,
+    rows_total: u64,
+    bytes_total: u64,
+    #[serde(rename = "progress_percentage")]
+    percentage: f64,
+}
+
+/// Work that populates what a materialized view fills.
+#[derive(Debug)]
+pub struct Populate(pub Arc<Ingest>);
+
+#[async_trait]
+impl Work for Populate {
+    async fn run(&self, job: &Job, control: &Control) -> Result<Value, WorkError> {
+        let request: PopulateRequest =
+            serde_json::from_value(job.request.clone()).map_err(failed)?;
+        let progress: Progress = serde_json::from_value(job.progress.clone()).unwrap_or_default();
+        let id = job.id.replace('-', "");
+        let run = Run {
+            ingest: &self.0,
+            control,
+            snapshot: quote_identifier(&format!("pw_from_{id}")),
+            beside: quote_identifier(&format!("pw_to_{id}")),
+            request,
+        };
+        let done = run.run(progress).await;
+        let interrupted = matches!(&done, Err(WorkError::Failed(message)) if message.contains("has been shut down"));
+        if !interrupted {
+            run.tidy().await;
+        }
+        done
+    }
+
+    fn resumes(&self) -> bool {
+        true
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> WorkError {
+    WorkError::Failed(error.to_string())
+}
+
+struct Run<'a> {
+    ingest: &'a Ingest,
+    control: &'a Control,
+    request: PopulateRequest,
+    snapshot: String,
+    beside: String,
+}
+
+impl Run<'_> {
+    async fn run(&self, mut progress: Progress) -> Result<Value, WorkError> {
+        if progress.phase == Phase::Starting {
+            self.control.check()?;
+            self.start(&mut progress).await?;
+        }
+        if progress.phase == Phase::Copying {
+            self.control.check()?;
+            self.copy(&mut progress).await?;
+        }
+        self.finish_moving().await?;
+        progress.percentage = 100.0;
+        self.note(&progress)?;
+        Ok(json!({ "rows": progress.rows, "bytes": progress.bytes_total }))
+    }
+
+    async fn execute(&self, sql: &str) -> Result<(), WorkError> {
+        self.ingest.engine.execute(sql).await.map_err(failed)
+    }
+
+    async fn text(&self, sql: &str) -> Result<String, WorkError> {
+        self.ingest.text(sql).await.map_err(failed)
+    }
+
+    fn note(&self, progress: &Progress) -> Result<(), WorkError> {
+        self.control
+            .progress(&serde_json::to_value(progress).map_err(failed)?)
+    }
+
+    /// Takes the snapshot. Nothing comes in while this goes on, which is a matter of milliseconds.
+    async fn start(&self, progress: &mut Progress) -> Result<(), WorkError> {
+        let (source, target) = (
+            quote_identifier(&self.request.source),
+            quote_identifier(&self.request.datasource),
+        );
+        self.tidy().await;
+        let mut alone = Vec::new();
+        for name in &self.request.upstream {
+            alone.push(self.ingest.alone(&ResourceName::local(name)).await);
+        }
+        self.execute(&format!("CREATE TABLE {} AS {source}", self.snapshot))
+            .await?;
+        self.execute(&format!(
+            "ALTER TABLE {} ATTACH PARTITION ALL FROM {source}",
+            self.snapshot
+        ))
+        .await?;
+        self.execute(&format!("CREATE TABLE {} AS {target}", self.beside))
+            .await?;
+        if self.request.truncate {
+            self.execute(&format!("TRUNCATE TABLE {target}")).await?;
+        }
+        let size = self.text(&format!("SELECT sum(rows), sum(data_uncompressed_bytes) FROM system.parts WHERE active AND database = currentDatabase() AND table = {}", Self::literal(&self.snapshot))).await?;
+        let mut numbers = size
+            .split_whitespace()
+            .filter_map(|number| number.parse().ok());
+        (progress.rows_total, progress.bytes_total) =
+            (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+        progress.phase = Phase::Copying;
+        // Before anything may come in again: from here on a restart must not take another snapshot.
+        self.note(progress)
+    }
+
+    /// Runs the view's query over the snapshot, one partition after the other.
+    async fn copy(&self, progress: &mut Progress) -> Result<(), WorkError> {
+        // What an earlier process copied may be half a partition.
+        self.execute(&format!("TRUNCATE TABLE {}", self.beside))
+            .await?;
+        progress.rows = 0;
+        let partitions = format!(
+            "SELECT partition_id, sum(rows) FROM system.parts WHERE active AND database = currentDatabase() AND table = {} GROUP BY partition_id ORDER BY partition_id",
+            Self::literal(&self.snapshot)
+        );
+        for line in self.text(&partitions).await?.lines() {
+            let Some((partition, rows)) = line.split_once('\t') else {
+                continue;
+            };
+            self.control.check()?;
+            let columns = format!("INSERT INTO {} ", self.beside);
+            let names = self
+                .ingest
+                .engine
+                .describe(&self.query(""))
+                .await
+                .map_err(failed)?;
+            let names: Vec<String> = names
+                .iter()
+                .map(|column| quote_identifier(&column.name))
+                .collect();
+            self.execute(&format!("{columns}({})\n{}\nSETTINGS max_partitions_per_insert_block = 0, insert_deduplicate = 0", names.join(", "), self.query(partition))).await?;
+            progress.rows += rows.parse::<u64>().unwrap_or(0);
+            #[expect(clippy::cast_precision_loss, reason = "a percentage")]
+            let share = progress.rows as f64 / progress.rows_total.max(1) as f64;
+            progress.percentage = (share * 9900.0).round() / 100.0;
+            self.note(progress)?;
+        }
+        progress.phase = Phase::Moving;
+        self.note(progress)
+    }
+
+    /// The view's query with the snapshot in place of the table that it follows.
+    fn query(&self, partition: &str) -> String {
+        let mut conditions = vec![format!("_partition_id = {}", quote_literal(partition))];
+        if let Some(condition) = &self.request.populate_condition {
+            conditions.push(format!("(\n{condition}\n)"));
+        }
+        if let Some(share) = self.request.populate_subset {
+            conditions.push(format!(
+                "sipHash64(_part, _part_offset) % 1000000 < {:.0}",
+                share * 1_000_000.0
+            ));
+        }
+        let shadow = format!(
+            "{} AS (SELECT * FROM {} WHERE {})",
+            quote_identifier(&self.request.source),
+            self.snapshot,
+            conditions.join(" AND ")
+        );
+        let sql = self.request.sql.trim_start();
+        // A name made by WITH hides the table of that name, also in subqueries.
+        match sql.get(..4).filter(|word| {
+            word.eq_ignore_ascii_case("WITH")
+                && sql[4..].starts_with(|next: char| next.is_whitespace())
+        }) {
+            Some(_) => format!("WITH {shadow},\n{}", &sql[4..]),
+            None => format!("WITH {shadow}\n{sql}"),
+        }
+    }
+
+    /// Moves what was made into the target. A partition that an earlier process had moved when it died is still listed, and is recognised by its parts.
+    async fn finish_moving(&self) -> Result<(), WorkError> {
+        let (beside, target) = (
+            Self::literal(&self.beside),
+            quote_literal(&self.request.datasource),
+        );
+        let sql = format!(
+            "SELECT partition_id, countIf(hash_of_all_files IN (SELECT hash_of_all_files FROM system.parts WHERE database = currentDatabase() AND table = {target})) = count() FROM system.parts WHERE active AND database = currentDatabase() AND table = {beside} GROUP BY partition_id ORDER BY partition_id"
+        );
+        self.execute(&format!("SYSTEM STOP MERGES {}", self.beside))
+            .await?;
+        for line in self.text(&sql).await?.lines() {
+            let Some((partition, moved)) = line.split_once('\t') else {
+                continue;
+            };
+            if moved != "1" {
+                self.execute(&format!(
+                    "ALTER TABLE {} MOVE PARTITION ID {} TO TABLE {}",
+                    self.beside,
+                    quote_literal(partition),
+                    quote_identifier(&self.request.datasource)
+                ))
+                .await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn literal(name: &str) -> String {
+        quote_literal(name.trim_matches('`'))
+    }
+
+    async fn tidy(&self) {
+        for table in [&self.snapshot, &self.beside] {
+            if let Err(error) = self
+                .ingest
+                .engine
+                .execute(&format!("DROP TABLE IF EXISTS {table} SYNC"))
+                .await
+            {
+                tracing::warn!(%error, table, "cannot remove a table of a populate");
+            }
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Rows that take the place of others: replace, truncate, delete.
+
+use std::io;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::Stream;
+use pipewright_compiler::emit::table_name;
+use pipewright_compiler::plan::{Plan, RequestContext, Role, TablePlan};
+use pipewright_compiler::project::ResourceName;
+use pipewright_compiler::template::{RenderContext, Values};
+use serde_json::{Value, json};
+
+use super::append::STAGING;
+use super::{Append, Appended, Ingest, IngestError, unique};
+use crate::engine::{Engine, EngineError, Query};
+use crate::jobs::{Control, Job, Work, WorkError};
+use std::sync::Arc;
+
+impl Ingest {
+    /// Puts the rows of a body in place of all rows, or of those that a condition names, at once: readers see the old rows or the new ones.
+    ///
+    /// Rows that arrive for the data source meanwhile wait until it is done.
+    pub async fn replace(
+        &self,
+        plan: &Plan,
+        table: &TablePlan,
+        append: &Append,
+        condition: Option<&str>,
+        body: impl Stream<Item = io::Result<Bytes>> + Send,
+    ) -> Result<Appended, IngestError> {
+        if !table.engine.name.ends_with("MergeTree") {
+            return Err(IngestError::Unreadable(format!(
+                "`{}` keeps no rows (its engine is {}), so that there is nothing to replace",
+                table.name, table.engine.name
+            )));
+        }
+        if let Some(view) = reader(plan, &table.name) {
+            return Err(IngestError::Unreadable(format!(
+                "the materialized view of `{view}` reads `{}`, and would not follow: replace is for data sources that no view reads",
+                table.name
+            )));
+        }
+        if let Some(condition) = condition {
+            self.matching(plan, table, condition).await?;
+        }
+        let mut staging = table.clone();
+        staging.name.name = format!("{STAGING}{}", unique()?.replace('-', "_"));
+        let (name, new) = (table_name(&table.name), table_name(&staging.name));
+        self.engine
+            .execute(&format!("CREATE TABLE {new} AS {name}"))
+            .await?;
+        let replaced = self
+            .replace_through(table, &staging, append, condition, body)
+            .await;
+        // After the exchange this holds the old rows, and before it the new ones of a failed attempt.
+        let dropped = self
+            .engine
+            .execute(&format!("DROP TABLE IF EXISTS {new} SYNC"))
+            .await;
+        self.engine
+            .execute(&format!(
+                "DROP TABLE IF EXISTS {} SYNC",
+                table_name(&pipewright_compiler::emit::quarantine_name(&staging.name))
+            ))
+            .await?;
+        let replaced = replaced?;
+        dropped?;
+        Ok(replaced)
+    }
+
+    async fn replace_through(
+        &self,
+        table: &TablePlan,
+        staging: &TablePlan,
+        append: &Append,
+        condition: Option<&str>,
+        body: impl Stream<Item = io::Result<Bytes>> + Send,
+    ) -> Result<Appended, IngestError> {
+        let (name, new) = (table_name(&table.name), table_name(&staging.name));
+        let appended = self.append(staging, append, body).await?;
+        if appended.counts.quarantined > 0 {
+            let (from, to) = (
+                pipewright_compiler::emit::quarantine_name(&staging.name),
+                pipewright_compiler::emit::quarantine_name(&table.name),
+            );
+            self.prepare_quarantine(table).await?;
+            self.engine
+                .execute(&format!(
+                    "INSERT INTO {} SELECT * FROM {}",
+                    table_name(&to),
+                    table_name(&from)
+                ))
+                .await?;
+        }
+        let _alone = self.alone(&table.name).await;
+        if let Some(condition) = condition {
+            self.engine.execute(&format!("ALTER TABLE {new} DELETE WHERE NOT (\n{condition}\n) SETTINGS mutations_sync = 2")).await?;
+            self.engine
+                .execute(&format!(
+                    "INSERT INTO {new} SELECT * FROM {name} WHERE NOT ifNull((\n{condition}\n), 0)"
+                ))
+                .await?;
+        }
+        self.engine
+            .execute(&format!("EXCHANGE TABLES {name} AND {new}"))
+            .await?;
+        Ok(appended)
+    }
+
+    /// Takes all rows away.
+    pub async fn truncate(&self, table: &TablePlan) -> Result<(), IngestError> {
+        let _alone = self.alone(&table.name).await;
+        Ok(self
+            .engine
+            .execute(&format!("TRUNCATE TABLE {}", table_name(&table.name)))
+            .await?)
+    }
+
+    /// Counts the rows that a condition names. A condition that is more than one is refused.
+    pub async fn matching(
+        &self,
+        plan: &Plan,
+        table: &TablePlan,
+        condition: &str,
+    ) -> Result<u64, IngestError> {
+        let name = table_name(&table.name);
+        if !is_closed(condition) {
+            return Err(IngestError::Unreadable(
+                "the condition is not one SQL expression".to_owned(),
+            ));
+        }
+        let values = Values::default();
+        let query = format!("SELECT count() FROM {name} WHERE (\n{condition}\n)");
+        let compiled = plan.compile_query(
+            &query,
+            None,
+            RequestContext {
+                values: &values,
+                render: RenderContext::default(),
+            },
+        );
+        let compiled = compiled.map_err(|error| {
+            IngestError::Unreadable(format!("the condition cannot be used: {error}"))
+        })?;
+        if compiled.named_pipes.iter().next().is_some()
+            || compiled
+                .named_tables
+                .iter()
+                .any(|named| *named != table.name.to_string())
+        {
+            return Err(IngestError::Unreadable(
+                "the condition may read the data source's own columns only".to_owned(),
+            ));
+        }
+        Ok(self.count(&query).await?)
+    }
+}
+
+/// A node whose view reads a data source.
+pub(super) fn reader(plan: &Plan, name: &ResourceName) -> Option<String> {
+    use pipewright_compiler::graph::Vertex;
+    let start = Vertex::Datasource(name.clone());
+    let edges = plan.graph.edges();
+    let mut reached = std::collections::BTreeSet::from([&start]);
+    let mut waiting = vec![&start];
+    while let Some(vertex) = waiting.pop() {
+        if let Vertex::Node(id) = vertex {
+            let role = plan
+                .pipes
+                .get(&id.pipe)
+                .and_then(|pipe| pipe.node(&id.node))
+                .map(|node| &node.role);
+            if matches!(role, Some(Role::Materialized { .. })) {
+                return Some(format!("{}.{}", id.pipe, id.node));
+            }
+        }
+        for (from, to, _) in &edges {
+            if *from == vertex && reached.insert(to) {
+                waiting.push(to);
+            }
+        }
+    }
+    None
+}
+
+/// Whether a text is one expression as far as parentheses go, so that nothing can follow it.
+fn is_closed(text: &str) -> bool {
+    let (mut depth, mut quote, mut escaped) = (0i32, None, false);
+    for character in text.chars() {
+        match (quote, character) {
+            (Some(_), _) if escaped => escaped = false,
+            (Some(_), '\\') => escaped = true,
+            (Some(open), _) if character == open => quote = None,
+            (None, '\'' | '"' | '`') => quote = Some(character),
+            (None, '(' | '[') => depth += 1,
+            (None, ')' | ']') => depth -= 1,
+            (None, ';' | '#' | '$') => return false,
+            _ => {}
+        }
+        if depth < 0 {
+            return false;
+        }
+    }
+    depth == 0
+        && quote.is_none()
+        && !text.trim().is_empty()
+        && !text.contains("--")
+        && !text.contains("/*")
+}
+
+/// Deletes the rows that a condition names.
+#[derive(Debug)]
+pub struct DeleteData(pub Arc<dyn Engine>);
+
+#[async_trait]
+impl Work for DeleteData {
+    async fn run(&self, job: &Job, control: &Control) -> Result<Value, WorkError> {
+        let failed = |error: EngineError| WorkError::Failed(error.to_string());
+        let (Some(name), Some(condition)) = (
+            job.request["datasource"]["name"].as_str(),
+            job.request["delete_condition"].as_str(),
+        ) else {
+            return Err(WorkError::Failed(
+                "the job says neither data source nor condition".to_owned(),
+            ));
+        };
+        control.check()?;
+        let name = table_name(&ResourceName::local(name));
+        let answer = self
+            .0
+            .query(Query::new(
+                format!("SELECT count() FROM {name} WHERE (\n{condition}\n)"),
+                "TSV",
+            ))
+            .await
+            .map_err(failed)?;
+        let rows = answer.bytes().await.map_err(failed)?;
+        let rows: u64 = String::from_utf8_lossy(&rows).trim().parse().unwrap_or(0);
+        control.progress(&json!({ "rows_to_be_deleted": rows }))?;
+        self.0
+            .execute(&format!(
+                "ALTER TABLE {name} DELETE WHERE (\n{condition}\n) SETTINGS mutations_sync = 2"
+            ))
+            .await
+            .map_err(failed)?;
+        Ok(json!({ "rows_deleted": rows }))
+    }
+
+    /// Deleting once more what is gone changes nothing.
+    fn resumes(&self) -> bool {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_closed;
+
+    #[test]
+    fn a_condition_cannot_leave_its_parentheses() {
+        for good in ["a = 1", "(a = 1) OR b IN ('x)', \"y\")", "s = 'it\\'s'"] {
+            assert!(is_closed(good), "{good}");
+        }
+        for bad in [
+            "",
+            "1) OR (1",
+            "a = 'x",
+            "1; DROP TABLE t",
+            "1 -- x",
+            "1 /* x",
+            "[1",
+        ] {
+            assert!(!is_closed(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! A body of any length → files of whole rows, in constant memory.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use flate2::write::MultiGzDecoder;
+use tokio::sync::mpsc;
+
+use super::split::{CsvSplitter, csv_fields, push_line};
+
+/// Largest file of rows, in bytes: one insert, and so one block in memory.
+const CHUNK_BYTES: usize = 32 * 1024 * 1024;
+/// Most rows of a file, for the same reason.
+const CHUNK_ROWS: u64 = 500_000;
+/// Longest row.
+const ROW_BYTES: usize = 64 * 1024 * 1024;
+
+/// A format of rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Comma-separated values, with or without a header.
+    Csv,
+    /// A JSON object in each line.
+    Ndjson,
+    /// Apache Parquet.
+    Parquet,
+}
+
+impl Format {
+    /// The format of that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "csv" => Some(Self::Csv),
+            "ndjson" | "json" => Some(Self::Ndjson),
+            "parquet" => Some(Self::Parquet),
+            _ => None,
+        }
+    }
+}
+
+/// Why a body was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// It is not what it should be.
+    #[error("{0}")]
+    Unreadable(String),
+    /// It could not be written down, or did not arrive.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// A body on disk.
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+pub(super) struct Spooled {
+    /// The files, in order, with the rows of each. Parquet has one file, and its rows are counted later.
+    pub(super) chunks: Vec<(PathBuf, u64)>,
+    /// The columns that the first line of a CSV file names, or how many fields it has.
+    pub(super) header: Header,
+}
+
+/// What the first line of a CSV file says.
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+pub(super) struct Header {
+    pub(super) names: Option<Vec<String>>,
+    pub(super) fields: usize,
+    pub(super) delimiter: Option<char>,
+}
+
+/// Takes a body from `chunks` until they end, and writes it to files in `folder`. Blocks.
+pub(super) fn spool(
+    folder: &Path,
+    format: Format,
+    delimiter: Option<char>,
+    columns: &[String],
+    mut chunks: mpsc::Receiver<io::Result<Bytes>>,
+) -> Result<Spooled, SpoolError> {
+    let writer = Writer::new(folder, format, delimiter, columns.to_vec());
+    let mut start = Vec::new();
+    while start.len() < 4 {
+        let Some(chunk) = chunks.blocking_recv() else {
+            break;
+        };
+        start.extend_from_slice(&chunk?);
+    }
+    if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        return Err(SpoolError::Unreadable(
+            "zstd is not read by this version: send gzip or plain rows".to_owned(),
+        ));
+    }
+    let writer = if start.starts_with(&[0x1f, 0x8b]) {
+        let mut decoder = MultiGzDecoder::new(writer);
+        let damaged = |error: io::Error| match error.kind() {
+            io::ErrorKind::InvalidInput
+            | io::ErrorKind::InvalidData
+            | io::ErrorKind::UnexpectedEof => {
+                SpoolError::Unreadable(format!("the gzip data is damaged: {error}"))
+            }
+            _ => SpoolError::Io(error),
+        };
+        decoder.write_all(&start).map_err(damaged)?;
+        while let Some(chunk) = chunks.blocking_recv() {
+            decoder.write_all(&chunk?).map_err(damaged)?;
+        }
+        decoder.finish().map_err(damaged)?
+    } else {
+        let mut writer = writer;
+        writer.write_all(&start)?;
+        while let Some(chunk) = chunks.blocking_recv() {
+            writer.write_all(&chunk?)?;
+        }
+        writer
+    };
+    writer.finish()
+}
+
+/// Cuts what is written to it into files of whole rows.
+struct Writer {
+    folder: PathBuf,
+    format: Format,
+    columns: Vec<String>,
+    spooled: Spooled,
+    file: Option<BufWriter<File>>,
+    bytes: usize,
+    rows: u64,
+    /// The start of a row whose end has not come.
+    rest: Vec<u8>,
+    csv: CsvSplitter,
+    headed: bool,
+}
+
+impl Writer {
+    fn new(folder: &Path, format: Format, delimiter: Option<char>, columns: Vec<String>) -> Self {
+        let header = Header {
+            delimiter,
+            ..Header::default()
+        };
+        Self {
+            folder: folder.to_owned(),
+            format,
+            columns,
+            spooled: Spooled {
+                chunks: Vec::new(),
+                header,
+            },
+            file: None,
+            bytes: 0,
+            rows: 0,
+            rest: Vec::new(),
+            csv: CsvSplitter::default(),
+            headed: false,
+        }
+    }
+
+    fn put(&mut self, bytes: &[u8], rows: u64) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => {
+                let path = self
+                    .folder
+                    .join(format!("{:06}.rows", self.spooled.chunks.len()));
+                let file = File::create(&path)?;
+                self.spooled.chunks.push((path, 0));
+                none.insert(BufWriter::with_capacity(1 << 16, file))
+            }
+        };
+        file.write_all(bytes)?;
+        self.bytes += bytes.len();
+        self.rows += rows;
+        if self.format != Format::Parquet && (self.bytes >= CHUNK_BYTES || self.rows >= CHUNK_ROWS)
+        {
+            self.close()?;
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) -> io::Result<()> {
+        if let Some(mut file) = self.file.take() {
+            file.flush()?;
+            file.get_ref().sync_data()?;
+        }
+        if let Some(chunk) = self.spooled.chunks.last_mut() {
+            chunk.1 += self.rows;
+        }
+        (self.bytes, self.rows) = (0, 0);
+        Ok(())
+    }
+
+    /// Writes the whole rows at the start of `bytes`; returns how many bytes they are.
+    fn take_rows(&mut self, bytes: &[u8], last: bool) -> io::Result<usize> {
+        match self.format {
+            Format::Parquet => {
+                self.put(bytes, 0)?;
+                Ok(bytes.len())
+            }
+            Format::Ndjson => {
+                let end = if last {
+                    bytes.len()
+                } else {
+                    bytes
+                        .iter()
+                        .rposition(|byte| *byte == b'\n')
+                        .map_or(0, |at| at + 1)
+                };
+                let mut lines = Vec::with_capacity(end + 1);
+                let rows = bytes[..end]
+                    .split(|byte| *byte == b'\n')
+                    .filter(|line| push_line(&mut lines, line))
+                    .count();
+                if rows > 0 {
+                    self.put(&lines, rows as u64)?;
+                }
+                Ok(end)
+            }
+            Format::Csv => self.take_records(bytes, last),
+        }
+    }
+
+    fn take_records(&mut self, bytes: &[u8], last: bool) -> io::Result<usize> {
+        let mut start = 0;
+        if !self.headed {
+            let mut first = CsvSplitter::default();
+            let end = (0..bytes.len())
+                .find(|at| first.scan(&bytes[*at..=*at]).1.is_some())
+                .map(|at| at + 1);
+            let Some(end) = end.or(last.then_some(bytes.len())) else {
+                return Ok(0);
+            };
+            self.headed = true;
+            if self.is_header(&bytes[..end]) {
+                start = end;
+            }
+        }
+        self.csv.quoted_from_start();
+        let (mut rows, end) = self.csv.scan(&bytes[start..]);
+        let mut end = start + end.unwrap_or(0);
+        if last && end < bytes.len() && !bytes[end..].trim_ascii().is_empty() {
+            rows += 1;
+            end = bytes.len();
+        }
+        if end > start {
+            self.put(&bytes[start..end], rows)?;
+        }
+        Ok(end)
+    }
+
+    /// Looks at the first record: whether it names columns, and what separates its fields.
+    fn is_header(&mut self, record: &[u8]) -> bool {
+        let record = String::from_utf8_lossy(record);
+        let record = record.trim_start_matches('\u{feff}');
+        let delimiter = self.spooled.header.delimiter.unwrap_or_else(|| {
+            let count = |delimiter: &char| csv_fields(record, *delimiter).len();
+            [',', ';', '\t', '|']
+                .into_iter()
+                .rev()
+                .max_by_key(count)
+                .unwrap_or(',')
+        });
+        let fields = csv_fields(record, delimiter);
+        let known = |field: &String| self.columns.iter().any(|column| column == field.trim());
+        let is_header =
+            fields.iter().any(known) && fields.iter().all(|field| known(field) || is_name(field));
+        self.spooled.header = Header {
+            names: is_header.then(|| fields.iter().map(|field| field.trim().to_owned()).collect()),
+            fields: fields.len(),
+            delimiter: Some(delimiter),
+        };
+        is_header
+    }
+
+    fn finish(mut self) -> Result<Spooled, SpoolError> {
+        let rest = std::mem::take(&mut self.rest);
+        self.take_rows(&rest, true)?;
+        self.close()?;
+        Ok(self.spooled)
+    }
+}
+
+fn is_name(field: &str) -> bool {
+    let field = field.trim();
+    field.starts_with(|first: char| first.is_alphabetic() || first == '_')
+        && field
+            .chars()
+            .all(|character| character.is_alphanumeric() || "_ .-".contains(character))
+}
+
+impl CsvSplitter {
+    /// Scanning begins again at the start of a record.
+    fn quoted_from_start(&mut self) {
+        *self = Self::default();
+    }
+}
+
+impl Write for Writer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.rest.is_empty() {
+            let taken = self.take_rows(bytes, false)?;
+            self.rest.extend_from_slice(&bytes[taken..]);
+        } else {
+            self.rest.extend_from_slice(bytes);
+            // A row that is not whole yet is looked at again only when much more of it has come.
+            let whole = std::mem::take(&mut self.rest);
+            let taken = self.take_rows(&whole, false)?;
+            self.rest = whole;
+            self.rest.drain(..taken);
+        }
+        if self.rest.len() > ROW_BYTES {
+            return Err(io::Error::other(format!(
+                "a row is longer than {} MiB",
+                ROW_BYTES / 1024 / 1024
+            )));
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,352 @@
+//! Jobs: a request goes in and an id comes out at once; the work is done by a few workers, in the order in which it was asked for.
+//!
+//! What must hold: a job is on disk before its id is told; at most so many wait as the queue has places; a job that was under way when the process died is
+//! either taken up again by its [`Work`], or marked as failed, when the process comes back. Cancelling takes effect at the next point where the work looks.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use serde_json::Value;
+use tokio::sync::{Notify, Semaphore};
+
+pub use crate::state::{Job, JobStatus};
+use crate::state::{State, StateError};
+
+/// One kind of work.
+#[async_trait]
+pub trait Work: Send + Sync {
+    /// Does the work of `job`. Its request says what; its progress says how far an earlier run came.
+    async fn run(&self, job: &Job, control: &Control) -> Result<Value, WorkError>;
+
+    /// Whether a job that was under way when the process died can be run again, from what its progress says.
+    fn resumes(&self) -> bool {
+        false
+    }
+}
+
+/// Why work did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkError {
+    /// It was told to stop, and has put everything back in order.
+    #[error("cancelled")]
+    Cancelled,
+    /// It failed.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Why a job was not taken on.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// As many jobs wait as may.
+    #[error("{0} jobs are waiting already")]
+    Full(usize),
+    /// Nothing here does that kind of work.
+    #[error("there is no job of kind `{0}`")]
+    UnknownKind(String),
+    /// It could not be written down.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// What work is given to talk with the outside: whether to stop, and where to note progress.
+#[derive(Debug)]
+pub struct Control {
+    id: String,
+    state: Arc<State>,
+    cancelled: AtomicBool,
+    wake: Notify,
+}
+
+impl Control {
+    /// Stops the work here when it has been cancelled.
+    pub fn check(&self) -> Result<(), WorkError> {
+        if self.is_cancelled() {
+            Err(WorkError::Cancelled)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether the job has been cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::SeqCst)
+    }
+
+    /// Done when the job is cancelled: for `select!` beside something that takes long.
+    pub async fn cancelled(&self) {
+        loop {
+            let woken = self.wake.notified();
+            if self.is_cancelled() {
+                return;
+            }
+            woken.await;
+        }
+    }
+
+    /// Notes how far the work is; on disk when this returns.
+    pub fn progress(&self, progress: &Value) -> Result<(), WorkError> {
+        let noted = self.state.jobs().set_progress(&self.id, progress);
+        noted.map_err(|error| WorkError::Failed(error.to_string()))
+    }
+
+    fn cancel(&self) {
+        self.cancelled.store(true, Ordering::SeqCst);
+        self.wake.notify_waiters();
+    }
+}
+
+/// How many jobs may wait, and how many run at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Jobs that wait; more are refused.
+    pub waiting: usize,
+    /// Jobs that run at the same time.
+    pub workers: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            waiting: 100,
+            workers: 2,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Job>,
+    running: BTreeMap<String, Arc<Control>>,
+    closed: bool,
+}
+
+/// The queue and its workers.
+pub struct Jobs {
+    state: Arc<State>,
+    works: BTreeMap<&'static str, Arc<dyn Work>>,
+    limits: Limits,
+    queue: Mutex<Queue>,
+    slots: Arc<Semaphore>,
+    ended: Notify,
+}
+
+impl std::fmt::Debug for Jobs {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Jobs")
+            .field("kinds", &self.works.keys())
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Jobs {
+    /// A queue for these kinds of work. Nothing runs before [`Jobs::recover`].
+    pub fn new(
+        state: Arc<State>,
+        works: impl IntoIterator<Item = (&'static str, Arc<dyn Work>)>,
+        limits: Limits,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            state,
+            works: works.into_iter().collect(),
+            limits,
+            queue: Mutex::default(),
+            slots: Arc::new(Semaphore::new(limits.workers)),
+            ended: Notify::new(),
+        })
+    }
+
+    /// Takes up what an earlier process left: waiting jobs wait again, in their order; those under way resume or have failed.
+    pub fn recover(self: &Arc<Self>) -> Result<(), StateError> {
+        for job in self.state.jobs().unfinished()? {
+            let resumes = self
+                .works
+                .get(job.kind.as_str())
+                .is_some_and(|work| work.resumes());
+            match job.status {
+                JobStatus::Waiting if self.works.contains_key(job.kind.as_str()) => {
+                    self.enqueue(job);
+                }
+                JobStatus::Working if resumes => {
+                    self.state
+                        .jobs()
+                        .change(&job.id, &[JobStatus::Working], JobStatus::Waiting)?;
+                    self.enqueue(job);
+                }
+                // What was told to stop resumes in order to put things back, and stops.
+                JobStatus::Cancelling if resumes => self.enqueue(job),
+                JobStatus::Cancelling => {
+                    self.state
+                        .jobs()
+                        .finish(&job.id, JobStatus::Cancelled, None, None)?;
+                }
+                _ => self.state.jobs().finish(
+                    &job.id,
+                    JobStatus::Error,
+                    None,
+                    Some("the process stopped while the job was under way"),
+                )?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a job on. It is on disk when this returns.
+    pub fn submit(self: &Arc<Self>, kind: &str, request: &Value) -> Result<Job, SubmitError> {
+        if !self.works.contains_key(kind) {
+            return Err(SubmitError::UnknownKind(kind.to_owned()));
+        }
+        let waiting = self.queue().waiting.len();
+        if waiting >= self.limits.waiting {
+            return Err(SubmitError::Full(waiting));
+        }
+        let job = self.state.jobs().add(kind, request)?;
+        self.enqueue(job.clone());
+        Ok(job)
+    }
+
+    /// The job with this id.
+    pub fn find(&self, id: &str) -> Result<Option<Job>, StateError> {
+        self.state.jobs().find(id)
+    }
+
+    /// The latest jobs, the newest first.
+    pub fn list(&self, limit: u32) -> Result<Vec<Job>, StateError> {
+        self.state.jobs().list(limit)
+    }
+
+    /// Cancels a job: at once when it waits, at its next look when it is under way. Returns what it is then; nothing when there is no such job.
+    pub fn cancel(&self, id: &str) -> Result<Option<Job>, StateError> {
+        {
+            let mut queue = self.queue();
+            if let Some(control) = queue.running.get(id) {
+                self.state
+                    .jobs()
+                    .change(id, &[JobStatus::Working], JobStatus::Cancelling)?;
+                control.cancel();
+            } else if self
+                .state
+                .jobs()
+                .change(id, &[JobStatus::Waiting], JobStatus::Cancelled)?
+            {
+                queue.waiting.retain(|job| job.id != id);
+            }
+        }
+        self.ended.notify_waiters();
+        self.find(id)
+    }
+
+    /// Waits until a job has ended, and returns it.
+    pub async fn ended(&self, id: &str) -> Result<Option<Job>, StateError> {
+        loop {
+            let woken = self.ended.notified();
+            tokio::pin!(woken);
+            // Registered before the look, so that an end in between is not missed.
+            woken.as_mut().enable();
+            match self.find(id)? {
+                Some(job) if !job.status.is_final() => woken.await,
+                found => return Ok(found),
+            }
+        }
+    }
+
+    /// Starts no more jobs, and waits for those under way. They are on disk, and what waits is taken up by the next process.
+    pub async fn shutdown(&self) {
+        self.queue().closed = true;
+        let all = u32::try_from(self.limits.workers).unwrap_or(u32::MAX);
+        _ = self.slots.acquire_many(all).await;
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enqueue(self: &Arc<Self>, job: Job) {
+        self.queue().waiting.push_back(job);
+        let jobs = Arc::clone(self);
+        tokio::spawn(async move {
+            let slots = Arc::clone(&jobs.slots);
+            let Ok(_slot) = slots.acquire_owned().await else {
+                return;
+            };
+            jobs.work().await;
+            jobs.ended.notify_waiters();
+        });
+    }
+
+    /// Does the first job that waits.
+    async fn work(&self) {
+        let (job, control) = {
+            let mut queue = self.queue();
+            if queue.closed {
+                return;
+            }
+            let Some(job) = queue.waiting.pop_front() else {
+                return;
+            };
+            let control = Arc::new(Control {
+                id: job.id.clone(),
+                state: Arc::clone(&self.state),
+                cancelled: AtomicBool::new(false),
+                wake: Notify::new(),
+            });
+            if job.status == JobStatus::Cancelling {
+                control.cancel();
+            }
+            queue.running.insert(job.id.clone(), Arc::clone(&control));
+            (job, control)
+        };
+        let outcome = self.run(&job, &control).await;
+        self.queue().running.remove(&job.id);
+        let noted = match &outcome {
+            Ok(result) => self
+                .state
+                .jobs()
+                .finish(&job.id, JobStatus::Done, Some(result), None),
+            Err(WorkError::Cancelled) => {
+                self.state
+                    .jobs()
+                    .finish(&job.id, JobStatus::Cancelled, None, None)
+            }
+            Err(WorkError::Failed(error)) => {
+                self.state
+                    .jobs()
+                    .finish(&job.id, JobStatus::Error, None, Some(error))
+            }
+        };
+        if let Err(error) = noted {
+            tracing::error!(%error, job = job.id, "cannot note how a job ended");
+        }
+    }
+
+    async fn run(&self, job: &Job, control: &Control) -> Result<Value, WorkError> {
+        let started = self.state.jobs().change(
+            &job.id,
+            &[JobStatus::Waiting, JobStatus::Cancelling],
+            if control.is_cancelled() {
+                JobStatus::Cancelling
+            } else {
+                JobStatus::Working
+            },
+        );
+        match started {
+            Ok(true) => {}
+            Ok(false) => return Err(WorkError::Cancelled),
+            Err(error) => return Err(WorkError::Failed(error.to_string())),
+        }
+        let Some(work) = self.works.get(job.kind.as_str()) else {
+            return Err(WorkError::Failed(format!(
+                "there is no job of kind `{}`",
+                job.kind
+            )));
+        };
+        work.run(job, control).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

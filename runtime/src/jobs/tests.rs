@@ -1,0 +1,183 @@
+use super::*;
+use serde_json::json;
+
+/// Work that waits to be let go, and says how often it ran.
+#[derive(Default)]
+struct Gate {
+    open: Notify,
+    runs: Mutex<Vec<String>>,
+    resumes: bool,
+}
+
+#[async_trait]
+impl Work for Gate {
+    async fn run(&self, job: &Job, control: &Control) -> Result<Value, WorkError> {
+        self.runs
+            .lock()
+            .unwrap()
+            .push(job.request["name"].as_str().unwrap_or_default().to_owned());
+        control.progress(&json!({ "step": 1 }))?;
+        tokio::select! {
+            () = self.open.notified() => {}
+            () = control.cancelled() => return Err(WorkError::Cancelled),
+        }
+        if job.request["name"] == "bad" {
+            Err(WorkError::Failed("it broke".to_owned()))
+        } else {
+            Ok(json!({ "rows": 3 }))
+        }
+    }
+
+    fn resumes(&self) -> bool {
+        self.resumes
+    }
+}
+
+fn queue(state: &Arc<State>, gate: &Arc<Gate>) -> Arc<Jobs> {
+    let work: Arc<dyn Work> = Arc::clone(gate) as _;
+    Jobs::new(
+        Arc::clone(state),
+        [("gate", work)],
+        Limits {
+            waiting: 2,
+            workers: 1,
+        },
+    )
+}
+
+async fn until(jobs: &Jobs, id: &str, status: JobStatus) {
+    for _ in 0..2000 {
+        if jobs.find(id).unwrap().unwrap().status == status {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    panic!("never {status:?}");
+}
+
+#[tokio::test]
+async fn jobs_run_in_order_and_tell_how_they_ended() {
+    let (state, gate) = (
+        Arc::new(State::in_memory().unwrap()),
+        Arc::new(Gate::default()),
+    );
+    let jobs = queue(&state, &gate);
+    let good = jobs.submit("gate", &json!({ "name": "good" })).unwrap();
+    until(&jobs, &good.id, JobStatus::Working).await;
+    let bad = jobs.submit("gate", &json!({ "name": "bad" })).unwrap();
+    assert_eq!(
+        jobs.find(&bad.id).unwrap().unwrap().status,
+        JobStatus::Waiting
+    );
+    gate.open.notify_one();
+    let ended = jobs.ended(&good.id).await.unwrap().unwrap();
+    assert_eq!(
+        (ended.status, ended.result, ended.progress),
+        (
+            JobStatus::Done,
+            Some(json!({ "rows": 3 })),
+            json!({ "step": 1 })
+        )
+    );
+    gate.open.notify_one();
+    let ended = jobs.ended(&bad.id).await.unwrap().unwrap();
+    assert_eq!(
+        (ended.status, ended.error.as_deref()),
+        (JobStatus::Error, Some("it broke"))
+    );
+    assert_eq!(*gate.runs.lock().unwrap(), ["good", "bad"]);
+}
+
+#[tokio::test]
+async fn the_queue_is_bounded_and_knows_its_kinds() {
+    let (state, gate) = (
+        Arc::new(State::in_memory().unwrap()),
+        Arc::new(Gate::default()),
+    );
+    let jobs = queue(&state, &gate);
+    let first = jobs.submit("gate", &json!({})).unwrap();
+    until(&jobs, &first.id, JobStatus::Working).await;
+    jobs.submit("gate", &json!({})).unwrap();
+    jobs.submit("gate", &json!({})).unwrap();
+    assert!(matches!(
+        jobs.submit("gate", &json!({})),
+        Err(SubmitError::Full(2))
+    ));
+    assert!(matches!(
+        jobs.submit("nope", &json!({})),
+        Err(SubmitError::UnknownKind(_))
+    ));
+    assert_eq!(state.jobs().list(10).unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn jobs_are_cancelled_while_they_wait_and_while_they_work() {
+    let (state, gate) = (
+        Arc::new(State::in_memory().unwrap()),
+        Arc::new(Gate::default()),
+    );
+    let jobs = queue(&state, &gate);
+    let working = jobs.submit("gate", &json!({ "name": "a" })).unwrap();
+    until(&jobs, &working.id, JobStatus::Working).await;
+    let waiting = jobs.submit("gate", &json!({ "name": "b" })).unwrap();
+    assert_eq!(
+        jobs.cancel(&waiting.id).unwrap().unwrap().status,
+        JobStatus::Cancelled
+    );
+    assert_eq!(
+        jobs.cancel(&working.id).unwrap().unwrap().status,
+        JobStatus::Cancelling
+    );
+    assert_eq!(
+        jobs.ended(&working.id).await.unwrap().unwrap().status,
+        JobStatus::Cancelled
+    );
+    assert_eq!(
+        jobs.cancel(&working.id).unwrap().unwrap().status,
+        JobStatus::Cancelled
+    );
+    assert_eq!(jobs.cancel("nope").unwrap(), None);
+    jobs.shutdown().await;
+    assert_eq!(*gate.runs.lock().unwrap(), ["a"]);
+}
+
+#[tokio::test]
+async fn a_restart_resumes_what_can_be_resumed_and_fails_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.sqlite");
+    let state = State::open(&path).unwrap();
+    let (cut_off, waiting) = (
+        state.jobs().add("gate", &json!({ "name": "a" })).unwrap(),
+        state.jobs().add("gate", &json!({ "name": "b" })).unwrap(),
+    );
+    state
+        .jobs()
+        .change(&cut_off.id, &[JobStatus::Waiting], JobStatus::Working)
+        .unwrap();
+    drop(state);
+
+    let (state, gate) = (
+        Arc::new(State::open(&path).unwrap()),
+        Arc::new(Gate::default()),
+    );
+    let jobs = queue(&state, &gate);
+    jobs.recover().unwrap();
+    assert_eq!(
+        jobs.find(&cut_off.id).unwrap().unwrap().status,
+        JobStatus::Error
+    );
+    until(&jobs, &waiting.id, JobStatus::Working).await;
+    drop(jobs);
+
+    let gate = Arc::new(Gate {
+        resumes: true,
+        ..Gate::default()
+    });
+    let jobs = queue(&state, &gate);
+    jobs.recover().unwrap();
+    gate.open.notify_one();
+    assert_eq!(
+        jobs.ended(&waiting.id).await.unwrap().unwrap().status,
+        JobStatus::Done
+    );
+}

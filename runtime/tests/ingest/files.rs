@@ -1,0 +1,218 @@
+//! Whole files: headers, damage, replacement, views.
+
+use super::{append, engine, ingest, project, reasons, tsv};
+use bytes::Bytes;
+use futures::stream;
+use pipewright::engine::Query;
+use pipewright::ingest::{Append, Counts, Format, IngestError};
+use std::io::Write as _;
+
+const SCHEMA: &str = "SCHEMA >\n    `id` UInt64 `json:$.id`,\n    `name` String `json:$.name`\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"id\"\n";
+
+#[tokio::test]
+async fn a_header_names_columns_in_any_order() {
+    let plan = project(&[("headed.datasource", SCHEMA)]).await;
+    append(
+        &plan,
+        "headed",
+        Format::Csv,
+        "name;extra;id\na;x;1\nb;y;2\n",
+    )
+    .await
+    .unwrap();
+    append(&plan, "headed", Format::Csv, "3,c\n4,d")
+        .await
+        .unwrap();
+    assert_eq!(
+        tsv("SELECT * FROM headed ORDER BY id").await,
+        "1\ta\n2\tb\n3\tc\n4\td\n"
+    );
+}
+
+#[tokio::test]
+async fn damage_to_the_whole_changes_nothing() {
+    let plan = project(&[("whole.datasource", SCHEMA)]).await;
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(b"{\"id\":1,\"name\":\"a\"}\n").unwrap();
+    let good = gzip.finish().unwrap();
+    let cut = good[..good.len() - 6].to_vec();
+    for (format, body) in [
+        (Format::Ndjson, cut),
+        (Format::Csv, b"1,2,3\n".to_vec()),
+        (Format::Parquet, b"PAR1 no".to_vec()),
+    ] {
+        let error = append(&plan, "whole", format, body).await.unwrap_err();
+        assert!(matches!(error, IngestError::Unreadable(_)), "{error:?}");
+    }
+    assert_eq!(tsv("SELECT count() FROM whole").await, "0\n");
+    assert_eq!(
+        append(&plan, "whole", Format::Ndjson, good)
+            .await
+            .unwrap()
+            .counts,
+        Counts {
+            successful: 1,
+            quarantined: 0
+        }
+    );
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_to_its_end_changes_nothing() {
+    let plan = project(&[("broken.datasource", SCHEMA)]).await;
+    let body = stream::iter([
+        Ok(Bytes::from_static(b"{\"id\":1,\"name\":\"a\"}\n")),
+        Err(std::io::Error::other("the line is dead")),
+    ]);
+    let table = plan.table("broken").unwrap();
+    let error = ingest()
+        .append(
+            table,
+            &Append {
+                format: Format::Ndjson,
+                delimiter: None,
+            },
+            body,
+        )
+        .await
+        .unwrap_err();
+    assert!(matches!(error, IngestError::Disk(_)), "{error:?}");
+    assert_eq!(tsv("SELECT count() FROM broken").await, "0\n");
+}
+
+#[tokio::test]
+async fn parquet_goes_in_by_names_and_types() {
+    let plan = project(&[(
+        "p.datasource",
+        "SCHEMA >\n    `id` UInt8,\n    `name` String,\n    `at` DateTime\n",
+    )])
+    .await;
+    let query = "SELECT number + 250 AS id, if(number = 1, NULL, toString(number)) AS name, toDateTime('2026-01-01 00:00:00') AS at, 5 AS other FROM numbers(8)";
+    let file = engine()
+        .query(Query::new(query, "Parquet"))
+        .await
+        .unwrap()
+        .bytes()
+        .await
+        .unwrap();
+    let appended = append(&plan, "p", Format::Parquet, file.to_vec())
+        .await
+        .unwrap();
+    assert_eq!(
+        appended.counts,
+        Counts {
+            successful: 5,
+            quarantined: 3
+        }
+    );
+    assert_eq!(
+        tsv("SELECT id, name FROM p ORDER BY id").await,
+        "250\t0\n252\t2\n253\t3\n254\t4\n255\t5\n"
+    );
+    insta::assert_snapshot!(reasons("p").await);
+}
+
+#[tokio::test]
+async fn views_follow_appends() {
+    let plan = project(&[
+        ("rows.datasource", SCHEMA),
+        ("totals.datasource", "SCHEMA >\n    `name` String,\n    `rows` AggregateFunction(count)\n\nENGINE \"AggregatingMergeTree\"\nENGINE_SORTING_KEY \"name\"\n"),
+        ("to_totals.pipe", "NODE n\nSQL >\n    SELECT name, countState() AS rows FROM rows GROUP BY name\n\nTYPE materialized\nDATASOURCE totals\n"),
+    ])
+    .await;
+    let rows: Vec<String> = (0..1000)
+        .map(|id| {
+            format!(
+                "{{\"id\":{},\"name\":\"n{}\"}}\n",
+                if id == 500 {
+                    "\"x\"".to_owned()
+                } else {
+                    id.to_string()
+                },
+                id % 3
+            )
+        })
+        .collect();
+    let first = append(&plan, "rows", Format::Ndjson, rows.concat())
+        .await
+        .unwrap();
+    assert_eq!(
+        first.counts,
+        Counts {
+            successful: 999,
+            quarantined: 1
+        }
+    );
+    // The same bytes sent twice on purpose are twice as many rows.
+    append(&plan, "rows", Format::Ndjson, rows.concat())
+        .await
+        .unwrap();
+    assert_eq!(
+        tsv("SELECT count(), (SELECT countMerge(rows) FROM totals) FROM rows").await,
+        "1998\t1998\n"
+    );
+}
+
+#[tokio::test]
+async fn replace_is_all_or_what_a_condition_names() {
+    let plan = project(&[("r.datasource", SCHEMA)]).await;
+    append(&plan, "r", Format::Csv, "1,old\n2,old\n3,old\n")
+        .await
+        .unwrap();
+    let table = plan.table("r").unwrap();
+    let csv = Append {
+        format: Format::Csv,
+        delimiter: None,
+    };
+    let body = |text: &'static str| stream::iter([Ok(Bytes::from_static(text.as_bytes()))]);
+    ingest()
+        .replace(
+            &plan,
+            table,
+            &csv,
+            Some("id >= 2"),
+            body("2,new\n4,new\n0,not asked for\n"),
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        tsv("SELECT * FROM r ORDER BY id").await,
+        "1\told\n2\tnew\n4\tnew\n"
+    );
+    ingest()
+        .replace(&plan, table, &csv, None, body("9,all\nx,bad\n"))
+        .await
+        .unwrap();
+    assert_eq!(tsv("SELECT * FROM r").await, "9\tall\n");
+    assert_eq!(tsv("SELECT count() FROM r_quarantine").await, "1\n");
+    for condition in [
+        "1) OR (1",
+        "id = (SELECT 1)--",
+        "nope = 1",
+        "id IN (SELECT id FROM headed_or_other)",
+    ] {
+        let error = ingest()
+            .replace(&plan, table, &csv, Some(condition), body("7,x\n"))
+            .await
+            .unwrap_err();
+        assert!(
+            !matches!(error, IngestError::Disk(_)),
+            "{condition}: {error:?}"
+        );
+    }
+    assert_eq!(tsv("SELECT * FROM r").await, "9\tall\n");
+    assert_eq!(
+        tsv("SELECT count() FROM system.tables WHERE name LIKE 'pw_replace%'").await,
+        "0\n"
+    );
+}
+
+#[tokio::test]
+async fn a_sample_is_analysed() {
+    let body = stream::iter([Ok(Bytes::from_static(
+        b"{\"id\":1,\"at\":\"2026-01-02 03:04:05\",\"tags\":[\"a\"]}\n{\"id\":2,\"tags\":[]}\n",
+    ))]);
+    let analysis = ingest().analyze(Format::Ndjson, body).await.unwrap();
+    insta::assert_snapshot!(analysis.schema());
+    assert!((analysis.columns[1].present - 0.5).abs() < 1e-9);
+}

@@ -1,0 +1,240 @@
+//! Rows that were there before a view, while others go on arriving.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{engine, ingest, project, tsv};
+use pipewright::ingest::{
+    EventLimits, Events, Populate, PopulateOptions, PopulateRequest, json_lines,
+};
+use pipewright::jobs::{Job, JobStatus, Jobs, Limits, Work};
+use pipewright::state::State;
+use pipewright_compiler::graph::NodeId;
+use pipewright_compiler::plan::Plan;
+use pipewright_compiler::project::ResourceName;
+
+async fn prepared(name: &str) -> Plan {
+    project(&[
+        (&format!("{name}.datasource"), "SCHEMA >\n    `id` UInt64 `json:$.id`,\n    `day` Date `json:$.day`\n\nENGINE \"MergeTree\"\nENGINE_PARTITION_KEY \"day\"\nENGINE_SORTING_KEY \"id\"\n"),
+        (
+            &format!("{name}_days.datasource"),
+            "SCHEMA >\n    `day` Date,\n    `rows` AggregateFunction(count),\n    `ids` AggregateFunction(sum, UInt64)\n\nENGINE \"AggregatingMergeTree\"\nENGINE_PARTITION_KEY \"day\"\nENGINE_SORTING_KEY \"day\"\n",
+        ),
+        (
+            &format!("{name}_to_days.pipe"),
+            &format!("NODE n\nSQL >\n    WITH 1 AS one SELECT day, countState() AS rows, sumState(id) AS ids FROM (SELECT * FROM {name} WHERE one = 1) GROUP BY day\n\nTYPE materialized\nDATASOURCE {name}_days\n"),
+        ),
+    ])
+    .await
+}
+
+fn node(name: &str) -> NodeId {
+    NodeId {
+        pipe: ResourceName::local(format!("{name}_to_days")),
+        node: "n".to_owned(),
+    }
+}
+
+async fn fill(name: &str, from: u64, to: u64) {
+    let sql = format!(
+        "INSERT INTO {name} SELECT number, toDate('2026-01-01') + number % 5 FROM numbers({from}, {}) SETTINGS insert_deduplicate = 0",
+        to - from
+    );
+    engine().execute(&sql).await.unwrap();
+}
+
+fn jobs(state: &Arc<State>) -> Arc<Jobs> {
+    let work: Arc<dyn Work> = Arc::new(Populate(ingest()));
+    Jobs::new(
+        Arc::clone(state),
+        [("populateview", work)],
+        Limits::default(),
+    )
+}
+
+async fn run(jobs: &Arc<Jobs>, request: &PopulateRequest) -> Job {
+    let job = jobs
+        .submit("populateview", &serde_json::to_value(request).unwrap())
+        .unwrap();
+    let ended = jobs.ended(&job.id).await.unwrap().unwrap();
+    assert_eq!(ended.status, JobStatus::Done, "{ended:?}");
+    ended
+}
+
+async fn agree(name: &str) -> bool {
+    let source = tsv(&format!(
+        "SELECT day, count(), sum(id) FROM {name} GROUP BY day ORDER BY day"
+    ))
+    .await;
+    let view = tsv(&format!(
+        "SELECT day, countMerge(rows), sumMerge(ids) FROM {name}_days GROUP BY day ORDER BY day"
+    ))
+    .await;
+    source == view
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_populate_counts_every_row_once_while_events_arrive() {
+    let plan = prepared("popular").await;
+    fill("popular", 0, 200_000).await;
+    engine()
+        .execute("TRUNCATE TABLE popular_days")
+        .await
+        .unwrap();
+    let table = plan.table("popular").unwrap();
+    let events = Events::new(
+        ingest(),
+        EventLimits {
+            flush_after: Duration::from_millis(5),
+            ..EventLimits::default()
+        },
+    );
+    let jobs = jobs(&Arc::new(State::in_memory().unwrap()));
+    let request = ingest()
+        .plan_populate(
+            &plan,
+            &node("popular"),
+            PopulateOptions {
+                truncate: true,
+                ..PopulateOptions::default()
+            },
+        )
+        .await
+        .unwrap();
+    let arriving = async {
+        for id in 0..60u64 {
+            let (body, rows) = json_lines(
+                format!("{{\"id\":{id},\"day\":\"2026-01-0{}\"}}", id % 7 + 1).as_bytes(),
+                false,
+            )
+            .unwrap();
+            events.push(table, body, rows, id % 2 == 0).await.unwrap();
+        }
+    };
+    let (ended, ()) = tokio::join!(run(&jobs, &request), arriving);
+    events.shutdown().await;
+    assert_eq!(ended.progress["progress_percentage"], 100.0);
+    assert!(ended.progress["rows_total"].as_u64().unwrap() >= 200_000);
+    assert_eq!(tsv("SELECT count() FROM popular").await, "200060\n");
+    assert!(agree("popular").await);
+    let left = format!(
+        "SELECT count() FROM system.tables WHERE name LIKE '%{}'",
+        ended.id.replace('-', "")
+    );
+    assert_eq!(tsv(&left).await, "0\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_populate_that_was_cut_off_anywhere_ends_the_same() {
+    let plan = prepared("cut").await;
+    fill("cut", 0, 1000).await;
+    let request = ingest()
+        .plan_populate(
+            &plan,
+            &node("cut"),
+            PopulateOptions {
+                truncate: true,
+                ..PopulateOptions::default()
+            },
+        )
+        .await
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for (phase, partitions_moved) in [
+        ("starting", 0),
+        ("copying", 0),
+        ("moving", 0),
+        ("moving", 2),
+    ] {
+        let state = Arc::new(State::open(&folder.path().join("state.sqlite")).unwrap());
+        let job = state
+            .jobs()
+            .add("populateview", &serde_json::to_value(&request).unwrap())
+            .unwrap();
+        state
+            .jobs()
+            .change(&job.id, &[JobStatus::Waiting], JobStatus::Working)
+            .unwrap();
+        // What a process that died in that phase leaves behind.
+        let id = job.id.replace('-', "");
+        let (from, to) = (format!("pw_from_{id}"), format!("pw_to_{id}"));
+        let mut statements = vec![
+            "TRUNCATE TABLE cut_days".to_owned(),
+            format!("CREATE TABLE {from} CLONE AS cut"),
+            format!("CREATE TABLE {to} AS cut_days"),
+        ];
+        let make = |filter: &str| {
+            format!(
+                "INSERT INTO {to} SELECT day, countState() AS rows, sumState(id) AS ids FROM cut {filter} GROUP BY day SETTINGS insert_deduplicate = 0"
+            )
+        };
+        match phase {
+            "copying" => statements.push(make("WHERE day = '2026-01-01' AND id % 2 = 0")),
+            "moving" => statements.push(make("")),
+            _ => {}
+        }
+        // A move whose source came back with the restart.
+        for day in 0..partitions_moved {
+            statements.push(format!(
+                "ALTER TABLE cut_days ATTACH PARTITION '2026-01-0{}' FROM {to}",
+                day + 1
+            ));
+        }
+        for statement in statements {
+            engine().execute(&statement).await.unwrap();
+        }
+        state
+            .jobs()
+            .set_progress(&job.id, &serde_json::json!({ "phase": phase }))
+            .unwrap();
+        let jobs = jobs(&state);
+        jobs.recover().unwrap();
+        let ended = jobs.ended(&job.id).await.unwrap().unwrap();
+        assert_eq!(ended.status, JobStatus::Done, "{phase}: {ended:?}");
+        assert!(agree("cut").await, "{phase} {partitions_moved}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_part_of_the_rows_can_be_chosen() {
+    let plan = prepared("chosen").await;
+    fill("chosen", 0, 10_000).await;
+    let jobs = jobs(&Arc::new(State::in_memory().unwrap()));
+    let options = |condition: Option<&str>, subset| PopulateOptions {
+        truncate: true,
+        condition: condition.map(ToOwned::to_owned),
+        subset,
+    };
+    let request = ingest()
+        .plan_populate(&plan, &node("chosen"), options(Some("id < 10"), None))
+        .await
+        .unwrap();
+    run(&jobs, &request).await;
+    assert_eq!(
+        tsv("SELECT countMerge(rows) FROM chosen_days").await,
+        "10\n"
+    );
+    let request = ingest()
+        .plan_populate(&plan, &node("chosen"), options(None, Some(0.1)))
+        .await
+        .unwrap();
+    run(&jobs, &request).await;
+    let rows: u64 = tsv("SELECT countMerge(rows) FROM chosen_days")
+        .await
+        .trim()
+        .parse()
+        .unwrap();
+    assert!((800..1200).contains(&rows), "{rows}");
+    assert!(
+        ingest()
+            .plan_populate(&plan, &node("chosen"), options(Some("1) OR (1"), None))
+            .await
+            .is_err()
+    );
+    assert!(
+        ingest()
+            .plan_populate(&plan, &node("chosen"), options(None, Some(2.0)))
+            .await
+            .is_err()
+    );
+}

@@ -1,0 +1,247 @@
+//! Every type by every format: what fits goes in unchanged, what does not is set aside.
+
+use super::{append, project, reasons, tsv};
+use pipewright::ingest::{Counts, Format};
+
+/// Inserts one JSON value into a column of a type: the value in the table as text, or the reason in the quarantine.
+async fn json(name: &str, data_type: &str, values: &[&str]) -> String {
+    let schema = format!("SCHEMA >\n    `n` UInt32 `json:$.n`,\n    `v` {data_type} `json:$.v`\n");
+    let plan = project(&[(&format!("{name}.datasource"), &schema)]).await;
+    let rows: String = values
+        .iter()
+        .enumerate()
+        .map(|(n, value)| {
+            if value.is_empty() {
+                format!("{{\"n\":{n}}}\n")
+            } else {
+                format!("{{\"n\":{n},\"v\":{value}}}\n")
+            }
+        })
+        .collect();
+    let appended = append(&plan, name, Format::Ndjson, rows).await.unwrap();
+    let total = appended.counts.successful + appended.counts.quarantined;
+    assert_eq!(total, values.len() as u64);
+    let mut shown = Vec::new();
+    for (n, value) in values.iter().enumerate() {
+        let good = tsv(&format!("SELECT v FROM {name} WHERE n = {n}")).await;
+        let bad = if appended.counts.quarantined > 0 {
+            tsv(&format!(
+                "SELECT c__error[1] FROM {name}_quarantine WHERE n = '{n}'"
+            ))
+            .await
+        } else {
+            String::new()
+        };
+        assert!(
+            good.is_empty() != bad.is_empty(),
+            "{value} is in one of both: {good:?} {bad:?}"
+        );
+        shown.push(format!(
+            "{value} -> {}",
+            if good.is_empty() {
+                format!("✗ {}", bad.trim_end())
+            } else {
+                good.trim_end().to_owned()
+            }
+        ));
+    }
+    shown.join("\n")
+}
+
+#[tokio::test]
+async fn integers_are_exact() {
+    insta::assert_snapshot!(
+        json(
+            "j_u8",
+            "UInt8",
+            &[
+                "7", "\"7\"", "7.0", "7.5", "300", "-1", "true", "null", "", "\"x\"", "[1]"
+            ]
+        )
+        .await
+    );
+    insta::assert_snapshot!(
+        json(
+            "j_i64",
+            "Int64",
+            &[
+                "9223372036854775807",
+                "\"-9223372036854775808\"",
+                "9223372036854775808",
+                "1e3",
+                "1.5",
+                "false"
+            ]
+        )
+        .await
+    );
+    insta::assert_snapshot!(
+        json(
+            "j_i128",
+            "Int128",
+            &["\"170141183460469231731687303715884105727\"", "12"]
+        )
+        .await
+    );
+}
+
+#[tokio::test]
+async fn other_scalars_are_read_or_refused() {
+    insta::assert_snapshot!(
+        json("j_f", "Float64", &["1.5", "\"1e3\"", "7", "null", "\"x\""]).await
+    );
+    insta::assert_snapshot!(json("j_dec", "Decimal(10, 2)", &["1.25", "\"3.5\"", "\"x\""]).await);
+    insta::assert_snapshot!(json("j_bool", "Bool", &["true", "\"false\"", "1", "\"maybe\""]).await);
+    insta::assert_snapshot!(
+        json("j_s", "String", &["\"é\\n\"", "12", "{\"a\": [1]}", "null"]).await
+    );
+    insta::assert_snapshot!(
+        json(
+            "j_uuid",
+            "UUID",
+            &["\"61f0c404-5cb3-11e7-907b-a6006ad3dba0\"", "\"61f0\""]
+        )
+        .await
+    );
+    insta::assert_snapshot!(json("j_ip", "IPv4", &["\"10.0.0.1\"", "\"10.0.0\""]).await);
+    insta::assert_snapshot!(json("j_enum", "Enum8('a' = 1, 'b' = 2)", &["\"b\"", "\"c\""]).await);
+    insta::assert_snapshot!(json("j_fixed", "FixedString(3)", &["\"abc\"", "\"abcd\""]).await);
+    insta::assert_snapshot!(json("j_low", "LowCardinality(String)", &["\"a\"", "null"]).await);
+}
+
+#[tokio::test]
+async fn points_in_time_are_read_in_many_spellings() {
+    insta::assert_snapshot!(
+        json(
+            "j_date",
+            "Date",
+            &[
+                "\"2026-01-02\"",
+                "\"2026-01-02T23:00:00Z\"",
+                "\"2026-13-01\"",
+                "\"1960-01-01\"",
+                "\"x\"",
+                "1700000000"
+            ]
+        )
+        .await
+    );
+    insta::assert_snapshot!(
+        json(
+            "j_dt",
+            "DateTime('UTC')",
+            &[
+                "\"2026-01-02 03:04:05\"",
+                "\"2026-01-02T03:04:05+01:00\"",
+                "1700000000",
+                "0",
+                "\"2200-01-01 00:00:00\""
+            ]
+        )
+        .await
+    );
+    insta::assert_snapshot!(
+        json(
+            "j_dt64",
+            "DateTime64(3, 'UTC')",
+            &[
+                "\"2026-01-02T03:04:05.678Z\"",
+                "1700000000.5",
+                "1700000000123",
+                "\"soon\""
+            ]
+        )
+        .await
+    );
+}
+
+#[tokio::test]
+async fn what_may_be_null_takes_null_and_nothing_wrong() {
+    insta::assert_snapshot!(json("j_null", "Nullable(Int32)", &["5", "null", "", "\"x\""]).await);
+    insta::assert_snapshot!(
+        json(
+            "j_lownull",
+            "LowCardinality(Nullable(String))",
+            &["\"a\"", "null"]
+        )
+        .await
+    );
+}
+
+#[tokio::test]
+async fn containers_are_looked_into() {
+    insta::assert_snapshot!(
+        json(
+            "j_arr",
+            "Array(UInt8)",
+            &["[1, 2]", "[]", "", "[1, 300]", "5", "[null]"]
+        )
+        .await
+    );
+    insta::assert_snapshot!(json("j_arrnull", "Array(Nullable(String))", &["[\"a\", null]"]).await);
+    insta::assert_snapshot!(
+        json("j_arrdate", "Array(Date)", &["[\"2026-01-02\"]", "[\"x\"]"]).await
+    );
+    insta::assert_snapshot!(
+        json(
+            "j_map",
+            "Map(String, Int32)",
+            &["{\"a\": 1}", "{\"a\": \"x\"}", "[1]", "{}"]
+        )
+        .await
+    );
+    insta::assert_snapshot!(
+        json(
+            "j_tup",
+            "Tuple(a UInt8, b String)",
+            &["{\"a\": 1, \"b\": \"x\"}", "{\"a\": 1000, \"b\": \"x\"}"]
+        )
+        .await
+    );
+    insta::assert_snapshot!(json("j_json", "JSON", &["{\"a\": {\"b\": 1}}", "5"]).await);
+}
+
+#[tokio::test]
+async fn paths_reach_into_objects_and_arrays() {
+    let schema = "SCHEMA >
+    `id` UInt32 `json:$.id`,
+    `name` String `json:$.user.name`,
+    `first` Nullable(String) `json:$.tags[0]`,
+    `tags` Array(String) `json:$.tags[:]`,
+    `prices` Array(Float64) `json:$.items[:].price`,
+    `names` Array(String) `json:$.items[:].name`,
+    `whole` String `json:$`,
+    `user` String `json:$.user`,
+    `at` DateTime DEFAULT toDateTime('2026-01-01 00:00:00', 'UTC') `json:$.at`,
+    `day` Date DEFAULT toDate(at) `json:$.day`
+";
+    let plan = project(&[("paths.datasource", schema)]).await;
+    let rows = "{\"id\":1,\"user\":{\"name\":\"Ann\"},\"tags\":[\"a\",\"b\"],\"items\":[{\"price\":1.5,\"name\":\"x\"},{\"price\":2,\"name\":\"y\"}]}\n{\"id\":2,\"user\":{},\"tags\":[]}\nnot json\n{\"id\":3,\n";
+    let appended = append(&plan, "paths", Format::Ndjson, rows).await.unwrap();
+    assert_eq!(
+        appended.counts,
+        Counts {
+            successful: 1,
+            quarantined: 3
+        }
+    );
+    insta::assert_snapshot!(tsv("SELECT id, name, first, tags, prices, names, user, at, day, length(whole) > 50 FROM paths").await);
+    insta::assert_snapshot!(reasons("paths").await);
+}
+
+#[tokio::test]
+async fn csv_is_exact_as_well() {
+    let schema = "SCHEMA >\n    `a` UInt8,\n    `b` Nullable(Int64),\n    `c` String,\n    `d` Date DEFAULT toDate('2026-01-01'),\n    `e` Array(String)\n";
+    let plan = project(&[("c.datasource", schema)]).await;
+    let rows = "1,2,x,2026-05-05,\"['p','q']\"\n2,,\"multi\nline, \"\"quoted\"\"\",,[]\n300,1,x,,[]\n3,x,x,,[]\n4,5\n5,6,x,,[],more\n6,\\N,\\N,bad,[]\n7,1,,,oops\n";
+    let appended = append(&plan, "c", Format::Csv, rows).await.unwrap();
+    assert_eq!(
+        appended.counts,
+        Counts {
+            successful: 2,
+            quarantined: 6
+        }
+    );
+    insta::assert_snapshot!(tsv("SELECT * FROM c ORDER BY a").await);
+    insta::assert_snapshot!(reasons("c").await);
+}
