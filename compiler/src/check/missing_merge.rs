@@ -25,7 +25,7 @@ const PAGE: &str = "\
 Finds calls such as `sum(total)` where `total` is an `AggregateFunction(sum, …)` of the only table that a node reads.
 
 ## Why is this bad
-A state is no number: the engine refuses the query, or counts states where values were meant.
+A state is no value: the engine refuses most such queries, and counts states where values were meant in the others (`count`, `any`).
 
 ## Example
     SELECT day, uniq(users) FROM users_by_day GROUP BY day   -- users AggregateFunction(uniq, String)

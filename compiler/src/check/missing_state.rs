@@ -24,7 +24,7 @@ const PAGE: &str = "\
 Finds elements of a materialized node such as `sum(x) AS total` whose column in the target is an `AggregateFunction(…)`.
 
 ## Why is this bad
-The target expects the intermediate state that `-State` makes; inserts into the source fail, or the view is refused.
+The target holds intermediate states, as `-State` makes them. A value cannot be turned into one: the engine refuses to make the view.
 
 ## Example
     SELECT day, count() AS hits FROM web GROUP BY day   -- hits AggregateFunction(count)

@@ -24,7 +24,7 @@ const PAGE: &str = "\
 Finds output columns of a materialized node that are no column of its data source, where every output name is known from the text.
 
 ## Why is this bad
-Rows go into the target by name: a column that it does not have is lost, and the column that was meant gets its default.
+Rows go into the target by name. The engine refuses to make a view that gives a column which the target does not have.
 
 ## Example
     SELECT day, count() AS hit FROM web GROUP BY day   -- the target has day and hits
@@ -54,7 +54,7 @@ fn check(plan: &Plan) -> Vec<Diagnostic> {
             }
             let message = format!("data source `{}` has no column `{name}`", target.name);
             let mut diagnostic = Diagnostic::new(RULE.severity, RULE.code, message)
-                .label(view.place(plan, item.span.clone()), "goes nowhere");
+                .label(view.place(plan, item.span.clone()), "has no place to go");
             let names = target.columns.iter().map(|column| column.name.clone());
             if let Some(similar) = similar_names(name, names).first() {
                 diagnostic = diagnostic.help(format!("did you mean `{similar}`?"));

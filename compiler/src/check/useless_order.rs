@@ -118,6 +118,6 @@ fn orders_anew(branch: &Branch) -> bool {
     });
     (outline.order_by.is_some() || outline.grouped)
         && outline.set_operator.is_none()
-        && !outline.counts_inside
+        && !outline.counts_rows
         && !depends
 }

@@ -1,4 +1,4 @@
-//! `UNION` in a materialized view, which only its first query triggers.
+//! `UNION` in a materialized view, of which only the first query runs.
 
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
@@ -23,8 +23,8 @@ const PAGE: &str = "\
 Finds materialized nodes whose statement is several queries joined by `UNION`, `EXCEPT` or `INTERSECT`.
 
 ## Why is this bad
-A materialized view runs for the rows of an insert into one table: the leftmost of its first query. Inserts into the tables of the other queries do not
-reach the target, and an insert into the first repeats the whole content of the others.
+A materialized view runs for the rows of an insert into one table: the leftmost of its first query. With `UNION ALL`, the other queries never run, not
+even where they read the same table; a view with `EXCEPT` or `INTERSECT` is refused by the engine.
 
 ## Example
     NODE both
@@ -51,7 +51,7 @@ fn check(plan: &Plan) -> Vec<Diagnostic> {
         found.push(
             Diagnostic::new(RULE.severity, RULE.code, message)
                 .label(view.place(plan, operator), "")
-                .note("only inserts into the first table of the first query run the view")
+                .note("the engine runs the first query only, for inserts into its leftmost table")
                 .help("make one materialized node for each query, with the same target"),
         );
     }

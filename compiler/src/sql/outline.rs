@@ -28,8 +28,8 @@ pub(crate) struct Outline {
     pub(crate) fills: bool,
     /// Whether the statement has a `GROUP BY`.
     pub(crate) grouped: bool,
-    /// Whether there is a `LIMIT`, `OFFSET`, `FETCH` or a window inside of brackets.
-    pub(crate) counts_inside: bool,
+    /// Whether there is a window anywhere, or a `LIMIT`, `OFFSET` or `FETCH` inside of brackets.
+    pub(crate) counts_rows: bool,
     /// Whether the statement has a `LIMIT` (also `LIMIT … BY`), `OFFSET` or `FETCH`.
     pub(crate) limited: bool,
     /// The elements of the `SELECT` list of the first query.
@@ -118,14 +118,18 @@ pub(crate) fn outline(sql: &str) -> Outline {
             list.push(*token);
         }
     }
-    let counting = |token: &Token| {
-        ["LIMIT", "OFFSET", "FETCH", "OVER"]
-            .iter()
-            .any(|word| token.text(sql).eq_ignore_ascii_case(word))
+    let limits = |tokens: &[Token]| {
+        let limit = |token: &&Token| {
+            let is = |word: &&str| token.text(sql).eq_ignore_ascii_case(word);
+            ["LIMIT", "OFFSET", "FETCH"].iter().any(|word| is(word))
+        };
+        tokens.iter().filter(limit).count()
     };
-    let outside = outer.iter().filter(|token| counting(token)).count();
-    let everywhere = tokens.list.iter().filter(|token| counting(token)).count();
-    outline.counts_inside = everywhere > outside;
+    let has_window = tokens
+        .list
+        .iter()
+        .any(|token| token.text(sql).eq_ignore_ascii_case("over"));
+    outline.counts_rows = has_window || limits(&tokens.list) > limits(&outer);
     outline.items = list
         .unwrap_or_default()
         .split(|token| token.kind == Kind::Comma)
@@ -377,7 +381,7 @@ mod tests {
         let outer = outline("SELECT a FROM t UNION ALL SELECT b FROM t ORDER BY x.limit");
         assert_eq!(
             (outer.set_operator, outer.order_by, outer.limited),
-            (Some(16..21), Some(43..48), false)
+            (Some(16..21), Some(42..47), false)
         );
     }
 
@@ -403,11 +407,11 @@ mod tests {
     #[test]
     fn what_depends_on_the_order_of_rows_is_noticed() {
         let filled = outline("SELECT day FROM t ORDER BY day WITH FILL STEP 1");
-        assert!(filled.fills && !filled.grouped && !filled.counts_inside);
+        assert!(filled.fills && !filled.grouped && !filled.counts_rows);
         let grouped = outline("SELECT a FROM (SELECT * FROM t LIMIT 5) GROUP BY a");
-        assert!(grouped.grouped && grouped.counts_inside && !grouped.limited);
-        assert!(outline("SELECT (row_number() OVER (ORDER BY a)) AS r FROM t").counts_inside);
-        assert!(!outline("SELECT a FROM t GROUP BY a LIMIT 3").counts_inside);
+        assert!(grouped.grouped && grouped.counts_rows && !grouped.limited);
+        assert!(outline("SELECT (row_number() OVER (ORDER BY a)) AS r FROM t").counts_rows);
+        assert!(!outline("SELECT a FROM t GROUP BY a LIMIT 3").counts_rows);
     }
 
     #[test]
