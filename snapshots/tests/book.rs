@@ -122,15 +122,17 @@ fn rules() -> String {
     }
     for rule in RULES {
         page.push('\n');
+        let mut after_heading = false;
         for line in rule.markdown().lines() {
-            // One level down, and a blank line below each heading.
-            let heading = line.starts_with('#');
-            _ = writeln!(
-                page,
-                "{}{line}{}",
-                if heading { "#" } else { "" },
-                if heading { "\n" } else { "" }
-            );
+            // One level down, with a blank line below each heading.
+            let is_heading = line.starts_with('#');
+            let blank = if after_heading && !line.is_empty() {
+                "\n"
+            } else {
+                ""
+            };
+            _ = writeln!(page, "{blank}{}{line}", if is_heading { "#" } else { "" });
+            after_heading = is_heading;
         }
     }
     page

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use pipewright::workspace;
-use pipewright_compiler::diagnostics::render::{self, Style};
+use pipewright_compiler::diagnostics::render;
 use pipewright_compiler::emit;
 use pipewright_compiler::plan::Plan;
 use pipewright_compiler::project::SourceTree;
@@ -157,7 +157,10 @@ fn includes_in_a_circle_are_named_once() {
     messages.dedup();
     assert_eq!(
         messages,
-        ["`x.incl` includes itself", "`y.incl` includes itself"]
+        [
+            "included file `x.incl` includes itself",
+            "included file `y.incl` includes itself"
+        ]
     );
 }
 

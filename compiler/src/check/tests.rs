@@ -142,6 +142,7 @@ fn order_without_limit_is_found_where_readers_do_not_keep_it() {
         "SELECT day, any(user) FROM a GROUP BY day",
         "SELECT * FROM (SELECT * FROM a LIMIT 5) ORDER BY user",
         "SELECT *, row_number() OVER () AS r FROM a ORDER BY user",
+        "SELECT * FROM web ANY LEFT JOIN a USING day ORDER BY user",
         "SELECT * FROM a UNION ALL SELECT * FROM web ORDER BY user",
     ] {
         assert_eq!(of_pipe(sorted, reader), [""; 0], "{reader}");
@@ -206,10 +207,16 @@ fn columns_and_data_sources_that_are_of_no_use_are_found() {
         datasource("MergeTree", "ENGINE_SETTINGS \"allow_nullable_key=1\"\n"),
         [""; 0]
     );
+    let pipe = |table: &str| format!("NODE n\nSQL >\n    SELECT * FROM {table}\n");
     assert_eq!(
-        findings(&[WEB]),
+        findings(&[WEB, DAYS, ("a.pipe", &pipe("days"))]),
         ["unused-datasource: no node reads or fills data source `web`"]
     );
+    assert_eq!(
+        findings(&[WEB, ("a.pipe", &pipe("web_quarantine"))]),
+        [""; 0]
+    );
+    assert_eq!(findings(&[WEB]), [""; 0]);
 }
 
 #[test]

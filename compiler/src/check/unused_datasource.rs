@@ -19,7 +19,7 @@ const PAGE: &str = "\
 # unused-datasource
 
 ## What it does
-Finds data sources that no node reads, no node fills, no token names and no other workspace gets.
+Finds data sources that no node reads, no node fills, no token names and no other workspace gets, in projects that have pipes.
 
 ## Why is this bad
 It takes space and says nothing. It may be read by queries from outside, which is why this is a note.
@@ -32,13 +32,18 @@ Take the file away, or give a token the right to read it.
 ";
 
 fn check(plan: &Plan) -> Vec<Diagnostic> {
+    if plan.project.pipes.is_empty() {
+        return Vec::new();
+    }
     let datasources = plan.project.datasources.values().filter(|datasource| {
         let vertex = Vertex::Datasource(datasource.name.clone());
+        let quarantine = Vertex::Service(format!("{}_quarantine", datasource.name));
         datasource.name.workspace.is_none()
             && datasource.made_by.is_none()
             && datasource.syntax.tokens.is_empty()
             && datasource.syntax.shared_with.is_empty()
             && plan.graph.readers(&vertex).is_empty()
+            && plan.graph.readers(&quarantine).is_empty()
             && plan.graph.sources(&vertex).is_empty()
     });
     datasources

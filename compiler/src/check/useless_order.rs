@@ -40,8 +40,8 @@ const PAGE: &str = "\
 # useless-order
 
 ## What it does
-Finds nodes that end in `ORDER BY` without `LIMIT`, where every node that reads them sorts or groups the rows itself. Readers that call a function which
-depends on the order of rows, such as `groupArray` or `any`, or that count rows in a subquery or window, keep the rule silent.
+Finds nodes that end in `ORDER BY` without `LIMIT`, where every node that reads them sorts or groups the rows itself. A reader that calls a function which
+depends on the order of rows, such as `groupArray` or `any`, or that takes some of the rows in a subquery, a window or an `ANY` join, keeps the rule silent.
 
 ## Why is this bad
 The order is lost in the reader: sorting costs time and memory for nothing.
@@ -118,6 +118,6 @@ fn orders_anew(branch: &Branch) -> bool {
     });
     (outline.order_by.is_some() || outline.grouped)
         && outline.set_operator.is_none()
-        && !outline.counts_rows
+        && !outline.sees_order
         && !depends
 }

@@ -28,8 +28,9 @@ pub(crate) struct Outline {
     pub(crate) fills: bool,
     /// Whether the statement has a `GROUP BY`.
     pub(crate) grouped: bool,
-    /// Whether there is a window anywhere, or a `LIMIT`, `OFFSET` or `FETCH` inside of brackets.
-    pub(crate) counts_rows: bool,
+    /// Whether the order of the rows that are read may be seen in other ways: by a window or a join that takes any row, anywhere, or by a `LIMIT`, `OFFSET`
+    /// or `FETCH` inside of brackets.
+    pub(crate) sees_order: bool,
     /// Whether the statement has a `LIMIT` (also `LIMIT … BY`), `OFFSET` or `FETCH`.
     pub(crate) limited: bool,
     /// The elements of the `SELECT` list of the first query.
@@ -125,11 +126,11 @@ pub(crate) fn outline(sql: &str) -> Outline {
         };
         tokens.iter().filter(limit).count()
     };
-    let has_window = tokens
-        .list
-        .iter()
-        .any(|token| token.text(sql).eq_ignore_ascii_case("over"));
-    outline.counts_rows = has_window || limits(&tokens.list) > limits(&outer);
+    let picks = |token: &Token| {
+        let is = |word: &&str| token.text(sql).eq_ignore_ascii_case(word);
+        ["OVER", "ANY", "SEMI", "ASOF"].iter().any(|word| is(word))
+    };
+    outline.sees_order = tokens.list.iter().any(picks) || limits(&tokens.list) > limits(&outer);
     outline.items = list
         .unwrap_or_default()
         .split(|token| token.kind == Kind::Comma)
@@ -407,11 +408,11 @@ mod tests {
     #[test]
     fn what_depends_on_the_order_of_rows_is_noticed() {
         let filled = outline("SELECT day FROM t ORDER BY day WITH FILL STEP 1");
-        assert!(filled.fills && !filled.grouped && !filled.counts_rows);
+        assert!(filled.fills && !filled.grouped && !filled.sees_order);
         let grouped = outline("SELECT a FROM (SELECT * FROM t LIMIT 5) GROUP BY a");
-        assert!(grouped.grouped && grouped.counts_rows && !grouped.limited);
-        assert!(outline("SELECT (row_number() OVER (ORDER BY a)) AS r FROM t").counts_rows);
-        assert!(!outline("SELECT a FROM t GROUP BY a LIMIT 3").counts_rows);
+        assert!(grouped.grouped && grouped.sees_order && !grouped.limited);
+        assert!(outline("SELECT (row_number() OVER (ORDER BY a)) AS r FROM t").sees_order);
+        assert!(!outline("SELECT a FROM t GROUP BY a LIMIT 3").sees_order);
     }
 
     #[test]
