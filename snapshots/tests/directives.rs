@@ -342,7 +342,6 @@ fn settings_change_severities_and_unknown_keys_are_refused() {
     ];
     assert_snapshot!(findings(&files), @r"
     b.pipe:1:1: error[missing-node]: the pipe has no `NODE`
-    t.datasource:2:5: note[unused-datasource]: no node reads or fills data source `t`
     t.datasource:2:7: warning[bad-type]: column `a` has no ClickHouse type: unknown type `Foo`
     ");
     assert_snapshot!(findings(&[("pipewright.toml", "[server]\nprot = 1\n")]), @"pipewright.toml:2:1: error[bad-config]: cannot read `pipewright.toml`: unknown field `prot`, expected one of `host`, `port`, `clickhouse_url`");

@@ -97,7 +97,7 @@ async fn compare(engine: &dyn Engine, model: &Model) -> Result<(), TestCaseError
             .map_err(|error| {
                 TestCaseError::fail(format!("{}.{}: {error}", node.pipe, node.name))
             })?;
-        let expected = rows(engine, &format!("SELECT * FROM {}", model.stored(node))).await?;
+        let expected = rows(engine, &format!("SELECT * FROM {}", Model::stored(node))).await?;
         let got = rows(engine, compiled.sql.text()).await?;
         prop_assert_eq!(
             got,

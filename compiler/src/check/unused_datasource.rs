@@ -19,7 +19,7 @@ const PAGE: &str = "\
 # unused-datasource
 
 ## What it does
-Finds data sources that no node reads, no node fills, no token names and no other workspace gets, in projects that have pipes.
+Finds data sources that no node reads, no node fills, no token names and no other workspace gets, in projects that have pipes and no errors.
 
 ## Why is this bad
 It takes space and says nothing. It may be read by queries from outside, which is why this is a note.

@@ -69,7 +69,7 @@ fn check(plan: &Plan) -> Vec<Diagnostic> {
                 continue;
             };
             let outline = outline(branch.rendered.sql.text());
-            let decides = outline.limited || outline.fills || outline.set_operator.is_some();
+            let decides = outline.limited || outline.set_operator.is_some();
             let Some(order) = outline.order_by.filter(|_| !decides) else {
                 continue;
             };

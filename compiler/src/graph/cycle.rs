@@ -1,5 +1,6 @@
 //! Cycles, shown as the whole path.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use petgraph::algo::kosaraju_scc;
@@ -60,8 +61,8 @@ fn path<'a>(
                 route.reverse();
                 return route;
             }
-            if !reached_from.contains_key(&neighbour) {
-                reached_from.insert(neighbour, last);
+            if let Entry::Vacant(place) = reached_from.entry(neighbour) {
+                place.insert(last);
                 waiting.push_back(neighbour);
             }
         }

@@ -22,10 +22,8 @@ pub(crate) struct OutputItem {
 pub(crate) struct Outline {
     /// The first `UNION`, `EXCEPT` or `INTERSECT` between whole queries.
     pub(crate) set_operator: Option<Range<usize>>,
-    /// `ORDER BY` of the statement.
+    /// `ORDER BY` of the statement, unless it adds rows, with `WITH FILL`.
     pub(crate) order_by: Option<Range<usize>>,
-    /// Whether that `ORDER BY` adds rows, with `WITH FILL`.
-    pub(crate) fills: bool,
     /// Whether the statement has a `GROUP BY`.
     pub(crate) grouped: bool,
     /// Whether the order of the rows that are read may be seen in other ways: by a window or a join that takes any row, anywhere, or by a `LIMIT`, `OFFSET`
@@ -103,10 +101,10 @@ pub(crate) fn outline(sql: &str) -> Outline {
                 // `* EXCEPT (…)` takes columns away.
                 "EXCEPT" if in_list => {}
                 "UNION" | "EXCEPT" | "INTERSECT" => {
-                    _ = outline.set_operator.get_or_insert(token.range())
+                    _ = outline.set_operator.get_or_insert(token.range());
                 }
                 "ORDER" => outline.order_by = Some(token.range()),
-                "FILL" => outline.fills = outline.order_by.is_some(),
+                "FILL" => outline.order_by = None,
                 "GROUP" => outline.grouped = true,
                 "LIMIT" | "OFFSET" | "FETCH" => outline.limited = true,
                 _ => {}
@@ -122,13 +120,13 @@ pub(crate) fn outline(sql: &str) -> Outline {
     let limits = |tokens: &[Token]| {
         let limit = |token: &&Token| {
             let is = |word: &&str| token.text(sql).eq_ignore_ascii_case(word);
-            ["LIMIT", "OFFSET", "FETCH"].iter().any(|word| is(word))
+            ["LIMIT", "OFFSET", "FETCH"].iter().any(is)
         };
         tokens.iter().filter(limit).count()
     };
     let picks = |token: &Token| {
         let is = |word: &&str| token.text(sql).eq_ignore_ascii_case(word);
-        ["OVER", "ANY", "SEMI", "ASOF"].iter().any(|word| is(word))
+        ["OVER", "ANY", "SEMI", "ASOF"].iter().any(is)
     };
     outline.sees_order = tokens.list.iter().any(picks) || limits(&tokens.list) > limits(&outer);
     outline.items = list
@@ -314,7 +312,7 @@ pub(crate) fn key_elements(key: &str) -> Vec<&str> {
         match token.kind {
             Kind::OpenRound | Kind::OpenSquare | Kind::OpenCurly => depth += 1,
             Kind::CloseRound | Kind::CloseSquare | Kind::CloseCurly => {
-                depth = depth.saturating_sub(1)
+                depth = depth.saturating_sub(1);
             }
             Kind::Comma if depth == 0 => {
                 elements.push(&list[start..at]);
@@ -408,7 +406,7 @@ mod tests {
     #[test]
     fn what_depends_on_the_order_of_rows_is_noticed() {
         let filled = outline("SELECT day FROM t ORDER BY day WITH FILL STEP 1");
-        assert!(filled.fills && !filled.grouped && !filled.sees_order);
+        assert!(filled.order_by.is_none() && !filled.grouped && !filled.sees_order);
         let grouped = outline("SELECT a FROM (SELECT * FROM t LIMIT 5) GROUP BY a");
         assert!(grouped.grouped && grouped.sees_order && !grouped.limited);
         assert!(outline("SELECT (row_number() OVER (ORDER BY a)) AS r FROM t").sees_order);

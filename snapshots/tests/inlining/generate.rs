@@ -1,6 +1,7 @@
 //! Projects made from a tape of numbers. Every table has the columns `k Int64, v Int64, s String`, so that any node can read any other.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 /// Names that mean something else somewhere in SQL, and some that do not. A name that the author has to quote is always quoted in the generated SQL.
 const NAMES: &[&str] = &[
@@ -102,7 +103,7 @@ impl Model {
         let mut names: Vec<&str> = NAMES.to_vec();
         let mut take = |tape: &mut Tape| names.remove(tape.below(names.len())).to_owned();
         let datasources: Vec<String> = (0..2 + tape.below(2)).map(|_| take(tape)).collect();
-        let pipes: Vec<String> = (0..1 + tape.below(3)).map(|_| take(tape)).collect();
+        let pipes: Vec<String> = (0..=tape.below(3)).map(|_| take(tape)).collect();
         let mut model = Self {
             datasources,
             pipes: pipes.clone(),
@@ -111,7 +112,7 @@ impl Model {
         };
         for pipe in pipes {
             let mut node_names: Vec<String> = Vec::new();
-            for _ in 0..1 + tape.below(4) {
+            for _ in 0..=tape.below(4) {
                 // A node may have the name of a data source or of a pipe.
                 let name = match tape.below(3) {
                     0 => tape.one(NAMES).to_string(),
@@ -186,10 +187,11 @@ impl Model {
                 } else {
                     "TYPE standard\n\n"
                 };
-                text.push_str(&format!(
+                _ = write!(
+                    text,
                     "NODE {}\nSQL >\n    {}{}\n\n{kind}",
                     node.name, node.bare, node.ending
-                ));
+                );
             }
             files.push((format!("{pipe}.pipe"), text));
         }
@@ -253,7 +255,7 @@ impl Model {
     }
 
     /// The table that a node is stored in.
-    pub(crate) fn stored(&self, node: &Node) -> String {
+    pub(crate) fn stored(node: &Node) -> String {
         Meaning::Node(node.pipe.clone(), node.name.clone()).table()
     }
 
@@ -261,7 +263,7 @@ impl Model {
     pub(crate) fn store(&self, node: &Node) -> String {
         format!(
             "CREATE TABLE {} ENGINE = Memory AS {}",
-            self.stored(node),
+            Self::stored(node),
             node.qualified
         )
     }
@@ -311,11 +313,9 @@ impl Writer {
     /// A table after `FROM` or `JOIN`; its columns can be qualified by the alias or else by the name.
     fn table(&mut self, named: &Named, alias: Option<&str>) -> &mut Self {
         let alias_text = alias.map_or(String::new(), |alias| format!(" AS {alias}"));
-        self.bare
-            .push_str(&format!("{}{alias_text}", quoted(&named.0)));
+        _ = write!(self.bare, "{}{alias_text}", quoted(&named.0));
         let alias = alias.map_or_else(|| quoted(&named.0), str::to_owned);
-        self.qualified
-            .push_str(&format!("{} AS {alias}", named.1.table()));
+        _ = write!(self.qualified, "{} AS {alias}", named.1.table());
         self.reads.insert(named.1.clone());
         self
     }
