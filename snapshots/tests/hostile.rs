@@ -14,7 +14,7 @@ use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 const HITS: &str = "SCHEMA >\n    `k` Int64\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"k\"\n";
 
 /// Far more than any of these takes on a slow and busy machine.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 fn checked(files: &[(&str, &str)]) -> (Plan, Vec<Diagnostic>) {
     let files = files

@@ -87,7 +87,7 @@ async fn compare(engine: &dyn Engine, model: &Model) -> Result<(), TestCaseError
     }
     let values = Values::new();
     for node in &model.nodes {
-        run(engine, &model.store(node)).await?;
+        run(engine, &Model::store(node)).await?;
         let request = RequestContext {
             values: &values,
             render: RenderContext::default(),

@@ -260,7 +260,7 @@ impl Model {
     }
 
     /// Stores a node.
-    pub(crate) fn store(&self, node: &Node) -> String {
+    pub(crate) fn store(node: &Node) -> String {
         format!(
             "CREATE TABLE {} ENGINE = Memory AS {}",
             Self::stored(node),
