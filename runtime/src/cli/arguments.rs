@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Build(Build),
     /// Print the SQL that a pipe or node sends to the engine
     Compile(Compile),
+    /// Show what a rule of `check` finds, and why
+    Rule(Rule),
     /// Show a pipe's parameters, nodes, tables and SQL
     Explain(Explain),
     /// Show what a deploy would change in the engine
@@ -88,6 +90,15 @@ pub(crate) enum ReportFormat {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Rule {
+    /// The code of the rule [default: list them all]
+    pub(crate) code: Option<String>,
+    /// How it is printed
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub(crate) format: OutputFormat,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Build {
     /// The project folder
     pub(crate) dir: Option<PathBuf>,
@@ -123,12 +134,12 @@ pub(crate) struct Deploy {
     #[arg(long)]
     pub(crate) check: bool,
     /// How the plan is printed
-    #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
-    pub(crate) format: PlanFormat,
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub(crate) format: OutputFormat,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PlanFormat {
+pub(crate) enum OutputFormat {
     /// For people
     Text,
     /// For machines
