@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::access::Access;
 use super::error::ApiError;
+use super::operations::Done;
 use super::parameters::Parameters;
 use super::{App, Json, Served};
 use crate::engine::Query;
@@ -109,6 +110,7 @@ async fn write(app: &Arc<App>, request: Request) -> Result<Response, ApiError> {
         )));
     }
     let condition = parameters.text_of("replace_condition");
+    let started = Instant::now();
     let appended = if is_form(&headers) {
         let mut form = Multipart::from_request(request, app)
             .await
@@ -128,11 +130,11 @@ async fn write(app: &Arc<App>, request: Request) -> Result<Response, ApiError> {
         let append = append(found)?;
         let rows = field.map_err(std::io::Error::other);
         match mode {
-            "append" => ingest.append(table, &append, rows).await?,
+            "append" => ingest.append(table, &append, rows).await,
             _ => {
                 ingest
                     .replace(&served.plan, table, &append, condition, rows)
-                    .await?
+                    .await
             }
         }
     } else {
@@ -142,14 +144,34 @@ async fn write(app: &Arc<App>, request: Request) -> Result<Response, ApiError> {
             .into_data_stream()
             .map_err(std::io::Error::other);
         match mode {
-            "append" => ingest.append(table, &append, rows).await?,
+            "append" => ingest.append(table, &append, rows).await,
             _ => {
                 ingest
                     .replace(&served.plan, table, &append, condition, rows)
-                    .await?
+                    .await
             }
         }
     };
+    let done = Done::new(mode, &table.name.name).since(started);
+    let appended = match appended {
+        Ok(appended) => appended,
+        Err(error) => {
+            let error_text = Some(error.to_string());
+            Done {
+                error: error_text,
+                ..done
+            }
+            .record(app);
+            return Err(error.into());
+        }
+    };
+    let (counts, import_id) = (appended.counts, Some(appended.import_id.clone()));
+    Done {
+        counts,
+        import_id,
+        ..done
+    }
+    .record(app);
     Ok((StatusCode::OK, Json(written(app, table, &appended).await?)).into_response())
 }
 
@@ -203,7 +225,12 @@ pub(super) async fn truncate(
 ) -> Result<StatusCode, ApiError> {
     let (served, access, _) = authenticated(&app, &uri, &headers)?;
     let table = table(&served, &access, &name, Access::drops_datasource)?;
-    app.data()?.ingest.truncate(table).await?;
+    let started = Instant::now();
+    let truncated = app.data()?.ingest.truncate(table).await;
+    let error = truncated.as_ref().err().map(ToString::to_string);
+    let done = Done::new("truncate", &table.name.name).since(started);
+    Done { error, ..done }.record(&app);
+    truncated?;
     Ok(StatusCode::RESET_CONTENT)
 }
 

@@ -9,6 +9,7 @@ mod deployments;
 mod jobs;
 mod migrations;
 mod random;
+mod schedules;
 mod seal;
 mod tokens;
 
@@ -21,6 +22,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 pub use catalog::{CatalogStore, ObjectKind, StoredFile, StoredObject};
 pub use deployments::{Deployment, DeploymentStatus, Deployments};
 pub use jobs::{Job, JobStatus, Jobs};
+pub use random::uuid;
+pub use schedules::{Schedules, Slot, StoredSchedule};
 pub use tokens::{AdminToken, NewToken, SecretHasher, Token, Tokens};
 
 /// Why the state could not be read or written.
@@ -82,9 +85,7 @@ impl State {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
         migrations::migrate(&mut connection)?;
-        let workspace = made_once(&connection, "workspace_id", || {
-            Ok(random::uuid()?.into_bytes())
-        })?;
+        let workspace = made_once(&connection, "workspace_id", || Ok(uuid()?.into_bytes()))?;
         let key = made_once(&connection, "token_key", || {
             Ok(random::bytes::<32>()?.to_vec())
         })?;
@@ -125,6 +126,11 @@ impl State {
     /// The jobs.
     pub fn jobs(&self) -> Jobs<'_> {
         Jobs::new(self)
+    }
+
+    /// The schedules of copies.
+    pub fn schedules(&self) -> Schedules<'_> {
+        Schedules::new(self)
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
