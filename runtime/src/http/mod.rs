@@ -25,6 +25,7 @@ mod pipes;
 mod population;
 mod query;
 mod record;
+mod routes;
 mod run;
 mod scope;
 mod sql;

@@ -2,10 +2,12 @@
 
 mod answers;
 mod copies;
+mod copies_survive;
 mod crash;
 mod filters;
 mod harness;
 mod lifecycle;
+mod operations;
 mod page;
 mod pipes_api;
 mod secrets;
