@@ -54,12 +54,12 @@ fn done(server: &Server, method: &str, path: &str, body: &str) -> Value {
 /// The status and the body, with ids and times taken out.
 fn shape(answer: &Answer) -> String {
     let body = serde_json::from_slice(&answer.body)
-        .map_or_else(|_| answer.text(), |value| pretty(filtered(value)));
+        .map_or_else(|_| answer.text(), |value| pretty(&filtered(value)));
     format!("{}\n{body}", answer.status)
 }
 
-fn pretty(value: Value) -> String {
-    serde_json::to_string_pretty(&value).expect("JSON")
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).expect("JSON")
 }
 
 fn filtered(value: Value) -> Value {
@@ -89,7 +89,8 @@ fn ended(server: &Server, id: &str) -> Value {
     let until = Instant::now() + Duration::from_secs(30);
     loop {
         let job = server.get(&format!("/v0/jobs/{id}")).json();
-        if !["waiting", "working", "cancelling"].contains(&job["status"].as_str().unwrap()) {
+        if !["waiting", "working", "cancelling"].contains(&job["status"].as_str().expect("a text"))
+        {
             return job;
         }
         assert!(Instant::now() < until, "{job}");
@@ -116,7 +117,7 @@ fn copy_pipe(server: &Server, name: &str, sql: &str, settings: &str) {
 
 fn run(server: &Server, path: &str) -> Value {
     let asked = done(server, "POST", path, "");
-    ended(server, asked["job"]["id"].as_str().unwrap())
+    ended(server, asked["job"]["id"].as_str().expect("a text"))
 }
 
 const SINCE: &str =
@@ -140,8 +141,8 @@ fn a_pipe_is_set_as_a_copy_run_changed_and_unset() {
     assert_snapshot!("set", shape(&set));
     let asked = admin(&server, "POST", "/v0/pipes/my_copy_pipe/copy", "");
     assert_snapshot!("run", shape(&asked));
-    let job = ended(&server, asked.json()["job"]["id"].as_str().unwrap());
-    assert_snapshot!("job", pretty(filtered(job)));
+    let job = ended(&server, asked.json()["job"]["id"].as_str().expect("a text"));
+    assert_snapshot!("job", pretty(&filtered(job)));
     let copied = "SELECT count(), min(id), max(id), any(at) FROM copied";
     assert_eq!(rows(&server, copied), "5\t5\t9\tnow\n");
     // The same rows are added once more: they are another copy.
@@ -440,10 +441,14 @@ fn what_cannot_be_copied_is_refused_and_changes_nothing() {
     let mut told = String::new();
     for (answer, status) in &wrong {
         assert_eq!(answer.status, *status, "{}", answer.text());
-        told.push_str(&format!(
-            "{status} {}\n",
-            answer.json()["error"].as_str().unwrap()
-        ));
+        let error = answer.json()["error"].as_str().expect("a text").to_owned();
+        told.extend([
+            &status.to_string(),
+            " ",
+            &error,
+            "
+",
+        ]);
     }
     assert_snapshot!("refused", told);
     assert_eq!(server.get("/v0/pipes?dependencies=true").json(), before);
@@ -479,15 +484,20 @@ fn too_many_rows_and_too_many_copies_are_refused() {
     let cancelled = admin(&server, "POST", "/v0/pipes/slow/copy/cancel", "");
     assert_eq!(cancelled.status, 200, "{}", cancelled.text());
     let jobs = cancelled.json()["cancelled_jobs"].clone();
-    assert_eq!(jobs.as_array().unwrap().len(), 2);
-    for (job, asked) in jobs.as_array().unwrap().iter().zip([&first, &second]) {
+    assert_eq!(jobs.as_array().expect("a list").len(), 2);
+    for (job, asked) in jobs
+        .as_array()
+        .expect("a list")
+        .iter()
+        .zip([&first, &second])
+    {
         assert_eq!(
             (&job["id"], &job["is_cancellable"]),
             (&asked["job"]["id"], &json!(false))
         );
-        assert!(["cancelling", "cancelled"].contains(&job["status"].as_str().unwrap()));
+        assert!(["cancelling", "cancelled"].contains(&job["status"].as_str().expect("a text")));
         assert_eq!(
-            ended(&server, job["id"].as_str().unwrap())["status"],
+            ended(&server, job["id"].as_str().expect("a text"))["status"],
             "cancelled"
         );
     }
@@ -495,7 +505,7 @@ fn too_many_rows_and_too_many_copies_are_refused() {
     assert_eq!(rows(&server, "SELECT count() FROM copied"), "0\n");
     let asked = done(&server, "POST", "/v0/pipes/slow/copy?rows=10", "");
     assert_eq!(
-        ended(&server, asked["job"]["id"].as_str().unwrap())["status"],
+        ended(&server, asked["job"]["id"].as_str().expect("a text"))["status"],
         "done"
     );
     let again = admin(&server, "POST", "/v0/pipes/slow/copy/cancel", "");

@@ -49,7 +49,7 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 fn ended(server: &Server, id: &str) -> Value {
     until("the job does not end", || {
         let job = server.get(&format!("/v0/jobs/{id}")).json();
-        let status = job["status"].as_str().unwrap().to_owned();
+        let status = job["status"].as_str().expect("a text").to_owned();
         ["done", "error", "cancelled"]
             .contains(&status.as_str())
             .then_some(job)
@@ -81,7 +81,7 @@ fn a_copy_that_is_cut_off_is_there_once_in_the_end() {
             .map(|pipe| {
                 post(&server, &format!("/v0/pipes/{pipe}/copy?turn={round}"))["job"]["id"]
                     .as_str()
-                    .unwrap()
+                    .expect("a text")
                     .to_owned()
             })
             .to_vec();
@@ -107,7 +107,8 @@ fn a_copy_that_is_cut_off_is_there_once_in_the_end() {
         );
         assert_eq!(replaced, format!("{round}\t{round}\t{ROWS}\n"));
     }
-    let expected: String = (1..=6).map(|round| format!("{round}\t{ROWS}\n")).collect();
+    let expected: Vec<String> = (1..=6).map(|round| format!("{round}\t{ROWS}\n")).collect();
+    let expected = expected.concat();
     for sql in [
         "SELECT round, count() FROM appended GROUP BY round ORDER BY round FORMAT TSV",
         "SELECT round, sum(rows) FROM counts GROUP BY round ORDER BY round FORMAT TSV",
@@ -173,7 +174,7 @@ fn each_time_of_a_schedule_runs_once_also_across_crashes() {
     let id = |server: &Server, name: &str| {
         server.get(&format!("/v0/pipes/{name}")).json()["id"]
             .as_str()
-            .unwrap()
+            .expect("a text")
             .to_owned()
     };
     let (first, second) = (id(&server, "first"), id(&server, "second"));
@@ -190,7 +191,7 @@ fn each_time_of_a_schedule_runs_once_also_across_crashes() {
     drop(server);
     server = Server::start(&project);
     assert_eq!(
-        ended(&server, job["id"].as_str().unwrap())["status"],
+        ended(&server, job["id"].as_str().expect("a text"))["status"],
         "done"
     );
     // While the other's times come twice, the first's does not come again.
@@ -201,7 +202,7 @@ fn each_time_of_a_schedule_runs_once_also_across_crashes() {
         });
         let job = jobs_of(&server, "second")[0]["id"]
             .as_str()
-            .unwrap()
+            .expect("a text")
             .to_owned();
         assert_eq!(ended(&server, &job)["trigger"], "scheduled");
     }

@@ -68,11 +68,11 @@ fn ended(server: &Server, asked: &Answer) -> Value {
     assert!(asked.status < 300, "{}", asked.text());
     let asked = asked.json();
     let job = asked.get("job").unwrap_or(&asked);
-    let path = format!("/v0/jobs/{}", job["id"].as_str().unwrap());
+    let path = format!("/v0/jobs/{}", job["id"].as_str().expect("a text"));
     let until = Instant::now() + Duration::from_secs(30);
     loop {
         let job = server.get(&path).json();
-        if ["done", "error", "cancelled"].contains(&job["status"].as_str().unwrap()) {
+        if ["done", "error", "cancelled"].contains(&job["status"].as_str().expect("a text")) {
             return job;
         }
         assert!(Instant::now() < until, "{job}");
@@ -186,8 +186,8 @@ fn every_operation_on_a_data_source_is_written_down() {
     // The document's way to the operations of a job.
     let of_job = format!(
         "SELECT event_type FROM tinybird.datasources_ops_log WHERE operation_id IN (SELECT operation_id FROM tinybird.datasources_ops_log WHERE datasource_id = '{}' AND job_id = '{}')",
-        copied["datasource"]["id"].as_str().unwrap(),
-        copied["id"].as_str().unwrap()
+        copied["datasource"]["id"].as_str().expect("a text"),
+        copied["id"].as_str().expect("a text")
     );
     assert_eq!(
         query(&server, ADMIN, &of_job),
@@ -196,7 +196,7 @@ fn every_operation_on_a_data_source_is_written_down() {
     // Others see what is about data sources that they may read, and no jobs.
     let reader = server.get("/v0/tokens/reader").json()["token"]
         .as_str()
-        .unwrap()
+        .expect("a text")
         .to_owned();
     for table in ["datasources_ops_log", "jobs_log"] {
         let seen = query(
