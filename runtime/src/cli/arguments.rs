@@ -227,8 +227,8 @@ pub(crate) enum Secret {
     #[command(name = "ls")]
     List {
         /// How the list is printed
-        #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
-        format: PlanFormat,
+        #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+        format: OutputFormat,
     },
     /// Remove a secret
     #[command(name = "rm")]

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use serde_json::json;
 
-use super::arguments::{PlanFormat, Secret};
+use super::arguments::{OutputFormat, Secret};
 use super::printer::Printer;
 use super::{ExitStatus, project_folder};
 use crate::state::{State, Variable};
@@ -37,7 +37,7 @@ pub(super) fn run(
         }
         Secret::List { format } => {
             let list = variables.list()?;
-            if *format == PlanFormat::Json {
+            if *format == OutputFormat::Json {
                 let list: Vec<_> = list.iter().map(described).collect();
                 printer.data(&serde_json::to_string_pretty(&list)?)?;
             } else if list.is_empty() {

@@ -5,6 +5,8 @@
 mod access;
 mod analyze;
 mod call;
+mod copies;
+mod copy_job;
 mod datasources;
 mod describe;
 mod endpoint;
@@ -16,12 +18,14 @@ mod jwt;
 mod materialization;
 mod metrics;
 mod nodes;
+mod operations;
 mod page;
 mod parameters;
 mod pipes;
 mod population;
 mod query;
 mod record;
+mod routes;
 mod run;
 mod scope;
 mod sql;
@@ -51,6 +55,7 @@ use crate::catalog::Catalog;
 use crate::engine::{Engine, EngineError};
 use crate::ingest::{Events, Ingest};
 use crate::jobs::Jobs;
+use crate::schedule::Scheduler;
 use crate::service::Service;
 use crate::state::StateError;
 
@@ -139,9 +144,16 @@ impl App {
         }))
     }
 
-    /// Makes the app take rows; without this it only answers queries.
-    pub fn take_rows(&self, data: Data) {
+    /// Makes the app take rows, run jobs and follow the schedules of copies; without this it only answers queries.
+    pub fn take_rows(self: &Arc<Self>, data: Data) -> Result<(), StateError> {
+        operations::listen(self, &data);
+        // Only now, so that what a job does from here on is written down.
+        data.jobs.recover()?;
+        let source: Arc<dyn crate::schedule::Scheduled> = Arc::clone(self) as _;
+        let state = Arc::clone(self.catalog.state());
+        Scheduler::new(state, Arc::clone(&data.jobs)).start(Arc::downgrade(&source));
         _ = self.data.set(data);
+        Ok(())
     }
 
     pub(crate) fn data(&self) -> Result<&Data, ApiError> {
@@ -165,6 +177,10 @@ impl App {
 
     /// Serves a changed project.
     fn serve_plan(&self, plan: &Arc<Plan>) {
+        // Tables that are new have to be made ready for rows.
+        if let Some(data) = self.data.get() {
+            data.ingest.tables_changed();
+        }
         self.serve_anew(|served| served.plan = Arc::clone(plan));
     }
 
@@ -270,6 +286,16 @@ pub fn router(app: Arc<App>) -> Router {
             "/v0/pipes/{pipe}/nodes/{node}/population",
             post(population::create),
         )
+        .route(
+            "/v0/pipes/{pipe}/nodes/{node}/copy",
+            post(copies::create)
+                .put(copies::update)
+                .delete(copies::remove),
+        )
+        .route("/v0/pipes/{pipe}/copy", post(copies::run))
+        .route("/v0/pipes/{pipe}/copy/pause", post(copies::pause))
+        .route("/v0/pipes/{pipe}/copy/resume", post(copies::resume))
+        .route("/v0/pipes/{pipe}/copy/cancel", post(copies::cancel))
         .route("/v0/events", post(events::post))
         .route(
             "/v0/datasources",

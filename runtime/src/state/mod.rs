@@ -9,6 +9,7 @@ mod deployments;
 mod jobs;
 mod migrations;
 mod random;
+mod schedules;
 mod seal;
 mod tokens;
 mod variables;
@@ -22,6 +23,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 pub use catalog::{CatalogStore, ObjectKind, StoredFile, StoredObject};
 pub use deployments::{Deployment, DeploymentStatus, Deployments};
 pub use jobs::{Job, JobStatus, Jobs};
+pub use random::uuid;
+pub use schedules::{Schedules, Slot, StoredSchedule};
 pub use tokens::{AdminToken, NewToken, SecretHasher, Token, Tokens};
 pub use variables::{Variable, Variables};
 
@@ -84,9 +87,7 @@ impl State {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
         migrations::migrate(&mut connection)?;
-        let workspace = made_once(&connection, "workspace_id", || {
-            Ok(random::uuid()?.into_bytes())
-        })?;
+        let workspace = made_once(&connection, "workspace_id", || Ok(uuid()?.into_bytes()))?;
         let key = made_once(&connection, "token_key", || {
             Ok(random::bytes::<32>()?.to_vec())
         })?;
@@ -132,6 +133,11 @@ impl State {
     /// The secrets for templates.
     pub fn variables(&self) -> Variables<'_> {
         Variables::new(self)
+    }
+
+    /// The schedules of copies.
+    pub fn schedules(&self) -> Schedules<'_> {
+        Schedules::new(self)
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
