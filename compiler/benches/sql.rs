@@ -1,9 +1,13 @@
-//! The scan against sqlparser's tokenizer and parser on one typical node.
+//! The scan against sqlparser's tokenizer and parser on one typical node; the statement of a pipe of four levels for a request.
 
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use pipewright_compiler::plan::RequestContext;
+use pipewright_compiler::project::SourceTree;
 use pipewright_compiler::sql::{Policy, Use, guard, parse, scan};
+use pipewright_compiler::template::{RenderContext, Values};
+use pipewright_grammar::diagnostic::Severity;
 use sqlparser::dialect::ClickHouseDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Tokenizer;
@@ -79,5 +83,51 @@ fn sql(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, sql);
+/// A project of four pipes, each of which reads the one before it, twelve nodes in all.
+fn four_levels() -> SourceTree {
+    let table = "SCHEMA >\n    `site` String,\n    `day` Date,\n    `path` String,\n    `hits` UInt64\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"site, day\"\n";
+    let mut files = vec![("hits.datasource".to_owned(), table.to_owned())];
+    for level in 1..=4 {
+        let below = if level == 1 {
+            "hits".to_owned()
+        } else {
+            format!("level_{}", level - 1)
+        };
+        let pipe = format!(
+            "NODE chosen_{level}\nSQL >\n    %\n    SELECT site, day, path, hits\n    FROM {below}\n    WHERE site = {{{{ String(site, 'docs') }}}}\n    {{% if defined(since) %}}AND day >= {{{{ Date(since, '2026-01-01') }}}}{{% end %}}\n\nNODE grouped_{level}\nSQL >\n    SELECT site, day, path, sum(hits) AS hits FROM chosen_{level} GROUP BY site, day, path\n\nNODE ranked_{level}\nSQL >\n    %\n    SELECT * FROM grouped_{level} ORDER BY hits DESC LIMIT {{{{ Int32(most, 100) }}}}\n\nTYPE endpoint\n"
+        );
+        files.push((format!("level_{level}.pipe"), pipe));
+    }
+    SourceTree::new(files)
+}
+
+/// What a request for the topmost pipe waits for before its statement is sent.
+fn resolution(criterion: &mut Criterion) {
+    let (plan, diagnostics) = pipewright_compiler::check(four_levels());
+    assert!(
+        diagnostics
+            .iter()
+            .all(|diagnostic| diagnostic.severity != Severity::Error),
+        "{diagnostics:?}"
+    );
+    let node = &plan
+        .pipe("level_4")
+        .and_then(|pipe| pipe.endpoint_node())
+        .expect("an endpoint")
+        .id;
+    let values: Values = [("site", "shop".into()), ("since", "2026-02-01".into())]
+        .into_iter()
+        .collect();
+    criterion.bench_function("a pipe of four levels", |bencher| {
+        bencher.iter(|| {
+            let request = RequestContext {
+                values: black_box(&values),
+                render: RenderContext::default(),
+            };
+            plan.compile_node(node, request).expect("it compiles")
+        });
+    });
+}
+
+criterion_group!(benches, sql, resolution);
 criterion_main!(benches);
