@@ -149,7 +149,11 @@ impl Work for CopyRows {
             request,
         };
         let (started, done) = (Instant::now(), run.run(progress).await);
-        let interrupted = matches!(&done, Err(WorkError::Failed(message)) if message.contains("has been shut down"));
+        let interrupted = match &done {
+            Err(WorkError::Failed(message)) => message.contains("has been shut down"),
+            Err(WorkError::Interrupted) => true,
+            _ => false,
+        };
         if !interrupted {
             run.tidy().await;
         }
@@ -231,7 +235,7 @@ impl Run<'_> {
             loop {
                 tokio::select! {
                     done = &mut insert => break done.map_err(failed)?,
-                    () = self.control.cancelled() => return Err(WorkError::Cancelled),
+                    reason = self.control.stopped() => return Err(reason),
                     () = tokio::time::sleep(EVERY) => {
                         (progress.rows, progress.bytes) = self.size().await?;
                         self.within_limit(progress.rows)?;

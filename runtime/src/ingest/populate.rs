@@ -212,7 +212,11 @@ impl Work for Populate {
             request,
         };
         let done = run.run(progress).await;
-        let interrupted = matches!(&done, Err(WorkError::Failed(message)) if message.contains("has been shut down"));
+        let interrupted = match &done {
+            Err(WorkError::Failed(message)) => message.contains("has been shut down"),
+            Err(WorkError::Interrupted) => true,
+            _ => false,
+        };
         if !interrupted {
             run.tidy().await;
         }
