@@ -33,7 +33,16 @@ pub fn compile(sources: SourceTree) -> (Plan, Vec<Diagnostic>) {
 /// load → resolve → plan → check: everything that can be found without an engine, sorted by place, severities as `pipewright.toml` sets them.
 pub fn check(sources: SourceTree) -> (Plan, Vec<Diagnostic>) {
     let (plan, mut diagnostics) = compile(sources);
-    diagnostics.extend(check::run(&plan));
+    let mut found = check::run(&plan);
+    // What cannot be read may be what reads them.
+    if diagnostics
+        .iter()
+        .any(|diagnostic| diagnostic.severity == Severity::Error)
+    {
+        found.retain(|diagnostic| diagnostic.code != diagnostics::codes::UNUSED_DATASOURCE);
+    }
+    diagnostics.extend(found);
+    diagnostics.extend(check::unknown_lints(&plan));
     let lints = &plan.project.config.lints;
     diagnostics.retain(|diagnostic| {
         lints

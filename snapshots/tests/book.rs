@@ -1,7 +1,9 @@
 //! The book and the README: each datafile in them parses, and each link leads somewhere.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use pipewright_compiler::check::RULES;
 use pipewright_compiler::diagnostics::render;
 use pipewright_compiler::project::Config;
 use pipewright_grammar::diagnostic::Severity;
@@ -104,6 +106,46 @@ fn settings_in_the_documentation_are_read_and_those_shown_first_are_the_defaults
         .collect();
     assert_eq!(settings.first(), Some(&Config::default()));
     assert!(settings.len() > 1);
+}
+
+/// The page of the rules, made from what the rules say of themselves.
+fn rules() -> String {
+    let mut page = String::from(
+        "# Rules\n\n<!-- Made from the rules themselves: `UPDATE=1 cargo test -p pipewright-snapshots --test book` writes it anew. -->\n\n\
+         What `pipewright check` finds beyond what keeps a project from running. Each rule has a code; `pipewright rule CODE` shows its page. Where the text of a\n\
+         project leaves a doubt, a rule is silent.\n\n\
+         | rule | level | finds |\n|---|---|---|\n",
+    );
+    for rule in RULES {
+        let (code, level) = (rule.code, rule.severity_name());
+        _ = writeln!(page, "| [`{code}`](#{code}) | {level} | {} |", rule.summary);
+    }
+    for rule in RULES {
+        page.push('\n');
+        let mut after_heading = false;
+        for line in rule.markdown().lines() {
+            // One level down, with a blank line below each heading.
+            let is_heading = line.starts_with('#');
+            let blank = if after_heading && !line.is_empty() {
+                "\n"
+            } else {
+                ""
+            };
+            _ = writeln!(page, "{blank}{}{line}", if is_heading { "#" } else { "" });
+            after_heading = is_heading;
+        }
+    }
+    page
+}
+
+#[test]
+fn the_page_of_the_rules_is_what_the_rules_say() {
+    let path = root().join("book/src/rules.md");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, rules()).expect("the page is written");
+    }
+    let written = std::fs::read_to_string(&path).expect("the page is there");
+    similar_asserts::assert_eq!(written, rules(), "UPDATE=1 rewrites the page");
 }
 
 /// The targets of the links of a page, outside of its blocks.

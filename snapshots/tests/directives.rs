@@ -7,7 +7,7 @@ use pipewright_compiler::deploy;
 use pipewright_compiler::diagnostics::render;
 use pipewright_compiler::plan::Plan;
 use pipewright_compiler::project::SourceTree;
-use pipewright_grammar::diagnostic::Diagnostic;
+use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 use pipewright_grammar::parse_pipe;
 use pipewright_grammar::source::{SourceFile, SourceId};
 
@@ -26,7 +26,8 @@ fn findings(files: &[(&str, &str)]) -> String {
 
 /// The statements that an empty engine needs for a project without errors.
 fn ddl(files: &[(&str, &str)]) -> String {
-    let (plan, diagnostics) = check(files);
+    let (plan, mut diagnostics) = check(files);
+    diagnostics.retain(|found| found.severity == Severity::Error);
     assert_eq!(
         render::concise(&diagnostics, plan.project.sources.files()),
         ""
@@ -283,6 +284,41 @@ fn includes_are_put_in_the_place_of_their_line() {
     assert_snapshot!(roles(&files, "a"), @r"
     first: Standard
     last: Endpoint
+    ");
+}
+
+#[test]
+fn what_follows_an_include_belongs_to_its_end() {
+    let files = [
+        (
+            "a.pipe",
+            "NODE first\nINCLUDE \"rest.incl\"\nTYPE endpoint\n",
+        ),
+        (
+            "rest.incl",
+            "SQL >\n    SELECT * FROM t\nNODE second\nSQL >\n    SELECT * FROM first\n",
+        ),
+        (
+            "t.datasource",
+            "SCHEMA >\n    a Int32\n\nINCLUDE \"engine.incl\" \"KEY=a\"\n",
+        ),
+        (
+            "engine.incl",
+            "ENGINE \"ReplacingMergeTree\"\nENGINE_SORTING_KEY \"$KEY\"\n",
+        ),
+    ];
+    assert_eq!(findings(&files), "");
+    assert_snapshot!(roles(&files, "a"), @r"
+    first: Standard
+    second: Endpoint
+    ");
+    assert_snapshot!(ddl(&files[2..]), @r"
+    CREATE TABLE IF NOT EXISTS t
+    (
+        a Int32
+    )
+    ENGINE = ReplacingMergeTree
+    ORDER BY (a)
     ");
 }
 

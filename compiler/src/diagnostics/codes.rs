@@ -14,6 +14,8 @@ macro_rules! declare_codes {
 declare_codes! {
     /// `pipewright.toml` is not valid TOML or has an unknown key.
     BAD_CONFIG = "bad-config";
+    /// `[lints]` in `pipewright.toml` names no code, or gives it no severity.
+    UNKNOWN_LINT = "unknown-lint";
     /// The file named by `INCLUDE` is not in the project.
     MISSING_INCLUDE = "missing-include";
     /// A file name that SQL and URLs cannot carry.
@@ -28,6 +30,8 @@ declare_codes! {
     SQL_SYNTAX = "sql-syntax";
     /// SQL that would reach outside of the project: a statement, function, table function or setting that is not allowed.
     SQL_NOT_ALLOWED = "sql-not-allowed";
+    /// A chain of nodes that is longer than the engine nests subqueries.
+    SQL_TOO_DEEP = "sql-too-deep";
     /// `FINAL` or `SAMPLE` on a node or pipe, which is a subquery and not a table.
     MODIFIER_ON_NODE = "modifier-on-node";
     /// A template that cannot be rendered.
@@ -42,6 +46,26 @@ declare_codes! {
     BAD_TYPE = "bad-type";
     /// The schedule of a copy node is neither `@on-demand` nor five cron fields.
     BAD_SCHEDULE = "bad-schedule";
+    /// A materialized view with `UNION`, `EXCEPT` or `INTERSECT`.
+    VIEW_WITH_UNION = "view-with-union";
+    /// A function in a materialized view that gives another value at each insert.
+    NONDETERMINISTIC_VIEW = "nondeterministic-view";
+    /// `ORDER BY` without `LIMIT` in a node that others read.
+    USELESS_ORDER = "useless-order";
+    /// One parameter with two types in a pipe.
+    PARAMETER_TYPES = "parameter-types";
+    /// A data source that nothing reads, fills or grants.
+    UNUSED_DATASOURCE = "unused-datasource";
+    /// A column of the sorting key that may be NULL.
+    NULLABLE_KEY = "nullable-key";
+    /// A column of an `AggregatingMergeTree` that is neither key nor state.
+    PLAIN_COLUMN = "plain-column";
+    /// A materialized node that gives a plain value for a state column of its target.
+    MISSING_STATE = "missing-state";
+    /// A state column that is aggregated without `-Merge`.
+    MISSING_MERGE = "missing-merge";
+    /// Columns of a materialized node that its target does not have.
+    TARGET_COLUMNS = "target-columns";
     /// The mode of a copy node is neither `append` nor `replace`.
     BAD_COPY_MODE = "bad-copy-mode";
     /// Running this needs a system outside of Pipewright (Kafka, S3, a database, …).

@@ -8,6 +8,9 @@ use crate::graph::{NodeId, Vertex};
 use crate::plan::{CopyMode, PipePlan, Plan, Role, Schedule};
 use crate::template::Parameter;
 
+/// The tree of nodes is shown to this depth; no longer chain can be compiled.
+const MAX_DEPTH: usize = 200;
+
 /// The explanation of a pipe, ending in a newline.
 pub fn explain(plan: &Plan, pipe: &PipePlan) -> String {
     let mut out = String::new();
@@ -129,7 +132,9 @@ fn tree(
         depth,
         &format!("{label}  {what}{}", if again { ", see above" } else { "" }),
     );
-    if !again {
+    if !again && depth >= MAX_DEPTH && !reads.is_empty() {
+        line(out, depth + 1, "…");
+    } else if !again {
         for source in reads {
             tree(plan, out, source, from, depth + 1, shown);
         }

@@ -1,8 +1,9 @@
 //! Cycles, shown as the whole path.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use petgraph::algo::tarjan_scc;
+use petgraph::algo::kosaraju_scc;
 use petgraph::stable_graph::NodeIndex;
 use pipewright_grammar::diagnostic::Diagnostic;
 
@@ -10,13 +11,17 @@ use super::{Edge, Graph, Vertex};
 use crate::diagnostics::codes;
 use crate::project::Project;
 
+/// Longer circles are shown up to here.
+const SHOWN: usize = 24;
+
 /// One diagnostic for each group of resources that read one another in a circle.
 ///
 /// A copy may read the data source that it fills, since it runs on demand; a materialized view may not, since each insert would cause another.
 pub(super) fn find(graph: &Graph, project: &Project) -> Vec<Diagnostic> {
     let mut inner = graph.inner.clone();
     inner.retain_edges(|graph, edge| graph[edge] != Edge::Copy);
-    let mut cycles: Vec<Vec<&Vertex>> = tarjan_scc(&inner)
+    // Without recursion, however long a chain is.
+    let mut cycles: Vec<Vec<&Vertex>> = kosaraju_scc(&inner)
         .into_iter()
         .filter(|group| group.len() > 1 || inner.contains_edge(group[0], group[0]))
         .map(|group| path(graph, &inner, &group))
@@ -40,45 +45,46 @@ fn path<'a>(
         .copied()
         .min_by_key(|index| &inner[*index])
         .unwrap_or(group[0]);
-    let mut routes: Vec<Vec<NodeIndex>> = vec![vec![start]];
-    let mut seen = BTreeSet::new();
-    loop {
-        let mut next = Vec::new();
-        for route in routes {
-            let Some(last) = route.last().copied() else {
-                continue;
-            };
-            let mut neighbours: Vec<_> = inner
-                .neighbors(last)
-                .filter(|index| members.contains(index))
-                .collect();
-            neighbours.sort_by_key(|index| &inner[*index]);
-            for neighbour in neighbours {
-                if neighbour == start {
-                    return route.into_iter().map(|index| &graph.inner[index]).collect();
-                }
-                if seen.insert(neighbour) {
-                    let mut longer = route.clone();
-                    longer.push(neighbour);
-                    next.push(longer);
-                }
+    let mut reached_from: BTreeMap<NodeIndex, NodeIndex> = BTreeMap::new();
+    let mut waiting = VecDeque::from([start]);
+    while let Some(last) = waiting.pop_front() {
+        let mut neighbours: Vec<_> = inner
+            .neighbors(last)
+            .filter(|index| members.contains(index))
+            .collect();
+        neighbours.sort_by_key(|index| &inner[*index]);
+        for neighbour in neighbours {
+            if neighbour == start {
+                let back =
+                    std::iter::successors(Some(last), |index| reached_from.get(index).copied());
+                let mut route: Vec<_> = back.map(|index| &graph.inner[index]).collect();
+                route.reverse();
+                return route;
+            }
+            if let Entry::Vacant(place) = reached_from.entry(neighbour) {
+                place.insert(last);
+                waiting.push_back(neighbour);
             }
         }
-        if next.is_empty() {
-            return group.iter().map(|index| &graph.inner[*index]).collect();
-        }
-        routes = next;
     }
+    group.iter().map(|index| &graph.inner[*index]).collect()
 }
 
 fn report(cycle: &[&Vertex], project: &Project, graph: &Graph) -> Diagnostic {
-    let mut names: Vec<String> = cycle.iter().map(|vertex| format!("`{vertex}`")).collect();
+    let mut names: Vec<String> = cycle
+        .iter()
+        .take(SHOWN)
+        .map(|vertex| format!("`{vertex}`"))
+        .collect();
+    if cycle.len() > SHOWN {
+        names.push(format!("… {} more …", cycle.len() - SHOWN));
+    }
     names.push(names[0].clone());
     let mut diagnostic = Diagnostic::error(
         codes::DEPENDENCY_CYCLE,
         format!("dependency cycle: {}", names.join(" → ")),
     );
-    for (at, vertex) in cycle.iter().enumerate() {
+    for (at, vertex) in cycle.iter().enumerate().take(SHOWN) {
         let Vertex::Node(id) = vertex else { continue };
         let previous = cycle[(at + cycle.len() - 1) % cycle.len()];
         let place = graph

@@ -174,7 +174,7 @@ mod tests {
                 "NODE a\nSQL >\n    WITH t AS (SELECT * FROM t) SELECT * FROM t\nNODE b\nSQL >\n    SELECT * FROM a JOIN t FINAL USING org\nTYPE endpoint\n",
             ),
         ];
-        let (plan, diagnostics) = crate::check(SourceTree::new(
+        let (plan, diagnostics) = crate::compile(SourceTree::new(
             files.map(|(path, text)| (path.to_owned(), text.to_owned())),
         ));
         assert_eq!(diagnostics, []);

@@ -21,6 +21,9 @@ use crate::template::{RenderContext, Settings, TemplateError, Values};
 /// The inlined text may not grow past this: a diamond of nodes doubles it at each level.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
+/// Nodes that read one another may form chains of this length: each is a subquery of the one before, and the engine takes half as many by default.
+const MAX_DEPTH: usize = 200;
+
 /// What a request brings.
 #[derive(Clone, Copy)]
 pub struct RequestContext<'a> {
@@ -189,6 +192,15 @@ impl<'a> Compilation<'a> {
                 codes::DEPENDENCY_CYCLE,
                 format!("`{id}` reads itself with these parameters"),
             )
+            .into());
+        }
+        if self.under_way.len() >= MAX_DEPTH {
+            return Err(Diagnostic::error(
+                codes::SQL_TOO_DEEP,
+                format!("more than {MAX_DEPTH} nodes read one another in a chain down to `{id}`"),
+            )
+            .note("each node becomes a subquery of the one that reads it")
+            .help("store a node in the middle with a copy or a materialized view")
             .into());
         }
         let plan = self.plan;

@@ -11,7 +11,7 @@ use pipewright_grammar::syntax::Include;
 use super::SourceTree;
 use crate::diagnostics::codes;
 
-/// How deep includes may nest; deeper is taken for a cycle.
+/// How deep includes may nest.
 const MAX_DEPTH: usize = 16;
 
 /// The most text that a file may become.
@@ -24,6 +24,8 @@ const MAX_INCLUDES: usize = 1000;
 struct Expansion<'a> {
     sources: &'a SourceTree,
     diagnostics: &'a mut Vec<Diagnostic>,
+    /// The file whose lines are read, after those that include it.
+    open: Vec<String>,
     left: usize,
 }
 
@@ -42,15 +44,16 @@ pub(super) fn expand(
     let mut expansion = Expansion {
         sources,
         diagnostics,
+        open: vec![name.clone()],
         left: MAX_INCLUDES,
     };
-    let text = expansion.splice(file.text(), &name, includes, 0);
+    let text = expansion.splice(file.text(), includes);
     Some(sources.push(name, text))
 }
 
 impl Expansion<'_> {
     /// The text with each `INCLUDE` line replaced by what it names; a line that cannot be replaced goes, and a diagnostic says why.
-    fn splice(&mut self, text: &str, path: &str, includes: &[Include], depth: usize) -> String {
+    fn splice(&mut self, text: &str, includes: &[Include]) -> String {
         let mut out = String::with_capacity(text.len());
         let mut at = 0;
         for include in includes {
@@ -60,7 +63,7 @@ impl Expansion<'_> {
                 .find('\n')
                 .map_or(text.len(), |end| place.end + end);
             out.push_str(text.get(at..line_start).unwrap_or(""));
-            match self.fragment(path, include, depth) {
+            match self.fragment(include) {
                 Ok(fragment) if out.len() + fragment.len() <= MAX_BYTES => out.push_str(&fragment),
                 Ok(_) => self.diagnostics.push(problem(
                     include,
@@ -76,20 +79,26 @@ impl Expansion<'_> {
     }
 
     /// The text of an included file, with its own includes put in.
-    fn fragment(
-        &mut self,
-        path: &str,
-        include: &Include,
-        depth: usize,
-    ) -> Result<String, Box<Diagnostic>> {
+    fn fragment(&mut self, include: &Include) -> Result<String, Box<Diagnostic>> {
+        let path = self.open.last().map_or("", String::as_str);
         let target = join(path, &include.path.value);
+        if self.open.contains(&target) {
+            return Err(Box::new(
+                problem(
+                    include,
+                    "includes itself",
+                    format!("while `{target}` is read"),
+                )
+                .help("take one of the `INCLUDE` lines out"),
+            ));
+        }
         let Some(file) = self.sources.file(&target) else {
             return Err(Box::new(
                 problem(include, "does not exist", format!("looked for `{target}`"))
                     .help("the path is relative to the folder of the including file"),
             ));
         };
-        if depth >= MAX_DEPTH || self.left == 0 {
+        if self.open.len() > MAX_DEPTH || self.left == 0 {
             return Err(Box::new(problem(
                 include,
                 "is included too deeply",
@@ -101,7 +110,9 @@ impl Expansion<'_> {
         let inner = parse_include(&SourceFile::new(file.id(), target.clone(), text.clone()))
             .tree
             .includes;
-        let text = self.splice(&text, &target, &inner, depth + 1);
+        self.open.push(target);
+        let text = self.splice(&text, &inner);
+        self.open.pop();
         Ok(text.trim_end_matches(['\r', '\n']).to_owned())
     }
 }

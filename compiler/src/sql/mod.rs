@@ -10,6 +10,7 @@ mod debug;
 mod guard;
 mod identifier;
 pub(crate) mod lexer;
+pub(crate) mod outline;
 mod parse;
 mod reference;
 mod references;

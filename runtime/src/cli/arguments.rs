@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Build(Build),
     /// Print the SQL that a pipe or node sends to the engine
     Compile(Compile),
+    /// Show what a rule of `check` finds, and why
+    Rule(Rule),
     /// Show a pipe's parameters, nodes, tables and SQL
     Explain(Explain),
     /// Show what a deploy would change in the engine
@@ -43,6 +45,9 @@ pub(crate) enum Command {
     Pull(Pull),
     /// Run a query over the project's pipes and data sources
     Sql(Sql),
+    /// Store secrets for `tb_secret` and `tb_var`, encrypted, in the project's state folder
+    #[command(subcommand)]
+    Secret(Secret),
     /// Install or inspect the embedded ClickHouse
     #[command(subcommand)]
     Engine(Engine),
@@ -85,6 +90,15 @@ pub(crate) enum ReportFormat {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Rule {
+    /// The code of the rule [default: list them all]
+    pub(crate) code: Option<String>,
+    /// How it is printed
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub(crate) format: OutputFormat,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Build {
     /// The project folder
     pub(crate) dir: Option<PathBuf>,
@@ -120,12 +134,12 @@ pub(crate) struct Deploy {
     #[arg(long)]
     pub(crate) check: bool,
     /// How the plan is printed
-    #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
-    pub(crate) format: PlanFormat,
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub(crate) format: OutputFormat,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PlanFormat {
+pub(crate) enum OutputFormat {
     /// For people
     Text,
     /// For machines
@@ -200,6 +214,28 @@ pub(crate) enum Debug {
     Render,
     /// Find the tables that statements read: JSON lines from stdin (`id`, `sql`) to stdout
     References,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Secret {
+    /// Store a secret, or give it another value; the value is read from stdin
+    Set {
+        /// The name that templates use
+        name: String,
+    },
+    /// List the names of the stored secrets
+    #[command(name = "ls")]
+    List {
+        /// How the list is printed
+        #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+        format: OutputFormat,
+    },
+    /// Remove a secret
+    #[command(name = "rm")]
+    Remove {
+        /// The name that templates use
+        name: String,
+    },
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pipewright_compiler::deploy::Effect;
 use serde_json::json;
 
-use super::arguments::{Deploy, PlanFormat};
+use super::arguments::{Deploy, OutputFormat};
 use super::printer::Printer;
 use super::{ExitStatus, engine, project_folder, report_errors};
 use crate::catalog::Catalog;
@@ -113,8 +113,8 @@ fn blake(planned: &DeployPlan) -> anyhow::Result<String> {
     Ok(text)
 }
 
-fn show(planned: &DeployPlan, format: PlanFormat, printer: &Printer) -> anyhow::Result<()> {
-    if format == PlanFormat::Json {
+fn show(planned: &DeployPlan, format: OutputFormat, printer: &Printer) -> anyhow::Result<()> {
+    if format == OutputFormat::Json {
         return Ok(printer.data(&serde_json::to_string_pretty(&json!(planned))?)?);
     }
     if planned.is_empty() {

@@ -11,6 +11,8 @@ mod explain;
 mod init;
 mod printer;
 mod pull;
+mod rule;
+mod secret;
 mod serve;
 mod sql;
 
@@ -82,6 +84,7 @@ fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<ExitStatus> {
     match &arguments.command {
         Command::Init(init) => init::run(init, project, printer),
         Command::Check(check) => check::run(check, project, printer),
+        Command::Rule(arguments) => rule::run(arguments, printer),
         Command::Build(build) => build::run(build, project, printer),
         Command::Compile(compile) => compile::run(compile, project, printer),
         Command::Explain(explain) => explain::run(explain, project, printer),
@@ -90,6 +93,7 @@ fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<ExitStatus> {
         Command::Serve(serve) => serve::run(serve, project, printer),
         Command::Pull(pull) => pull::run(pull, project, printer),
         Command::Sql(sql) => sql::run(sql, project, printer),
+        Command::Secret(secret) => secret::run(secret, project, printer),
         Command::Engine(engine) => engine::run(engine, printer),
         Command::Debug(debug) => debug::run(debug, project, printer),
     }

@@ -49,10 +49,7 @@ pub(super) fn run(
         .with_writer(std::io::stderr)
         .with_env_filter(log_filter())
         .init();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(start(
+    http::threads()?.block_on(start(
         serve,
         Sources {
             plan,
@@ -171,7 +168,8 @@ async fn take_rows(
     let populates: Arc<dyn Work> = Arc::new(Populate(Arc::clone(&ingest)));
     let copies: Arc<dyn Work> = Arc::new(CopyRows {
         ingest: Arc::clone(&ingest),
-        secrets: secrets.to_vec(),
+        environment: secrets.to_vec(),
+        state: Arc::clone(state),
     });
     let jobs = Jobs::new(
         Arc::clone(state),

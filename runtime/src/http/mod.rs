@@ -30,6 +30,7 @@ mod run;
 mod scope;
 mod sql;
 mod tokens;
+mod variables;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -65,7 +66,7 @@ pub struct Served {
     pub plan: Arc<Plan>,
     /// Who may read what.
     pub tokens: Arc<TokenTable>,
-    /// Secrets by name, for `tb_secret`. Only ever bound as parameters.
+    /// Secrets by name, for `tb_secret`: those of the environment, and those of the workspace's store. Only ever bound as parameters.
     pub secrets: Vec<(String, String)>,
 }
 
@@ -95,6 +96,8 @@ pub struct Data {
 #[derive(Debug)]
 pub struct App {
     served: ArcSwap<Served>,
+    /// Secrets from the environment and `.env.local`, which win over stored ones.
+    environment: Vec<(String, String)>,
     catalog: Arc<Catalog>,
     service: Service,
     rates: RateLimits,
@@ -119,13 +122,15 @@ impl App {
         service.watch_storage(&catalog, &engine);
         let plan = Arc::clone(&catalog.current().plan);
         let tokens = Arc::new(TokenTable::load(catalog.state())?);
+        let stored = catalog.state().variables().values()?;
         let limits = plan.project.config.limits.clone();
         Ok(Arc::new(Self {
             served: ArcSwap::from_pointee(Served {
                 plan,
                 tokens,
-                secrets,
+                secrets: all_secrets(&secrets, stored),
             }),
+            environment: secrets,
             catalog,
             service,
             rates: RateLimits::new(limits.requests_per_second),
@@ -179,6 +184,21 @@ impl App {
         self.serve_anew(|served| served.plan = Arc::clone(plan));
     }
 
+    /// Reads the stored secrets again.
+    fn reload_variables(&self) -> Result<(), StateError> {
+        // One after the other, as with tokens.
+        let _one = self
+            .token_changes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let secrets = all_secrets(
+            &self.environment,
+            self.catalog.state().variables().values()?,
+        );
+        self.serve_anew(|served| served.secrets.clone_from(&secrets));
+        Ok(())
+    }
+
     /// Reads the tokens again.
     fn reload_tokens(&self) -> Result<(), StateError> {
         // One after the other: what was read before another's change must not come after it.
@@ -190,6 +210,20 @@ impl App {
         self.serve_anew(|served| served.tokens = Arc::clone(&tokens));
         Ok(())
     }
+}
+
+/// Secrets of the environment, and the stored ones that it does not have.
+fn all_secrets(
+    environment: &[(String, String)],
+    stored: Vec<(String, String)>,
+) -> Vec<(String, String)> {
+    let mut all = environment.to_vec();
+    all.extend(
+        stored
+            .into_iter()
+            .filter(|(name, _)| environment.iter().all(|(known, _)| known != name)),
+    );
+    all
 }
 
 /// The routes.
@@ -239,6 +273,16 @@ pub fn router(app: Arc<App>) -> Router {
         )
         .route("/v0/tokens/{token}/refresh", post(tokens::refresh))
         .route(
+            "/v0/variables",
+            get(variables::list).post(variables::create),
+        )
+        .route(
+            "/v0/variables/{name}",
+            get(variables::get)
+                .put(variables::change)
+                .delete(variables::delete),
+        )
+        .route(
             "/v0/pipes/{pipe}/nodes/{node}/population",
             post(population::create),
         )
@@ -277,6 +321,16 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(body_limit)
         .layer(CorsLayer::permissive())
         .with_state(app)
+}
+
+/// The threads that connections are read and written on. The engine has threads of its own and needs the processors more: each thread here that has nothing to
+/// do is woken for every request to look for work, so there is one for four processors.
+pub fn threads() -> std::io::Result<tokio::runtime::Runtime> {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(processors.div_ceil(4))
+        .enable_all()
+        .build()
 }
 
 /// Serves until `stop` is done, then finishes the requests under way.

@@ -12,6 +12,7 @@ mod random;
 mod schedules;
 mod seal;
 mod tokens;
+mod variables;
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,6 +26,7 @@ pub use jobs::{Job, JobStatus, Jobs};
 pub use random::uuid;
 pub use schedules::{Schedules, Slot, StoredSchedule};
 pub use tokens::{AdminToken, NewToken, SecretHasher, Token, Tokens};
+pub use variables::{Variable, Variables};
 
 /// Why the state could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -131,6 +133,11 @@ impl State {
     /// The schedules of copies.
     pub fn schedules(&self) -> Schedules<'_> {
         Schedules::new(self)
+    }
+
+    /// The secrets for templates.
+    pub fn variables(&self) -> Variables<'_> {
+        Variables::new(self)
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {

@@ -63,6 +63,34 @@ fn build_writes_the_artifacts_and_builds_the_same_from_them() {
 }
 
 #[test]
+fn rule_shows_pages_and_lists_them() {
+    let project = Project::new(&[]);
+    snapshot!("rules", project, ["rule"]);
+    snapshot!("rule", project, ["rule", "view-with-union"]);
+    snapshot!(
+        "rule_json",
+        project,
+        ["rule", "missing-merge", "--format", "json"]
+    );
+    snapshot!("rule_unknown", project, ["rule", "missing-marge"]);
+}
+
+#[test]
+fn a_rule_s_level_is_set_by_the_settings() {
+    let project = Project::new(&[
+        (
+            "old.datasource",
+            "SCHEMA >\n    `day` Date,\n    `user` Nullable(String)\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"day, user\"\n",
+        ),
+        (
+            "pipewright.toml",
+            "[lints]\nnullable-key = \"error\"\nunused-datasource = \"off\"\nnullable-keys = \"error\"\n",
+        ),
+    ]);
+    snapshot!("rule_as_an_error", project, ["check"]);
+}
+
+#[test]
 fn debug_prints_each_stage() {
     let project = Project::initial();
     snapshot!(

@@ -46,7 +46,7 @@ fn location<'a>(
     locate(diagnostic.primary()?, sources)
 }
 
-fn severity(severity: Severity) -> &'static str {
+pub(crate) fn severity(severity: Severity) -> &'static str {
     match severity {
         Severity::Error => "error",
         Severity::Warning => "warning",

@@ -1,0 +1,76 @@
+//! Random functions in materialized views.
+
+use pipewright_grammar::diagnostic::{Diagnostic, Severity};
+
+use super::Rule;
+use super::views::views;
+use crate::diagnostics::codes;
+use crate::plan::Plan;
+
+/// Lower case, sorted.
+const FUNCTIONS: &[&str] = &[
+    "fuzzbits",
+    "generaterandomstructure",
+    "generateuuidv4",
+    "generateuuidv7",
+    "rand",
+    "rand32",
+    "rand64",
+    "randbernoulli",
+    "randcanonical",
+    "randexponential",
+    "randnormal",
+    "randomfixedstring",
+    "randomprintableascii",
+    "randomstring",
+    "randomstringutf8",
+    "randuniform",
+];
+
+pub(super) const RULE: Rule = Rule {
+    code: codes::NONDETERMINISTIC_VIEW,
+    severity: Severity::Warning,
+    summary: "a materialized view calls a random function",
+    page: PAGE,
+    check,
+};
+
+const PAGE: &str = "\
+# nondeterministic-view
+
+## What it does
+Finds materialized nodes that call a function which gives another value each time: `rand`, `generateUUIDv4` and their kin.
+
+## Why is this bad
+The value is made when rows are inserted and stays. Populating the view again, or inserting a block again after a failure, gives other rows, so that
+duplicates are not recognized. Clock functions such as `now()` are not reported: the time of the insert is often what is meant.
+
+## Example
+    SELECT generateUUIDv4() AS id, day FROM hits
+
+## Use instead
+A value made from the row itself: `cityHash64(day, url) AS id`, or a column with a default in the data source that is inserted into.
+";
+
+fn check(plan: &Plan) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for view in views(plan) {
+        for called in &view.branch.scan.functions {
+            let lower = called.name.to_ascii_lowercase();
+            if FUNCTIONS.binary_search(&lower.as_str()).is_err() {
+                continue;
+            }
+            let message = format!(
+                "materialized node `{}` calls `{}`, which gives another value each time",
+                view.node.id.node, called.name
+            );
+            found.push(
+                Diagnostic::new(RULE.severity, RULE.code, message)
+                    .label(view.place(plan, called.span.clone()), "")
+                    .note("populating the view again gives other rows")
+                    .help("make the value from the row: `cityHash64(…)`"),
+            );
+        }
+    }
+    found
+}

@@ -1,0 +1,66 @@
+//! Output columns that the target does not have.
+
+use pipewright_grammar::diagnostic::{Diagnostic, Severity};
+
+use super::Rule;
+use super::views::views;
+use crate::diagnostics::codes;
+use crate::graph::similar_names;
+use crate::plan::Plan;
+use crate::sql::outline::outline;
+
+pub(super) const RULE: Rule = Rule {
+    code: codes::TARGET_COLUMNS,
+    severity: Severity::Warning,
+    summary: "columns of a materialized node that its target does not have",
+    page: PAGE,
+    check,
+};
+
+const PAGE: &str = "\
+# target-columns
+
+## What it does
+Finds output columns of a materialized node that are no column of its data source, where every output name is known from the text.
+
+## Why is this bad
+Rows go into the target by name. The engine refuses to make a view that gives a column which the target does not have.
+
+## Example
+    SELECT day, count() AS hit FROM web GROUP BY day   -- the target has day and hits
+
+## Use instead
+The names of the target: `count() AS hits`.
+";
+
+fn check(plan: &Plan) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for view in views(plan) {
+        let Some(target) = view.target.filter(|target| !target.columns.is_empty()) else {
+            continue;
+        };
+        let items = outline(view.branch.rendered.sql.text()).items;
+        if items.iter().any(|item| item.name.is_none()) {
+            continue;
+        }
+        for item in &items {
+            let name = item.name.as_deref().unwrap_or_default();
+            // A nested column is written whole, and named with a dot.
+            let known = target.columns.iter().any(|column| {
+                column.name == name || column.name.split('.').any(|part| part == name)
+            });
+            if known {
+                continue;
+            }
+            let message = format!("data source `{}` has no column `{name}`", target.name);
+            let mut diagnostic = Diagnostic::new(RULE.severity, RULE.code, message)
+                .label(view.place(plan, item.span.clone()), "has no place to go");
+            let names = target.columns.iter().map(|column| column.name.clone());
+            if let Some(similar) = similar_names(name, names).first() {
+                diagnostic = diagnostic.help(format!("did you mean `{similar}`?"));
+            }
+            found.push(diagnostic);
+        }
+    }
+    found
+}

@@ -1,0 +1,59 @@
+//! `UNION` in a materialized view, of which only the first query runs.
+
+use pipewright_grammar::diagnostic::{Diagnostic, Severity};
+
+use super::Rule;
+use super::views::views;
+use crate::diagnostics::codes;
+use crate::plan::Plan;
+use crate::sql::outline::outline;
+
+pub(super) const RULE: Rule = Rule {
+    code: codes::VIEW_WITH_UNION,
+    severity: Severity::Warning,
+    summary: "a materialized view with UNION, EXCEPT or INTERSECT",
+    page: PAGE,
+    check,
+};
+
+const PAGE: &str = "\
+# view-with-union
+
+## What it does
+Finds materialized nodes whose statement is several queries joined by `UNION`, `EXCEPT` or `INTERSECT`.
+
+## Why is this bad
+A materialized view runs for the rows of an insert into one table: the leftmost of its first query. With `UNION ALL`, the other queries never run, not
+even where they read the same table; a view with `EXCEPT` or `INTERSECT` is refused by the engine.
+
+## Example
+    NODE both
+    SQL >
+        SELECT day, hits FROM web UNION ALL SELECT day, hits FROM app
+    TYPE materialized
+    DATASOURCE hits_by_day
+
+## Use instead
+One materialized node for each table, with the same target.
+";
+
+fn check(plan: &Plan) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for view in views(plan) {
+        let Some(operator) = outline(view.branch.rendered.sql.text()).set_operator else {
+            continue;
+        };
+        let text = view.branch.rendered.sql.text()[operator.clone()].to_ascii_uppercase();
+        let message = format!(
+            "materialized node `{}` joins several queries with `{text}`",
+            view.node.id.node
+        );
+        found.push(
+            Diagnostic::new(RULE.severity, RULE.code, message)
+                .label(view.place(plan, operator), "")
+                .note("the engine runs the first query only, for inserts into its leftmost table")
+                .help("make one materialized node for each query, with the same target"),
+        );
+    }
+    found
+}

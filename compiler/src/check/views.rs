@@ -1,0 +1,50 @@
+//! Materialized nodes with what rules ask of them.
+
+use std::ops::Range;
+
+use pipewright_grammar::source::Span;
+
+use crate::graph::Branch;
+use crate::plan::{NodePlan, Plan, Role, TablePlan};
+
+/// A materialized node, as it is without parameters.
+pub(super) struct View<'a> {
+    pub(super) node: &'a NodePlan,
+    pub(super) target: Option<&'a TablePlan>,
+    pub(super) branch: &'a Branch,
+}
+
+/// The materialized nodes whose SQL can be read.
+pub(super) fn views(plan: &Plan) -> impl Iterator<Item = View<'_>> {
+    let nodes = plan.pipes.values().flat_map(|pipe| &pipe.nodes);
+    nodes.filter_map(|node| {
+        let Role::Materialized { target } = &node.role else {
+            return None;
+        };
+        let branch = plan.graph.reads.get(&node.id)?.branches.first()?;
+        let target = plan.tables.get(target);
+        Some(View {
+            node,
+            target,
+            branch,
+        })
+    })
+}
+
+impl View<'_> {
+    /// The place in the file of bytes of the SQL; the node's name where they come from no file.
+    pub(super) fn place(&self, plan: &Plan, range: Range<usize>) -> Span {
+        place(plan, self.node, self.branch, range)
+    }
+}
+
+/// The place in the file of bytes of a node's SQL; the node's name where they come from no file.
+pub(super) fn place(plan: &Plan, node: &NodePlan, branch: &Branch, range: Range<usize>) -> Span {
+    let fallback = || plan.node(&node.id).map(|(_, node)| node.name.span);
+    branch
+        .rendered
+        .sql
+        .locate_range(range)
+        .or_else(fallback)
+        .unwrap_or(Span::new(crate::plan::QUERY_SOURCE, 0, 0))
+}

@@ -1,0 +1,178 @@
+//! Random projects, two ways: what inlining makes of them, and what the same project gives with every node stored as a table.
+//!
+//! The generator knows what each name means because it decided so when it wrote the name, and writes each statement twice: with bare names, as an author
+//! would, and with every table qualified by a database of its own. The second text goes to the engine as it is, so that no code under test decides
+//! anything about the expected rows.
+
+#[path = "inlining/generate.rs"]
+mod generate;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use generate::{Model, Tape};
+use pipewright::engine::{self, Config, Engine, Query};
+use pipewright_compiler::emit;
+use pipewright_compiler::graph::{Edge, NodeId};
+use pipewright_compiler::plan::{Plan, RequestContext};
+use pipewright_compiler::project::{ResourceName, SourceTree};
+use pipewright_compiler::template::{RenderContext, Values};
+use pipewright_grammar::diagnostic::Severity;
+use proptest::prelude::*;
+use proptest::test_runner::{TestCaseError, TestRunner};
+
+fn configuration(cases: u32) -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(cases);
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 400,
+        ..ProptestConfig::default()
+    }
+}
+
+fn models() -> impl Strategy<Value = Model> {
+    proptest::collection::vec(any::<u16>(), 40..160)
+        .prop_map(|choices| Model::new(&mut Tape::new(choices)))
+}
+
+fn planned(model: &Model) -> Result<Plan, TestCaseError> {
+    let (plan, diagnostics) = pipewright_compiler::check(SourceTree::new(model.files()));
+    let errors: Vec<_> = diagnostics
+        .iter()
+        .filter(|diagnostic| diagnostic.severity == Severity::Error)
+        .collect();
+    prop_assert!(errors.is_empty(), "{errors:#?}");
+    Ok(plan)
+}
+
+fn node_id(pipe: &str, node: &str) -> NodeId {
+    NodeId {
+        pipe: ResourceName::local(pipe),
+        node: node.to_owned(),
+    }
+}
+
+async fn run(engine: &dyn Engine, sql: &str) -> Result<(), TestCaseError> {
+    engine
+        .execute(sql)
+        .await
+        .map_err(|error| TestCaseError::fail(format!("{error}\nin\n{sql}")))
+}
+
+/// The rows of a query in an order of their own.
+async fn rows(engine: &dyn Engine, sql: &str) -> Result<Vec<String>, TestCaseError> {
+    let failed = |error: &dyn std::fmt::Display| TestCaseError::fail(format!("{error}\nin\n{sql}"));
+    let answer = engine
+        .query(Query::new(sql, "JSONEachRow"))
+        .await
+        .map_err(|error| failed(&error))?;
+    let bytes = answer.bytes().await.map_err(|error| failed(&error))?;
+    let mut rows: Vec<String> = String::from_utf8_lossy(&bytes)
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    rows.sort();
+    Ok(rows)
+}
+
+/// Both ways on the engine.
+async fn compare(engine: &dyn Engine, model: &Model) -> Result<(), TestCaseError> {
+    let plan = planned(model)?;
+    for statement in model.set_up() {
+        run(engine, &statement).await?;
+    }
+    let values = Values::new();
+    for node in &model.nodes {
+        run(engine, &Model::store(node)).await?;
+        let request = RequestContext {
+            values: &values,
+            render: RenderContext::default(),
+        };
+        let compiled = plan
+            .compile_node(&node_id(&node.pipe, &node.name), request)
+            .map_err(|error| {
+                TestCaseError::fail(format!("{}.{}: {error}", node.pipe, node.name))
+            })?;
+        let expected = rows(engine, &format!("SELECT * FROM {}", Model::stored(node))).await?;
+        let got = rows(engine, compiled.sql.text()).await?;
+        prop_assert_eq!(
+            got,
+            expected,
+            "{}.{}\ninlined\n{}\nexpected\n{}",
+            node.pipe,
+            node.name,
+            compiled.sql.text(),
+            node.qualified
+        );
+    }
+    Ok(())
+}
+
+async fn cleaned(engine: &dyn Engine, model: &Model) -> Result<(), TestCaseError> {
+    let outcome = compare(engine, model).await;
+    for statement in model.tear_down() {
+        run(engine, &statement).await?;
+    }
+    outcome
+}
+
+#[test]
+fn inlined_nodes_give_the_rows_of_nodes_stored_as_tables() {
+    let state = tempfile::tempdir().expect("a temporary folder");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    assert!(
+        engine::locate().is_some(),
+        "the engine is not installed: run `cargo run -- engine install`"
+    );
+    let engine: Arc<dyn Engine> = runtime
+        .block_on(engine::open(Config::embedded(state.path())))
+        .expect("the engine opens");
+    let outcome = TestRunner::new(configuration(60)).run(&models(), |model| {
+        runtime.block_on(cleaned(engine.as_ref(), &model))
+    });
+    runtime.block_on(engine.shutdown());
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
+}
+
+proptest! {
+    #![proptest_config(configuration(200))]
+
+    #[test]
+    fn the_topological_order_respects_every_edge(model in models()) {
+        let plan = planned(&model)?;
+        let order = plan.graph.topological();
+        let places: BTreeMap<_, _> = order.iter().enumerate().map(|(at, vertex)| (*vertex, at)).collect();
+        prop_assert_eq!(places.len(), plan.graph.vertices().count());
+        let edges = plan.graph.edges();
+        for (from, to, _) in &edges {
+            prop_assert!(places[from] < places[to], "{} comes after {}", from, to);
+        }
+        // The edges are those that the generator meant.
+        let mut found: Vec<(String, String)> = edges
+            .iter()
+            .filter(|(_, _, edge)| *edge == Edge::Read)
+            .map(|(from, to, _)| (from.to_string(), to.to_string()))
+            .collect();
+        found.sort();
+        prop_assert_eq!(found, model.edges());
+    }
+
+    #[test]
+    fn a_project_is_emitted_the_same_twice(model in models()) {
+        let (first, _) = emit::emit(&planned(&model)?);
+        let plan = planned(&model)?;
+        let (second, found) = emit::emit(&plan);
+        prop_assert!(found.is_empty(), "{:?}", found);
+        prop_assert!(first == second);
+        prop_assert!(second == emit::emit(&plan).0);
+    }
+}
