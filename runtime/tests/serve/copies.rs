@@ -624,3 +624,25 @@ fn a_pipe_is_created_as_a_copy_from_json_by_who_may_append() {
         (&json!("default"), &Value::Null)
     );
 }
+
+#[test]
+fn secrets_of_a_copy_are_bound_when_it_runs_and_kept_nowhere() {
+    let (_project, server) = started();
+    let set = |method: &str, path: &str, value: &str| {
+        done(&server, method, path, &format!("name=city&value={value}"))
+    };
+    set("POST", "/v0/variables", "first-hidden");
+    let sql = "%25 SELECT toUInt32(1) AS id, now() AS starting_date, {{tb_secret('city')}} AS at";
+    copy_pipe(&server, "bound", sql, "target_datasource=copied");
+    assert_eq!(
+        run(&server, "/v0/pipes/bound/copy")["secrets"],
+        json!(["city"])
+    );
+    set("PUT", "/v0/variables/city", "second-hidden");
+    let job = run(&server, "/v0/pipes/bound/copy");
+    assert!(!job.to_string().contains("hidden"), "{job}");
+    assert_eq!(
+        rows(&server, "SELECT at FROM copied ORDER BY at"),
+        "first-hidden\nsecond-hidden\n"
+    );
+}
