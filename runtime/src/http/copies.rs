@@ -66,6 +66,13 @@ pub(super) async fn update(
         let pipe = find_pipe(&current, &reference)?;
         let node = copy_node(&current, pipe, &node_reference)?;
         let wish = Wish::of(&call, &current)?;
+        // As when it was made: the schedule fills the new target in nobody's name.
+        if let Some(target) = &wish.target {
+            Call::require(
+                call.access.appends_to(target),
+                &format!("PIPES:CREATE and DATASOURCES:APPEND:{target}"),
+            )?;
+        }
         let (path, mut text) = pipe_text(&current, pipe);
         let mut parts = text.node(&node)?;
         wish.write(&mut parts);

@@ -130,14 +130,14 @@ impl State {
         Jobs::new(self)
     }
 
-    /// The schedules of copies.
-    pub fn schedules(&self) -> Schedules<'_> {
-        Schedules::new(self)
-    }
-
     /// The secrets for templates.
     pub fn variables(&self) -> Variables<'_> {
         Variables::new(self)
+    }
+
+    /// The schedules of copies.
+    pub fn schedules(&self) -> Schedules<'_> {
+        Schedules::new(self)
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {

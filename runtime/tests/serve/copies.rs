@@ -646,3 +646,27 @@ fn secrets_of_a_copy_are_bound_when_it_runs_and_kept_nowhere() {
         "first-hidden\nsecond-hidden\n"
     );
 }
+
+#[test]
+fn a_token_cannot_turn_a_copy_to_a_data_source_that_it_may_not_fill() {
+    let (_project, server) = started();
+    copy_pipe(&server, "turned", SINCE, "target_datasource=copied");
+    let made = done(
+        &server,
+        "POST",
+        "/v0/tokens/?name=maker&scope=PIPES:CREATE&scope=DATASOURCES:APPEND:copied",
+        "",
+    );
+    let maker = made["token"].as_str().expect("a token");
+    let path = "/v0/pipes/turned/nodes/turned_0/copy";
+    for (body, status) in [
+        ("target_datasource=other", 403),
+        ("target_datasource=copied", 200),
+        ("schedule_cron=0 0 * * *", 200),
+    ] {
+        let answer = send(&server, maker, "PUT", path, body);
+        assert_eq!(answer.status, status, "{body}: {}", answer.text());
+    }
+    let text = server.get("/v0/pipes/turned.pipe").text();
+    assert!(text.contains("TARGET_DATASOURCE copied"), "{text}");
+}
