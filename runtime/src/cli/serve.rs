@@ -168,7 +168,8 @@ async fn take_rows(
     let populates: Arc<dyn Work> = Arc::new(Populate(Arc::clone(&ingest)));
     let copies: Arc<dyn Work> = Arc::new(CopyRows {
         ingest: Arc::clone(&ingest),
-        secrets: secrets.to_vec(),
+        environment: secrets.to_vec(),
+        state: Arc::clone(state),
     });
     let jobs = Jobs::new(
         Arc::clone(state),

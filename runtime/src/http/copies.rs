@@ -377,6 +377,27 @@ pub(super) fn mode_of(text: &str) -> Result<CopyMode, ApiError> {
     }
 }
 
+/// Whether the token may make these copy nodes: what they fill, they add rows to.
+pub(super) fn require_appends<'a>(
+    call: &Call,
+    nodes: impl IntoIterator<Item = &'a NodeText>,
+) -> Result<(), ApiError> {
+    let copies = nodes
+        .into_iter()
+        .filter(|node| node.kind.as_deref() == Some("copy"));
+    for node in copies {
+        let target = node
+            .directive("TARGET_DATASOURCE")
+            .or_else(|| node.directive("DATASOURCE"))
+            .unwrap_or_default();
+        Call::require(
+            call.access.appends_to(target),
+            &format!("PIPES:CREATE and DATASOURCES:APPEND:{target}"),
+        )?;
+    }
+    Ok(())
+}
+
 /// Makes a change after a look whether the node's columns are those of its target.
 pub(super) async fn commit(
     call: &Call,

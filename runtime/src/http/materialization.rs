@@ -9,9 +9,10 @@ use pipewright_compiler::{emit, project::ResourceName};
 use pipewright_grammar::syntax::NodeKind;
 
 use super::call::{Call, find_node, find_pipe, no_content, valid_name};
+use super::describe::{self, Wanted};
 use super::error::ApiError;
 use super::nodes::{no_such_node, pipe_text};
-use super::pipes::shown;
+use super::population;
 use crate::catalog::{Change, NodeText, Writer};
 use crate::engine::Column;
 
@@ -46,8 +47,15 @@ pub(super) async fn create(
         parts.kind = Some("materialized".to_owned());
         text.replace(&node.name.value, &parts)?;
         change.files.insert(path, Some(text.into_text()));
-        let current = call.commit(&writer, change).await?;
-        shown(&call, &current, &pipe.name.name, false)
+        let id = NodeId {
+            pipe: pipe.name.clone(),
+            node: node.name.value.clone(),
+        };
+        let (current, job) = population::commit(&call, &writer, change, &id).await?;
+        let pipe = find_pipe(&current, &id.pipe.name)?;
+        let state = call.app.catalog.state();
+        let made = describe::pipe(&current, pipe, &call.host, state, &Wanted::all());
+        Ok(population::with_job(&call, made, job.as_ref()))
     })
     .await
 }
@@ -106,9 +114,6 @@ pub(super) async fn prepare(
         .datasource_name(wanted)
         .unwrap_or(wanted)
         .to_owned();
-    if call.parameters.flag("populate")? {
-        return Err(ApiError::BadRequest("`populate` is not available: create the materialized view, then insert what was there before".to_owned()));
-    }
     let exists = current.plan.project.datasource(&target).is_some();
     if exists && call.parameters.flag("override_datasource")? {
         return Err(ApiError::Conflict(format!(

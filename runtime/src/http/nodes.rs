@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::Path;
 use axum::response::Response;
+use pipewright_compiler::graph::NodeId;
 use pipewright_compiler::project::{Node, Pipe};
 use pipewright_grammar::syntax::NodeKind;
 use serde_json::Value;
@@ -14,6 +15,7 @@ use super::describe::{self, Wanted};
 use super::error::ApiError;
 use super::materialization;
 use super::pipes::shown;
+use super::population;
 use crate::catalog::{Change, Current, NodeText, PipeText, Rename};
 
 /// Directives that a node of a request's JSON may have.
@@ -178,6 +180,7 @@ pub(super) async fn append(
         }
         text.append(&node)?;
         change.files.insert(path, Some(text.into_text()));
+        let mut job = None;
         let current = if node.kind.as_deref() == Some("copy") {
             copies::commit(
                 &call,
@@ -186,10 +189,19 @@ pub(super) async fn append(
                 &(pipe.name.name.clone(), name.clone()),
             )
             .await?
+        } else if node.kind.as_deref() == Some("materialized") {
+            let id = NodeId {
+                pipe: pipe.name.clone(),
+                node: name.clone(),
+            };
+            let made = population::commit(&call, &writer, change, &id).await?;
+            job = made.1;
+            made.0
         } else {
             call.commit(&writer, change).await?
         };
-        answer_node(&call, &current, &pipe.name.name, &name)
+        let made = describe_node(&call, &current, &pipe.name.name, &name)?;
+        Ok(population::with_job(&call, made, job.as_ref()))
     })
     .await
 }
@@ -212,16 +224,25 @@ fn answer_node(
     pipe: &str,
     node: &str,
 ) -> Result<Response, ApiError> {
+    Ok(json_response(&describe_node(call, current, pipe, node)?))
+}
+
+fn describe_node(
+    call: &Call,
+    current: &Current,
+    pipe: &str,
+    node: &str,
+) -> Result<Value, ApiError> {
     let pipe = find_pipe(current, pipe)?;
     let node = pipe
         .node(node)
         .ok_or_else(|| ApiError::Internal("the node is gone again".to_owned()))?;
-    Ok(json_response(&describe::new_node(
+    Ok(describe::new_node(
         current,
         pipe,
         node,
         call.app.workspace(),
-    )))
+    ))
 }
 
 /// Changes a node's SQL, name or description.

@@ -5,19 +5,23 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use super::{App, Data};
+use super::{App, Data, population};
 use crate::catalog::{Catalog, format_micros};
 use crate::ingest::{Counts, Flushed};
 use crate::jobs::{Job, JobStatus};
 use crate::service::{JobEvent, Operation, Row, Service};
 
 /// Writes down every change of a job, and every batch of events that reaches the engine.
-pub(super) fn listen(app: &App, data: &Data) {
+pub(super) fn listen(app: &Arc<App>, data: &Data) {
     let (service, catalog) = (app.service.clone(), Arc::clone(&app.catalog));
+    let app_of_jobs = Arc::downgrade(app);
     data.jobs.listen(Box::new(move |job| {
         service.record(Row::Job(event(job, catalog.state().workspace_id())));
         if let Some(operation) = operation(job, &catalog) {
             service.record(Row::Operation(operation));
+        }
+        if let Some(app) = app_of_jobs.upgrade() {
+            population::ended(&app, job);
         }
     }));
     let (service, catalog) = (app.service.clone(), Arc::clone(&app.catalog));
@@ -81,7 +85,7 @@ fn operation(job: &Job, catalog: &Catalog) -> Option<Operation> {
     } else {
         &job.kind
     };
-    let name = text(&job.request, &["/datasource/name", "/datasource"])?;
+    let name = text(&job.request, &["/datasource/name"])?;
     let result = job.result.as_ref().unwrap_or(&Value::Null);
     let number = |key: &str| result[key].as_u64().unwrap_or(0);
     let rows = ["rows", "rows_deleted"]

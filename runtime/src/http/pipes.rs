@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::App;
 use super::call::{Call, find_pipe, json_response, no_content, taken, valid_name};
+use super::copies;
 use super::describe::{self, Wanted};
 use super::error::ApiError;
 use super::nodes::{node_text, text_of};
@@ -102,20 +103,25 @@ pub(super) async fn create(call: Call) -> Result<Response, ApiError> {
         let before = current.plan.project.pipe(&name);
         let (description, mut nodes) = content(&call, &current, &name)?;
         keep_endpoint(before, &mut nodes);
+        copies::require_appends(&call, &nodes)?;
         let description = description.or_else(|| before.and_then(|pipe| pipe.description.clone()));
         let text = head(before) + &PipeText::create(description.as_deref(), &nodes)?.into_text();
         let path = current
             .pipe_path(&name)
             .map_or_else(|| format!("pipes/{name}.pipe"), ToOwned::to_owned);
-        let current = call
-            .commit(
-                &writer,
-                Change {
-                    files: BTreeMap::from([(path, Some(text))]),
-                    ..Change::default()
-                },
-            )
-            .await?;
+        let change = Change {
+            files: BTreeMap::from([(path, Some(text))]),
+            ..Change::default()
+        };
+        let copy = nodes
+            .into_iter()
+            .find(|node| node.kind.as_deref() == Some("copy"));
+        let current = match copy {
+            Some(copy) => {
+                copies::commit(&call, &writer, change, &(name.clone(), copy.name)).await?
+            }
+            None => call.commit(&writer, change).await?,
+        };
         shown(&call, &current, &name, true)
     })
     .await

@@ -1,23 +1,34 @@
-//! `POST /v0/pipes/<pipe>/nodes/<node>/population`: what was there before a materialized view, as a job.
+//! `POST /v0/pipes/<pipe>/nodes/<node>/population`: what was there before a materialized view, as a job. A view may ask for it when it is made, and may
+//! be taken away when it fails.
+
+use std::sync::Arc;
 
 use axum::extract::Path;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use pipewright_compiler::graph::NodeId;
-use serde_json::json;
+use pipewright_grammar::syntax::NodeKind;
+use serde_json::{Value, json};
 
-use super::Json;
-use super::call::{Call, find_node, find_pipe};
+use super::App;
+use super::call::{Call, find_node, find_pipe, json_response};
 use super::error::ApiError;
-use super::nodes::no_such_node;
+use super::nodes::{no_such_node, pipe_text};
+use crate::catalog::{Change, Current, Writer};
 use crate::ingest::PopulateOptions;
+use crate::jobs::{Job, JobStatus};
+
+/// The kind of the jobs.
+pub(super) const POPULATE: &str = "populateview";
+
+/// How many jobs are looked through for an earlier failure.
+const EARLIER: u32 = 1000;
 
 pub(super) async fn create(
     Path((reference, node_reference)): Path<(String, String)>,
     call: Call,
 ) -> Result<Response, ApiError> {
     call.require_create_pipes()?;
-    let current = call.app.catalog.current();
+    let current = call.current();
     let pipe = find_pipe(&current, &reference)?;
     let node =
         find_node(&current, pipe, &node_reference).ok_or_else(|| no_such_node(&node_reference))?;
@@ -25,31 +36,158 @@ pub(super) async fn create(
         pipe: pipe.name.clone(),
         node: node.name.value.clone(),
     };
-    if call.parameters.flag("unlink_on_populate_error")? {
-        return Err(ApiError::BadRequest("`unlink_on_populate_error` is not available: a populate that fails leaves the view as it was".to_owned()));
-    }
-    let subset = call
-        .parameters
-        .given("populate_subset")
-        .map(|text| {
-            text.parse().map_err(|_| {
-                ApiError::BadRequest("`populate_subset` is a number from 0 to 1".to_owned())
-            })
+    let truncate = call.parameters.flag("truncate")?;
+    let wish = Wish::of(&call)?;
+    let job = submit(&call, &current, &id, wish, truncate).await?;
+    Ok(json_response(&super::jobs::body(&job, &call.host)))
+}
+
+/// What a request says of the rows of before.
+#[derive(Debug)]
+struct Wish {
+    condition: Option<String>,
+    subset: Option<f64>,
+    unlinks: bool,
+}
+
+impl Wish {
+    fn of(call: &Call) -> Result<Self, ApiError> {
+        let wrong = || {
+            ApiError::BadRequest(
+                "`populate_subset` is a number greater than 0 and not greater than 0.1".to_owned(),
+            )
+        };
+        let subset = match call.parameters.value_of("populate_subset") {
+            None | Some(Value::Null) => None,
+            Some(Value::Number(number)) => number.as_f64(),
+            Some(_) => {
+                let text = call.parameters.given("populate_subset").unwrap_or("");
+                Some(text.parse().map_err(|_| wrong())?)
+            }
+        };
+        if subset.is_some_and(|share: f64| !(share > 0.0 && share <= 0.1)) {
+            return Err(wrong());
+        }
+        let condition = call.parameters.given("populate_condition");
+        Ok(Self {
+            // A share has precedence.
+            condition: condition
+                .filter(|_| subset.is_none())
+                .map(ToOwned::to_owned),
+            subset,
+            unlinks: call.parameters.flag("unlink_on_populate_error")?,
         })
-        .transpose()?;
-    let options = PopulateOptions {
-        truncate: call.parameters.flag("truncate")?,
-        condition: call
-            .parameters
-            .given("populate_condition")
-            .map(ToOwned::to_owned),
-        subset,
-    };
+    }
+}
+
+async fn submit(
+    call: &Call,
+    current: &Current,
+    id: &NodeId,
+    wish: Wish,
+    truncate: bool,
+) -> Result<Job, ApiError> {
     let data = call.app.data()?;
-    let request = data
-        .ingest
-        .plan_populate(&current.plan, &id, options)
-        .await?;
-    let job = data.jobs.submit("populateview", &json!(request))?;
-    Ok((StatusCode::OK, Json(super::jobs::body(&job, &call.host))).into_response())
+    let options = PopulateOptions {
+        truncate,
+        condition: wish.condition,
+        subset: wish.subset,
+    };
+    let ingest = &data.ingest;
+    let mut request = ingest.plan_populate(&current.plan, id, options).await?;
+    let id_of = |object: Option<&crate::catalog::Object>| object.map(|object| object.id.clone());
+    request.pipe_id = id_of(current.objects.pipe(&id.pipe.name)).unwrap_or_default();
+    let target = current.objects.datasource(&request.datasource.name);
+    request.datasource.id = id_of(target).unwrap_or_default();
+    let failed_before = data.jobs.list(EARLIER)?.into_iter().any(|job| {
+        job.kind == POPULATE
+            && job.status == JobStatus::Error
+            && job.request["pipe_id"] == request.pipe_id
+            && job.request["node_name"] == request.node_name
+    });
+    request.unlinks = wish.unlinks || !failed_before;
+    Ok(data.jobs.submit(POPULATE, &json!(request))?)
+}
+
+/// Makes a change by which a node is materialized, and populates what it fills if the request says so. What cannot be populated is not made.
+pub(super) async fn commit(
+    call: &Call,
+    writer: &Writer<'_>,
+    change: Change,
+    id: &NodeId,
+) -> Result<(Arc<Current>, Option<Job>), ApiError> {
+    if !call.parameters.flag("populate")? {
+        return Ok((call.commit(writer, change).await?, None));
+    }
+    let wish = Wish::of(call)?;
+    call.app.data()?;
+    let before = writer.current();
+    let paths: Vec<String> = change.files.keys().cloned().collect();
+    let current = call.commit(writer, change).await?;
+    match submit(call, &current, id, wish, false).await {
+        Ok(job) => Ok((current, Some(job))),
+        Err(error) => {
+            let files = paths.into_iter().map(|path| {
+                let text = before.files.get(&path).cloned();
+                (path, text)
+            });
+            let back = Change {
+                files: files.collect(),
+                ..Change::default()
+            };
+            call.commit(writer, back).await?;
+            Err(error)
+        }
+    }
+}
+
+/// The description of what was made, with the job that populates it.
+pub(super) fn with_job(call: &Call, mut shown: Value, job: Option<&Job>) -> Response {
+    if let (Some(job), Value::Object(map)) = (job, &mut shown) {
+        map.insert("job".to_owned(), super::jobs::body(job, &call.host));
+    }
+    json_response(&shown)
+}
+
+/// Takes a view away whose populate has failed, if it is to be.
+pub(super) fn ended(app: &Arc<App>, job: &Job) {
+    let unlinks = job.request["unlinks"] == true;
+    if job.kind != POPULATE || job.status != JobStatus::Error || !unlinks {
+        return;
+    }
+    let text = |key: &str| job.request[key].as_str().unwrap_or_default().to_owned();
+    let (app, pipe, node) = (Arc::clone(app), text("pipe_id"), text("node_name"));
+    tokio::spawn(async move {
+        if let Err(error) = unlink(&app, &pipe, &node).await {
+            tracing::error!(
+                error = error.message(),
+                pipe,
+                node,
+                "a view whose populate failed is still there"
+            );
+        }
+    });
+}
+
+async fn unlink(app: &App, pipe: &str, node: &str) -> Result<(), ApiError> {
+    let writer = app.catalog.write().await;
+    let current = writer.current();
+    let pipe = find_pipe(&current, pipe)?;
+    let is_view = pipe
+        .node(node)
+        .is_some_and(|node| node.kind == NodeKind::Materialized);
+    if !is_view {
+        return Ok(());
+    }
+    let (path, mut text) = pipe_text(&current, pipe);
+    let mut parts = text.node(node)?;
+    parts.make_standard();
+    text.replace(node, &parts)?;
+    let change = Change {
+        files: [(path, Some(text.into_text()))].into(),
+        ..Change::default()
+    };
+    let current = writer.commit(change, app.engine.as_ref()).await?;
+    app.serve_plan(&current.plan);
+    Ok(())
 }

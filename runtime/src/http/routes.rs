@@ -121,6 +121,10 @@ const VIEW_QUERY: &[(&str, &str)] = &[
     ("engine", "string"),
     ("engine_sorting_key", "string"),
     ("engine_partition_key", "string"),
+    ("populate", "boolean"),
+    ("populate_condition", "string"),
+    ("populate_subset", "number"),
+    ("unlink_on_populate_error", "boolean"),
 ];
 
 /// The routes of the API that are no endpoints.
@@ -285,6 +289,7 @@ pub(super) const ROUTES: &[Route] = &[
         ("truncate", "boolean"),
         ("populate_condition", "string"),
         ("populate_subset", "number"),
+        ("unlink_on_populate_error", "boolean"),
     ]),
     route(
         "/v0/pipes/{pipe}/nodes/{node}/copy",

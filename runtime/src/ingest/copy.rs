@@ -18,6 +18,7 @@ use super::Ingest;
 use super::load::once_in_blocks;
 use crate::engine::{EngineError, Query, Statistics};
 use crate::jobs::{Control, Job, Work, WorkError};
+use crate::state::State;
 
 /// The kind of the jobs.
 pub const COPY: &str = "copy";
@@ -129,8 +130,10 @@ struct Progress {
 pub struct CopyRows {
     /// The way into the engine.
     pub ingest: Arc<Ingest>,
-    /// Secrets by name; jobs on disk have their names only.
-    pub secrets: Vec<(String, String)>,
+    /// Secrets of the environment by name, which win over stored ones; jobs on disk have names only.
+    pub environment: Vec<(String, String)>,
+    /// Where the other secrets are.
+    pub state: Arc<State>,
 }
 
 #[async_trait]
@@ -149,7 +152,11 @@ impl Work for CopyRows {
             request,
         };
         let (started, done) = (Instant::now(), run.run(progress).await);
-        let interrupted = matches!(&done, Err(WorkError::Failed(message)) if message.contains("has been shut down"));
+        let interrupted = match &done {
+            Err(WorkError::Failed(message)) => message.contains("has been shut down"),
+            Err(WorkError::Interrupted) => true,
+            _ => false,
+        };
         if !interrupted {
             run.tidy().await;
         }
@@ -231,7 +238,7 @@ impl Run<'_> {
             loop {
                 tokio::select! {
                     done = &mut insert => break done.map_err(failed)?,
-                    () = self.control.cancelled() => return Err(WorkError::Cancelled),
+                    reason = self.control.stopped() => return Err(reason),
                     () = tokio::time::sleep(EVERY) => {
                         (progress.rows, progress.bytes) = self.size().await?;
                         self.within_limit(progress.rows)?;
@@ -265,14 +272,24 @@ impl Run<'_> {
         query = query
             .setting("max_partitions_per_insert_block", "0")
             .setting("insert_deduplicate", "0");
+        let stored = self.stored_secrets()?;
         for name in &self.request.secrets {
-            let known = self.work.secrets.iter().find(|(secret, _)| secret == name);
-            query = query.text(name.clone(), known.map_or("", |(_, value)| value.as_str()));
+            let mut known = self.work.environment.iter().chain(&stored);
+            let value = known.find(|(secret, _)| secret == name);
+            query = query.text(name.clone(), value.map_or("", |(_, value)| value.as_str()));
         }
         let answer = self.ingest().engine.query(query).await?;
         let statistics = answer.statistics().unwrap_or_default();
         answer.bytes().await?;
         Ok(statistics)
+    }
+
+    fn stored_secrets(&self) -> Result<Vec<(String, String)>, EngineError> {
+        if self.request.secrets.is_empty() {
+            return Ok(Vec::new());
+        }
+        let stored = self.work.state.variables().values();
+        stored.map_err(|error| EngineError::from(std::io::Error::other(error)))
     }
 
     fn columns(&self) -> String {

@@ -16,6 +16,7 @@ use pipewright_compiler::sql::{quote_identifier, quote_literal};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::copy::Target;
 use super::rewrite::reader;
 use super::{Ingest, IngestError};
 use crate::engine::{EngineError, Query};
@@ -24,12 +25,14 @@ use crate::jobs::{Control, Job, Work, WorkError};
 /// What a populate job needs to know, so that it can be done by a later process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PopulateRequest {
+    /// The pipe's id, where it has one.
+    pub pipe_id: String,
     /// The pipe.
     pub pipe_name: String,
     /// The node.
     pub node_name: String,
     /// The data source that is filled.
-    pub datasource: String,
+    pub datasource: Target,
     /// The data source whose inserts the view follows.
     pub source: String,
     /// Data sources whose inserts reach the source.
@@ -42,7 +45,13 @@ pub struct PopulateRequest {
     pub populate_condition: Option<String>,
     /// Which share of the rows counts, from 0 to 1.
     pub populate_subset: Option<f64>,
+    /// Whether the view is to be taken away when this fails.
+    #[serde(default)]
+    pub unlinks: bool,
 }
+
+/// How many rows a share of them is at most, about.
+const SUBSET_ROWS: f64 = 2_000_000.0;
 
 /// What the request for a populate says.
 #[derive(Debug, Clone, Default)]
@@ -109,7 +118,12 @@ impl Ingest {
         Ok(PopulateRequest {
             pipe_name: id.pipe.to_string(),
             node_name: id.node.clone(),
-            datasource: target.to_string(),
+            datasource: Target {
+                id: String::new(),
+                name: target.to_string(),
+            },
+            pipe_id: String::new(),
+            unlinks: false,
             upstream: upstream(plan, &source),
             source,
             sql: compiled.sql.into_text(),
@@ -198,7 +212,11 @@ impl Work for Populate {
             request,
         };
         let done = run.run(progress).await;
-        let interrupted = matches!(&done, Err(WorkError::Failed(message)) if message.contains("has been shut down"));
+        let interrupted = match &done {
+            Err(WorkError::Failed(message)) => message.contains("has been shut down"),
+            Err(WorkError::Interrupted) => true,
+            _ => false,
+        };
         if !interrupted {
             run.tidy().await;
         }
@@ -255,7 +273,7 @@ impl Run<'_> {
     async fn start(&self, progress: &mut Progress) -> Result<(), WorkError> {
         let (source, target) = (
             quote_identifier(&self.request.source),
-            quote_identifier(&self.request.datasource),
+            quote_identifier(&self.request.datasource.name),
         );
         self.tidy().await;
         let mut alone = Vec::new();
@@ -291,6 +309,9 @@ impl Run<'_> {
         self.execute(&format!("TRUNCATE TABLE {}", self.beside))
             .await?;
         progress.rows = 0;
+        #[expect(clippy::cast_precision_loss, reason = "a share")]
+        let most = SUBSET_ROWS / progress.rows_total.max(1) as f64;
+        let share = self.request.populate_subset.map(|share| share.min(most));
         let partitions = format!(
             "SELECT partition_id, sum(rows) FROM system.parts WHERE active AND database = currentDatabase() AND table = {} GROUP BY partition_id ORDER BY partition_id",
             Self::literal(&self.snapshot)
@@ -304,14 +325,14 @@ impl Run<'_> {
             let names = self
                 .ingest
                 .engine
-                .describe(&self.query(""))
+                .describe(&self.query("", None))
                 .await
                 .map_err(failed)?;
             let names: Vec<String> = names
                 .iter()
                 .map(|column| quote_identifier(&column.name))
                 .collect();
-            self.execute(&format!("{columns}({})\n{}\nSETTINGS max_partitions_per_insert_block = 0, insert_deduplicate = 0", names.join(", "), self.query(partition))).await?;
+            self.execute(&format!("{columns}({})\n{}\nSETTINGS max_partitions_per_insert_block = 0, insert_deduplicate = 0", names.join(", "), self.query(partition, share))).await?;
             progress.rows += rows.parse::<u64>().unwrap_or(0);
             #[expect(clippy::cast_precision_loss, reason = "a percentage")]
             let share = progress.rows as f64 / progress.rows_total.max(1) as f64;
@@ -323,12 +344,12 @@ impl Run<'_> {
     }
 
     /// The view's query with the snapshot in place of the table that it follows.
-    fn query(&self, partition: &str) -> String {
+    fn query(&self, partition: &str, share: Option<f64>) -> String {
         let mut conditions = vec![format!("_partition_id = {}", quote_literal(partition))];
         if let Some(condition) = &self.request.populate_condition {
             conditions.push(format!("(\n{condition}\n)"));
         }
-        if let Some(share) = self.request.populate_subset {
+        if let Some(share) = share {
             conditions.push(format!(
                 "sipHash64(_part, _part_offset) % 1000000 < {:.0}",
                 share * 1_000_000.0
@@ -355,7 +376,7 @@ impl Run<'_> {
     async fn finish_moving(&self) -> Result<(), WorkError> {
         let (beside, target) = (
             Self::literal(&self.beside),
-            quote_literal(&self.request.datasource),
+            quote_literal(&self.request.datasource.name),
         );
         let sql = format!(
             "SELECT partition_id, countIf(hash_of_all_files IN (SELECT hash_of_all_files FROM system.parts WHERE database = currentDatabase() AND table = {target})) = count() FROM system.parts WHERE active AND database = currentDatabase() AND table = {beside} GROUP BY partition_id ORDER BY partition_id"
@@ -371,7 +392,7 @@ impl Run<'_> {
                     "ALTER TABLE {} MOVE PARTITION ID {} TO TABLE {}",
                     self.beside,
                     quote_literal(partition),
-                    quote_identifier(&self.request.datasource)
+                    quote_identifier(&self.request.datasource.name)
                 ))
                 .await?;
             }

@@ -32,6 +32,9 @@ pub enum WorkError {
     /// It was told to stop, and has put everything back in order.
     #[error("cancelled")]
     Cancelled,
+    /// The process is being stopped, and a later one takes the work up from its progress.
+    #[error("interrupted")]
+    Interrupted,
     /// It failed.
     #[error("{0}")]
     Failed(String),
@@ -60,16 +63,32 @@ pub struct Control {
     id: String,
     state: Arc<State>,
     cancelled: AtomicBool,
+    interrupted: AtomicBool,
+    /// Whether the work can be interrupted.
+    resumes: bool,
     wake: Notify,
 }
 
 impl Control {
-    /// Stops the work here when it has been cancelled.
+    /// Stops the work here when it has been cancelled, or is to be taken up by a later process.
     pub fn check(&self) -> Result<(), WorkError> {
         if self.is_cancelled() {
             Err(WorkError::Cancelled)
+        } else if self.interrupted.load(Ordering::SeqCst) {
+            Err(WorkError::Interrupted)
         } else {
             Ok(())
+        }
+    }
+
+    /// Done when the work is to stop, with why: for `select!` beside something that takes long.
+    pub async fn stopped(&self) -> WorkError {
+        loop {
+            let woken = self.wake.notified();
+            if let Err(reason) = self.check() {
+                return reason;
+            }
+            woken.await;
         }
     }
 
@@ -93,6 +112,13 @@ impl Control {
     pub fn progress(&self, progress: &Value) -> Result<(), WorkError> {
         let noted = self.state.jobs().set_progress(&self.id, progress);
         noted.map_err(|error| WorkError::Failed(error.to_string()))
+    }
+
+    fn interrupt(&self) {
+        if self.resumes {
+            self.interrupted.store(true, Ordering::SeqCst);
+            self.wake.notify_waiters();
+        }
     }
 
     fn cancel(&self) {
@@ -320,9 +346,16 @@ impl Jobs {
         }
     }
 
-    /// Starts no more jobs, and waits for those under way. They are on disk, and what waits is taken up by the next process.
+    /// Starts no more jobs, interrupts those that a later process can take up, and waits for the others. What waits is on disk.
     pub async fn shutdown(&self) {
-        self.queue().closed = true;
+        {
+            let mut queue = self.queue();
+            queue.closed = true;
+            queue
+                .running
+                .values()
+                .for_each(|control| control.interrupt());
+        }
         let all = u32::try_from(self.limits.workers).unwrap_or(u32::MAX);
         _ = self.slots.acquire_many(all).await;
     }
@@ -358,6 +391,11 @@ impl Jobs {
                 id: job.id.clone(),
                 state: Arc::clone(&self.state),
                 cancelled: AtomicBool::new(false),
+                interrupted: AtomicBool::new(false),
+                resumes: self
+                    .works
+                    .get(job.kind.as_str())
+                    .is_some_and(|work| work.resumes()),
                 wake: Notify::new(),
             });
             if job.status == JobStatus::Cancelling {
@@ -378,6 +416,11 @@ impl Jobs {
                     .jobs()
                     .finish(&job.id, JobStatus::Cancelled, None, None)
             }
+            Err(WorkError::Interrupted) => self
+                .state
+                .jobs()
+                .change(&job.id, &[JobStatus::Working], JobStatus::Waiting)
+                .map(drop),
             Err(WorkError::Failed(error)) => {
                 self.state
                     .jobs()

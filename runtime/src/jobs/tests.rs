@@ -19,7 +19,7 @@ impl Work for Gate {
         control.progress(&json!({ "step": 1 }))?;
         tokio::select! {
             () = self.open.notified() => {}
-            () = control.cancelled() => return Err(WorkError::Cancelled),
+            reason = control.stopped() => return Err(reason),
         }
         if job.request["name"] == "bad" {
             Err(WorkError::Failed("it broke".to_owned()))
@@ -180,4 +180,29 @@ async fn a_restart_resumes_what_can_be_resumed_and_fails_the_rest() {
         jobs.ended(&waiting.id).await.unwrap().unwrap().status,
         JobStatus::Done
     );
+}
+
+#[tokio::test]
+async fn a_stop_interrupts_what_a_later_process_can_take_up() {
+    let state = Arc::new(State::in_memory().unwrap());
+    let gate = Arc::new(Gate {
+        resumes: true,
+        ..Gate::default()
+    });
+    let first = queue(&state, &gate);
+    let job = first.submit("gate", &json!({ "name": "long" })).unwrap();
+    until(&first, &job.id, JobStatus::Working).await;
+    first.shutdown().await;
+    let left = first.find(&job.id).unwrap().unwrap();
+    assert_eq!(
+        (left.status, left.progress),
+        (JobStatus::Waiting, json!({ "step": 1 }))
+    );
+    let second = queue(&state, &gate);
+    second.recover().unwrap();
+    until(&second, &job.id, JobStatus::Working).await;
+    gate.open.notify_one();
+    let ended = second.ended(&job.id).await.unwrap().unwrap();
+    assert_eq!(ended.status, JobStatus::Done);
+    assert_eq!(*gate.runs.lock().unwrap(), ["long", "long"]);
 }

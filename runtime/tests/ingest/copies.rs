@@ -24,7 +24,8 @@ async fn prepared(name: &str) {
 fn jobs(state: &Arc<State>) -> Arc<Jobs> {
     let work: Arc<dyn Work> = Arc::new(CopyRows {
         ingest: ingest(),
-        secrets: vec![("limit".to_owned(), "1000".to_owned())],
+        environment: vec![("limit".to_owned(), "1000".to_owned())],
+        state: Arc::clone(state),
     });
     Jobs::new(Arc::clone(state), [(COPY, work)], Limits::default())
 }

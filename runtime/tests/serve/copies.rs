@@ -574,6 +574,80 @@ fn a_schedule_is_paused_and_resumed() {
 }
 
 #[test]
+fn a_pipe_is_created_as_a_copy_from_json_by_who_may_append() {
+    let (_project, server) = started();
+    let body = |target: &str, sql: &str| {
+        json!({ "name": "whole", "nodes": [{ "name": "n", "sql": sql, "type": "copy", "target_datasource": target, "copy_schedule": "0 * * * *", "mode": "replace" }] }).to_string()
+    };
+    let token = |name: &str, scopes: &str| {
+        let made = done(
+            &server,
+            "POST",
+            &format!("/v0/tokens/?name={name}&{scopes}"),
+            "",
+        );
+        made["token"].as_str().expect("a secret").to_owned()
+    };
+    let (creates, appends) = (
+        token("creates", "scope=PIPES:CREATE"),
+        token(
+            "appends",
+            "scope=PIPES:CREATE&scope=DATASOURCES:APPEND:copied",
+        ),
+    );
+    let post = |secret: &str, body: &str| {
+        let bearer = format!("Bearer {secret}");
+        let headers = [
+            ("Authorization", bearer.as_str()),
+            ("Content-Type", "application/json"),
+        ];
+        server.send("POST", "/v0/pipes", &headers, body.as_bytes())
+    };
+    for (secret, body, status) in [
+        (&creates, body("copied", SINCE), 403),
+        (&appends, body("other", SINCE), 403),
+        (&appends, body("copied", "select 1 as id"), 400),
+        (&appends, body("copied", SINCE), 200),
+    ] {
+        let answer = post(secret, &body);
+        assert_eq!(answer.status, status, "{body}: {}", answer.text());
+    }
+    let pipe = server.get("/v0/pipes/whole").json();
+    assert_eq!(
+        (&pipe["type"], &pipe["copy_mode"], &pipe["schedule"]["cron"]),
+        (&json!("copy"), &json!("replace"), &json!("0 * * * *"))
+    );
+    // Another that is made from it is a plain one.
+    let other = done(&server, "POST", "/v0/pipes?name=again&from=whole", "");
+    assert_eq!(
+        (&other["type"], &other["schedule"]),
+        (&json!("default"), &Value::Null)
+    );
+}
+
+#[test]
+fn secrets_of_a_copy_are_bound_when_it_runs_and_kept_nowhere() {
+    let (_project, server) = started();
+    let set = |method: &str, path: &str, value: &str| {
+        done(&server, method, path, &format!("name=city&value={value}"))
+    };
+    set("POST", "/v0/variables", "first-hidden");
+    let sql = "%25 SELECT toUInt32(1) AS id, now() AS starting_date, {{tb_secret('city')}} AS at";
+    copy_pipe(&server, "bound", sql, "target_datasource=copied");
+    assert_eq!(
+        run(&server, "/v0/pipes/bound/copy")["secrets"],
+        json!(["city"])
+    );
+    set("PUT", "/v0/variables/city", "second-hidden");
+    let job = run(&server, "/v0/pipes/bound/copy");
+    assert!(!job.to_string().contains("hidden"), "{job}");
+    assert_eq!(
+        rows(&server, "SELECT at FROM copied ORDER BY at"),
+        "first-hidden\nsecond-hidden\n"
+    );
+}
+
+#[test]
 fn a_token_cannot_turn_a_copy_to_a_data_source_that_it_may_not_fill() {
     let (_project, server) = started();
     copy_pipe(&server, "turned", SINCE, "target_datasource=copied");

@@ -216,3 +216,38 @@ fn each_time_of_a_schedule_runs_once_also_across_crashes() {
         rows(&server, expected)
     );
 }
+
+#[test]
+fn a_stop_does_not_wait_for_a_long_copy_and_the_next_start_takes_it_up() {
+    let project = Project::new(&[
+        ("numbers_of.datasource", NUMBERS),
+        (
+            "slow.pipe",
+            "NODE n\nSQL >\n    SELECT toUInt32(1) AS round, number AS n FROM numbers(1000000000000) WHERE cityHash64(number) = 1\nTYPE copy\nTARGET_DATASOURCE numbers_of\n",
+        ),
+        ("pipewright.toml", "[limits]\nquery_timeout_ms = 300\n"),
+    ]);
+    let server = Server::start(&project);
+    let job = post(&server, "/v0/pipes/slow/copy")["job"]["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    let status = |server: &Server| server.get(&format!("/v0/jobs/{job}")).json()["status"].clone();
+    until("the copy does not begin", || {
+        (status(&server) == "working").then_some(())
+    });
+    let began = Instant::now();
+    let (code, messages) = server.interrupt();
+    assert_eq!(code, Some(0), "{messages}");
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        began.elapsed()
+    );
+    let server = Server::start(&project);
+    until("the copy does not go on", || {
+        (status(&server) == "working").then_some(())
+    });
+    post(&server, &format!("/v0/jobs/{job}/cancel"));
+    assert_eq!(ended(&server, &job)["status"], "cancelled");
+}

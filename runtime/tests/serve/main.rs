@@ -4,6 +4,7 @@ mod answers;
 mod copies;
 mod copies_survive;
 mod crash;
+mod datasources;
 mod filters;
 mod harness;
 mod lifecycle;

@@ -373,6 +373,14 @@ fn every_route_has_its_scope() {
         admin("POST", "/v0/pipes", "name=spare&sql=select 1").status,
         200
     );
+    let copied = "name=copier&sql=select org, value from events";
+    assert_eq!(admin("POST", "/v0/pipes", copied).status, 200);
+    let set = admin(
+        "POST",
+        "/v0/pipes/copier/nodes/copier_0/copy",
+        "target_datasource=events&schedule_cron=0 0 1 1 *",
+    );
+    assert_eq!(set.status, 200, "{}", set.text());
     let tokens: Vec<(String, String)> = scopes
         .iter()
         .enumerate()
@@ -462,6 +470,76 @@ fn every_route_has_its_scope() {
             create,
         ),
         (
+            "POST",
+            "/v0/pipes/spare/nodes/spare_0/population",
+            "",
+            create,
+        ),
+        (
+            "POST",
+            "/v0/pipes/spare/nodes/spare_0/copy",
+            "target_datasource=events",
+            &["ADMIN"],
+        ),
+        (
+            "POST",
+            "/v0/pipes/spare/nodes?type=copy&target_datasource=events",
+            "select 1",
+            &["ADMIN"],
+        ),
+        (
+            "PUT",
+            "/v0/pipes/spare/nodes/spare_0/copy",
+            "schedule_cron=0 * * * *",
+            create,
+        ),
+        ("POST", "/v0/pipes/copier/copy", "", &["ADMIN"]),
+        ("POST", "/v0/pipes/copier/copy/pause", "", create),
+        ("POST", "/v0/pipes/copier/copy/resume", "", create),
+        ("POST", "/v0/pipes/copier/copy/cancel", "", create),
+        ("DELETE", "/v0/pipes/spare/nodes/spare_0/copy", "", create),
+        ("GET", "/v0/datasources", "", scopes),
+        (
+            "GET",
+            "/v0/datasources/events",
+            "",
+            &["ADMIN", "DATASOURCES:READ:events"],
+        ),
+        (
+            "POST",
+            "/v0/events?name=events",
+            "{}",
+            &["ADMIN", "DATASOURCES:APPEND:events"],
+        ),
+        (
+            "POST",
+            "/v0/datasources?name=events&mode=append",
+            "",
+            &["ADMIN", "DATASOURCES:APPEND:events"],
+        ),
+        (
+            "POST",
+            "/v0/datasources?name=events&mode=replace",
+            "",
+            &["ADMIN"],
+        ),
+        (
+            "POST",
+            "/v0/datasources/events/delete",
+            "delete_condition=0",
+            &["ADMIN", "DATASOURCES:DROP:events"],
+        ),
+        (
+            "POST",
+            "/v0/datasources/events/truncate",
+            "",
+            &["ADMIN", "DATASOURCES:DROP:events"],
+        ),
+        ("POST", "/v0/analyze", "{}", &["ADMIN"]),
+        ("GET", "/v0/jobs", "", &["ADMIN"]),
+        ("GET", "/v0/jobs/nothing", "", &["ADMIN"]),
+        ("POST", "/v0/jobs/nothing/cancel", "", &["ADMIN"]),
+        (
             "DELETE",
             "/v0/pipes/spare",
             "",
@@ -520,6 +598,40 @@ fn every_route_has_its_scope() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // With both scopes, a copy is set and run, rows are replaced, and rows that a copy would leave only with a third.
+    let (made, all) = (
+        ["PIPES:CREATE", "DATASOURCES:APPEND:events"],
+        [
+            "PIPES:READ:copier",
+            "DATASOURCES:APPEND:events",
+            "DATASOURCES:DROP:events",
+        ],
+    );
+    let (made, two, all) = (
+        token(&server, "made", &made),
+        token(&server, "two", &all[..2]),
+        token(&server, "all", &all),
+    );
+    let (set, run) = (
+        "/v0/pipes/copier/nodes/copier_0/copy",
+        "/v0/pipes/copier/copy",
+    );
+    for (secret, path, status) in [
+        (&made, format!("{set}?target_datasource=events"), 200),
+        (&made, run.to_owned(), 403),
+        (&two, run.to_owned(), 200),
+        (&two, format!("{run}?_mode=replace"), 403),
+        (&all, format!("{run}?_mode=replace"), 200),
+        (&all, format!("{set}?target_datasource=events"), 403),
+        (
+            &all,
+            "/v0/datasources?name=events&mode=replace".to_owned(),
+            200,
+        ),
+    ] {
+        let answer = send(&server, secret, "POST", &path, "");
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+    }
     // With both scopes, a statement is explained.
     let both = token(
         &server,

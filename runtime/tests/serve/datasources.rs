@@ -1,0 +1,450 @@
+//! Data sources over HTTP: files in every shape, what takes rows away, and what fills a view with the rows of before.
+
+use std::time::{Duration, Instant};
+
+use insta::assert_snapshot;
+use serde_json::{Value, json};
+
+use crate::harness::{ADMIN, Answer, Project, Server};
+
+const HITS: &str = "TOKEN \"writer\" APPEND\nSCHEMA >\n    `site` String `json:$.site`,\n    `hits` UInt32 `json:$.hits`\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"site\"\n";
+
+fn started() -> (Project, Server) {
+    let project = Project::new(&[
+        ("hits.datasource", HITS),
+        (
+            "plain.datasource",
+            "SCHEMA >\n    `site` String,\n    `hits` UInt32\n",
+        ),
+    ]);
+    let server = Server::start(&project);
+    (project, server)
+}
+
+fn send(server: &Server, method: &str, path: &str, body: &str) -> Answer {
+    let bearer = format!("Bearer {ADMIN}");
+    server.send(method, path, &[("Authorization", &bearer)], body.as_bytes())
+}
+
+fn form(server: &Server, path: &str, part: &str, file: &str, rows: &str) -> Answer {
+    let bearer = format!("Bearer {ADMIN}");
+    let body = format!(
+        "--line\r\nContent-Disposition: form-data; name=\"{part}\"; filename=\"{file}\"\r\n\r\n{rows}\r\n--line--\r\n"
+    );
+    let kind = "multipart/form-data; boundary=line";
+    let headers = [("Authorization", bearer.as_str()), ("Content-Type", kind)];
+    server.send("POST", path, &headers, body.as_bytes())
+}
+
+fn rows(server: &Server, sql: &str) -> String {
+    let answer = send(server, "POST", "/v0/sql", &format!("{sql} FORMAT TSV"));
+    assert_eq!(answer.status, 200, "{sql}: {}", answer.text());
+    answer.text()
+}
+
+fn ended(server: &Server, asked: &Answer) -> Value {
+    assert!(asked.status < 300, "{}", asked.text());
+    let asked = asked.json();
+    let job = asked.get("job").unwrap_or(&asked);
+    let path = format!("/v0/jobs/{}", job["id"].as_str().expect("an id"));
+    let until = Instant::now() + Duration::from_secs(30);
+    loop {
+        let job = server.get(&path).json();
+        if ["done", "error", "cancelled"].contains(&job["status"].as_str().expect("a status")) {
+            return job;
+        }
+        assert!(Instant::now() < until, "{job}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The status and the body, with ids and sizes taken out.
+fn shape(answer: &Answer) -> String {
+    let Ok(mut body) = serde_json::from_slice::<Value>(&answer.body) else {
+        return format!("{}\n{}", answer.status, answer.text());
+    };
+    for place in [
+        "/import_id",
+        "/id",
+        "/job_id",
+        "/pipe_id",
+        "/datasource/id",
+        "/statistics/bytes",
+        "/datasource/statistics/bytes",
+        "/created_at",
+        "/updated_at",
+        "/started_at",
+        "/job_url",
+    ] {
+        if let Some(value) = body.pointer_mut(place)
+            && !value.is_null()
+        {
+            *value = "[any]".into();
+        }
+    }
+    format!(
+        "{}\n{}",
+        answer.status,
+        serde_json::to_string_pretty(&body).expect("JSON")
+    )
+}
+
+#[test]
+fn rows_come_as_a_body_or_as_a_part_of_a_form() {
+    let (_project, server) = started();
+    let lines = "{\"site\":\"a\",\"hits\":1}\n{\"site\":\"b\",\"hits\":\"x\"}\n";
+    assert_snapshot!(
+        "append_body",
+        shape(&send(
+            &server,
+            "POST",
+            "/v0/datasources?name=hits&mode=append",
+            lines
+        ))
+    );
+    for (part, file, rows) in [
+        ("ndjson", "x", "{\"site\":\"c\",\"hits\":2}\n"),
+        ("csv", "rows", "site,hits\nd,3\n"),
+        ("file", "rows.csv", "site,hits\ne,4\n"),
+        ("file", "rows.ndjson", "{\"site\":\"f\",\"hits\":5}"),
+    ] {
+        let answer = form(
+            &server,
+            "/v0/datasources?name=hits&mode=append",
+            part,
+            file,
+            rows,
+        );
+        assert_eq!(
+            (answer.status, answer.json()["successful_rows"].clone()),
+            (200, json!(1)),
+            "{file}: {}",
+            answer.text()
+        );
+    }
+    assert_eq!(
+        rows(
+            &server,
+            "SELECT groupArray(site), sum(hits) FROM (SELECT * FROM hits ORDER BY site)"
+        ),
+        "['a','c','d','e','f']\t15\n"
+    );
+    let wrong = [
+        ("/v0/datasources?mode=append", "", 400),
+        ("/v0/datasources?name=nothing&mode=append", "", 404),
+        ("/v0/datasources?name=hits&mode=create", "", 400),
+        ("/v0/datasources?name=hits&mode=append&format=xml", "x", 400),
+        (
+            "/v0/datasources?name=hits&mode=append&format=parquet",
+            "x",
+            400,
+        ),
+        (
+            "/v0/datasources?name=hits&mode=append&url=http://localhost/x.csv",
+            "",
+            400,
+        ),
+        (
+            "/v0/datasources?name=plain&mode=append&dialect_delimiter=ab",
+            "x",
+            400,
+        ),
+    ];
+    for (path, body, status) in wrong {
+        let answer = send(&server, "POST", path, body);
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+    }
+    assert_eq!(
+        form(
+            &server,
+            "/v0/datasources?name=hits&mode=append&format=xml",
+            "file",
+            "x",
+            ""
+        )
+        .status,
+        400
+    );
+    assert_eq!(rows(&server, "SELECT count() FROM hits"), "5\n");
+}
+
+#[test]
+fn rows_are_replaced_deleted_and_truncated() {
+    let (_project, server) = started();
+    let path = "/v0/datasources?name=plain&mode=append&format=csv";
+    assert_eq!(
+        send(&server, "POST", path, "site,hits\na,1\nb,2\nc,3\n").status,
+        200
+    );
+    let shown = server.get("/v0/datasources/plain");
+    assert_snapshot!("shown", shape(&shown));
+    let id = shown.json()["id"].as_str().expect("an id").to_owned();
+    assert!(id.starts_with("t_"), "{id}");
+    assert_eq!(
+        server.get(&format!("/v0/datasources/{id}")).json(),
+        shown.json()
+    );
+    let listed = server.get("/v0/datasources").json();
+    assert_eq!(listed["datasources"][1], shown.json());
+    // Part of the rows is replaced, then a part is deleted, by the id as well.
+    let path = "/v0/datasources?name=plain&mode=replace&format=csv&replace_condition=hits%3E1";
+    assert_eq!(
+        send(&server, "POST", path, "site,hits\nd,4\ne,5\n").status,
+        200
+    );
+    assert_eq!(
+        rows(&server, "SELECT site FROM plain ORDER BY site"),
+        "a\nd\ne\n"
+    );
+    let delete = format!("/v0/datasources/{id}/delete?delete_condition=");
+    let counted = send(
+        &server,
+        "POST",
+        &format!("{delete}hits%3E1&dry_run=true"),
+        "",
+    );
+    assert_eq!(
+        (counted.status, counted.json()),
+        (200, json!({ "rows_to_be_deleted": 2 }))
+    );
+    let asked = send(&server, "POST", &format!("{delete}site%3D'd'"), "");
+    assert_snapshot!("delete", shape(&asked));
+    let job = ended(&server, &asked);
+    assert_eq!(
+        (&job["status"], &job["statistics"]),
+        (&json!("done"), &json!({ "rows_deleted": 1 }))
+    );
+    assert_eq!(
+        rows(&server, "SELECT site FROM plain ORDER BY site"),
+        "a\ne\n"
+    );
+    for condition in [
+        "",
+        "nothing%3D1",
+        "1)%20OR%20(1",
+        "site%20IN%20(SELECT%20site%20FROM%20hits)",
+    ] {
+        let answer = send(&server, "POST", &format!("{delete}{condition}"), "");
+        assert_eq!(answer.status, 400, "{condition}: {}", answer.text());
+    }
+    let truncated = send(
+        &server,
+        "POST",
+        &format!("/v0/datasources/{id}/truncate"),
+        "",
+    );
+    assert_eq!((truncated.status, truncated.text().as_str()), (205, ""));
+    assert_eq!(rows(&server, "SELECT count() FROM plain"), "0\n");
+    assert_eq!(
+        send(&server, "POST", "/v0/datasources/nothing/truncate", "").status,
+        404
+    );
+    assert_eq!(
+        send(
+            &server,
+            "POST",
+            "/v0/datasources/nothing/delete?delete_condition=1",
+            ""
+        )
+        .status,
+        404
+    );
+}
+
+#[test]
+fn a_view_is_filled_with_the_rows_of_before() {
+    let (_project, server) = started();
+    let lines =
+        "{\"site\":\"a\",\"hits\":1}\n{\"site\":\"a\",\"hits\":2}\n{\"site\":\"b\",\"hits\":3}\n";
+    assert_eq!(
+        send(
+            &server,
+            "POST",
+            "/v0/datasources?name=hits&mode=append",
+            lines
+        )
+        .status,
+        200
+    );
+    let made = [
+        (
+            "/v0/pipes?name=per_site",
+            "{\"name\":\"per_site\",\"nodes\":[{\"name\":\"n\",\"sql\":\"select site, countState() as visits from hits group by site\"},{\"name\":\"other\",\"sql\":\"select 1\"}]}",
+        ),
+        (
+            "/v0/pipes/per_site/nodes/n/materialization?datasource=visits",
+            "",
+        ),
+    ];
+    for (path, body) in made {
+        let answer = send(&server, "POST", path, body);
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+    }
+    let found = "SELECT site, countMerge(visits) FROM visits GROUP BY site ORDER BY site";
+    assert_eq!(rows(&server, found), "");
+    let path = "/v0/pipes/per_site/nodes/n/population";
+    let asked = send(
+        &server,
+        "POST",
+        &format!("{path}?populate_condition=hits%3E1"),
+        "",
+    );
+    assert_snapshot!("populate", shape(&asked));
+    assert_eq!(ended(&server, &asked)["status"], "done");
+    assert_eq!(rows(&server, found), "a\t1\nb\t1\n");
+    let asked = send(&server, "POST", &format!("{path}?truncate=true"), "");
+    let job = ended(&server, &asked);
+    assert_eq!(
+        (&job["status"], &job["statistics"]["rows"]),
+        (&json!("done"), &json!(3))
+    );
+    assert_eq!(rows(&server, found), "a\t2\nb\t1\n");
+    // The view goes on with what comes.
+    assert_eq!(
+        send(
+            &server,
+            "POST",
+            "/v0/events?name=hits&wait=true",
+            "{\"site\":\"b\",\"hits\":9}"
+        )
+        .status,
+        200
+    );
+    assert_eq!(rows(&server, found), "a\t2\nb\t2\n");
+    for (path, status) in [
+        ("/v0/pipes/per_site/nodes/other/population", 400),
+        ("/v0/pipes/per_site/nodes/nothing/population", 404),
+        ("/v0/pipes/nothing/nodes/n/population", 404),
+        (
+            "/v0/pipes/per_site/nodes/n/population?populate_subset=2",
+            400,
+        ),
+        (
+            "/v0/pipes/per_site/nodes/n/population?populate_subset=some",
+            400,
+        ),
+        (
+            "/v0/pipes/per_site/nodes/n/population?populate_subset=0",
+            400,
+        ),
+        (
+            "/v0/pipes/per_site/nodes/n/population?populate_subset=0.2",
+            400,
+        ),
+        (
+            "/v0/pipes/per_site/nodes/n/population?populate_condition=nothing",
+            400,
+        ),
+        (
+            "/v0/pipes/per_site/nodes/n/population?truncate=perhaps",
+            400,
+        ),
+    ] {
+        let answer = send(&server, "POST", path, "");
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+    }
+}
+
+#[test]
+fn a_view_is_populated_when_it_is_made_and_goes_when_that_fails() {
+    let (_project, server) = started();
+    let path = "/v0/datasources?name=hits&mode=append";
+    let lines = "{\"site\":\"1\",\"hits\":1}\n{\"site\":\"2\",\"hits\":2}\n";
+    assert_eq!(send(&server, "POST", path, lines).status, 200);
+    let done = |path: &str, body: &str| {
+        let answer = send(&server, "POST", path, body);
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        answer
+    };
+    done(
+        "/v0/pipes?name=numbers_of",
+        "{\"name\":\"numbers_of\",\"nodes\":[{\"name\":\"n\",\"sql\":\"select toUInt32(site) as number, hits from hits\"}]}",
+    );
+    let made = done(
+        "/v0/pipes/numbers_of/nodes/n/materialization?datasource=found&populate=true&populate_condition=hits%3E1",
+        "",
+    );
+    assert_eq!(ended(&server, &made)["status"], "done");
+    assert_eq!(rows(&server, "SELECT number FROM found"), "2\n");
+    let made = done(
+        "/v0/pipes/numbers_of/nodes?name=more&type=materialized&datasource=more_found&populate=true",
+        "select toUInt32(site) + 1 as number from hits",
+    );
+    assert!(made.json()["materialized"].is_string(), "{}", made.text());
+    assert_eq!(ended(&server, &made)["statistics"]["rows"], 2);
+    assert_eq!(
+        rows(&server, "SELECT number FROM more_found ORDER BY number"),
+        "2\n3\n"
+    );
+    // What cannot be asked for is not made.
+    let before = server.get("/v0/pipes").json();
+    let wrong = send(
+        &server,
+        "POST",
+        "/v0/pipes/numbers_of/nodes?name=wrong&type=materialized&datasource=wrong_found&populate=true&populate_condition=nothing",
+        "select site from hits",
+    );
+    assert_eq!(wrong.status, 400, "{}", wrong.text());
+    assert_eq!(
+        without_times(server.get("/v0/pipes").json()),
+        without_times(before)
+    );
+    assert_eq!(server.get("/v0/datasources/wrong_found").status, 404);
+    // A row of before that the view cannot take: at the first failure the view goes, later ones leave it unless asked to take it along.
+    assert_eq!(
+        send(&server, "POST", "/v0/datasources/hits/truncate", "").status,
+        205
+    );
+    for node in ["n", "more"] {
+        let path = format!("/v0/pipes/numbers_of/nodes/{node}/materialization");
+        assert_eq!(send(&server, "DELETE", &path, "").status, 204);
+    }
+    let bad = "{\"site\":\"no number\",\"hits\":3}\n";
+    assert_eq!(send(&server, "POST", path, bad).status, 200);
+    let is_view =
+        || !server.get("/v0/pipes/numbers_of").json()["nodes"][0]["materialized"].is_null();
+    let path = "/v0/pipes/numbers_of/nodes/n/materialization?datasource=found";
+    let failed = |asked: &Answer| {
+        let job = ended(&server, asked);
+        assert_eq!(job["status"], "error", "{job}");
+    };
+    let gone = || {
+        let until = Instant::now() + Duration::from_secs(20);
+        while is_view() {
+            assert!(Instant::now() < until, "the view is still there");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    failed(&done(&format!("{path}&populate=true"), ""));
+    gone();
+    done(path, "");
+    let populate = "/v0/pipes/numbers_of/nodes/n/population";
+    failed(&done(populate, ""));
+    assert!(is_view());
+    failed(&done(
+        &format!("{populate}?unlink_on_populate_error=true"),
+        "",
+    ));
+    gone();
+    // Without the view, rows that it could not take are taken.
+    assert_eq!(
+        send(&server, "POST", "/v0/events?name=hits&wait=true", bad).status,
+        200
+    );
+    assert_eq!(rows(&server, "SELECT count() FROM hits"), "2\n");
+}
+
+fn without_times(mut value: Value) -> Value {
+    match &mut value {
+        Value::Object(map) => {
+            map.retain(|key, _| !key.ends_with("_at") && !key.ends_with("_date"));
+            map.values_mut()
+                .for_each(|value| *value = without_times(value.take()));
+        }
+        Value::Array(values) => values
+            .iter_mut()
+            .for_each(|value| *value = without_times(value.take())),
+        _ => {}
+    }
+    value
+}
