@@ -56,6 +56,13 @@ impl Meaning {
         }
     }
 
+    /// The last part of the name of the table that holds it.
+    fn own_name(&self) -> &str {
+        match self {
+            Self::Datasource(name) | Self::Node(_, name) => name,
+        }
+    }
+
     /// The table that holds it.
     fn table(&self) -> String {
         match self {
@@ -63,6 +70,12 @@ impl Meaning {
             Self::Node(pipe, node) => format!("{}.{}", database(pipe), quoted(node)),
         }
     }
+}
+
+/// Whether one of two tables of the same `FROM` could be meant by the other's name: the engine takes a table's own name beside its alias, so that what is said
+/// of the other would be said of both. That is not what is tried here.
+fn clash(one: &Named, other: &Named) -> bool {
+    one.0 == other.0 || one.1.own_name() == other.0 || other.1.own_name() == one.0
 }
 
 fn quoted(name: &str) -> String {
@@ -340,7 +353,7 @@ impl Writer {
         let c = tape.one(scope).clone();
         let other: Vec<Named> = scope
             .iter()
-            .filter(|named| named.0 != a.0)
+            .filter(|named| !clash(named, &a))
             .cloned()
             .collect();
         // A name for a common table expression: of a resource, so that it hides it.
@@ -390,8 +403,9 @@ impl Writer {
                 self.text(&format!(" ON {qa}.k = {qb}.k GROUP BY {qa}.k"));
             }
             5 => {
-                // The engine takes an alias for any table of that name in the same `FROM`, which is not what is tried here.
-                let taken = hidden == a.0 || hidden == b.0;
+                let taken = [&a, &b]
+                    .iter()
+                    .any(|table| table.0 == hidden || table.1.own_name() == hidden);
                 let alias = if taken { "y".to_owned() } else { name.clone() };
                 self.text(&format!(
                     "SELECT zz.k AS k, sum(zz.v + {alias}.v) AS v, max({alias}.s) AS s FROM "
@@ -435,7 +449,8 @@ impl Writer {
                 }
             }
             11 => {
-                let Some(shown) = &shown else {
+                let clear = |shown: &&Named| shown.1.own_name() != hidden;
+                let Some(shown) = shown.as_ref().filter(clear) else {
                     _ = self.text("SELECT * FROM ").table(&a, None);
                     return;
                 };
