@@ -118,7 +118,10 @@ struct Case {
     name: String,
     #[serde(default)]
     parameters: String,
+    #[serde(default)]
     expected_result: String,
+    /// What a request that is refused is told, in place of a result.
+    expected_error: Option<String>,
 }
 
 struct Quiet;
@@ -127,7 +130,13 @@ impl Progress for Quiet {
     fn say(&self, _: &str) {}
 }
 
-async fn answer(plan: &Plan, engine: &dyn Engine, pipe: &str, parameters: &str) -> String {
+/// The rows of an answer, or why the request cannot become a statement.
+async fn answer(
+    plan: &Plan,
+    engine: &dyn Engine,
+    pipe: &str,
+    parameters: &str,
+) -> Result<String, String> {
     let pairs = form_urlencoded::parse(parameters.as_bytes());
     let values: Values = pairs
         .map(|(name, value)| (name, value.into_owned().into()))
@@ -142,15 +151,15 @@ async fn answer(plan: &Plan, engine: &dyn Engine, pipe: &str, parameters: &str) 
     };
     let compiled = plan
         .compile_node(&node.id, request)
-        .expect("the request compiles");
+        .map_err(|error| error.to_string())?;
     let mut query = Query::new(compiled.sql.text(), "JSONEachRow");
     query.settings.push((
         "output_format_json_quote_64bit_integers".to_owned(),
         "0".to_owned(),
     ));
     let answer = engine.query(query).await.expect("the query runs");
-    String::from_utf8(answer.bytes().await.expect("the answer arrives").to_vec())
-        .expect("JSON is UTF-8")
+    let bytes = answer.bytes().await.expect("the answer arrives");
+    Ok(String::from_utf8(bytes.to_vec()).expect("JSON is UTF-8"))
 }
 
 /// The cases of one example, by pipe.
@@ -186,9 +195,10 @@ async fn answers_are_as_expected(root: &Path) {
     for (pipe, cases) in cases(root) {
         for case in cases {
             let got = answer(&plan, engine.as_ref(), &pipe, &case.parameters).await;
+            let expected = case.expected_error.map_or(Ok(case.expected_result), Err);
             similar_asserts::assert_eq!(
-                got.trim_end(),
-                case.expected_result.trim_end(),
+                got.as_deref().map(str::trim_end),
+                expected.as_deref().map(str::trim_end),
                 "{}: {pipe}: {}",
                 root.display(),
                 case.name
