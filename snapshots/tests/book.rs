@@ -19,8 +19,13 @@ fn pages() -> Vec<(String, String)> {
     let mut names: Vec<String> = ["README.md", "CONTRIBUTING.md", "COMPATIBILITY.md"]
         .map(str::to_owned)
         .to_vec();
-    for folder in ["book/src", "examples/web-analytics"] {
-        let entries = std::fs::read_dir(root().join(folder)).expect("the folder can be read");
+    let examples = std::fs::read_dir(root().join("examples")).expect("the folder can be read");
+    let examples = examples
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .map(|name| format!("examples/{name}"))
+        .filter(|folder| root().join(folder).is_dir());
+    for folder in std::iter::once("book/src".to_owned()).chain(examples) {
+        let entries = std::fs::read_dir(root().join(&folder)).expect("the folder can be read");
         names.extend(entries.filter_map(|entry| {
             let name = entry.ok()?.file_name().into_string().ok()?;
             let is_page = Path::new(&name)

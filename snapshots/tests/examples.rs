@@ -13,10 +13,26 @@ use pipewright_compiler::plan::{Plan, RequestContext};
 use pipewright_compiler::template::{RenderContext, Values};
 use serde::Deserialize;
 
-fn example(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../examples")
-        .join(name)
+/// Every folder below `examples/`, by name: a new example is covered as soon as it is there.
+fn examples() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let folders = entries(&root);
+    let folders: Vec<PathBuf> = folders.into_iter().filter(|path| path.is_dir()).collect();
+    assert!(folders.len() >= 4, "only {} examples", folders.len());
+    folders
+}
+
+/// What lies in a folder, sorted.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("the folder can be read");
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
+}
+
+fn stem(file: &Path) -> String {
+    let stem = file.file_stem().expect("a file has a name");
+    stem.to_string_lossy().into_owned()
 }
 
 fn compiled(folder: &Path) -> Plan {
@@ -56,41 +72,44 @@ fn assert_beside(folder: &Path, name: &str, text: &str) {
 }
 
 #[test]
-fn web_analytics_artifacts_are_as_committed() {
-    let root = example("web-analytics");
-    let artifacts = artifacts(&compiled(&root));
-    for group in [
-        "endpoints/",
-        "pipes/",
-        "ddl/",
-        "explain/",
-        "lineage.json",
-        "openapi.json",
-        "manifest.json",
-    ] {
-        assert_beside(
-            &root,
-            group.trim_end_matches(['/']).trim_end_matches(".json"),
-            &folder(&artifacts, group),
-        );
+fn artifacts_of_every_example_are_as_committed() {
+    for root in examples() {
+        let artifacts = artifacts(&compiled(&root));
+        for group in [
+            "endpoints/",
+            "pipes/",
+            "ddl/",
+            "explain/",
+            "lineage.json",
+            "openapi.json",
+            "manifest.json",
+        ] {
+            assert_beside(
+                &root,
+                group.trim_end_matches(['/']).trim_end_matches(".json"),
+                &folder(&artifacts, group),
+            );
+        }
     }
 }
 
 #[test]
 fn a_build_is_the_same_to_the_byte_from_another_folder() {
-    let root = example("web-analytics");
-    let first = artifacts(&compiled(&root));
-    let copy = tempfile::tempdir().expect("a temporary folder");
-    for (name, text) in first
-        .files
-        .iter()
-        .filter_map(|(name, text)| Some((name.strip_prefix("source/")?, text)))
-    {
-        let path = copy.path().join(name);
-        std::fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("a folder");
-        std::fs::write(path, text).expect("a file");
+    for root in examples() {
+        let first = artifacts(&compiled(&root));
+        let copy = tempfile::tempdir().expect("a temporary folder");
+        for (name, text) in first
+            .files
+            .iter()
+            .filter_map(|(name, text)| Some((name.strip_prefix("source/")?, text)))
+        {
+            let path = copy.path().join(name);
+            let parent = path.parent().expect("a file is in a folder");
+            std::fs::create_dir_all(parent).expect("a folder");
+            std::fs::write(path, text).expect("a file");
+        }
+        assert_eq!(first, artifacts(&compiled(copy.path())));
     }
-    assert_eq!(first, artifacts(&compiled(copy.path())));
 }
 
 /// One case of a `tests/<pipe>.yaml` file.
@@ -99,7 +118,10 @@ struct Case {
     name: String,
     #[serde(default)]
     parameters: String,
+    #[serde(default)]
     expected_result: String,
+    /// What a request that is refused is told, in place of a result.
+    expected_error: Option<String>,
 }
 
 struct Quiet;
@@ -108,7 +130,13 @@ impl Progress for Quiet {
     fn say(&self, _: &str) {}
 }
 
-async fn answer(plan: &Plan, engine: &dyn Engine, pipe: &str, parameters: &str) -> String {
+/// The rows of an answer, or why the request cannot become a statement.
+async fn answer(
+    plan: &Plan,
+    engine: &dyn Engine,
+    pipe: &str,
+    parameters: &str,
+) -> Result<String, String> {
     let pairs = form_urlencoded::parse(parameters.as_bytes());
     let values: Values = pairs
         .map(|(name, value)| (name, value.into_owned().into()))
@@ -123,26 +151,35 @@ async fn answer(plan: &Plan, engine: &dyn Engine, pipe: &str, parameters: &str) 
     };
     let compiled = plan
         .compile_node(&node.id, request)
-        .expect("the request compiles");
+        .map_err(|error| error.to_string())?;
     let mut query = Query::new(compiled.sql.text(), "JSONEachRow");
     query.settings.push((
         "output_format_json_quote_64bit_integers".to_owned(),
         "0".to_owned(),
     ));
     let answer = engine.query(query).await.expect("the query runs");
-    String::from_utf8(answer.bytes().await.expect("the answer arrives").to_vec())
-        .expect("JSON is UTF-8")
+    let bytes = answer.bytes().await.expect("the answer arrives");
+    Ok(String::from_utf8(bytes.to_vec()).expect("JSON is UTF-8"))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn web_analytics_endpoints_answer_as_its_test_files_say() {
-    let root = example("web-analytics");
-    let plan = compiled(&root);
+/// The cases of one example, by pipe.
+fn cases(root: &Path) -> Vec<(String, Vec<Case>)> {
+    let files = entries(&root.join("tests"));
+    let files = files
+        .iter()
+        .filter(|file| file.extension().is_some_and(|ending| ending == "yaml"));
+    files
+        .map(|file| {
+            let text = std::fs::read_to_string(file).expect("a test file");
+            (stem(file), yaml_serde::from_str(&text).expect("valid YAML"))
+        })
+        .collect()
+}
+
+/// Loads the small fixture of an example into an engine of its own and runs its cases there.
+async fn answers_are_as_expected(root: &Path) {
+    let plan = compiled(root);
     let state = tempfile::tempdir().expect("a temporary folder");
-    assert!(
-        engine::locate().is_some(),
-        "the engine is not installed: run `cargo run -- engine install`"
-    );
     let engine: Arc<dyn Engine> = engine::open(Config::embedded(state.path()))
         .await
         .expect("the engine opens");
@@ -150,31 +187,51 @@ async fn web_analytics_endpoints_answer_as_its_test_files_say() {
     let deployed = deploy::deploy(&plan, &root.join("tests"), engine.as_ref(), &Quiet)
         .await
         .expect("the project deploys");
-    assert_eq!(deployed.loaded, [("page_hits".to_owned(), 49)]);
-    let mut cases = 0;
-    let mut files: Vec<PathBuf> = std::fs::read_dir(root.join("tests"))
-        .expect("tests")
-        .flatten()
-        .map(|entry| entry.path())
-        .collect();
-    files.sort();
-    for file in files
-        .iter()
-        .filter(|file| file.extension().is_some_and(|ending| ending == "yaml"))
-    {
-        let pipe = file.file_stem().expect("a name").to_string_lossy();
-        let text = std::fs::read_to_string(file).expect("a test file");
-        for case in yaml_serde::from_str::<Vec<Case>>(&text).expect("valid YAML") {
+    let mut loaded = String::new();
+    for (datasource, rows) in &deployed.loaded {
+        _ = writeln!(loaded, "{datasource} {rows}");
+    }
+    assert_beside(root, "loaded", &loaded);
+    for (pipe, cases) in cases(root) {
+        for case in cases {
             let got = answer(&plan, engine.as_ref(), &pipe, &case.parameters).await;
+            let expected = case.expected_error.map_or(Ok(case.expected_result), Err);
             similar_asserts::assert_eq!(
-                got.trim_end(),
-                case.expected_result.trim_end(),
-                "{pipe}: {}",
+                got.as_deref().map(str::trim_end),
+                expected.as_deref().map(str::trim_end),
+                "{}: {pipe}: {}",
+                root.display(),
                 case.name
             );
-            cases += 1;
         }
     }
     engine.shutdown().await;
-    assert!(cases >= 8, "only {cases} cases were found");
+}
+
+#[test]
+fn every_endpoint_of_every_example_has_a_case() {
+    for root in examples() {
+        let plan = compiled(&root);
+        let cases = cases(&root);
+        for (name, pipe) in &plan.pipes {
+            let cases = cases.iter().filter(|(of, _)| *of == name.to_string());
+            assert!(
+                pipe.endpoint_node().is_none()
+                    || cases.map(|(_, cases)| cases.len()).sum::<usize>() > 0,
+                "{}: no case for {name}",
+                root.display()
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn endpoints_of_every_example_answer_as_its_test_files_say() {
+    assert!(
+        engine::locate().is_some(),
+        "the engine is not installed: run `cargo run -- engine install`"
+    );
+    for root in examples() {
+        answers_are_as_expected(&root).await;
+    }
 }
