@@ -9,4 +9,5 @@ pub mod ingest;
 pub mod jobs;
 pub mod service;
 pub mod state;
+pub mod typing;
 pub mod workspace;

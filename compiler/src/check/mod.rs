@@ -10,6 +10,7 @@ mod nondeterministic_view;
 mod nullable_key;
 mod parameter_types;
 mod plain_column;
+mod refused;
 mod silence;
 mod target_columns;
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod views;
 use pipewright_grammar::diagnostic::{Code, Diagnostic, Severity};
 
 pub(crate) use lints::unknown_lints;
+pub use refused::{Refusal, Statement, statements, without_consequences};
 
 use crate::diagnostics::render;
 use crate::plan::Plan;
