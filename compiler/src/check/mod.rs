@@ -4,6 +4,7 @@
 //! engine: where the text leaves a doubt, it is silent. `-- pipewright: allow(code)` on the line of a finding or on the one above silences it.
 
 mod lints;
+mod message;
 mod missing_merge;
 mod missing_state;
 mod nondeterministic_view;

@@ -8,20 +8,19 @@ use std::ops::Range;
 
 use pipewright_grammar::diagnostic::{Code, Diagnostic, Severity};
 use pipewright_grammar::source::Span;
+use rayon::prelude::*;
 
+use super::message::{gist, in_lower_case, named, suggestion};
 use super::silence::is_silenced;
 use super::views::place;
 use crate::deploy::{Step, StepKind, view_name};
 use crate::diagnostics::codes;
 use crate::graph::{Branch, NodeId, Vertex};
 use crate::mapped_text::PieceKind;
-use crate::plan::{Compiled, NodePlan, Plan, Role};
+use crate::plan::{Compiled, NodePlan, Plan, Role, TablePlan};
 use crate::project::ResourceName;
 use crate::sql::outline::outline;
 use crate::sql::{self, Policy, Use};
-
-/// The database of the project's tables.
-const DATABASE: &str = "pipewright";
 
 /// A statement of the project that an engine can describe.
 #[derive(Debug)]
@@ -48,28 +47,34 @@ pub struct Refusal {
 /// Every node that can be described without reaching outside of the engine, in each of its branches that a request can surely take. Findings of earlier
 /// stages explain the others.
 pub fn statements(plan: &Plan) -> Vec<Statement> {
-    let mut statements = Vec::new();
-    for vertex in plan.graph.topological() {
-        let Vertex::Node(id) = vertex else { continue };
-        if !stays_inside(plan, vertex) {
-            continue;
-        }
-        let certain = if others_are_certain(plan, id) {
-            usize::MAX
-        } else {
-            1
-        };
-        for (branch, read) in branches(plan, id).iter().enumerate().take(certain) {
-            if let Ok(compiled) = plan.compile_branch(id, read) {
-                statements.push(Statement {
-                    node: id.clone(),
-                    branch,
-                    compiled,
-                });
-            }
-        }
+    let vertices = plan.graph.topological();
+    vertices
+        .par_iter()
+        .flat_map_iter(|vertex| of_vertex(plan, vertex))
+        .collect()
+}
+
+fn of_vertex(plan: &Plan, vertex: &Vertex) -> Vec<Statement> {
+    let Vertex::Node(id) = vertex else {
+        return Vec::new();
+    };
+    if !stays_inside(plan, vertex) {
+        return Vec::new();
     }
-    statements
+    let certain = if others_are_certain(plan, id) {
+        usize::MAX
+    } else {
+        1
+    };
+    let branches = branches(plan, id).iter().enumerate().take(certain);
+    let compiled = branches.filter_map(|(branch, read)| {
+        Some(Statement {
+            node: id.clone(),
+            branch,
+            compiled: plan.compile_branch(id, read).ok()?,
+        })
+    });
+    compiled.collect()
 }
 
 fn branches<'a>(plan: &'a Plan, id: &NodeId) -> &'a [Branch] {
@@ -173,10 +178,9 @@ impl Statement {
                 let range = called_in(branch, &refusal.message)
                     .or_else(|| operator_in(branch, &refusal.message))
                     .or_else(|| names.iter().find_map(|name| verbatim_place(branch, name)));
-                (
-                    in_lower_case(&gist(&refusal.message)),
-                    range.unwrap_or(0..0),
-                )
+                let said = gist(&refusal.message);
+                let sentence = said.split(". ").next().unwrap_or(&said);
+                (in_lower_case(sentence), range.unwrap_or(0..0))
             }
             _ => return None,
         };
@@ -202,7 +206,8 @@ impl Statement {
             Severity::Warning
         };
         let said = gist(&refusal.message);
-        let note = (code == codes::UNKNOWN_COLUMN).then(|| format!("the engine says: {said}"));
+        let has_more = code == codes::UNKNOWN_COLUMN || said.contains(". ");
+        let note = has_more.then(|| format!("the engine says: {said}"));
         let mut diagnostic = Diagnostic::new(severity, code, message).label(span, "");
         if let Some(similar) = suggestion(&refusal.message) {
             diagnostic = diagnostic.help(format!("did you mean `{similar}`?"));
@@ -219,10 +224,7 @@ fn not_created(plan: &Plan, step: &Step, refusal: &Refusal) -> Option<Diagnostic
     let (what, span) = match step.kind {
         StepKind::CreateDatabase => return None,
         StepKind::CreateTable => {
-            let table = plan
-                .tables
-                .values()
-                .find(|table| table.name.to_string() == step.name)?;
+            let table = table(plan, step)?;
             if table_gets_columns(plan, &table.name) {
                 return None;
             }
@@ -259,6 +261,12 @@ fn table_gets_columns(plan: &Plan, name: &ResourceName) -> bool {
     })
 }
 
+/// The table that a step makes.
+fn table<'a>(plan: &'a Plan, step: &Step) -> Option<&'a TablePlan> {
+    let mut tables = plan.tables.values();
+    tables.find(|table| step.kind == StepKind::CreateTable && table.name.to_string() == step.name)
+}
+
 /// The node of a view.
 fn view<'a>(plan: &'a Plan, step: &Step) -> Option<&'a NodePlan> {
     let mut nodes = plan.pipes.values().flat_map(|pipe| &pipe.nodes);
@@ -285,17 +293,12 @@ fn converted(plan: &Plan, node: &NodePlan, message: &str) -> Option<Span> {
 /// The findings whose cause is not another finding: what reads a node or data source that failed fails for that reason.
 pub fn without_consequences(
     plan: &Plan,
-    steps: Vec<(Step, Refusal)>,
-    statements: Vec<(&Statement, Refusal)>,
+    steps: &[(Step, Refusal)],
+    statements: &[(&Statement, Refusal)],
 ) -> Vec<Diagnostic> {
     let mut failed: BTreeSet<Vertex> = BTreeSet::new();
-    for (step, _) in &steps {
-        if step.kind == StepKind::CreateTable {
-            let names = plan.tables.keys();
-            let named: Option<&ResourceName> =
-                names.into_iter().find(|name| name.to_string() == step.name);
-            failed.extend(named.cloned().map(Vertex::Datasource));
-        }
+    for (step, _) in steps {
+        failed.extend(table(plan, step).map(|table| Vertex::Datasource(table.name.clone())));
     }
     let mut found = Vec::new();
     let depends = |id: &NodeId, failed: &BTreeSet<Vertex>| {
@@ -306,7 +309,7 @@ pub fn without_consequences(
             .any(|source| *source != vertex && failed.contains(source))
     };
     // In the order of the graph, so that the cause comes before its consequences.
-    for (statement, refusal) in &statements {
+    for (statement, refusal) in statements {
         if depends(&statement.node, &failed) {
             continue;
         }
@@ -315,16 +318,19 @@ pub fn without_consequences(
         }
         found.extend(statement.finding(plan, refusal));
     }
-    for (step, refusal) in &steps {
-        let because = view(plan, step).is_some_and(|node| {
-            let vertex = Vertex::Node(node.id.clone());
-            let Role::Materialized { target } = &node.role else {
-                return false;
-            };
-            failed.contains(&Vertex::Datasource(target.clone()))
-                || failed.contains(&vertex)
-                || depends(&node.id, &failed)
-        });
+    for (step, refusal) in steps {
+        let fails =
+            |id: &NodeId| failed.contains(&Vertex::Node(id.clone())) || depends(id, &failed);
+        let because = match (view(plan, step), table(plan, step)) {
+            (Some(node), _) => {
+                let no_target = matches!(&node.role, Role::Materialized { target }
+                    if failed.contains(&Vertex::Datasource(target.clone())));
+                no_target || fails(&node.id)
+            }
+            (None, table) => table
+                .and_then(|table| table.made_by.as_ref())
+                .is_some_and(fails),
+        };
         if !because {
             found.extend(not_created(plan, step, refusal));
         }
@@ -349,6 +355,7 @@ fn code_of(refusal: &Refusal) -> Option<Code> {
         | "NO_COMMON_TYPE"
         | "UNKNOWN_TYPE"
         | "ILLEGAL_AGGREGATION"
+        | "ILLEGAL_COLUMN"
         | "NOT_AN_AGGREGATE" => codes::WRONG_TYPES,
         "SYNTAX_ERROR" => codes::SQL_SYNTAX,
         _ => return None,
@@ -371,59 +378,6 @@ fn is_fixed(plan: &Plan, statement: &Statement, branch: &Branch) -> bool {
         _ => true,
     });
     typed && !structural
-}
-
-/// What a message says, without the statement that it repeats.
-fn gist(message: &str) -> String {
-    let ends = [
-        " in scope ",
-        ": In scope ",
-        ". In scope ",
-        ". In query ",
-        ": while ",
-        " while processing: ",
-        "\n",
-    ];
-    let end = ends.iter().filter_map(|end| message.find(end)).min();
-    let gist = &message[..end.unwrap_or(message.len())];
-    let gist = gist.split(". Expected one of:").next().unwrap_or(gist);
-    gist.trim_end_matches(['.', ':', ' ']).to_owned()
-}
-
-/// A message that begins like ours do, without the database that the author does not see.
-fn in_lower_case(text: &str) -> String {
-    let text = text.replace(&format!("{DATABASE}."), "");
-    let mut characters = text.chars();
-    match characters.next() {
-        Some(first) => first.to_lowercase().chain(characters).collect(),
-        None => text,
-    }
-}
-
-/// The names that a message quotes, before the statement that it repeats.
-fn named(message: &str) -> Vec<String> {
-    let gist = gist(message);
-    let mut names = Vec::new();
-    for quote in ['`', '\''] {
-        let mut parts = gist.split(quote);
-        parts.next();
-        while let (Some(name), Some(_)) = (parts.next(), parts.next()) {
-            names.push(name.to_owned());
-            // `database.table.column` of a qualified name
-            let last = name.rsplit('.').next().unwrap_or(name);
-            if last != name {
-                names.push(last.to_owned());
-            }
-        }
-    }
-    names.retain(|name| !name.is_empty());
-    names
-}
-
-/// The first of `Maybe you meant: ['a', 'b']`.
-fn suggestion(message: &str) -> Option<&str> {
-    let (_, rest) = message.split_once("Maybe you meant: ['")?;
-    rest.split_once('\'').map(|(name, _)| name)
 }
 
 /// Where a name stands in the text that the author wrote, as a word of its own.
@@ -492,22 +446,6 @@ fn called_in(branch: &Branch, message: &str) -> Option<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_message_is_split_into_what_it_says_and_what_it_repeats() {
-        let message = "Identifier 'x.q' cannot be resolved from table with name x. In scope SELECT x.h FROM a AS x WHERE x.q = 1. Maybe you meant: ['x.h']";
-        assert_eq!(
-            gist(message),
-            "Identifier 'x.q' cannot be resolved from table with name x"
-        );
-        assert_eq!(named(message), ["x.q", "q"]);
-        assert_eq!(suggestion(message), Some("x.h"));
-        let message = "Function with name `fooo` does not exist. In scope SELECT fooo(h) FROM a";
-        assert_eq!(
-            (named(message), suggestion(message)),
-            (vec!["fooo".to_owned()], None)
-        );
-    }
 
     #[test]
     fn conditions_on_values_may_exclude_each_other() {

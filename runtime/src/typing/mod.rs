@@ -89,17 +89,19 @@ impl Typist {
                 refused
             }
         };
-        let refused_steps = refused_steps
+        let refused_steps: Vec<(Step, Refusal)> = refused_steps
             .into_iter()
             .filter_map(|(at, refusal)| Some((steps.get(at)?.clone(), refusal)))
             .collect();
-        let refused = statements
+        let refused: Vec<(&Statement, Refusal)> = statements
             .iter()
             .zip(&keys)
             .filter_map(|(statement, key)| Some((statement, cache.answer(key)?.clone()?)))
             .collect();
-        let diagnostics = without_consequences(plan, refused_steps, refused);
-        cache.write(&keys)?;
+        let diagnostics = without_consequences(plan, &refused_steps, &refused);
+        if let Err(error) = cache.write(&keys) {
+            tracing::warn!(%error, "what the engine said cannot be kept");
+        }
         Ok(Typed {
             diagnostics,
             statements: statements.len(),

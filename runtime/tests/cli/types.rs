@@ -123,6 +123,31 @@ fn what_a_value_could_cause_is_no_finding() {
 }
 
 #[test]
+fn what_reads_a_failure_is_no_finding_of_its_own() {
+    let made = node("made", "SELECT day, amuont FROM hits")
+        + "TYPE materialized\nDATASOURCE out\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"day\"\n";
+    let project = Project::new(&[
+        HITS,
+        ("made.pipe", &made),
+        ("reader.pipe", &node("reader", "SELECT amuont FROM out")),
+        (
+            "broken.datasource",
+            "SCHEMA >\n    `day` Date\n\nENGINE \"MergeTree\"\nENGINE_TTL \"dya + INTERVAL 1 MONTH\"\n",
+        ),
+        (
+            "fill.pipe",
+            &(node("fill", "SELECT day FROM hits") + "TYPE materialized\nDATASOURCE broken\n"),
+        ),
+        ("other.pipe", &node("other", "SELECT dya FROM broken")),
+    ]);
+    let (findings, ..) = typed(&project);
+    insta::assert_snapshot!(findings, @r"
+    broken.datasource:2:5: error[not-created]: the engine does not make the table of data source `broken`
+    made.pipe:3:17: error[unknown-column]: unknown column `amuont`
+    ");
+}
+
+#[test]
 fn what_reaches_outside_of_the_engine_is_not_asked() {
     let project = Project::new(&[
         (
