@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pipewright::engine::chdb::{Chdb, Config, ffi::Library};
-use pipewright::engine::{Engine, Query, locate};
+use pipewright::engine::{DATABASE, Engine, Query, locate};
 
 const ROWS: u64 = 10_000_000;
 const CALLS: u64 = 4_000;
@@ -82,6 +82,8 @@ fn run_bare(library: &'static Library, argument: &str, clients: u64) -> Run {
             .map(|client| {
                 scope.spawn(move || {
                     let mut connection = library.connect(&[argument.to_owned()]).expect("connects");
+                    let entered = connection.query(&format!("USE {DATABASE}"), "Null", &[]);
+                    assert!(entered.error().is_none(), "{:?}", entered.error());
                     let calls = (0..CALLS / clients).map(|call| {
                         let sql = sql(client * CALLS + call);
                         let start = Instant::now();

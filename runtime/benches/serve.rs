@@ -18,15 +18,16 @@ use pipewright_compiler::plan::{Plan, RequestContext};
 use pipewright_compiler::project::SourceTree;
 use pipewright_compiler::template::{RenderContext, Values};
 
+// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ROWS: u64 = 10_000_000;
 const ROUNDS: usize = 8;
 const REQUESTS: usize = 300;
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime = http::threads().expect("a runtime");
     let state = tempfile::tempdir().expect("a temporary folder");
     let library =
         engine::locate().expect("the engine is installed: `cargo run --release -- engine install`");
@@ -204,7 +205,13 @@ fn connect(address: SocketAddr) -> TcpStream {
 
 /// One request and its whole answer.
 fn request(stream: &mut TcpStream, id: u64) {
-    write!(stream, "GET /v0/pipes/item.json?id={id} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer t\r\n\r\n").expect("the request is sent");
+    // In one piece, as clients send requests of this size.
+    let request = format!(
+        "GET /v0/pipes/item.json?id={id} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer t\r\n\r\n"
+    );
+    stream
+        .write_all(request.as_bytes())
+        .expect("the request is sent");
     let mut answer = Vec::with_capacity(2048);
     let mut chunk = [0; 4096];
     loop {

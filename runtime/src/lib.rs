@@ -7,6 +7,7 @@ pub mod engine;
 pub mod http;
 pub mod ingest;
 pub mod jobs;
+pub mod schedule;
 pub mod service;
 pub mod state;
 pub mod typing;

@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+// Compiling is many small allocations, on several threads at once.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     pipewright::cli::main().into()
 }

@@ -97,6 +97,8 @@ fn a_schedule_that_is_neither_on_demand_nor_cron_is_refused() {
         findings(&[TABLE, ("c.pipe", &pipe)])
     };
     assert_snapshot!(copy("@daily"), @"c.pipe:6:15: error[bad-schedule]: `@daily` is not a schedule");
+    assert_snapshot!(copy("99 99 * * *"), @"c.pipe:6:15: error[bad-schedule]: field 1 (the minute) of the schedule `99 99 * * *` is `99`, which is none of 0-59");
+    assert_snapshot!(copy("0 0 30 2 *"), @"c.pipe:6:15: error[bad-schedule]: the schedule `0 0 30 2 *` never comes");
     assert_snapshot!(copy("{{ tb_secret(\"when\") }}"), @r#"c.pipe:6:15: error[bad-schedule]: `{{ tb_secret("when") }}` is not a schedule"#);
 }
 

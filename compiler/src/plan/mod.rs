@@ -4,6 +4,7 @@ mod datasource;
 mod filter;
 mod pipe;
 mod query;
+mod schedule;
 mod shape;
 
 use std::collections::BTreeMap;
@@ -13,8 +14,9 @@ use pipewright_grammar::diagnostic::Diagnostic;
 
 pub use datasource::{Column, Engine, Index, TablePlan};
 pub use filter::{FilterError, RowFilters};
-pub use pipe::{CopyMode, NodePlan, PipePlan, Role, Schedule};
+pub use pipe::{CopyMode, NodePlan, PipePlan, Role};
 pub use query::{Compiled, QUERY_SOURCE, QueryError, RequestContext};
+pub use schedule::{Cron, Schedule, ScheduleError};
 
 use crate::graph::{Graph, NodeId, Scope};
 use crate::project::{Pipe, Policies, Project, ResourceName};

@@ -5,6 +5,7 @@ use pipewright_grammar::source::Spanned;
 use pipewright_grammar::syntax::NodeKind;
 use serde::Serialize;
 
+use super::schedule::Schedule;
 use super::shape::ShapeCache;
 use crate::diagnostics::codes;
 use crate::graph::{Graph, NodeId, Vertex};
@@ -61,16 +62,6 @@ pub enum Role {
     },
     /// Exports to a connection; running it needs that system.
     Sink,
-}
-
-/// When a copy runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Schedule {
-    /// When it is asked for.
-    OnDemand,
-    /// By a cron expression of five fields, in UTC.
-    Cron(String),
 }
 
 /// What a copy does with the rows that are there.
@@ -274,17 +265,12 @@ fn schedule(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Schedule {
     let Some(written) = node.directive("COPY_SCHEDULE") else {
         return Schedule::OnDemand;
     };
-    let text = written.value.trim();
-    if text.is_empty() || text.eq_ignore_ascii_case("@on-demand") {
-        return Schedule::OnDemand;
-    }
-    if text.split_whitespace().count() != 5 {
+    Schedule::parse(&written.value).unwrap_or_else(|error| {
         diagnostics.push(
-            Diagnostic::error(codes::BAD_SCHEDULE, format!("`{text}` is not a schedule"))
+            Diagnostic::error(codes::BAD_SCHEDULE, error.to_string())
                 .label(written.span, "")
                 .help("write `@on-demand`, or five cron fields (minute hour day month weekday, UTC) such as `0 * * * *`"),
         );
-        return Schedule::OnDemand;
-    }
-    Schedule::Cron(text.to_owned())
+        Schedule::OnDemand
+    })
 }

@@ -2,7 +2,7 @@
 //!
 //! A literal in a rendered template tokenizes to the same shape whatever its value (see [`PieceKind::Literal`]). So two renderings of a node with the
 //! same pieces, literals aside, have their table names at the same places: the places are found once, written as (piece, offset), and looked up by the
-//! pieces' hash.
+//! pieces.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -20,8 +20,12 @@ const CAPACITY: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct ShapeCache(RwLock<HashMap<Key, Arc<Shape>>>);
 
-/// A hash of the pieces, literals by their kind alone.
-pub(super) type Key = [u8; 32];
+/// The pieces in short: those of the source by their place in it, what else changes the shape by its text, literals by their place alone. The whole of it
+/// is compared, so that no other text can pass for it.
+pub(super) type Key = Vec<u8>;
+
+/// Longer keys are not kept: the text that makes them so long is made of values and hardly comes twice.
+const MAX_KEY: usize = 16 * 1024;
 
 /// Where the names of other nodes stand in a rendering of this shape.
 #[derive(Debug, Default)]
@@ -79,12 +83,14 @@ pub(super) struct Anchor {
 }
 
 impl ShapeCache {
-    pub(super) fn find(&self, key: &Key) -> Option<Arc<Shape>> {
+    pub(super) fn find(&self, key: &[u8]) -> Option<Arc<Shape>> {
         self.0.read().ok()?.get(key).cloned()
     }
 
     pub(super) fn keep(&self, key: Key, shape: Arc<Shape>) {
-        if let Ok(mut shapes) = self.0.write() {
+        if key.len() <= MAX_KEY
+            && let Ok(mut shapes) = self.0.write()
+        {
             if shapes.len() >= CAPACITY {
                 shapes.clear();
             }
@@ -95,27 +101,27 @@ impl ShapeCache {
 
 /// The key of a rendering.
 pub(super) fn key(text: &MappedText) -> Key {
-    let mut hasher = blake3::Hasher::new();
+    let mut key = Vec::with_capacity(256);
     for (range, piece) in text.pieces() {
         match (piece.kind, piece.origin) {
             (PieceKind::Literal, origin) => {
-                hasher.update(&[1]);
-                hasher.update(&origin.map_or(0, |span| span.start).to_le_bytes());
+                key.push(1);
+                key.extend_from_slice(&origin.map_or(0, |span| span.start).to_le_bytes());
             }
             (PieceKind::Verbatim, Some(origin)) => {
-                hasher.update(&[2]);
-                hasher.update(&origin.source.0.to_le_bytes());
-                hasher.update(&origin.start.to_le_bytes());
-                hasher.update(&origin.end.to_le_bytes());
+                key.push(2);
+                key.extend_from_slice(&origin.source.0.to_le_bytes());
+                key.extend_from_slice(&origin.start.to_le_bytes());
+                key.extend_from_slice(&origin.end.to_le_bytes());
             }
             _ => {
-                hasher.update(&[3]);
-                hasher.update(&(range.len() as u64).to_le_bytes());
-                hasher.update(&text.text().as_bytes()[range]);
+                key.push(3);
+                key.extend_from_slice(&(range.len() as u64).to_le_bytes());
+                key.extend_from_slice(&text.text().as_bytes()[range]);
             }
         }
     }
-    *hasher.finalize().as_bytes()
+    key
 }
 
 /// The anchor of a byte offset; `None` inside a literal, whose length differs from request to request.

@@ -130,6 +130,10 @@ pub struct Limits {
     pub bytes_read: u64,
     /// Most requests of one token in a second, but for the admin's; 0 for no limit.
     pub requests_per_second: u32,
+    /// Most copies that wait or run at once.
+    pub copies: usize,
+    /// Most rows that one copy may write.
+    pub copy_rows: u64,
 }
 
 impl Default for Limits {
@@ -142,6 +146,8 @@ impl Default for Limits {
             rows_read: 0,
             bytes_read: 0,
             requests_per_second: 0,
+            copies: 20,
+            copy_rows: 100_000_000,
         }
     }
 }

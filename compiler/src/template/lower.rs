@@ -413,6 +413,9 @@ impl Lowering<'_> {
         self.accept(restrict::statement(statement));
         match statement {
             Statement::Assign(targets, value) => {
+                if matches!(value.kind, ExprKind::Lambda(..)) {
+                    self.refuse_lambda(value.span);
+                }
                 self.real(value);
                 for target in targets {
                     self.add(Instruction::DupTop);

@@ -353,8 +353,8 @@ impl Lowering<'_> {
         }
     }
 
-    /// A lambda is only ever true or false: nothing here can call one, so that handing one over is refused where it stands.
-    fn refuse_lambda(&mut self, span: Span) {
+    /// A lambda is only ever true or false: nothing here can call one, so that handing one over, or keeping one, is refused where it stands.
+    pub(super) fn refuse_lambda(&mut self, span: Span) {
         self.refuse(
             TemplateError::new(
                 ErrorKind::SecurityExpression,

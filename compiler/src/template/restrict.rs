@@ -215,7 +215,7 @@ fn closest(text: &str) -> Option<&'static str> {
                 known,
             )
         })
-        .filter(|(distance, _)| *distance <= 2)
+        .filter(|(distance, known)| *distance <= 2 && *known != text)
         .min()
         .map(|(_, known)| known)
 }

@@ -334,6 +334,7 @@ fn a_lambda_is_refused_where_it_would_be_called() {
         ("{% set y = sorted(x, key=lambda a: a) %}", 125),
         ("{% set y = list(map(lambda a: a, x)) %}", 120),
         ("{% if (lambda: 1)() %}{% end %}", 107),
+        ("{% set f = lambda a: a %}{% set y = f(1) %}", 111),
         ("{% set y = x.sort(key=lambda a: a) %}", 122),
     ] {
         let template = compile(text);

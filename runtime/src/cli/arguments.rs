@@ -45,6 +45,9 @@ pub(crate) enum Command {
     Pull(Pull),
     /// Run a query over the project's pipes and data sources
     Sql(Sql),
+    /// Store secrets for `tb_secret` and `tb_var`, encrypted, in the project's state folder
+    #[command(subcommand)]
+    Secret(Secret),
     /// Install or inspect the embedded ClickHouse
     #[command(subcommand)]
     Engine(Engine),
@@ -214,6 +217,28 @@ pub(crate) enum Debug {
     Render,
     /// Find the tables that statements read: JSON lines from stdin (`id`, `sql`) to stdout
     References,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Secret {
+    /// Store a secret, or give it another value; the value is read from stdin
+    Set {
+        /// The name that templates use
+        name: String,
+    },
+    /// List the names of the stored secrets
+    #[command(name = "ls")]
+    List {
+        /// How the list is printed
+        #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+        format: OutputFormat,
+    },
+    /// Remove a secret
+    #[command(name = "rm")]
+    Remove {
+        /// The name that templates use
+        name: String,
+    },
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

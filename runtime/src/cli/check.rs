@@ -114,7 +114,7 @@ fn print(format: ReportFormat, reports: &[Report], printer: &Printer) -> anyhow:
     }
     for (plan, diagnostics) in reports {
         let sources = plan.project.sources.files();
-        printer.data(&match format {
+        printer.styled(&match format {
             ReportFormat::Concise => render::concise(diagnostics, sources),
             ReportFormat::Github => render::github(diagnostics, sources),
             ReportFormat::Text | ReportFormat::Json => {

@@ -12,6 +12,7 @@ mod init;
 mod printer;
 mod pull;
 mod rule;
+mod secret;
 mod serve;
 mod sql;
 
@@ -92,6 +93,7 @@ fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<ExitStatus> {
         Command::Serve(serve) => serve::run(serve, project, printer),
         Command::Pull(pull) => pull::run(pull, project, printer),
         Command::Sql(sql) => sql::run(sql, project, printer),
+        Command::Secret(secret) => secret::run(secret, project, printer),
         Command::Engine(engine) => engine::run(engine, printer),
         Command::Debug(debug) => debug::run(debug, project, printer),
     }

@@ -10,10 +10,19 @@ use pipewright_compiler::diagnostics::render::Style;
 pub(crate) struct Printer;
 
 impl Printer {
-    /// Writes data.
+    /// Writes data as it is: a control character in it is part of it.
     #[expect(clippy::unused_self, reason = "every output goes through a printer")]
     pub(crate) fn data(&self, text: &str) -> io::Result<()> {
-        let mut stdout = anstream::stdout().lock();
+        Self::lines(io::stdout().lock(), text)
+    }
+
+    /// Writes what has a style, in colour where it is wanted.
+    #[expect(clippy::unused_self, reason = "every output goes through a printer")]
+    pub(crate) fn styled(&self, text: &str) -> io::Result<()> {
+        Self::lines(anstream::stdout().lock(), text)
+    }
+
+    fn lines(mut stdout: impl io::Write, text: &str) -> io::Result<()> {
         stdout.write_all(text.as_bytes())?;
         if !text.ends_with('\n') && !text.is_empty() {
             stdout.write_all(b"\n")?;

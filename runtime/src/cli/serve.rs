@@ -17,7 +17,7 @@ use super::{ExitStatus, engine, project_folder, report_errors};
 use crate::catalog::Catalog;
 use crate::engine::Engine;
 use crate::http::{self, App, Data, Scope};
-use crate::ingest::{DeleteData, EventLimits, Events, Ingest, Populate};
+use crate::ingest::{COPY, CopyRows, DeleteData, EventLimits, Events, Ingest, Populate};
 use crate::jobs::{Jobs, Limits, Work};
 use crate::state::State;
 use crate::{deploy, workspace};
@@ -49,10 +49,7 @@ pub(super) fn run(
         .with_writer(std::io::stderr)
         .with_env_filter(log_filter())
         .init();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(start(
+    http::threads()?.block_on(start(
         serve,
         Sources {
             plan,
@@ -122,7 +119,8 @@ async fn deploy_and_serve(
     // Rows are given to the engine as files, which a server on another machine does not see.
     let embedded = plan.project.config.server.clickhouse_url.is_none();
     let data = if embedded {
-        Some(take_rows(&plan, &state, &folder.join(STATE_FOLDER), engine, printer).await?)
+        let state_folder = folder.join(STATE_FOLDER);
+        Some(take_rows(&plan, &state, &state_folder, engine, &secrets, printer).await?)
     } else {
         None
     };
@@ -130,7 +128,7 @@ async fn deploy_and_serve(
     let app = App::new(catalog, secrets, Arc::clone(engine)).await?;
     announce(&plan, address, printer);
     if let Some(data) = &data {
-        app.take_rows(data.clone());
+        app.take_rows(data.clone())?;
     }
     let served = http::serve(listener, app, stop()).await;
     if let Some(data) = data {
@@ -148,6 +146,7 @@ async fn take_rows(
     state: &Arc<State>,
     state_folder: &Path,
     engine: &Arc<dyn Engine>,
+    secrets: &[(String, String)],
     printer: &Printer,
 ) -> anyhow::Result<Data> {
     let ingest = Ingest::open(Arc::clone(engine), state_folder)?;
@@ -167,12 +166,19 @@ async fn take_rows(
     }
     let deletes: Arc<dyn Work> = Arc::new(DeleteData(Arc::clone(engine)));
     let populates: Arc<dyn Work> = Arc::new(Populate(Arc::clone(&ingest)));
+    let copies: Arc<dyn Work> = Arc::new(CopyRows {
+        ingest: Arc::clone(&ingest),
+        secrets: secrets.to_vec(),
+    });
     let jobs = Jobs::new(
         Arc::clone(state),
-        [("delete_data", deletes), ("populateview", populates)],
+        [
+            ("delete_data", deletes),
+            ("populateview", populates),
+            (COPY, copies),
+        ],
         Limits::default(),
     );
-    jobs.recover()?;
     Ok(Data {
         ingest,
         events,

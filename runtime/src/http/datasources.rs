@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::access::Access;
 use super::error::ApiError;
+use super::operations::Done;
 use super::parameters::Parameters;
 use super::{App, Json, Served};
 use crate::engine::Query;
@@ -43,6 +44,7 @@ pub(super) async fn get(
     headers: HeaderMap,
 ) -> Result<Json, ApiError> {
     let (served, access, _) = authenticated(&app, &uri, &headers)?;
+    let name = named(&app, name);
     let table = table(&served, &access, &name, Access::reads_datasource)?;
     Ok(Json(body(&app, table).await?))
 }
@@ -67,6 +69,7 @@ async fn write(app: &Arc<App>, request: Request) -> Result<Response, ApiError> {
     let name = parameters.text_of("name").ok_or_else(|| {
         ApiError::BadRequest("say which data source: `?name=<data source>`".to_owned())
     })?;
+    let name = &named(app, name.to_owned());
     let table = table(&served, &access, name, Access::appends_to)?;
     let mode = parameters.text_of("mode").unwrap_or("create");
     let (format, delimiter) = (parameters.text_of("format"), delimiter(&parameters)?);
@@ -109,6 +112,7 @@ async fn write(app: &Arc<App>, request: Request) -> Result<Response, ApiError> {
         )));
     }
     let condition = parameters.text_of("replace_condition");
+    let started = Instant::now();
     let appended = if is_form(&headers) {
         let mut form = Multipart::from_request(request, app)
             .await
@@ -128,11 +132,11 @@ async fn write(app: &Arc<App>, request: Request) -> Result<Response, ApiError> {
         let append = append(found)?;
         let rows = field.map_err(std::io::Error::other);
         match mode {
-            "append" => ingest.append(table, &append, rows).await?,
+            "append" => ingest.append(table, &append, rows).await,
             _ => {
                 ingest
                     .replace(&served.plan, table, &append, condition, rows)
-                    .await?
+                    .await
             }
         }
     } else {
@@ -142,14 +146,34 @@ async fn write(app: &Arc<App>, request: Request) -> Result<Response, ApiError> {
             .into_data_stream()
             .map_err(std::io::Error::other);
         match mode {
-            "append" => ingest.append(table, &append, rows).await?,
+            "append" => ingest.append(table, &append, rows).await,
             _ => {
                 ingest
                     .replace(&served.plan, table, &append, condition, rows)
-                    .await?
+                    .await
             }
         }
     };
+    let done = Done::new(mode, &table.name.name).since(started);
+    let appended = match appended {
+        Ok(appended) => appended,
+        Err(error) => {
+            let error_text = Some(error.to_string());
+            Done {
+                error: error_text,
+                ..done
+            }
+            .record(app);
+            return Err(error.into());
+        }
+    };
+    let (counts, import_id) = (appended.counts, Some(appended.import_id.clone()));
+    Done {
+        counts,
+        import_id,
+        ..done
+    }
+    .record(app);
     Ok((StatusCode::OK, Json(written(app, table, &appended).await?)).into_response())
 }
 
@@ -202,8 +226,14 @@ pub(super) async fn truncate(
     headers: HeaderMap,
 ) -> Result<StatusCode, ApiError> {
     let (served, access, _) = authenticated(&app, &uri, &headers)?;
+    let name = named(&app, name);
     let table = table(&served, &access, &name, Access::drops_datasource)?;
-    app.data()?.ingest.truncate(table).await?;
+    let started = Instant::now();
+    let truncated = app.data()?.ingest.truncate(table).await;
+    let error = truncated.as_ref().err().map(ToString::to_string);
+    let done = Done::new("truncate", &table.name.name).since(started);
+    Done { error, ..done }.record(&app);
+    truncated?;
     Ok(StatusCode::RESET_CONTENT)
 }
 
@@ -220,6 +250,7 @@ pub(super) async fn delete(
     let access = served
         .tokens
         .access(&headers, parameters.text_of("token"))?;
+    let name = named(&app, name);
     let table = table(&served, &access, &name, Access::drops_datasource)?;
     let condition = parameters.text_of("delete_condition").ok_or_else(|| {
         ApiError::BadRequest("say which rows: `delete_condition=<SQL condition>`".to_owned())
@@ -233,8 +264,7 @@ pub(super) async fn delete(
     if dry_run {
         return Ok(Json(json!({ "rows_to_be_deleted": rows })).into_response());
     }
-    let request =
-        json!({ "datasource": { "id": name, "name": name }, "delete_condition": condition });
+    let request = json!({ "datasource": { "id": id(&app, &name), "name": name }, "delete_condition": condition });
     let job = app.data()?.jobs.submit("delete_data", &request)?;
     Ok((
         StatusCode::CREATED,
@@ -250,6 +280,20 @@ fn authenticated(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Authentica
     let served = app.served.load_full();
     let access = served.tokens.access(headers, parameters.text_of("token"))?;
     Ok((served, access, parameters))
+}
+
+/// The name of the data source that a name or an id means.
+fn named(app: &App, reference: String) -> String {
+    let current = app.catalog.current();
+    let name = current.objects.datasource_name(&reference);
+    name.map(ToOwned::to_owned).unwrap_or(reference)
+}
+
+/// The id of a data source; its name where it has none.
+fn id(app: &App, name: &str) -> String {
+    let current = app.catalog.current();
+    let object = current.objects.datasource(name);
+    object.map_or_else(|| name.to_owned(), |object| object.id.clone())
 }
 
 fn table<'a>(
@@ -302,7 +346,7 @@ async fn body(app: &App, table: &TablePlan) -> Result<Value, ApiError> {
     let bytes = answer.bytes().await.map_err(IngestError::from)?;
     let statistics: Value = serde_json::from_slice(bytes.trim_ascii()).unwrap_or(Value::Null);
     Ok(json!({
-        "id": name,
+        "id": id(app, &table.name.name),
         "name": name,
         "columns": columns,
         "engine": {

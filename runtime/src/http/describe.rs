@@ -6,6 +6,7 @@ use pipewright_compiler::project::{Node, Pipe};
 use serde_json::{Map, Value, json};
 
 use crate::catalog::Current;
+use crate::state::State;
 
 /// Which parts of a description are wanted.
 #[derive(Debug, Clone, Default)]
@@ -33,9 +34,10 @@ pub(crate) fn pipe(
     current: &Current,
     pipe: &Pipe,
     host: &str,
-    workspace: &str,
+    state: &State,
     wanted: &Wanted,
 ) -> Value {
+    let workspace = state.workspace_id();
     let name = &pipe.name.name;
     let Some(object) = current.objects.pipe(name) else {
         return Value::Null;
@@ -78,24 +80,26 @@ pub(crate) fn pipe(
                 format!("http://{host}/v0/pipes/{name}.json").into(),
             );
         }
-        add_copy(current, pipe, workspace, map);
+        add_copy(current, pipe, state, map);
     }
     keep(out, &wanted.attributes)
 }
 
 /// What a copy pipe fills, and when.
-fn add_copy(current: &Current, pipe: &Pipe, workspace: &str, map: &mut Map<String, Value>) {
+fn add_copy(current: &Current, pipe: &Pipe, state: &State, map: &mut Map<String, Value>) {
     let plan = current.plan.pipes.get(&pipe.name);
     let copy = plan
         .into_iter()
         .flat_map(|plan| &plan.nodes)
         .find_map(|node| match &node.role {
             Role::Copy {
-                target, schedule, ..
-            } => Some((node, target, schedule)),
+                target,
+                schedule,
+                mode,
+            } => Some((node, target, schedule, mode)),
             _ => None,
         });
-    let Some((node, target, schedule)) = copy else {
+    let Some((node, target, schedule, mode)) = copy else {
         return;
     };
     let id = current
@@ -111,11 +115,19 @@ fn add_copy(current: &Current, pipe: &Pipe, workspace: &str, map: &mut Map<Strin
             .map(|object| object.id.clone())
             .into(),
     );
-    map.insert("copy_target_workspace".to_owned(), workspace.into());
+    map.insert(
+        "copy_target_workspace".to_owned(),
+        state.workspace_id().into(),
+    );
+    map.insert("copy_mode".to_owned(), json!(mode));
     if let Schedule::Cron(cron) = schedule {
+        let pipe_id = current.objects.pipe(&pipe.name.name);
+        let stored = pipe_id.and_then(|object| state.schedules().find(&object.id).ok().flatten());
+        let paused = stored.is_some_and(|stored| stored.paused);
+        let status = if paused { "paused" } else { "running" };
         map.insert(
             "schedule".to_owned(),
-            json!({ "timezone": "Etc/UTC", "cron": cron }),
+            json!({ "timezone": "Etc/UTC", "cron": cron, "status": status }),
         );
     }
 }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::error::ApiError;
 use super::parameters::Parameters;
 use super::{App, Json};
+use crate::catalog::format_micros;
 use crate::jobs::{Job, JobStatus, SubmitError};
 
 /// How many jobs a list has.
@@ -87,12 +88,7 @@ pub(super) fn host(headers: &HeaderMap) -> &str {
 
 /// A job as the API shows it: its own fields, then those of its request and result.
 pub(super) fn body(job: &Job, host: &str) -> Value {
-    let time = |milliseconds: i64| {
-        jiff::Timestamp::from_millisecond(milliseconds)
-            .unwrap_or_default()
-            .strftime("%Y-%m-%d %H:%M:%S")
-            .to_string()
-    };
+    let time = |milliseconds: i64| format_micros(milliseconds.saturating_mul(1000));
     let mut fields = Map::new();
     fields.insert("id".to_owned(), job.id.clone().into());
     fields.insert("job_id".to_owned(), job.id.clone().into());
@@ -126,6 +122,9 @@ impl From<SubmitError> for ApiError {
     fn from(error: SubmitError) -> Self {
         match error {
             SubmitError::Full(_) => Self::TooMany,
+            SubmitError::TooManyOfKind(_) => {
+                Self::Forbidden(format!("job limits exceeded: {error}"))
+            }
             SubmitError::UnknownKind(_) => Self::BadRequest(error.to_string()),
             SubmitError::State(error) => error.into(),
         }

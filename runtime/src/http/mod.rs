@@ -5,6 +5,8 @@
 mod access;
 mod analyze;
 mod call;
+mod copies;
+mod copy_job;
 mod datasources;
 mod describe;
 mod endpoint;
@@ -16,16 +18,19 @@ mod jwt;
 mod materialization;
 mod metrics;
 mod nodes;
+mod operations;
 mod page;
 mod parameters;
 mod pipes;
 mod population;
 mod query;
 mod record;
+mod routes;
 mod run;
 mod scope;
 mod sql;
 mod tokens;
+mod variables;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -50,6 +55,7 @@ use crate::catalog::Catalog;
 use crate::engine::{Engine, EngineError};
 use crate::ingest::{Events, Ingest};
 use crate::jobs::Jobs;
+use crate::schedule::Scheduler;
 use crate::service::Service;
 use crate::state::StateError;
 
@@ -60,7 +66,7 @@ pub struct Served {
     pub plan: Arc<Plan>,
     /// Who may read what.
     pub tokens: Arc<TokenTable>,
-    /// Secrets by name, for `tb_secret`. Only ever bound as parameters.
+    /// Secrets by name, for `tb_secret`: those of the environment, and those of the workspace's store. Only ever bound as parameters.
     pub secrets: Vec<(String, String)>,
 }
 
@@ -90,6 +96,8 @@ pub struct Data {
 #[derive(Debug)]
 pub struct App {
     served: ArcSwap<Served>,
+    /// Secrets from the environment and `.env.local`, which win over stored ones.
+    environment: Vec<(String, String)>,
     catalog: Arc<Catalog>,
     service: Service,
     rates: RateLimits,
@@ -114,13 +122,15 @@ impl App {
         service.watch_storage(&catalog, &engine);
         let plan = Arc::clone(&catalog.current().plan);
         let tokens = Arc::new(TokenTable::load(catalog.state())?);
+        let stored = catalog.state().variables().values()?;
         let limits = plan.project.config.limits.clone();
         Ok(Arc::new(Self {
             served: ArcSwap::from_pointee(Served {
                 plan,
                 tokens,
-                secrets,
+                secrets: all_secrets(&secrets, stored),
             }),
+            environment: secrets,
             catalog,
             service,
             rates: RateLimits::new(limits.requests_per_second),
@@ -134,9 +144,16 @@ impl App {
         }))
     }
 
-    /// Makes the app take rows; without this it only answers queries.
-    pub fn take_rows(&self, data: Data) {
+    /// Makes the app take rows, run jobs and follow the schedules of copies; without this it only answers queries.
+    pub fn take_rows(self: &Arc<Self>, data: Data) -> Result<(), StateError> {
+        operations::listen(self, &data);
+        // Only now, so that what a job does from here on is written down.
+        data.jobs.recover()?;
+        let source: Arc<dyn crate::schedule::Scheduled> = Arc::clone(self) as _;
+        let state = Arc::clone(self.catalog.state());
+        Scheduler::new(state, Arc::clone(&data.jobs)).start(Arc::downgrade(&source));
         _ = self.data.set(data);
+        Ok(())
     }
 
     pub(crate) fn data(&self) -> Result<&Data, ApiError> {
@@ -160,7 +177,26 @@ impl App {
 
     /// Serves a changed project.
     fn serve_plan(&self, plan: &Arc<Plan>) {
+        // Tables that are new have to be made ready for rows.
+        if let Some(data) = self.data.get() {
+            data.ingest.tables_changed();
+        }
         self.serve_anew(|served| served.plan = Arc::clone(plan));
+    }
+
+    /// Reads the stored secrets again.
+    fn reload_variables(&self) -> Result<(), StateError> {
+        // One after the other, as with tokens.
+        let _one = self
+            .token_changes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let secrets = all_secrets(
+            &self.environment,
+            self.catalog.state().variables().values()?,
+        );
+        self.serve_anew(|served| served.secrets.clone_from(&secrets));
+        Ok(())
     }
 
     /// Reads the tokens again.
@@ -174,6 +210,20 @@ impl App {
         self.serve_anew(|served| served.tokens = Arc::clone(&tokens));
         Ok(())
     }
+}
+
+/// Secrets of the environment, and the stored ones that it does not have.
+fn all_secrets(
+    environment: &[(String, String)],
+    stored: Vec<(String, String)>,
+) -> Vec<(String, String)> {
+    let mut all = environment.to_vec();
+    all.extend(
+        stored
+            .into_iter()
+            .filter(|(name, _)| environment.iter().all(|(known, _)| known != name)),
+    );
+    all
 }
 
 /// The routes.
@@ -223,9 +273,29 @@ pub fn router(app: Arc<App>) -> Router {
         )
         .route("/v0/tokens/{token}/refresh", post(tokens::refresh))
         .route(
+            "/v0/variables",
+            get(variables::list).post(variables::create),
+        )
+        .route(
+            "/v0/variables/{name}",
+            get(variables::get)
+                .put(variables::change)
+                .delete(variables::delete),
+        )
+        .route(
             "/v0/pipes/{pipe}/nodes/{node}/population",
             post(population::create),
         )
+        .route(
+            "/v0/pipes/{pipe}/nodes/{node}/copy",
+            post(copies::create)
+                .put(copies::update)
+                .delete(copies::remove),
+        )
+        .route("/v0/pipes/{pipe}/copy", post(copies::run))
+        .route("/v0/pipes/{pipe}/copy/pause", post(copies::pause))
+        .route("/v0/pipes/{pipe}/copy/resume", post(copies::resume))
+        .route("/v0/pipes/{pipe}/copy/cancel", post(copies::cancel))
         .route("/v0/events", post(events::post))
         .route(
             "/v0/datasources",
@@ -251,6 +321,16 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(body_limit)
         .layer(CorsLayer::permissive())
         .with_state(app)
+}
+
+/// The threads that connections are read and written on. The engine has threads of its own and needs the processors more: each thread here that has nothing to
+/// do is woken for every request to look for work, so there is one for four processors.
+pub fn threads() -> std::io::Result<tokio::runtime::Runtime> {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(processors.div_ceil(4))
+        .enable_all()
+        .build()
 }
 
 /// Serves until `stop` is done, then finishes the requests under way.

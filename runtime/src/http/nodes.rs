@@ -9,6 +9,7 @@ use pipewright_grammar::syntax::NodeKind;
 use serde_json::Value;
 
 use super::call::{Call, find_node, find_pipe, json_response, no_content, taken, valid_name};
+use super::copies::{self, Wish};
 use super::describe::{self, Wanted};
 use super::error::ApiError;
 use super::materialization;
@@ -136,7 +137,9 @@ pub(super) async fn append(
         let writer = call.app.catalog.write().await;
         let current = writer.current();
         let pipe = find_pipe(&current, &reference)?;
-        let sql = sql_of(&call).ok_or_else(|| ApiError::BadRequest("no SQL: send it as the body of the request".to_owned()))?;
+        let sql = sql_of(&call).ok_or_else(|| {
+            ApiError::BadRequest("no SQL: send it as the body of the request".to_owned())
+        })?;
         let name = match call.parameters.given("name") {
             Some(name) => name.to_owned(),
             None => free_name(&current, pipe),
@@ -147,18 +150,45 @@ pub(super) async fn append(
         }
         let description = call.parameters.given("description").map(ToOwned::to_owned);
         let kind = kind_of(call.parameters.given("type").unwrap_or("standard"))?;
-        let mut node = NodeText { name: name.clone(), description, sql, kind, directives: Vec::new() };
+        let mut node = NodeText {
+            name: name.clone(),
+            description,
+            sql,
+            kind,
+            directives: Vec::new(),
+        };
         let (path, mut text) = pipe_text(&current, pipe);
         let mut change = Change::default();
         match node.kind.as_deref() {
-            Some("materialized") => materialization::prepare(&call, &writer, pipe, &mut node, &mut change).await?,
-            Some("copy") => return Err(ApiError::BadRequest("append the node as a standard one, then make it a copy node with POST …/nodes/<node>/copy".to_owned())),
+            Some("materialized") => {
+                materialization::prepare(&call, &writer, pipe, &mut node, &mut change).await?;
+            }
+            Some("copy") => {
+                let wish = Wish::of(&call, &current)?.complete()?;
+                let target = wish.target()?;
+                Call::require(
+                    call.access.appends_to(target),
+                    &format!("PIPES:CREATE and DATASOURCES:APPEND:{target}"),
+                )?;
+                copies::refuse_other_uses(pipe, &name)?;
+                wish.write(&mut node);
+            }
             Some("endpoint") => unpublish_others(pipe, &mut text)?,
             _ => {}
         }
         text.append(&node)?;
         change.files.insert(path, Some(text.into_text()));
-        let current = call.commit(&writer, change).await?;
+        let current = if node.kind.as_deref() == Some("copy") {
+            copies::commit(
+                &call,
+                &writer,
+                change,
+                &(pipe.name.name.clone(), name.clone()),
+            )
+            .await?
+        } else {
+            call.commit(&writer, change).await?
+        };
         answer_node(&call, &current, &pipe.name.name, &name)
     })
     .await
@@ -346,7 +376,7 @@ async fn publish_node(
     .await
 }
 
-fn wrong_node(reference: &str) -> ApiError {
+pub(super) fn wrong_node(reference: &str) -> ApiError {
     ApiError::BadRequest(format!(
         "wrong node id: there is no node `{reference}` in this pipe"
     ))
@@ -368,7 +398,7 @@ fn published(call: &Call, current: &Current, name: &str) -> Result<Response, Api
         current,
         pipe,
         &call.host,
-        call.app.workspace(),
+        call.app.catalog.state(),
         &Wanted::all(),
     );
     let tokens = call.app.catalog.state().tokens();

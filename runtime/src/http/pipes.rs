@@ -37,7 +37,15 @@ pub(super) async fn list(call: Call) -> Result<Response, ApiError> {
             pipe.name.workspace.is_none() && call.access.reads_pipe(&pipe.name.name)
         });
     let pipes: Vec<Value> = pipes
-        .map(|pipe| describe::pipe(&current, pipe, &call.host, call.app.workspace(), &wanted))
+        .map(|pipe| {
+            describe::pipe(
+                &current,
+                pipe,
+                &call.host,
+                call.app.catalog.state(),
+                &wanted,
+            )
+        })
         .collect();
     Ok(json_response(&json!({ "pipes": pipes })))
 }
@@ -69,7 +77,7 @@ pub(super) fn get(call: &Call, reference: &str) -> Result<Response, ApiError> {
         &current,
         pipe,
         &call.host,
-        call.app.workspace(),
+        call.app.catalog.state(),
         &Wanted::all(),
     )))
 }
@@ -347,7 +355,7 @@ pub(super) fn shown(
         current,
         pipe,
         &call.host,
-        call.app.workspace(),
+        call.app.catalog.state(),
         &Wanted::all(),
     );
     if is_new && let Some(nodes) = out["nodes"].as_array_mut() {

@@ -149,7 +149,7 @@ pub(crate) async fn run(
 }
 
 /// The engine's names for what templates ask for. A hint about a backend that is not there is no setting.
-fn engine_settings(settings: &Settings) -> Vec<(String, String)> {
+pub(super) fn engine_settings(settings: &Settings) -> Vec<(String, String)> {
     let mut out = Vec::new();
     let mut set = |name: &str, value: String| out.push((name.to_owned(), value));
     if let Some(threads) = settings.max_threads.filter(|threads| *threads > 0) {

@@ -9,7 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use pipewright_compiler::emit::Input;
@@ -45,6 +45,32 @@ impl Default for EventLimits {
 /// How a writer is reached, and when it has ended.
 type RunningWriter = (mpsc::Sender<Request>, JoinHandle<()>);
 
+/// A batch of events that was given to the engine.
+#[derive(Debug)]
+pub struct Flushed<'a> {
+    /// The data source.
+    pub datasource: &'a str,
+    /// What became of the rows.
+    pub counts: Counts,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// Why the engine did not take it; it will be given to it again.
+    pub error: Option<&'a str>,
+}
+
+/// Who is told of every batch.
+pub type Listener = Box<dyn Fn(&Flushed<'_>) + Send + Sync>;
+
+/// A listener, once there is one.
+#[derive(Clone, Default)]
+struct Told(Arc<OnceLock<Listener>>);
+
+impl std::fmt::Debug for Told {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Told")
+    }
+}
+
 /// The writers of all data sources.
 #[derive(Debug)]
 pub struct Events {
@@ -52,6 +78,7 @@ pub struct Events {
     limits: EventLimits,
     writers: Mutex<BTreeMap<String, RunningWriter>>,
     pending: Arc<AtomicU64>,
+    told: Told,
 }
 
 /// A body on its way.
@@ -85,7 +112,13 @@ impl Events {
             limits,
             writers: Mutex::default(),
             pending: Arc::default(),
+            told: Told::default(),
         })
+    }
+
+    /// Tells `listener` of every batch from now on. There can be one.
+    pub fn listen(&self, listener: Listener) {
+        _ = self.told.0.set(listener);
     }
 
     /// Takes JSON lines, each with its line end. Returns when they will survive the process, or with `wait` when they are in the engine.
@@ -143,6 +176,7 @@ impl Events {
             folder,
             requests,
             flushing: None,
+            told: self.told.clone(),
         };
         writers.insert(
             name.to_owned(),
@@ -266,6 +300,7 @@ struct Writer {
     folder: PathBuf,
     requests: mpsc::Receiver<Request>,
     flushing: Option<JoinHandle<()>>,
+    told: Told,
 }
 
 impl Writer {
@@ -390,10 +425,10 @@ impl Writer {
             _ = flushing.await;
         }
         let Some(segment) = segment else { return };
-        let ingest = Arc::clone(&self.ingest);
-        self.flushing = Some(tokio::spawn(
-            async move { segment.into_engine(&ingest).await },
-        ));
+        let (ingest, told) = (Arc::clone(&self.ingest), self.told.clone());
+        self.flushing = Some(tokio::spawn(async move {
+            segment.into_engine(&ingest, &told).await;
+        }));
     }
 }
 
@@ -438,18 +473,28 @@ impl Segment {
         self.file.set_len(self.bytes).is_ok()
     }
 
-    async fn into_engine(mut self, ingest: &Ingest) {
+    async fn into_engine(mut self, ingest: &Ingest, told: &Told) {
         let mut pause = Duration::from_millis(100);
         let counts = loop {
-            match ingest
+            let started = Instant::now();
+            let loaded = ingest
                 .load(
                     &self.table,
                     &Input::Json(&json_source(&self.path)),
                     self.rows,
                     &token(&self.path),
                 )
-                .await
-            {
+                .await;
+            if let Some(listener) = told.0.get() {
+                let error = loaded.as_ref().err().map(ToString::to_string);
+                listener(&Flushed {
+                    datasource: &self.table.name.name,
+                    counts: *loaded.as_ref().unwrap_or(&Counts::default()),
+                    elapsed: started.elapsed(),
+                    error: error.as_deref(),
+                });
+            }
+            match loaded {
                 Ok(counts) => break counts,
                 Err(error) => {
                     tracing::error!(%error, datasource = %self.table.name, "events are on disk, but the engine does not take them");

@@ -56,7 +56,7 @@ fn once(token: &str) -> Vec<(&'static str, String)> {
 }
 
 /// Settings under which a statement makes the same blocks each time it runs, however many rows there are.
-fn once_in_blocks(token: &str) -> Vec<(&'static str, String)> {
+pub(super) fn once_in_blocks(token: &str) -> Vec<(&'static str, String)> {
     let mut settings = once(token);
     settings.retain(|(name, _)| !name.starts_with("min_insert_block_size"));
     settings.push(("max_threads", "1".to_owned()));

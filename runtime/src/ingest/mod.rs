@@ -6,6 +6,7 @@
 
 mod analyze;
 mod append;
+mod copy;
 mod events;
 mod load;
 mod populate;
@@ -21,7 +22,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use analyze::{Analysis, AnalyzedColumn};
 pub use append::{Append, Appended};
-pub use events::{EventLimits, Events};
+pub use copy::{COPY, CopyInto, CopyRequest, CopyRows, Target};
+pub use events::{EventLimits, Events, Flushed, Listener};
 pub use load::Counts;
 pub use populate::{Populate, PopulateOptions, PopulateRequest};
 pub use rewrite::DeleteData;

@@ -119,7 +119,7 @@ impl Ingest {
         })
     }
 
-    async fn text(&self, sql: &str) -> Result<String, EngineError> {
+    pub(super) async fn text(&self, sql: &str) -> Result<String, EngineError> {
         let bytes = self
             .engine
             .query(Query::new(sql, "TSVRaw"))

@@ -32,8 +32,12 @@ struct Found {
 impl Ingest {
     /// Makes every table remember the tokens of its inserts, also those that materialized views fill. Done once for each table that rows go to.
     pub(super) async fn prepare(&self, table: &TablePlan) -> Result<(), EngineError> {
-        let key = table.name.to_string();
-        if self.known().contains(&key) {
+        self.prepare_named(&table.name.to_string()).await
+    }
+
+    /// The same for the table of a data source by its name.
+    pub(super) async fn prepare_named(&self, name: &str) -> Result<(), EngineError> {
+        if self.known().contains(name) {
             return Ok(());
         }
         let sql = "SELECT database, name FROM system.tables WHERE engine LIKE '%MergeTree' AND engine NOT LIKE 'Replicated%' AND database NOT IN ('system', 'INFORMATION_SCHEMA', 'information_schema') AND NOT match(engine_full, 'non_replicated_deduplication_window = ([1-9][0-9]{3,})')".to_string();
@@ -65,7 +69,7 @@ impl Ingest {
                 done => done?,
             }
         }
-        self.known().insert(key);
+        self.known().insert(name.to_owned());
         Ok(())
     }
 

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -43,6 +43,9 @@ pub enum SubmitError {
     /// As many jobs wait as may.
     #[error("{0} jobs are waiting already")]
     Full(usize),
+    /// As many jobs of this kind wait or run as may.
+    #[error("{0} jobs of this kind are waiting or working already")]
+    TooManyOfKind(usize),
     /// Nothing here does that kind of work.
     #[error("there is no job of kind `{0}`")]
     UnknownKind(String),
@@ -131,7 +134,13 @@ pub struct Jobs {
     queue: Mutex<Queue>,
     slots: Arc<Semaphore>,
     ended: Notify,
+    listener: OnceLock<Listener>,
+    /// Who counts jobs and adds one does so alone.
+    submitting: Mutex<()>,
 }
+
+/// Who is told of every change of a job's status.
+pub type Listener = Box<dyn Fn(&Job) + Send + Sync>;
 
 impl std::fmt::Debug for Jobs {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -157,7 +166,25 @@ impl Jobs {
             queue: Mutex::default(),
             slots: Arc::new(Semaphore::new(limits.workers)),
             ended: Notify::new(),
+            listener: OnceLock::new(),
+            submitting: Mutex::default(),
         })
+    }
+
+    /// Tells `listener` of every change from now on. There can be one.
+    pub fn listen(&self, listener: Listener) {
+        _ = self.listener.set(listener);
+    }
+
+    fn tell(&self, id: &str) {
+        let Some(listener) = self.listener.get() else {
+            return;
+        };
+        match self.find(id) {
+            Ok(Some(job)) => listener(&job),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "a change of a job cannot be told"),
+        }
     }
 
     /// Takes up what an earlier process left: waiting jobs wait again, in their order; those under way resume or have failed.
@@ -184,12 +211,15 @@ impl Jobs {
                         .jobs()
                         .finish(&job.id, JobStatus::Cancelled, None, None)?;
                 }
-                _ => self.state.jobs().finish(
-                    &job.id,
-                    JobStatus::Error,
-                    None,
-                    Some("the process stopped while the job was under way"),
-                )?,
+                _ => {
+                    self.state.jobs().finish(
+                        &job.id,
+                        JobStatus::Error,
+                        None,
+                        Some("the process stopped while the job was under way"),
+                    )?;
+                    self.tell(&job.id);
+                }
             }
         }
         Ok(())
@@ -205,8 +235,43 @@ impl Jobs {
             return Err(SubmitError::Full(waiting));
         }
         let job = self.state.jobs().add(kind, request)?;
-        self.enqueue(job.clone());
+        self.take_on(job.clone());
         Ok(job)
+    }
+
+    /// Takes a job on, unless `most` jobs of its kind wait or run.
+    pub fn submit_within(
+        self: &Arc<Self>,
+        kind: &str,
+        request: &Value,
+        most: usize,
+    ) -> Result<Job, SubmitError> {
+        let _alone = self
+            .submitting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let active = self.active(kind)?.len();
+        if active >= most {
+            return Err(SubmitError::TooManyOfKind(active));
+        }
+        self.submit(kind, request)
+    }
+
+    /// Queues a job that is on disk, or tells of one that has ended already.
+    pub fn take_on(self: &Arc<Self>, job: Job) {
+        if let Some(listener) = self.listener.get() {
+            listener(&job);
+        }
+        if !job.status.is_final() {
+            self.enqueue(job);
+        }
+    }
+
+    /// The jobs of a kind that have not ended, the oldest first.
+    pub fn active(&self, kind: &str) -> Result<Vec<Job>, StateError> {
+        let mut jobs = self.state.jobs().unfinished()?;
+        jobs.retain(|job| job.kind == kind);
+        Ok(jobs)
     }
 
     /// The job with this id.
@@ -237,6 +302,7 @@ impl Jobs {
             }
         }
         self.ended.notify_waiters();
+        self.tell(id);
         self.find(id)
     }
 
@@ -321,6 +387,7 @@ impl Jobs {
         if let Err(error) = noted {
             tracing::error!(%error, job = job.id, "cannot note how a job ended");
         }
+        self.tell(&job.id);
     }
 
     async fn run(&self, job: &Job, control: &Control) -> Result<Value, WorkError> {
@@ -334,7 +401,7 @@ impl Jobs {
             },
         );
         match started {
-            Ok(true) => {}
+            Ok(true) => self.tell(&job.id),
             Ok(false) => return Err(WorkError::Cancelled),
             Err(error) => return Err(WorkError::Failed(error.to_string())),
         }

@@ -2,7 +2,7 @@
 //!
 //! A job is on disk before it is answered, and every change of its status before anyone is told, so that a restart knows what was being done.
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
 use super::{State, StateError, now, random};
@@ -97,24 +97,7 @@ impl<'state> Jobs<'state> {
 
     /// Adds a job that waits.
     pub fn add(&self, kind: &str, request: &Value) -> Result<Job, StateError> {
-        let (id, now) = (random::uuid()?, now());
-        self.state.connection().execute(
-            "INSERT INTO jobs (id, number, kind, status, request, progress, created_at, updated_at)
-             VALUES (?1, (SELECT ifnull(max(number), 0) + 1 FROM jobs), ?2, 'waiting', ?3, '{}', ?4, ?4)",
-            params![id, kind, request.to_string(), now],
-        )?;
-        Ok(Job {
-            id,
-            kind: kind.to_owned(),
-            status: JobStatus::Waiting,
-            request: request.clone(),
-            progress: Value::Object(serde_json::Map::new()),
-            result: None,
-            error: None,
-            created_at: now,
-            started_at: None,
-            updated_at: now,
-        })
+        insert(&self.state.connection(), kind, request)
     }
 
     /// The job with this id.
@@ -194,6 +177,32 @@ impl<'state> Jobs<'state> {
         )?;
         Ok(())
     }
+}
+
+/// Writes a job that waits.
+pub(super) fn insert(
+    connection: &Connection,
+    kind: &str,
+    request: &Value,
+) -> Result<Job, StateError> {
+    let (id, now) = (random::uuid()?, now());
+    connection.execute(
+        "INSERT INTO jobs (id, number, kind, status, request, progress, created_at, updated_at)
+         VALUES (?1, (SELECT ifnull(max(number), 0) + 1 FROM jobs), ?2, 'waiting', ?3, '{}', ?4, ?4)",
+        params![id, kind, request.to_string(), now],
+    )?;
+    Ok(Job {
+        id,
+        kind: kind.to_owned(),
+        status: JobStatus::Waiting,
+        request: request.clone(),
+        progress: Value::Object(serde_json::Map::new()),
+        result: None,
+        error: None,
+        created_at: now,
+        started_at: None,
+        updated_at: now,
+    })
 }
 
 type Stored = (Job, [Option<String>; 3]);

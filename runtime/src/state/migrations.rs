@@ -13,6 +13,8 @@ const STEPS: &[&str] = &[
     include_str!("migrations/0002_catalog.sql"),
     include_str!("migrations/0003_token_secrets.sql"),
     include_str!("migrations/0004_jobs.sql"),
+    include_str!("migrations/0005_variables.sql"),
+    include_str!("migrations/0006_schedules.sql"),
 ];
 
 /// Runs the steps that `connection` lacks.

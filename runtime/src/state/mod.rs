@@ -9,8 +9,10 @@ mod deployments;
 mod jobs;
 mod migrations;
 mod random;
+mod schedules;
 mod seal;
 mod tokens;
+mod variables;
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,7 +23,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 pub use catalog::{CatalogStore, ObjectKind, StoredFile, StoredObject};
 pub use deployments::{Deployment, DeploymentStatus, Deployments};
 pub use jobs::{Job, JobStatus, Jobs};
+pub use random::uuid;
+pub use schedules::{Schedules, Slot, StoredSchedule};
 pub use tokens::{AdminToken, NewToken, SecretHasher, Token, Tokens};
+pub use variables::{Variable, Variables};
 
 /// Why the state could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -82,9 +87,7 @@ impl State {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
         migrations::migrate(&mut connection)?;
-        let workspace = made_once(&connection, "workspace_id", || {
-            Ok(random::uuid()?.into_bytes())
-        })?;
+        let workspace = made_once(&connection, "workspace_id", || Ok(uuid()?.into_bytes()))?;
         let key = made_once(&connection, "token_key", || {
             Ok(random::bytes::<32>()?.to_vec())
         })?;
@@ -125,6 +128,16 @@ impl State {
     /// The jobs.
     pub fn jobs(&self) -> Jobs<'_> {
         Jobs::new(self)
+    }
+
+    /// The secrets for templates.
+    pub fn variables(&self) -> Variables<'_> {
+        Variables::new(self)
+    }
+
+    /// The schedules of copies.
+    pub fn schedules(&self) -> Schedules<'_> {
+        Schedules::new(self)
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {

@@ -10,7 +10,7 @@ pub(super) fn bytes<const N: usize>() -> io::Result<[u8; N]> {
 }
 
 /// A random UUID (version 4).
-pub(super) fn uuid() -> io::Result<String> {
+pub fn uuid() -> io::Result<String> {
     let mut bytes = bytes::<16>()?;
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;

@@ -1,10 +1,13 @@
 //! The real binary serving real HTTP over the real engine.
 
 mod answers;
+mod copies;
+mod copies_survive;
 mod crash;
 mod filters;
 mod harness;
 mod lifecycle;
+mod operations;
 mod page;
 mod pipes_api;
 mod secrets;

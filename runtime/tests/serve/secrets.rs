@@ -123,3 +123,164 @@ fn a_broken_line_is_named_without_what_is_on_it() {
         "{said}"
     );
 }
+
+#[test]
+fn stored_secrets_are_taken_at_once_and_after_a_restart_and_never_given_out() {
+    let project = project();
+    let stored = |arguments: &[&str], value: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pipewright"));
+        command
+            .args(arguments)
+            .current_dir(project.path())
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped());
+        let mut child = command.spawn().expect("the binary runs");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        std::io::Write::write_all(&mut stdin, value.as_bytes()).expect("the value is read");
+        drop(stdin);
+        let output = child.wait_with_output().expect("it ends");
+        let said = [output.stdout, output.stderr].concat();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&said).into_owned(),
+        )
+    };
+    let mut seen = Vec::new();
+    for (arguments, value, works) in [
+        (&["secret", "set", "absent"][..], "kept-secret-one\n", true),
+        (&["secret", "set", "from_file"], "kept-secret-two", true),
+        (&["secret", "set", "9no"], "kept-secret-three", false),
+        (&["secret", "set", "empty"], "\n", false),
+        (&["secret", "ls"], "", true),
+        (&["secret", "ls", "--format", "json"], "", true),
+    ] {
+        let (worked, said) = stored(arguments, value);
+        assert_eq!(worked, works, "{arguments:?}: {said}");
+        seen.push(said);
+    }
+    assert_eq!(seen[4], "absent\nfrom_file\n");
+
+    let start = || {
+        let mut command = serve(project.path(), &["--admin-token", ADMIN]);
+        command.env("PIPEWRIGHT_LOG", "trace");
+        Server::run(command)
+    };
+    let server = start();
+    let told = |server: &Server| server.get("/v0/pipes/told.json").json()["data"][0].clone();
+    assert_eq!(told(&server)["c"], "kept-secret-one");
+    assert_eq!(
+        told(&server)["a"],
+        FROM_FILE,
+        "the file wins over the store"
+    );
+
+    let send = |method: &str, path: &str, body: &str, token: &str| {
+        server.send(
+            method,
+            path,
+            &[
+                ("Authorization", &format!("Bearer {token}")),
+                ("Content-Type", "application/x-www-form-urlencoded"),
+            ],
+            body.as_bytes(),
+        )
+    };
+    for (method, path, body, status) in [
+        (
+            "POST",
+            "/v0/variables",
+            "name=absent&value=kept-secret-four",
+            409,
+        ),
+        ("PUT", "/v0/variables/absent", "value=kept-secret-five", 200),
+        (
+            "POST",
+            "/v0/variables",
+            "name=fresh&value=kept-secret-six&type=secret",
+            200,
+        ),
+        (
+            "POST",
+            "/v0/variables",
+            "name=fresh2&value=kept-secret-six&type=public",
+            400,
+        ),
+        (
+            "POST",
+            "/v0/variables",
+            "name=a-b&value=kept-secret-six",
+            400,
+        ),
+        ("POST", "/v0/variables", "name=without", 400),
+        ("PUT", "/v0/variables/nobody", "value=kept-secret-six", 404),
+        ("GET", "/v0/variables/fresh", "", 200),
+        ("GET", "/v0/variables/nobody", "", 404),
+        ("GET", "/v0/variables", "", 200),
+    ] {
+        let answer = send(method, path, body, ADMIN);
+        assert_eq!(
+            answer.status,
+            status,
+            "{method} {path} {body}: {}",
+            answer.text()
+        );
+        seen.push(answer.text());
+    }
+    let made = send(
+        "POST",
+        "/v0/tokens/?name=reader&scope=PIPES:READ:told",
+        "",
+        ADMIN,
+    );
+    let reader = made.json()["token"].as_str().expect("a token").to_owned();
+    for (method, path) in [
+        ("GET", "/v0/variables"),
+        ("POST", "/v0/variables"),
+        ("GET", "/v0/variables/fresh"),
+        ("PUT", "/v0/variables/fresh"),
+        ("DELETE", "/v0/variables/fresh"),
+    ] {
+        let answer = send(method, path, "name=x&value=y", &reader);
+        assert_eq!(answer.status, 403, "{method} {path}: {}", answer.text());
+    }
+    let listed = send("GET", "/v0/variables", "", ADMIN).json();
+    let mut listed = listed["variables"].as_array().expect("a list").clone();
+    for variable in &mut listed {
+        for time in ["created_at", "updated_at"] {
+            let text = variable[time].as_str().expect("a time").to_owned();
+            assert_eq!(text.len(), "2026-01-01T00:00:00".len(), "{text}");
+            variable[time] = "…".into();
+        }
+    }
+    let expected = |name: &str, editor: &str| serde_json::json!({ "name": name, "type": "secret", "edited_by": editor, "created_at": "…", "updated_at": "…" });
+    assert_eq!(
+        listed,
+        [
+            expected("absent", "token: 'admin token'"),
+            expected("fresh", "token: 'admin token'"),
+            expected("from_file", "command line"),
+        ]
+    );
+    assert_eq!(told(&server)["c"], "kept-secret-five", "at once");
+    let chosen = server.get("/v0/pipes/chosen.json?which=fresh").json();
+    assert_eq!(chosen["data"][0]["a"], "kept-secret-six");
+    let removed = send("DELETE", "/v0/variables/absent", "", ADMIN);
+    assert_eq!(
+        (removed.status, removed.json()["ok"].as_bool()),
+        (200, Some(true))
+    );
+    assert_eq!(told(&server)["c"], "default");
+    let (code, messages) = server.interrupt();
+    assert_eq!(code, Some(0), "{messages}");
+    seen.push(messages);
+
+    let (worked, said) = stored(&["secret", "rm", "absent"], "");
+    assert!(!worked && said.contains("pipewright secret ls"), "{said}");
+    let server = start();
+    let chosen = server.get("/v0/pipes/chosen.json?which=fresh").json();
+    assert_eq!(chosen["data"][0]["a"], "kept-secret-six", "after a restart");
+    for text in seen {
+        assert!(!text.contains("kept-secret"), "{text}");
+    }
+}

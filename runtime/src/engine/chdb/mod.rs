@@ -34,7 +34,7 @@ pub struct Config {
     pub state: PathBuf,
     /// The library; found by [`super::locate`] when not given.
     pub library: Option<PathBuf>,
-    /// Statements that run at the same time; two for each core when not given.
+    /// Statements that run at the same time; four for each core when not given: a small one spends much of its time waiting for threads of the engine.
     pub connections: Option<usize>,
     /// How long [`Engine::shutdown`] lets running statements go on.
     pub grace: Duration,
@@ -54,7 +54,7 @@ impl Config {
     fn connection_count(&self) -> usize {
         self.connections
             .unwrap_or_else(|| {
-                2 * std::thread::available_parallelism().map_or(4, std::num::NonZero::get)
+                4 * std::thread::available_parallelism().map_or(4, std::num::NonZero::get)
             })
             .max(1)
     }

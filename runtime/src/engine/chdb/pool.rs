@@ -7,8 +7,8 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -49,6 +49,8 @@ const MAX_BESIDE: usize = 64;
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
+    /// Threads with nothing to do. The last to come is the first to be woken: what it needs is still in the caches.
+    idle: Vec<Thread>,
     closed: bool,
 }
 
@@ -57,7 +59,6 @@ pub(super) struct Pool {
     library: &'static Library,
     arguments: Vec<String>,
     queue: Mutex<Queue>,
-    ready: Condvar,
     /// Statements that are running now.
     running: AtomicUsize,
     beside: AtomicUsize,
@@ -93,7 +94,6 @@ impl Pool {
             library,
             arguments,
             queue: Mutex::default(),
-            ready: Condvar::new(),
             running: AtomicUsize::new(0),
             beside: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
@@ -140,8 +140,11 @@ impl Pool {
             return Err(closed());
         }
         queue.jobs.push_back(job);
+        let idle = queue.idle.pop();
         drop(queue);
-        self.ready.notify_one();
+        if let Some(idle) = idle {
+            idle.unpark();
+        }
         Ok(())
     }
 
@@ -182,13 +185,16 @@ impl Pool {
     /// Takes no more statements, lets those that run go on for `grace`, stops the rest and ends all threads. If some
     /// cannot be stopped, which DDL cannot, it gives up waiting after `patience`, when there is one.
     pub(super) fn stop(&self, grace: Duration, patience: Option<Duration>) {
-        let waiting = {
+        let (waiting, idle) = {
             let mut queue = locked(&self.queue);
             queue.closed = true;
-            std::mem::take(&mut queue.jobs)
+            (
+                std::mem::take(&mut queue.jobs),
+                std::mem::take(&mut queue.idle),
+            )
         };
         drop(waiting);
-        self.ready.notify_all();
+        idle.iter().for_each(Thread::unpark);
         let until = Instant::now() + grace;
         while self.running.load(Ordering::SeqCst) > 0 && Instant::now() < until {
             thread::sleep(Duration::from_millis(5));
@@ -292,8 +298,11 @@ impl Pool {
     }
 
     fn next(self: &Arc<Self>) -> Option<(Job, Running)> {
-        let mut queue = locked(&self.queue);
+        let this = thread::current();
         loop {
+            let mut queue = locked(&self.queue);
+            // It is still there when it woke for no reason.
+            queue.idle.retain(|idle| idle.id() != this.id());
             if let Some(job) = queue.jobs.pop_front() {
                 // Counted before the lock is given back, so that `stop` overlooks no statement.
                 return Some((job, Running::enter(self)));
@@ -301,10 +310,9 @@ impl Pool {
             if queue.closed {
                 return None;
             }
-            queue = self
-                .ready
-                .wait(queue)
-                .unwrap_or_else(PoisonError::into_inner);
+            queue.idle.push(this.clone());
+            drop(queue);
+            thread::park();
         }
     }
 }

@@ -1,0 +1,193 @@
+//! What is done to data sources, and how jobs go on, written down in `tinybird.datasources_ops_log` and `tinybird.jobs_log`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use super::{App, Data};
+use crate::catalog::{Catalog, format_micros};
+use crate::ingest::{Counts, Flushed};
+use crate::jobs::{Job, JobStatus};
+use crate::service::{JobEvent, Operation, Row, Service};
+
+/// Writes down every change of a job, and every batch of events that reaches the engine.
+pub(super) fn listen(app: &App, data: &Data) {
+    let (service, catalog) = (app.service.clone(), Arc::clone(&app.catalog));
+    data.jobs.listen(Box::new(move |job| {
+        service.record(Row::Job(event(job, catalog.state().workspace_id())));
+        if let Some(operation) = operation(job, &catalog) {
+            service.record(Row::Operation(operation));
+        }
+    }));
+    let (service, catalog) = (app.service.clone(), Arc::clone(&app.catalog));
+    data.events.listen(Box::new(move |flushed: &Flushed<'_>| {
+        let done = Done {
+            elapsed: flushed.elapsed,
+            counts: flushed.counts,
+            error: flushed.error.map(ToOwned::to_owned),
+            ..Done::new("append-hfi", flushed.datasource)
+        };
+        service.record(Row::Operation(done.row(&service, &catalog)));
+    }));
+}
+
+fn time(milliseconds: i64) -> String {
+    let mut text = format_micros(milliseconds.saturating_mul(1000));
+    text.truncate("YYYY-MM-DD HH:MM:SS.fff".len());
+    text
+}
+
+/// The text of the first of these places in a request that has one.
+fn text(request: &Value, places: &[&str]) -> Option<String> {
+    let found = places
+        .iter()
+        .find_map(|place| request.pointer(place)?.as_str());
+    found.map(ToOwned::to_owned)
+}
+
+fn event(job: &Job, workspace: &str) -> JobEvent {
+    JobEvent {
+        job_id: job.id.clone(),
+        job_type: job.kind.clone(),
+        status: job.status.as_str().to_owned(),
+        error: job.error.clone(),
+        workspace_id: workspace.to_owned(),
+        request_id: None,
+        pipe_id: text(&job.request, &["/pipe_id"]),
+        datasource_id: text(&job.request, &["/datasource/id"]),
+        created_at: time(job.created_at),
+        started_at: job.started_at.map(time),
+        updated_at: time(job.updated_at),
+        job_metadata: json!({
+            "request": job.request,
+            "progress": job.progress,
+            "statistics": job.result,
+        })
+        .to_string(),
+    }
+}
+
+/// What a job that has ended did to its data source.
+fn operation(job: &Job, catalog: &Catalog) -> Option<Operation> {
+    let error = match job.status {
+        JobStatus::Done => None,
+        JobStatus::Error => Some(job.error.clone().unwrap_or_default()),
+        JobStatus::Cancelled => Some("the job was cancelled".to_owned()),
+        _ => return None,
+    };
+    let event_type = if job.kind == "delete_data" {
+        "delete"
+    } else {
+        &job.kind
+    };
+    let name = text(&job.request, &["/datasource/name", "/datasource"])?;
+    let result = job.result.as_ref().unwrap_or(&Value::Null);
+    let number = |key: &str| result[key].as_u64().unwrap_or(0);
+    let rows = ["rows", "rows_deleted"]
+        .iter()
+        .find_map(|key| result[*key].as_u64());
+    let current = catalog.current();
+    let pipe_name = text(&job.request, &["/pipe_name"]).unwrap_or_default();
+    let pipe = current.objects.pipe(&pipe_name);
+    let began = job.started_at.unwrap_or(job.created_at);
+    let writes = job.kind != "delete_data";
+    Some(Operation {
+        timestamp: u64::try_from(began / 1000).unwrap_or(0),
+        event_type: event_type.to_owned(),
+        datasource_id: datasource_id(catalog, &name),
+        datasource_name: name,
+        result: outcome(error.as_ref()),
+        elapsed_time: Duration::from_millis(u64::try_from(job.updated_at - began).unwrap_or(0))
+            .as_secs_f64(),
+        error,
+        option_names: ["mode", "trigger"]
+            .into_iter()
+            .filter(|name| job.request[*name].is_string())
+            .map(ToOwned::to_owned)
+            .collect(),
+        option_values: ["/mode", "/trigger"]
+            .iter()
+            .filter_map(|place| text(&job.request, &[place]))
+            .collect(),
+        job_id: Some(job.id.clone()),
+        rows,
+        operation_id: job.id.clone(),
+        read_rows: number("read_rows"),
+        read_bytes: number("read_bytes"),
+        written_rows: rows.filter(|_| writes).unwrap_or(0),
+        written_bytes: if writes { number("bytes") } else { 0 },
+        pipe_id: pipe.map(|object| object.id.clone()).unwrap_or_default(),
+        pipe_name,
+        ..Operation::default()
+    })
+}
+
+fn outcome(error: Option<&String>) -> String {
+    error.map_or("ok", |_| "error").to_owned()
+}
+
+fn datasource_id(catalog: &Catalog, name: &str) -> String {
+    let current = catalog.current();
+    let object = current.objects.datasource(name);
+    object.map(|object| object.id.clone()).unwrap_or_default()
+}
+
+/// Something that was done at once.
+#[derive(Debug)]
+pub(super) struct Done<'a> {
+    pub(super) event_type: &'a str,
+    pub(super) datasource: &'a str,
+    pub(super) elapsed: Duration,
+    pub(super) counts: Counts,
+    pub(super) import_id: Option<String>,
+    pub(super) error: Option<String>,
+}
+
+impl<'a> Done<'a> {
+    pub(super) fn new(event_type: &'a str, datasource: &'a str) -> Self {
+        Self {
+            event_type,
+            datasource,
+            elapsed: Duration::ZERO,
+            counts: Counts::default(),
+            import_id: None,
+            error: None,
+        }
+    }
+
+    pub(super) fn since(mut self, started: Instant) -> Self {
+        self.elapsed = started.elapsed();
+        self
+    }
+
+    /// Writes it down.
+    pub(super) fn record(self, app: &App) {
+        let row = self.row(&app.service, &app.catalog);
+        app.service.record(Row::Operation(row));
+    }
+
+    fn row(self, service: &Service, catalog: &Catalog) -> Operation {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let id = service.request_id();
+        Operation {
+            timestamp: now.saturating_sub(self.elapsed).as_secs(),
+            event_type: self.event_type.to_owned(),
+            datasource_id: datasource_id(catalog, self.datasource),
+            datasource_name: self.datasource.to_owned(),
+            result: outcome(self.error.as_ref()),
+            elapsed_time: self.elapsed.as_secs_f64(),
+            error: self.error,
+            request_id: id.clone(),
+            import_id: self.import_id,
+            rows: Some(self.counts.successful),
+            rows_quarantine: Some(self.counts.quarantined),
+            operation_id: id,
+            written_rows: self.counts.successful,
+            written_rows_quarantine: self.counts.quarantined,
+            ..Operation::default()
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! Copies: the rows of a query into a data source, as a job, exactly once.
+//!
+//! The query's rows go into a table of the job's own first, so that a query that fails, is cancelled or makes too many rows leaves the data source as it was.
+//! From there they are inserted under the job's token, which the engine knows when a later process inserts them again, or the tables change places, of which
+//! the engine's id of the new table tells whether it has happened.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use pipewright_compiler::project::ResourceName;
+use pipewright_compiler::sql::{quote_identifier, quote_literal};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::Ingest;
+use super::load::once_in_blocks;
+use crate::engine::{EngineError, Query, Statistics};
+use crate::jobs::{Control, Job, Work, WorkError};
+
+/// The kind of the jobs.
+pub const COPY: &str = "copy";
+
+/// How often a copy says how far it is.
+const EVERY: Duration = Duration::from_millis(500);
+
+/// What a copy does with the rows that are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CopyInto {
+    /// Adds to them.
+    Append,
+    /// Takes their place.
+    Replace,
+}
+
+/// A data source as jobs name it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Target {
+    /// The id.
+    pub id: String,
+    /// The name.
+    pub name: String,
+}
+
+/// What a copy needs to know, so that it can be done by a later process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CopyRequest {
+    /// Where the rows go.
+    pub datasource: Target,
+    /// An id for the query.
+    pub query_id: String,
+    /// The query, with placeholders for secrets.
+    pub query_sql: String,
+    /// The id of the pipe.
+    pub pipe_id: String,
+    /// The name of the pipe.
+    pub pipe_name: String,
+    /// Append or replace.
+    pub mode: CopyInto,
+    /// `on_demand` or `scheduled`.
+    pub trigger: String,
+    /// What the request gave for the template's parameters.
+    pub parameters: BTreeMap<String, Value>,
+    /// The columns of the query, in its order.
+    pub columns: Vec<String>,
+    /// The names of the secrets that the query binds.
+    pub secrets: Vec<String>,
+    /// The engine's settings for the query.
+    pub settings: Vec<(String, String)>,
+    /// How many rows it may have.
+    pub max_rows: u64,
+}
+
+impl Ingest {
+    /// Whether a view follows the inserts into a table.
+    pub async fn is_followed(&self, name: &str) -> Result<bool, EngineError> {
+        let sql = format!(
+            "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = {} AND notEmpty(dependencies_table)",
+            quote_literal(name)
+        );
+        Ok(self.count(&sql).await? > 0)
+    }
+
+    /// Why a table's rows cannot be replaced as a whole; nothing when they can.
+    pub async fn not_replaceable(&self, name: &str) -> Result<Option<String>, EngineError> {
+        let keeps = format!(
+            "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = {} AND engine LIKE '%MergeTree'",
+            quote_literal(name)
+        );
+        if self.count(&keeps).await? == 0 {
+            return Ok(Some(format!(
+                "`{name}` keeps no rows, so that there is nothing to replace"
+            )));
+        }
+        let reason = format!(
+            "a materialized view reads `{name}`, and would not follow: replace is for data sources that no view reads"
+        );
+        Ok(self.is_followed(name).await?.then_some(reason))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Phase {
+    /// The query's rows go to the job's own table.
+    #[default]
+    Copying,
+    /// They go from there to the data source.
+    Writing,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Progress {
+    phase: Phase,
+    rows: u64,
+    bytes: u64,
+    read_rows: u64,
+    read_bytes: u64,
+    /// The engine's id of the table that takes the place of the data source's.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    table: String,
+}
+
+/// Work that copies.
+#[derive(Debug)]
+pub struct CopyRows {
+    /// The way into the engine.
+    pub ingest: Arc<Ingest>,
+    /// Secrets by name; jobs on disk have their names only.
+    pub secrets: Vec<(String, String)>,
+}
+
+#[async_trait]
+impl Work for CopyRows {
+    async fn run(&self, job: &Job, control: &Control) -> Result<Value, WorkError> {
+        let request: CopyRequest = serde_json::from_value(job.request.clone()).map_err(failed)?;
+        let progress = serde_json::from_value(job.progress.clone()).unwrap_or_default();
+        let name = format!("pw_copy_{}", job.id.replace('-', ""));
+        let run = Run {
+            work: self,
+            control,
+            token: format!("copy:{}", job.id),
+            beside: quote_identifier(&name),
+            target: quote_identifier(&request.datasource.name),
+            name,
+            request,
+        };
+        let (started, done) = (Instant::now(), run.run(progress).await);
+        let interrupted = matches!(&done, Err(WorkError::Failed(message)) if message.contains("has been shut down"));
+        if !interrupted {
+            run.tidy().await;
+        }
+        let progress = done?;
+        Ok(json!({
+            "rows": progress.rows,
+            "bytes": progress.bytes,
+            "read_rows": progress.read_rows,
+            "read_bytes": progress.read_bytes,
+            "elapsed_time": started.elapsed().as_secs_f64(),
+        }))
+    }
+
+    fn resumes(&self) -> bool {
+        true
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> WorkError {
+    WorkError::Failed(error.to_string())
+}
+
+struct Run<'a> {
+    work: &'a CopyRows,
+    control: &'a Control,
+    request: CopyRequest,
+    token: String,
+    name: String,
+    beside: String,
+    target: String,
+}
+
+impl Run<'_> {
+    async fn run(&self, mut progress: Progress) -> Result<Progress, WorkError> {
+        if progress.phase == Phase::Copying {
+            self.control.check()?;
+            self.fill(&mut progress).await?;
+            self.control.check()?;
+            progress.phase = Phase::Writing;
+            // From here on a restart must not run the query again.
+            self.note(&progress)?;
+        }
+        match self.request.mode {
+            CopyInto::Append => self.append().await?,
+            CopyInto::Replace => self.replace(&progress).await?,
+        }
+        Ok(progress)
+    }
+
+    fn ingest(&self) -> &Ingest {
+        &self.work.ingest
+    }
+
+    async fn execute(&self, sql: &str) -> Result<(), WorkError> {
+        self.ingest().engine.execute(sql).await.map_err(failed)
+    }
+
+    fn note(&self, progress: &Progress) -> Result<(), WorkError> {
+        self.control
+            .progress(&serde_json::to_value(progress).map_err(failed)?)
+    }
+
+    /// Runs the query into the job's own table.
+    async fn fill(&self, progress: &mut Progress) -> Result<(), WorkError> {
+        self.execute(&format!("DROP TABLE IF EXISTS {} SYNC", self.beside))
+            .await?;
+        let (beside, target) = (&self.beside, &self.target);
+        self.execute(&match self.request.mode {
+            CopyInto::Replace => format!("CREATE TABLE {beside} AS {target}"),
+            // Parts that are never merged are read in the same blocks each time.
+            CopyInto::Append => format!(
+                "CREATE TABLE {beside} AS {target} ENGINE = MergeTree ORDER BY tuple() SETTINGS max_bytes_to_merge_at_max_space_in_pool = 1, max_bytes_to_merge_at_min_space_in_pool = 1"
+            ),
+        })
+        .await?;
+        let statistics = {
+            let insert = self.insert_query();
+            tokio::pin!(insert);
+            loop {
+                tokio::select! {
+                    done = &mut insert => break done.map_err(failed)?,
+                    () = self.control.cancelled() => return Err(WorkError::Cancelled),
+                    () = tokio::time::sleep(EVERY) => {
+                        (progress.rows, progress.bytes) = self.size().await?;
+                        self.within_limit(progress.rows)?;
+                        self.note(progress)?;
+                    }
+                }
+            }
+        };
+        (progress.read_rows, progress.read_bytes) = (statistics.rows_read, statistics.bytes_read);
+        (progress.rows, progress.bytes) = self.size().await?;
+        self.within_limit(progress.rows)?;
+        if self.request.mode == CopyInto::Replace {
+            let sql = format!(
+                "SELECT toString(uuid) FROM system.tables WHERE database = currentDatabase() AND name = {}",
+                quote_literal(&self.name)
+            );
+            progress.table = self.text(&sql).await?;
+        }
+        Ok(())
+    }
+
+    async fn insert_query(&self) -> Result<Statistics, EngineError> {
+        let sql = format!(
+            "INSERT INTO {} ({})\nSELECT * FROM (\n{}\n)",
+            self.beside,
+            self.columns(),
+            self.request.query_sql
+        );
+        let mut query = Query::new(sql, "Null");
+        query.settings.clone_from(&self.request.settings);
+        query = query
+            .setting("max_partitions_per_insert_block", "0")
+            .setting("insert_deduplicate", "0");
+        for name in &self.request.secrets {
+            let known = self.work.secrets.iter().find(|(secret, _)| secret == name);
+            query = query.text(name.clone(), known.map_or("", |(_, value)| value.as_str()));
+        }
+        let answer = self.ingest().engine.query(query).await?;
+        let statistics = answer.statistics().unwrap_or_default();
+        answer.bytes().await?;
+        Ok(statistics)
+    }
+
+    fn columns(&self) -> String {
+        let names: Vec<String> = self
+            .request
+            .columns
+            .iter()
+            .map(|name| quote_identifier(name))
+            .collect();
+        names.join(", ")
+    }
+
+    fn within_limit(&self, rows: u64) -> Result<(), WorkError> {
+        let most = self.request.max_rows;
+        if rows <= most {
+            return Ok(());
+        }
+        Err(WorkError::Failed(format!(
+            "job limits exceeded: the copy has more than {most} rows; nothing was copied"
+        )))
+    }
+
+    /// Rows and bytes in the job's own table.
+    async fn size(&self) -> Result<(u64, u64), WorkError> {
+        let sql = format!(
+            "SELECT sum(rows), sum(data_uncompressed_bytes) FROM system.parts WHERE active AND database = currentDatabase() AND table = {}",
+            quote_literal(&self.name)
+        );
+        let text = self.text(&sql).await?;
+        let mut numbers = text
+            .split_whitespace()
+            .map(|number| number.parse().unwrap_or(0));
+        Ok((numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)))
+    }
+
+    async fn text(&self, sql: &str) -> Result<String, WorkError> {
+        let text = self.ingest().text(sql).await.map_err(failed)?;
+        Ok(text.trim().to_owned())
+    }
+
+    /// Inserts the rows; views that follow the data source get them too.
+    async fn append(&self) -> Result<(), WorkError> {
+        let name = &self.request.datasource.name;
+        self.ingest().prepare_named(name).await.map_err(failed)?;
+        let _together = self.ingest().together(&ResourceName::local(name)).await;
+        let columns = self.columns();
+        let sql = format!(
+            "INSERT INTO {} ({columns})\nSELECT {columns} FROM {}",
+            self.target, self.beside
+        );
+        let mut query = Query::new(sql, "Null");
+        query.settings = once_in_blocks(&self.token)
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        let answer = self.ingest().engine.query(query).await.map_err(failed)?;
+        answer.bytes().await.map_err(failed)?;
+        Ok(())
+    }
+
+    /// Lets the job's own table and the data source's change places, unless they have.
+    async fn replace(&self, progress: &Progress) -> Result<(), WorkError> {
+        let name = &self.request.datasource.name;
+        let _alone = self.ingest().alone(&ResourceName::local(name)).await;
+        let reason = self.ingest().not_replaceable(name).await.map_err(failed)?;
+        if let Some(reason) = reason {
+            return Err(WorkError::Failed(reason));
+        }
+        let done = format!(
+            "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = {} AND toString(uuid) = {}",
+            quote_literal(name),
+            quote_literal(&progress.table)
+        );
+        if self.text(&done).await? == "1" {
+            return Ok(());
+        }
+        self.execute(&format!(
+            "EXCHANGE TABLES {} AND {}",
+            self.target, self.beside
+        ))
+        .await
+    }
+
+    async fn tidy(&self) {
+        let sql = format!("DROP TABLE IF EXISTS {} SYNC", self.beside);
+        if let Err(error) = self.ingest().engine.execute(&sql).await {
+            tracing::warn!(%error, table = self.name, "cannot remove the table of a copy");
+        }
+    }
+}

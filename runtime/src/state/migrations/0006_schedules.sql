@@ -1,0 +1,6 @@
+CREATE TABLE schedules (
+    pipe_id TEXT PRIMARY KEY,
+    cron    TEXT NOT NULL,
+    since   INTEGER NOT NULL,
+    paused  INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,195 @@
+//! Copies that a later process takes up where an earlier one died.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{engine, ingest, project, tsv};
+use pipewright::ingest::{COPY, CopyInto, CopyRequest, CopyRows, Target};
+use pipewright::jobs::{Job, JobStatus, Jobs, Limits, Work};
+use pipewright::state::State;
+use serde_json::{Value, json};
+
+async fn prepared(name: &str) {
+    project(&[
+        (&format!("{name}.datasource"), "SCHEMA >\n    `n` UInt64\n\nENGINE \"MergeTree\"\nENGINE_PARTITION_KEY \"n % 3\"\nENGINE_SORTING_KEY \"n\"\n"),
+        (&format!("{name}_counts.datasource"), "SCHEMA >\n    `c` SimpleAggregateFunction(sum, UInt64)\n\nENGINE \"AggregatingMergeTree\"\n"),
+        (
+            &format!("{name}_to_counts.pipe"),
+            &format!("NODE n\nSQL >\n    SELECT count() AS c FROM {name}\nTYPE materialized\nDATASOURCE {name}_counts\n"),
+        ),
+    ])
+    .await;
+}
+
+fn jobs(state: &Arc<State>) -> Arc<Jobs> {
+    let work: Arc<dyn Work> = Arc::new(CopyRows {
+        ingest: ingest(),
+        secrets: vec![("limit".to_owned(), "1000".to_owned())],
+    });
+    Jobs::new(Arc::clone(state), [(COPY, work)], Limits::default())
+}
+
+fn request(target: &str, mode: CopyInto, sql: &str) -> CopyRequest {
+    CopyRequest {
+        datasource: Target {
+            id: "t_1".to_owned(),
+            name: target.to_owned(),
+        },
+        query_id: "q".to_owned(),
+        query_sql: sql.to_owned(),
+        pipe_id: "t_2".to_owned(),
+        pipe_name: "p".to_owned(),
+        mode,
+        trigger: "on_demand".to_owned(),
+        parameters: BTreeMap::new(),
+        columns: vec!["n".to_owned()],
+        secrets: vec!["limit".to_owned()],
+        settings: vec![("max_threads".to_owned(), "1".to_owned())],
+        max_rows: 5000,
+    }
+}
+
+fn submit(jobs: &Arc<Jobs>, request: &CopyRequest) -> Job {
+    jobs.submit(COPY, &serde_json::to_value(request).unwrap())
+        .unwrap()
+}
+
+async fn ended(jobs: &Jobs, job: &Job) -> Job {
+    jobs.ended(&job.id).await.unwrap().unwrap()
+}
+
+/// The table of a job.
+fn beside(job: &Job) -> String {
+    format!("pw_copy_{}", job.id.replace('-', ""))
+}
+
+/// Another process finds the job under way, at this point.
+async fn resumed(state: &Arc<State>, job: &Job, progress: &Value) -> Job {
+    state.jobs().set_progress(&job.id, progress).unwrap();
+    let from = [JobStatus::Done, JobStatus::Waiting];
+    assert!(
+        state
+            .jobs()
+            .change(&job.id, &from, JobStatus::Working)
+            .unwrap()
+    );
+    let jobs = jobs(state);
+    jobs.recover().unwrap();
+    ended(&jobs, job).await
+}
+
+const SECRET: &str =
+    "SELECT number AS n FROM numbers(5000) WHERE number < toUInt64({limit:String}) -- a comment";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_were_inserted_before_a_crash_are_not_inserted_again() {
+    prepared("again").await;
+    let state = Arc::new(State::in_memory().unwrap());
+    let first = jobs(&state);
+    let job = submit(&first, &request("again", CopyInto::Append, SECRET));
+    let done = ended(&first, &job).await;
+    assert_eq!(done.status, JobStatus::Done, "{done:?}");
+    let both = "SELECT (SELECT count() FROM again), (SELECT sum(c) FROM again_counts)";
+    assert_eq!(tsv(both).await, "1000\t1000\n");
+    // The process died after the insert, and before it had noted that it was done.
+    let table = beside(&job);
+    for sql in [
+        format!("CREATE TABLE {table} AS again ENGINE = MergeTree ORDER BY tuple()"),
+        format!("INSERT INTO {table} SELECT * FROM numbers(1000)"),
+    ] {
+        engine().execute(&sql).await.unwrap();
+    }
+    let progress = json!({ "phase": "writing", "rows": 1000 });
+    assert_eq!(
+        resumed(&state, &job, &progress).await.status,
+        JobStatus::Done
+    );
+    assert_eq!(tsv(both).await, "1000\t1000\n");
+    // While it copied: what it had is thrown away. Another job with the same rows adds them.
+    let second = submit(&first, &request("again", CopyInto::Append, SECRET));
+    ended(&first, &second).await;
+    assert_eq!(tsv(both).await, "2000\t2000\n");
+    assert_eq!(tsv(&format!("EXISTS TABLE {table}")).await, "0\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_that_have_changed_places_do_not_change_back() {
+    project(&[("exchanged.datasource", "SCHEMA >\n    `n` UInt64\n")]).await;
+    engine()
+        .execute("INSERT INTO exchanged SELECT 7 FROM numbers(3)")
+        .await
+        .unwrap();
+    let state = Arc::new(State::in_memory().unwrap());
+    let first = jobs(&state);
+    let job = submit(&first, &request("exchanged", CopyInto::Replace, SECRET));
+    let done = ended(&first, &job).await;
+    assert_eq!(done.status, JobStatus::Done, "{done:?}");
+    let found = "SELECT count(), max(n) FROM exchanged";
+    assert_eq!(tsv(found).await, "1000\t999\n");
+    // The process died after the exchange: its table holds the old rows.
+    let table = beside(&job);
+    for sql in [
+        format!("CREATE TABLE {table} AS exchanged"),
+        format!("INSERT INTO {table} SELECT 7 FROM numbers(3)"),
+    ] {
+        engine().execute(&sql).await.unwrap();
+    }
+    assert_eq!(
+        resumed(&state, &job, &done.progress).await.status,
+        JobStatus::Done
+    );
+    assert_eq!(tsv(found).await, "1000\t999\n");
+    // Before the exchange, the places are changed.
+    let table_id = format!("SELECT toString(uuid) FROM system.tables WHERE name = '{table}'");
+    engine()
+        .execute(&format!("CREATE TABLE {table} AS exchanged"))
+        .await
+        .unwrap();
+    let mut progress = done.progress.clone();
+    progress["table"] = tsv(&table_id).await.trim().into();
+    assert_eq!(
+        resumed(&state, &job, &progress).await.status,
+        JobStatus::Done
+    );
+    assert_eq!(tsv("SELECT count() FROM exchanged").await, "0\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_that_fails_leaves_the_data_source_as_it_was() {
+    prepared("failing").await;
+    let state = Arc::new(State::in_memory().unwrap());
+    let jobs = jobs(&state);
+    for (mode, sql, reason) in [
+        (
+            CopyInto::Append,
+            "SELECT number AS n FROM numbers(5001)",
+            "more than 5000 rows",
+        ),
+        (
+            CopyInto::Append,
+            "SELECT throwIf(number = 4000) AS n FROM numbers(5000)",
+            "throwIf",
+        ),
+        (CopyInto::Append, "SELECT nothing AS n", "nothing"),
+        (CopyInto::Append, "SELECT 'x' AS n", "Cannot parse"),
+        (
+            CopyInto::Replace,
+            "SELECT 1 AS n",
+            "a materialized view reads",
+        ),
+    ] {
+        let job = submit(&jobs, &request("failing", mode, sql));
+        let job = ended(&jobs, &job).await;
+        let error = job.error.clone().unwrap_or_default();
+        assert!(
+            job.status == JobStatus::Error && error.contains(reason),
+            "{sql}: {job:?}"
+        );
+        assert_eq!(tsv(&format!("EXISTS TABLE {}", beside(&job))).await, "0\n");
+    }
+    let mut missing = request("failing", CopyInto::Append, "SELECT 1 AS n");
+    missing.datasource.name = "gone".to_owned();
+    let job = submit(&jobs, &missing);
+    assert_eq!(ended(&jobs, &job).await.status, JobStatus::Error);
+    assert_eq!(tsv("SELECT count() FROM failing").await, "0\n");
+}
