@@ -43,13 +43,19 @@ pub fn check(sources: SourceTree) -> (Plan, Vec<Diagnostic>) {
     }
     diagnostics.extend(found);
     diagnostics.extend(check::unknown_lints(&plan));
+    settle(&plan, &mut diagnostics);
+    (plan, diagnostics)
+}
+
+/// Gives findings the severities that `pipewright.toml` sets, leaves out those that it turns off, and sorts them by place.
+pub fn settle(plan: &Plan, diagnostics: &mut Vec<Diagnostic>) {
     let lints = &plan.project.config.lints;
     diagnostics.retain(|diagnostic| {
         lints
             .get(diagnostic.code.name())
             .is_none_or(|level| level != "off")
     });
-    for diagnostic in &mut diagnostics {
+    for diagnostic in diagnostics.iter_mut() {
         match lints.get(diagnostic.code.name()).map(String::as_str) {
             Some("error") => diagnostic.severity = Severity::Error,
             Some("warning") => diagnostic.severity = Severity::Warning,
@@ -63,5 +69,4 @@ pub fn check(sources: SourceTree) -> (Plan, Vec<Diagnostic>) {
             diagnostic.code,
         )
     });
-    (plan, diagnostics)
 }

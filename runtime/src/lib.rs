@@ -10,4 +10,5 @@ pub mod jobs;
 pub mod schedule;
 pub mod service;
 pub mod state;
+pub mod typing;
 pub mod workspace;

@@ -4,12 +4,14 @@
 //! engine: where the text leaves a doubt, it is silent. `-- pipewright: allow(code)` on the line of a finding or on the one above silences it.
 
 mod lints;
+mod message;
 mod missing_merge;
 mod missing_state;
 mod nondeterministic_view;
 mod nullable_key;
 mod parameter_types;
 mod plain_column;
+mod refused;
 mod silence;
 mod target_columns;
 #[cfg(test)]
@@ -23,6 +25,7 @@ mod views;
 use pipewright_grammar::diagnostic::{Code, Diagnostic, Severity};
 
 pub(crate) use lints::unknown_lints;
+pub use refused::{Refusal, Statement, statements, without_consequences};
 
 use crate::diagnostics::render;
 use crate::plan::Plan;

@@ -24,7 +24,8 @@ const PAGE: &str = "\
 Finds columns of an `AggregatingMergeTree` that are not in its keys and hold no aggregate state.
 
 ## Why is this bad
-When parts are merged, rows of one key become one: states are combined, and of any other column the value of one row is kept, whichever comes first.
+When parts are merged, rows of one key become one: states are combined, and of any other column the value of one row is kept, whichever comes first. Recent
+engines refuse to make such a table unless `allow_dimensions_outside_sorting_key` is set, and the rule is silent where `ENGINE_SETTINGS` names that.
 
 ## Example
     ENGINE AggregatingMergeTree, ENGINE_SORTING_KEY day
@@ -37,7 +38,10 @@ Put the column into the sorting key, or make it a state: `SimpleAggregateFunctio
 fn check(plan: &Plan) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for table in plan.tables.values() {
-        if table.engine.name != "AggregatingMergeTree" {
+        let settings = table.engine.settings.as_deref().unwrap_or_default();
+        if table.engine.name != "AggregatingMergeTree"
+            || settings.contains("allow_dimensions_outside_sorting_key")
+        {
             continue;
         }
         let Some(declared) = plan.project.datasources.get(&table.name) else {

@@ -66,6 +66,14 @@ declare_codes! {
     MISSING_MERGE = "missing-merge";
     /// Columns of a materialized node that its target does not have.
     TARGET_COLUMNS = "target-columns";
+    /// A column that a node's tables do not have, as the engine says.
+    UNKNOWN_COLUMN = "unknown-column";
+    /// A function that the engine does not have.
+    UNKNOWN_FUNCTION = "unknown-function";
+    /// Types, or numbers of arguments, that do not go together, as the engine says.
+    WRONG_TYPES = "wrong-types";
+    /// A table or view that the engine does not make.
+    NOT_CREATED = "not-created";
     /// The mode of a copy node is neither `append` nor `replace`.
     BAD_COPY_MODE = "bad-copy-mode";
     /// Running this needs a system outside of Pipewright (Kafka, S3, a database, …).

@@ -12,7 +12,7 @@ use super::filter::RowFilters;
 use super::shape::{self, Inline, Shape, TableUse};
 use super::{NodePlan, Plan};
 use crate::diagnostics::codes;
-use crate::graph::{NodeId, Scope, Target, resolve};
+use crate::graph::{Branch, NodeId, Scope, Target, resolve};
 use crate::mapped_text::{MappedText, PieceKind};
 use crate::project::ResourceName;
 use crate::sql::{self, Policy, Position, Scan, TableReference, Use};
@@ -93,6 +93,26 @@ impl Plan {
     ) -> Result<Compiled, QueryError> {
         let mut compilation = Compilation::new(self, request, filters);
         let node = compilation.node(id)?;
+        Ok(compilation.finish(&node))
+    }
+
+    /// The statement of one branch of a node as a check renders it, with the nodes that it reads on the way of their defaults.
+    pub fn compile_branch(&self, id: &NodeId, branch: &Branch) -> Result<Compiled, QueryError> {
+        let (pipe, _) = self
+            .node(id)
+            .ok_or_else(|| QueryError::NoSuchNode(id.to_string()))?;
+        let (text, values) = (&branch.rendered.sql, Values::default());
+        allowed(text, &branch.scan, &self.policies.common, Use::Node)?;
+        let request = RequestContext {
+            values: &values,
+            render: RenderContext::check(),
+        };
+        let mut compilation = Compilation::new(self, request, RowFilters::NONE);
+        let secrets = branch.rendered.secrets.iter().cloned();
+        compilation.compiled.secrets.extend(secrets);
+        let shape = compilation.shape(text, &branch.scan, Self::scope(pipe, &id.node))?;
+        compilation.under_way.push(id.clone());
+        let node = compilation.inline(text, &shape.0)?;
         Ok(compilation.finish(&node))
     }
 

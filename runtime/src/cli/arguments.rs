@@ -69,8 +69,11 @@ pub(crate) struct Check {
     /// How findings are printed
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     pub(crate) format: ReportFormat,
-    /// Do not use the engine, even where it is installed (the checks of this version never need it)
+    /// Ask the engine about columns, functions and types too, on empty tables in a folder of its own
     #[arg(long)]
+    pub(crate) types: bool,
+    /// Do not use the engine, even where it is installed; only `--types` would
+    #[arg(long, conflicts_with = "types")]
     pub(crate) no_engine: bool,
     /// Apply the fixes that keep the meaning
     #[arg(long)]

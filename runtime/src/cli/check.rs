@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::arguments::{Check, ReportFormat};
 use super::printer::Printer;
 use super::{ExitStatus, count, project_folder};
+use crate::typing::Typist;
 use crate::workspace;
 
 pub(super) fn run(
@@ -29,6 +30,9 @@ pub(super) fn run(
             printer.note(&format!("fixed {fixed} {}", plural(fixed, "file")));
             reports = all(&folder)?;
         }
+    }
+    if check.types {
+        add_types(&folder, &mut reports, printer)?;
     }
     let errors: usize = reports
         .iter()
@@ -57,6 +61,40 @@ fn all(folder: &Path) -> anyhow::Result<Vec<Report>> {
         diagnostics.extend(workspace.diagnostics);
     }
     Ok(reports)
+}
+
+/// Adds what the engine says of the statements; without an engine, says so.
+fn add_types(folder: &Path, reports: &mut [Report], printer: &Printer) -> anyhow::Result<()> {
+    let Some(mut typist) = Typist::new()? else {
+        printer.note("columns and types are not checked: the embedded ClickHouse is not installed; `pipewright engine install` fetches it");
+        return Ok(());
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
+    let several = reports.len() > 1;
+    let (mut statements, mut asked) = (0, 0);
+    runtime.block_on(async {
+        for (at, (plan, diagnostics)) in reports.iter_mut().enumerate() {
+            let mut cache = folder.join(".pipewright").join("cache");
+            if several {
+                cache.push(at.to_string());
+            }
+            let typed = typist.check(plan, &cache).await?;
+            statements += typed.statements;
+            asked += typed.asked;
+            diagnostics.extend(typed.diagnostics);
+            pipewright_compiler::settle(plan, diagnostics);
+        }
+        typist.finish().await;
+        anyhow::Ok(())
+    })?;
+    printer.note(&format!(
+        "the engine was asked about {asked} of {statements} {}; what it said of the others is in .pipewright/cache",
+        plural(statements, "statement")
+    ));
+    Ok(())
 }
 
 fn print(format: ReportFormat, reports: &[Report], printer: &Printer) -> anyhow::Result<()> {

@@ -5,7 +5,7 @@
 
 mod rows;
 mod storage;
-mod tables;
+pub(crate) mod tables;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -55,7 +55,7 @@ const STATEMENTS: &[&str] = &[
 ];
 
 /// Makes what is missing.
-pub(super) async fn create(engine: &dyn Engine) -> Result<(), EngineError> {
+pub(crate) async fn create(engine: &dyn Engine) -> Result<(), EngineError> {
     for statement in STATEMENTS {
         engine.execute(statement).await?;
     }

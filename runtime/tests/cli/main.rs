@@ -3,3 +3,4 @@
 mod bad_projects;
 mod commands;
 mod harness;
+mod types;

@@ -476,9 +476,11 @@ impl Writer {
                 self.table(&a, None);
             }
             13 => {
+                // The engine takes a named scalar for the set right of any `IN` below it, also where a common table of that name is nearer. So the name is
+                // one that no table has.
                 self.text("WITH (SELECT count() FROM ").table(&b, None);
                 self.text(&format!(
-                    ") AS {name} SELECT {qa}.k AS k, {qa}.v + toInt64({name}) AS v, {qa}.s AS s FROM "
+                    ") AS rows_of_it SELECT {qa}.k AS k, {qa}.v + toInt64(rows_of_it) AS v, {qa}.s AS s FROM "
                 ));
                 self.table(&a, None);
             }

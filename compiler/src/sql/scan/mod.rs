@@ -94,7 +94,8 @@ impl Scan {
     /// Whether a bare table name, put in the place of a reference, would mean a common table expression of this statement: the name of a table inside a text
     /// that is inlined there would be captured by it.
     pub fn captures(&self, place: &TableReference, name: &str) -> bool {
-        self.scopes.defines(place.scope, name, false)
+        // A named scalar means itself right of an `IN`; elsewhere, qualifying a name that it does not capture changes nothing.
+        self.scopes.defines(place.scope, name, true)
     }
 }
 

@@ -1,0 +1,221 @@
+//! Stage *type*: the statements of a [`Plan`] × an engine → findings about columns, functions and types.
+//!
+//! The engine is opened in a throw-away folder, gets an empty table for each data source and describes every statement; it never sees the project's data.
+//! Its answers are kept by the hash of all that they depend on, so that a project that has not changed is checked without opening an engine at all.
+
+mod cache;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use pipewright_compiler::check::{Refusal, Statement, statements, without_consequences};
+use pipewright_compiler::deploy::{self, Step, StepKind};
+use pipewright_compiler::plan::Plan;
+use pipewright_grammar::diagnostic::Diagnostic;
+
+use self::cache::{Cache, Key};
+use crate::engine::{self, Config, DATABASE, Engine, EngineError, Query};
+use crate::service;
+
+/// No statement is looked at for longer: a scalar subquery is run where it stands.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a typed check found, and what it took.
+#[derive(Debug, Default)]
+pub struct Typed {
+    /// The findings.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Statements that were looked at, also those whose answer was known.
+    pub statements: usize,
+    /// Statements that the engine was asked about.
+    pub asked: usize,
+}
+
+/// Checks plans one after the other, with one engine that is opened when the first answer is not known.
+#[derive(Debug)]
+pub struct Typist {
+    folder: tempfile::TempDir,
+    engine: Option<Arc<dyn Engine>>,
+    identity: String,
+}
+
+impl Typist {
+    /// `None` if there is no engine on this machine.
+    pub fn new() -> std::io::Result<Option<Self>> {
+        let Some(identity) = cache::identity() else {
+            return Ok(None);
+        };
+        let folder = tempfile::tempdir()?;
+        Ok(Some(Self {
+            folder,
+            engine: None,
+            identity,
+        }))
+    }
+
+    /// Checks a plan; answers are kept in `cache`.
+    pub async fn check(&mut self, plan: &Plan, cache: &Path) -> Result<Typed, EngineError> {
+        let (steps, _) = deploy::desired(plan);
+        let statements = statements(plan);
+        let mut cache = Cache::read(cache);
+        let tables = Key::new(&self.identity, steps.iter().map(|step| step.sql.as_str()));
+        let keys: Vec<Key> = statements
+            .iter()
+            .map(|statement| self.key(statement, &steps, &tables))
+            .collect();
+        let missing: Vec<usize> = (0..statements.len())
+            .filter(|at| cache.answer(&keys[*at]).is_none())
+            .collect();
+        let refused_steps = match cache.steps(&tables) {
+            Some(refused) if missing.is_empty() => refused,
+            _ => {
+                let engine = self.engine().await?;
+                let refused = create(engine.as_ref(), &steps).await?;
+                cache.keep_steps(&tables, &refused);
+                let answers: Vec<(usize, Result<Option<Refusal>, EngineError>)> =
+                    futures::stream::iter(missing.iter().copied())
+                        .map(|at| {
+                            let (engine, statement) = (Arc::clone(&engine), &statements[at]);
+                            async move { (at, describe(engine.as_ref(), statement).await) }
+                        })
+                        .buffer_unordered(parallel())
+                        .collect()
+                        .await;
+                for (at, answer) in answers {
+                    cache.keep(&keys[at], answer?);
+                }
+                refused
+            }
+        };
+        let refused_steps: Vec<(Step, Refusal)> = refused_steps
+            .into_iter()
+            .filter_map(|(at, refusal)| Some((steps.get(at)?.clone(), refusal)))
+            .collect();
+        let refused: Vec<(&Statement, Refusal)> = statements
+            .iter()
+            .zip(&keys)
+            .filter_map(|(statement, key)| Some((statement, cache.answer(key)?.clone()?)))
+            .collect();
+        let diagnostics = without_consequences(plan, &refused_steps, &refused);
+        if let Err(error) = cache.write(&keys) {
+            tracing::warn!(%error, "what the engine said cannot be kept");
+        }
+        Ok(Typed {
+            diagnostics,
+            statements: statements.len(),
+            asked: missing.len(),
+        })
+    }
+
+    /// Lets go of the engine.
+    pub async fn finish(self) {
+        if let Some(engine) = self.engine {
+            engine.shutdown().await;
+        }
+    }
+
+    async fn engine(&mut self) -> Result<Arc<dyn Engine>, EngineError> {
+        if let Some(engine) = &self.engine {
+            return Ok(Arc::clone(engine));
+        }
+        let engine = engine::open(Config::embedded(self.folder.path())).await?;
+        self.engine = Some(Arc::clone(&engine));
+        Ok(engine)
+    }
+
+    /// A statement's answer depends on its text, on the tables that it reads, and on the engine.
+    fn key(&self, statement: &Statement, steps: &[Step], tables: &Key) -> Key {
+        let compiled = &statement.compiled;
+        let names: Vec<String> = compiled
+            .datasources
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let read: Vec<&Step> = steps
+            .iter()
+            .filter(|step| step.kind == StepKind::CreateTable && names.contains(&step.name))
+            .collect();
+        // A table that is made from a query depends on more than its own statement.
+        let has_query = read.iter().any(|step| step.sql.contains("\nEMPTY AS\n"));
+        let all = has_query.then(|| tables.text());
+        let parts = read.iter().map(|step| step.sql.as_str()).chain(all);
+        Key::new(&self.identity, parts.chain([compiled.sql.text()]))
+    }
+}
+
+/// Two for each core: a connection waits while another is planned.
+fn parallel() -> usize {
+    2 * std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
+}
+
+/// Makes the project's tables and views in an empty database; gives the steps that were refused, by their place.
+async fn create(engine: &dyn Engine, steps: &[Step]) -> Result<Vec<(usize, Refusal)>, EngineError> {
+    // Another project may have been here before.
+    for step in steps
+        .iter()
+        .filter(|step| step.kind == StepKind::CreateDatabase)
+    {
+        let database = pipewright_compiler::sql::quote_identifier(&step.name);
+        engine
+            .execute(&format!("DROP DATABASE IF EXISTS {database} SYNC"))
+            .await?;
+    }
+    engine
+        .execute(&format!("DROP DATABASE IF EXISTS {DATABASE} SYNC"))
+        .await?;
+    engine
+        .execute(&format!("CREATE DATABASE IF NOT EXISTS {DATABASE}"))
+        .await?;
+    service::tables::create(engine).await?;
+    let mut refused = Vec::new();
+    for (at, step) in steps.iter().enumerate() {
+        if let Err(error) = engine.execute(&step.sql).await
+            && let Some(refusal) = refusal(error)?
+        {
+            refused.push((at, refusal));
+        }
+    }
+    Ok(refused)
+}
+
+async fn describe(
+    engine: &dyn Engine,
+    statement: &Statement,
+) -> Result<Option<Refusal>, EngineError> {
+    let text = statement.compiled.sql.text();
+    let mut query = Query::new(format!("{DESCRIBE}{text}\n)"), "Null").timeout(TIMEOUT);
+    for name in &statement.compiled.secrets {
+        query.parameters.push((name.clone(), String::new()));
+    }
+    let answered = match engine.query(query).await {
+        Ok(answer) => answer.bytes().await.map(|_| ()),
+        Err(error) => Err(error),
+    };
+    match answered {
+        Ok(()) => Ok(None),
+        Err(error) => refusal(error.shifted(DESCRIBE.len(), text.len())),
+    }
+}
+
+/// What goes before a statement that is described. The closing parenthesis has its own line because the text may end in a `--` comment.
+const DESCRIBE: &str = "DESCRIBE TABLE (\n";
+
+/// What the engine says against a statement; `None` where it says nothing about it, an error where it does not work.
+fn refusal(error: EngineError) -> Result<Option<Refusal>, EngineError> {
+    match error {
+        EngineError::Exception {
+            name,
+            message,
+            position,
+            ..
+        } => Ok(Some(Refusal {
+            name,
+            message,
+            offset: position.map(|position| position.offset),
+        })),
+        EngineError::Timeout { .. } => Ok(None),
+        error => Err(error),
+    }
+}

@@ -1,0 +1,203 @@
+//! `check --types`: what the engine says of a project's statements.
+
+use pipewright::engine;
+
+use super::harness::Project;
+
+const HITS: (&str, &str) = (
+    "hits.datasource",
+    "SCHEMA >\n    `day` Date,\n    `user` String,\n    `amount` UInt64\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"day\"\n",
+);
+
+const SUMS: (&str, &str) = (
+    "sums.datasource",
+    "SCHEMA >\n    `day` Date,\n    `total` AggregateFunction(sum, UInt64)\n\nENGINE \"AggregatingMergeTree\"\nENGINE_SORTING_KEY \"day\"\n",
+);
+
+/// The findings, the last line of what is said beside them, and the exit code.
+fn typed(project: &Project) -> (String, String, i32) {
+    let library = engine::locate().expect("the engine is installed: `cargo run -- engine install`");
+    let mut command = project.command(&["check", "--types", "--format", "concise"]);
+    let output = command
+        .env("PIPEWRIGHT_CHDB", library)
+        .output()
+        .expect("the binary runs");
+    let said = String::from_utf8(output.stderr).expect("text");
+    (
+        String::from_utf8(output.stdout).expect("text"),
+        said.lines().last().unwrap_or_default().to_owned(),
+        output.status.code().expect("an exit code"),
+    )
+}
+
+fn node(name: &str, sql: &str) -> String {
+    format!("NODE {name}\nSQL >\n    {sql}\n\n")
+}
+
+#[test]
+fn mistakes_that_only_the_engine_knows_are_found_at_their_places() {
+    let pipe = [
+        node("column", "SELECT day, amuont FROM hits"),
+        node("consequence", "SELECT sum(amuont) AS s FROM column"),
+        node("function", "SELECT toStartOfDya(day) AS d FROM hits"),
+        node(
+            "operator",
+            "SELECT day,\n        amount + user AS x FROM hits",
+        ),
+        node("arguments", "SELECT sum(amount, day) AS s FROM hits"),
+        node("groups", "SELECT user, count() AS c FROM hits GROUP BY day"),
+        node("syntax", "SELECT day FROM hits WHERE WHERE day"),
+        node(
+            "good",
+            "SELECT day, sumMerge(total) AS s FROM sums GROUP BY day",
+        ),
+    ]
+    .concat();
+    let fill = node(
+        "fill",
+        "SELECT day, sum(amount) + 1 AS total FROM hits GROUP BY day",
+    ) + "TYPE materialized\nDATASOURCE sums\n";
+    let project = Project::new(&[
+        HITS,
+        SUMS,
+        ("mistakes.pipe", &pipe),
+        ("fill.pipe", &fill),
+        (
+            "ttl.datasource",
+            "TOKEN reader READ\n\nSCHEMA >\n    `day` Date\n\nENGINE \"MergeTree\"\nENGINE_TTL \"dya + INTERVAL 1 MONTH\"\n",
+        ),
+    ]);
+    let (findings, said, code) = typed(&project);
+    insta::assert_snapshot!(findings);
+    assert_eq!(
+        said,
+        "the engine was asked about 9 of 9 statements; what it said of the others is in .pipewright/cache"
+    );
+    assert_eq!(code, 1);
+    // What it said is kept.
+    let (again, said, _) = typed(&project);
+    assert_eq!(again, findings);
+    assert!(
+        said.starts_with("the engine was asked about 0 of 9"),
+        "{said}"
+    );
+    // Only what changed is asked again, and what reads it.
+    project.write(
+        "mistakes.pipe",
+        &pipe.replace("day, amuont FROM", "day, amount AS amuont FROM"),
+    );
+    let (fixed, said, _) = typed(&project);
+    assert!(
+        said.starts_with("the engine was asked about 2 of 9"),
+        "{said}"
+    );
+    let left: Vec<&str> = findings
+        .lines()
+        .filter(|line| !line.contains("unknown column `amuont`"))
+        .collect();
+    assert_eq!(fixed.lines().collect::<Vec<_>>(), left);
+    // Another schema is another answer to those that read it.
+    project.write(
+        "hits.datasource",
+        &HITS.1.replace("`user` String", "`user` UInt64"),
+    );
+    let (fixed, ..) = typed(&project);
+    assert!(!fixed.contains("function plus"), "{fixed}");
+}
+
+#[test]
+fn what_a_value_could_cause_is_no_finding() {
+    let pipe = [
+        node("value", "%\n    SELECT * FROM hits WHERE day > toDate({{ String(since) }}) AND amount = {{ untyped }}"),
+        node("column", "%\n    SELECT {{ column(which, 'nothing') }} AS w FROM hits"),
+        node("source", "%\n    SELECT day {% if defined(all) %}, user{% end %} FROM hits"),
+        node("reader", "%\n    SELECT day {% if defined(all) %}, user{% end %} FROM source"),
+        node("excluded", "%\n    SELECT {% if which == 'a' %} day AS d {% else %} amount AS a {% end %} FROM hits {% if which != 'a' %} ORDER BY a {% end %}"),
+        node("present", "%\n    SELECT day FROM hits {% if defined(name) %} WHERE usre = {{ String(name) }} {% end %}"),
+    ]
+    .concat();
+    let project = Project::new(&[HITS, ("values.pipe", &pipe)]);
+    let (findings, _, code) = typed(&project);
+    insta::assert_snapshot!(findings, @"values.pipe:29:55: warning[unknown-column]: unknown column `usre`");
+    assert_eq!(code, 0);
+}
+
+#[test]
+fn what_reads_a_failure_is_no_finding_of_its_own() {
+    let made = node("made", "SELECT day, amuont FROM hits")
+        + "TYPE materialized\nDATASOURCE out\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"day\"\n";
+    let project = Project::new(&[
+        HITS,
+        ("made.pipe", &made),
+        ("reader.pipe", &node("reader", "SELECT amuont FROM out")),
+        (
+            "broken.datasource",
+            "SCHEMA >\n    `day` Date\n\nENGINE \"MergeTree\"\nENGINE_TTL \"dya + INTERVAL 1 MONTH\"\n",
+        ),
+        (
+            "fill.pipe",
+            &(node("fill", "SELECT day FROM hits") + "TYPE materialized\nDATASOURCE broken\n"),
+        ),
+        ("other.pipe", &node("other", "SELECT dya FROM broken")),
+    ]);
+    let (findings, ..) = typed(&project);
+    insta::assert_snapshot!(findings, @r"
+    broken.datasource:2:5: error[not-created]: the engine does not make the table of data source `broken`
+    made.pipe:3:17: error[unknown-column]: unknown column `amuont`
+    ");
+}
+
+#[test]
+fn what_reaches_outside_of_the_engine_is_not_asked() {
+    let project = Project::new(&[
+        (
+            "a.pipe",
+            &node("a", "SELECT * FROM file('secret.csv', 'CSV')"),
+        ),
+        ("b.pipe", &node("b", "SELECT * FROM a")),
+        (
+            "c.pipe",
+            &(node("c", "SELECT * FROM url('http://127.0.0.1:1/', 'CSV')")
+                + "TYPE copy\nTARGET_DATASOURCE hits\n"),
+        ),
+        (
+            "pipewright.toml",
+            "[allow]\ntable_functions = [\"file\", \"url\"]\n",
+        ),
+        HITS,
+    ]);
+    let (findings, said, _) = typed(&project);
+    assert_eq!(findings, "");
+    assert!(
+        said.starts_with("the engine was asked about 0 of 0"),
+        "{said}"
+    );
+}
+
+#[test]
+fn lints_and_comments_change_what_the_engine_found() {
+    let pipe = node(
+        "a",
+        "SELECT amuont FROM hits -- pipewright: allow(unknown-column)",
+    ) + &node("b", "SELECT toStartOfDya(day) AS d FROM hits");
+    let project = Project::new(&[
+        HITS,
+        ("a.pipe", &pipe),
+        ("pipewright.toml", "[lints]\nunknown-function = \"note\"\n"),
+    ]);
+    let (findings, _, code) = typed(&project);
+    insta::assert_snapshot!(findings, @"a.pipe:7:12: note[unknown-function]: there is no function `toStartOfDya`");
+    assert_eq!(code, 0);
+}
+
+#[test]
+fn without_an_engine_the_rest_is_checked() {
+    let project = Project::new(&[HITS, ("a.pipe", &node("a", "SELECT * FROM hist"))]);
+    let mut command = project.command(&["check", "--types", "--format", "concise"]);
+    let output = command
+        .env("PIPEWRIGHT_CHDB", "/nowhere/libchdb.so")
+        .output()
+        .expect("the binary runs");
+    insta::assert_snapshot!(String::from_utf8_lossy(&output.stdout), @"a.pipe:3:19: error[unknown-resource]: `hist` is no node, pipe or data source of this project");
+    insta::assert_snapshot!(String::from_utf8_lossy(&output.stderr), @"columns and types are not checked: the embedded ClickHouse is not installed; `pipewright engine install` fetches it");
+}
