@@ -66,3 +66,24 @@ fn what_is_wrong_on_the_way_of_defaults_is_an_error_and_elsewhere_a_warning() {
     assert_eq!(forced.len(), 1, "{forced:?}");
     assert_eq!(forced[0].0, Severity::Warning);
 }
+
+#[test]
+fn arguments_that_a_function_does_not_have_are_found_in_any_branch() {
+    for call in [
+        "{{ columns(show, 'x', description='which') }}",
+        "{{ String(show, 'x', default='y') }}",
+        "{{ Int32() }}",
+    ] {
+        let sql = format!(
+            "SELECT x FROM first WHERE x = 1 {{% if defined(show) %}} OR x = {call} {{% end %}}"
+        );
+        let (_, said) = reads(&sql);
+        assert_eq!(said.len(), 1, "{call}: {said:?}");
+        assert_eq!(said[0].0, Severity::Warning, "{call}: {said:?}");
+    }
+    // What only a value makes wrong is not.
+    let (_, said) = reads(
+        "SELECT x FROM first WHERE x = 1 {% if defined(show) %} OR x = {{ Int32(show) }} {% end %}",
+    );
+    assert_eq!(said, []);
+}

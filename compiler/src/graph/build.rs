@@ -127,7 +127,7 @@ fn read(
     for (at, rendered) in branches.into_iter().enumerate() {
         let mut found = Vec::new();
         match rendered {
-            Err(error) if at == 0 || error.kind == ErrorKind::UnknownTable => {
+            Err(error) if at == 0 || holds_for_any_value(&error.kind) => {
                 found.push(error.to_diagnostic_at(node.body.span));
             }
             // Conditions were forced there, so that values may be missing that a request which gets there would bring.
@@ -175,6 +175,17 @@ fn read(
     }
     dedup(&mut diagnostics);
     (reads, diagnostics)
+}
+
+/// Whether an error is the template's own, whatever a request brings.
+fn holds_for_any_value(kind: &ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::UnknownTable
+            | ErrorKind::UnknownKeyword
+            | ErrorKind::DuplicateArgument
+            | ErrorKind::MissingArgument
+    )
 }
 
 /// A finding of a branch that requests without parameters do not take: the node answers them all the same, so that it is no reason not to serve it.
