@@ -110,6 +110,8 @@ enum Phase {
     Copying,
     /// They go from there to the data source.
     Writing,
+    /// They are there; the job's own table goes.
+    Written,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -199,9 +201,14 @@ impl Run<'_> {
             // From here on a restart must not run the query again.
             self.note(&progress)?;
         }
-        match self.request.mode {
-            CopyInto::Append => self.append().await?,
-            CopyInto::Replace => self.replace(&progress).await?,
+        if progress.phase == Phase::Writing {
+            match self.request.mode {
+                CopyInto::Append => self.append().await?,
+                CopyInto::Replace => self.replace(&progress).await?,
+            }
+            progress.phase = Phase::Written;
+            // Before the table goes: a restart after that would miss it.
+            self.note(&progress)?;
         }
         Ok(progress)
     }
