@@ -127,7 +127,7 @@ fn read(
     for (at, rendered) in branches.into_iter().enumerate() {
         let mut found = Vec::new();
         match rendered {
-            Err(error) if at == 0 || holds_for_any_value(&error.kind) => {
+            Err(error) if at == 0 || holds_for_any_value(error.kind) => {
                 found.push(error.to_diagnostic_at(node.body.span));
             }
             // Conditions were forced there, so that values may be missing that a request which gets there would bring.
@@ -178,7 +178,7 @@ fn read(
 }
 
 /// Whether an error is the template's own, whatever a request brings.
-fn holds_for_any_value(kind: &ErrorKind) -> bool {
+fn holds_for_any_value(kind: ErrorKind) -> bool {
     matches!(
         kind,
         ErrorKind::UnknownTable
