@@ -127,14 +127,26 @@ async fn tables_that_have_changed_places_do_not_change_back() {
     assert_eq!(done.status, JobStatus::Done, "{done:?}");
     let found = "SELECT count(), max(n) FROM exchanged";
     assert_eq!(tsv(found).await, "1000\t999\n");
-    // The process died after the exchange: its table holds the old rows.
+    // The process died after the exchange, before and after it had noted that: its table holds the old rows.
     let table = beside(&job);
-    for sql in [
-        format!("CREATE TABLE {table} AS exchanged"),
-        format!("INSERT INTO {table} SELECT 7 FROM numbers(3)"),
-    ] {
-        engine().execute(&sql).await.unwrap();
+    for phase in ["writing", "written"] {
+        for sql in [
+            format!("CREATE TABLE {table} AS exchanged"),
+            format!("INSERT INTO {table} SELECT 7 FROM numbers(3)"),
+        ] {
+            engine().execute(&sql).await.unwrap();
+        }
+        let mut progress = done.progress.clone();
+        assert_eq!(progress["phase"], "written");
+        progress["phase"] = phase.into();
+        assert_eq!(
+            resumed(&state, &job, &progress).await.status,
+            JobStatus::Done
+        );
+        assert_eq!(tsv(found).await, "1000\t999\n");
+        assert_eq!(tsv(&format!("EXISTS TABLE {table}")).await, "0\n");
     }
+    // It died after its table was gone as well.
     assert_eq!(
         resumed(&state, &job, &done.progress).await.status,
         JobStatus::Done
@@ -147,6 +159,7 @@ async fn tables_that_have_changed_places_do_not_change_back() {
         .await
         .unwrap();
     let mut progress = done.progress.clone();
+    progress["phase"] = "writing".into();
     progress["table"] = tsv(&table_id).await.trim().into();
     assert_eq!(
         resumed(&state, &job, &progress).await.status,
