@@ -12,7 +12,8 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use pipewright::engine::{Config, Engine, EngineError, Query, chdb::Chdb};
+use pipewright::engine::chdb::{self, Chdb};
+use pipewright::engine::{Engine, EngineError, Query};
 
 /// The engine of this process: the library serves one data folder at a time.
 fn engine() -> Arc<dyn Engine> {
@@ -26,10 +27,7 @@ fn engine() -> Arc<dyn Engine> {
 }
 
 fn open(folder: &Path) -> Chdb {
-    let Config::Embedded(config) = Config::embedded(folder) else {
-        unreachable!()
-    };
-    match Chdb::open(&config) {
+    match Chdb::open(&chdb::Config::new(folder)) {
         Ok(engine) => engine,
         Err(error) => panic!("these tests need the engine: {error}"),
     }

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::open;
 use futures::StreamExt;
-use pipewright::engine::{Config, Engine, EngineError, Query, chdb::Chdb};
+use pipewright::engine::chdb::{self, Chdb};
+use pipewright::engine::{Engine, EngineError, Query};
 
 /// Starts this test binary again to play `role` in `folder`.
 fn child(role: &str, folder: &Path) -> Command {
@@ -151,10 +152,7 @@ impl Drop for Holder {
 fn a_second_process_is_told_who_holds_the_folder() {
     let folder = tempfile::tempdir().unwrap();
     let holder = Holder::start(folder.path());
-    let Config::Embedded(config) = Config::embedded(folder.path()) else {
-        unreachable!()
-    };
-    let refused = Chdb::open(&config).unwrap_err();
+    let refused = Chdb::open(&chdb::Config::new(folder.path())).unwrap_err();
     match &refused {
         EngineError::Busy { owner, .. } => assert_eq!(*owner, Some(holder.0.id())),
         other => panic!("{other:?}"),
