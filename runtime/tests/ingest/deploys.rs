@@ -2,31 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::{engine, project, tsv};
+use super::{checked, engine, project, tsv};
 use pipewright::deploy::{self, DeployPlan, Progress};
-use pipewright_compiler::plan::Plan;
-use pipewright_compiler::project::SourceTree;
 
 struct Silent;
 
 impl Progress for Silent {
     fn say(&self, _: &str) {}
-}
-
-fn checked(files: &[(&str, &str)]) -> Plan {
-    let sources = SourceTree::new(
-        files
-            .iter()
-            .map(|(name, text)| ((*name).to_owned(), (*text).to_owned())),
-    );
-    let (plan, diagnostics) = pipewright_compiler::check(sources);
-    assert!(
-        diagnostics
-            .iter()
-            .all(|found| found.severity != pipewright_grammar::diagnostic::Severity::Error),
-        "{diagnostics:?}"
-    );
-    plan
 }
 
 fn shown(planned: &DeployPlan) -> String {

@@ -50,8 +50,8 @@ fn ingest() -> Arc<Ingest> {
     Arc::clone(INGEST.get_or_init(|| Ingest::open(engine(), &opened().1).expect("a folder")))
 }
 
-/// A project of data sources and pipes, with its tables in the engine.
-async fn project(files: &[(&str, &str)]) -> Plan {
+/// A project without errors.
+fn checked(files: &[(&str, &str)]) -> Plan {
     let sources = SourceTree::new(
         files
             .iter()
@@ -64,6 +64,12 @@ async fn project(files: &[(&str, &str)]) -> Plan {
             .all(|found| found.severity != pipewright_grammar::diagnostic::Severity::Error),
         "{diagnostics:?}"
     );
+    plan
+}
+
+/// A project of data sources and pipes, with its tables in the engine.
+async fn project(files: &[(&str, &str)]) -> Plan {
+    let plan = checked(files);
     let (steps, diagnostics) = pipewright_compiler::deploy::desired(&plan);
     assert!(diagnostics.is_empty(), "{diagnostics:?}");
     for step in steps {
