@@ -43,8 +43,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::header;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use pipewright_compiler::plan::Plan;
@@ -317,12 +318,6 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v0/pipes/{pipe}/copy/cancel", post(copies::cancel))
         .route("/v0/events", post(events::post))
         .route(
-            "/v0/datasources",
-            get(datasources::list)
-                .post(datasources::post)
-                .layer(DefaultBodyLimit::disable()),
-        )
-        .route(
             "/v0/datasources/{name}",
             get(datasources::get)
                 .put(datasource_change::change)
@@ -350,18 +345,39 @@ pub fn router(app: Arc<App>) -> Router {
             post(datasources::truncate),
         )
         .route("/v0/datasources/{name}/delete", post(datasources::delete))
+        .route("/v0/jobs", get(jobs::list))
+        .route("/v0/jobs/{id}", get(jobs::get))
+        .route("/v0/jobs/{id}/cancel", post(jobs::cancel))
+        .layer(from_fn_with_state(Arc::clone(&app), refuse_long_bodies))
+        // Those that follow read their bodies piece by piece, however long.
+        .route(
+            "/v0/datasources",
+            get(datasources::list)
+                .post(datasources::post)
+                .layer(DefaultBodyLimit::disable()),
+        )
         .route(
             "/v0/analyze",
             post(analyze::post).layer(DefaultBodyLimit::disable()),
         )
-        .route("/v0/jobs", get(jobs::list))
-        .route("/v0/jobs/{id}", get(jobs::get))
-        .route("/v0/jobs/{id}/cancel", post(jobs::cancel))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(body_limit)
         .layer(cross_origin())
         .with_state(app)
+}
+
+/// A body that says that it is too long is not read.
+async fn refuse_long_bodies(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let length = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > app.body_bytes as u64) {
+        let message = format!("the body is longer than {} bytes", app.body_bytes);
+        return ApiError::Body(StatusCode::PAYLOAD_TOO_LARGE, message).into_response();
+    }
+    next.run(request).await
 }
 
 /// Pages of every origin may ask: what counts is the token, and no cookie is ever looked at.

@@ -86,9 +86,8 @@ fn a_body_that_never_ends_is_cut_off() {
 }
 
 #[test]
-fn an_answer_that_is_not_taken_gives_its_place_back() {
-    let (_project, server) =
-        started("client_timeout_ms = 1000\nconcurrent_queries = 1\nresult_bytes = 1000000000");
+fn an_answer_that_is_not_taken_is_cut_off() {
+    let (_project, server) = started("client_timeout_ms = 500\nresult_bytes = 1000000000");
     let mut stream = server.connect();
     write!(
         stream,
@@ -97,13 +96,11 @@ fn an_answer_that_is_not_taken_gives_its_place_back() {
     .expect("sent");
     let mut first = [0; 1];
     stream.read_exact(&mut first).expect("it begins");
-    let until = Instant::now() + Duration::from_secs(20);
-    while server.get("/v0/pipes/one.json").status != 200 {
-        assert!(Instant::now() < until, "the place is still taken");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    std::thread::sleep(Duration::from_secs(4));
+    // What was on its way arrives, the rest was never sent.
     let (taken, _) = rest(&mut stream);
-    assert!(taken.len() < 60_000_000, "the rest was never sent");
+    assert!(taken.len() < 50_000_000, "{} bytes", taken.len());
+    assert_eq!(server.get("/v0/pipes/one.json").status, 200);
 }
 
 #[test]
@@ -125,14 +122,15 @@ fn bodies_that_do_not_fit_in_memory_together_are_turned_away() {
     let mut first = server.connect();
     first.write_all(head.as_bytes()).expect("sent");
     first.write_all(&part).expect("sent");
-    // Once the server has read the first, there is no room for the second.
+    // Once the server has read the first, there is no room for the second; before that, the second may get it.
+    std::thread::sleep(Duration::from_secs(1));
     let until = Instant::now() + Duration::from_secs(20);
     let refused = loop {
         let mut second = server.connect();
         second.write_all(head.as_bytes()).expect("sent");
         _ = second.write_all(&part);
         second
-            .set_read_timeout(Some(Duration::from_millis(300)))
+            .set_read_timeout(Some(Duration::from_secs(3)))
             .expect("a socket option");
         let (answer, _) = rest(&mut second);
         if !answer.is_empty() {
