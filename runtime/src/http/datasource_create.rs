@@ -70,7 +70,7 @@ pub(super) async fn create(
             "mode `{mode}` needs rows: send them as the body or as a part of a form"
         )));
     }
-    let parts = parts(&call.parameters)?.ok_or_else(|| {
+    let parts = parts(&call.parameters).ok_or_else(|| {
         missing(
             "schema",
             "the columns of the data source, such as `at DateTime, kind String`",
@@ -100,10 +100,8 @@ pub(super) async fn create(
 }
 
 /// What the parameters say of a data source; nothing if there is no schema.
-fn parts(parameters: &Parameters) -> Result<Option<DatasourceParts>, ApiError> {
-    let Some(schema) = parameters.given("schema") else {
-        return Ok(None);
-    };
+fn parts(parameters: &Parameters) -> Option<DatasourceParts> {
+    let schema = parameters.given("schema")?;
     let mut engine: Vec<(String, String)> = Vec::new();
     for (name, value) in parameters.pairs() {
         let keyword = name.to_ascii_uppercase();
@@ -120,10 +118,10 @@ fn parts(parameters: &Parameters) -> Result<Option<DatasourceParts>, ApiError> {
     }
     // The engine itself before its keys.
     engine.sort_by_key(|(keyword, _)| keyword != "ENGINE");
-    Ok(Some(DatasourceParts {
+    Some(DatasourceParts {
         description: parameters.given("description").map(ToOwned::to_owned),
         schema: schema.to_owned(),
         indexes: parameters.given("indexes").map(ToOwned::to_owned),
         engine,
-    }))
+    })
 }
