@@ -18,6 +18,7 @@ mod endpoint;
 mod error;
 mod events;
 mod explain;
+mod import;
 mod jobs;
 mod jwt;
 mod materialization;
