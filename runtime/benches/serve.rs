@@ -140,13 +140,8 @@ fn compare(clients: usize, plan: &Plan, library: &Path, state: &Path, address: S
                 assert!(result.error().is_none(), "{:?}", result.error());
             },
         );
-        let [over_bare_http, over_http] = [bare_address, address].map(|address| {
-            parallel(
-                clients,
-                || connect(address),
-                |stream, at| request(stream, at),
-            )
-        });
+        let [over_bare_http, over_http] =
+            [bare_address, address].map(|address| parallel(clients, || connect(address), request));
         if round > 0 {
             floor.extend(direct);
             bare.extend(over_bare_http);
