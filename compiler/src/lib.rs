@@ -5,6 +5,7 @@ pub mod deploy;
 pub mod diagnostics;
 pub mod emit;
 pub mod graph;
+pub mod lineage;
 pub mod mapped_text;
 pub mod plan;
 pub mod project;

@@ -9,6 +9,7 @@ mod deploy;
 mod engine;
 mod explain;
 mod init;
+mod lineage;
 mod printer;
 mod pull;
 mod rule;
@@ -88,6 +89,7 @@ fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<ExitStatus> {
         Command::Build(build) => build::run(build, project, printer),
         Command::Compile(compile) => compile::run(compile, project, printer),
         Command::Explain(explain) => explain::run(explain, project, printer),
+        Command::Lineage(arguments) => lineage::run(arguments, project, printer),
         Command::Plan(arguments) => deploy::run(arguments, false, project, printer),
         Command::Deploy(arguments) => deploy::run(arguments, true, project, printer),
         Command::Serve(serve) => serve::run(serve, project, printer),

@@ -3,4 +3,5 @@
 mod bad_projects;
 mod commands;
 mod harness;
+mod lineage;
 mod types;
