@@ -9,6 +9,7 @@
 mod generate;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use generate::{Model, Tape};
@@ -194,7 +195,7 @@ fn with_engine<F: Future<Output = ()>>(work: impl FnOnce(Arc<dyn Engine>) -> F) 
     runtime.block_on(engine.shutdown());
 }
 
-/// Statements of every shape that lineage reads, over `t (k, a, b, s, tags)` and `u (k, a, d)`.
+/// Statements of every shape that lineage reads, over `t (k, a, b, s, tags, day)` and `u (k, a, d)`.
 const SHAPES: &[&str] = &[
     "SELECT * FROM t",
     "SELECT k, a FROM t",
@@ -260,6 +261,8 @@ const SHAPES: &[&str] = &[
     "SELECT sumIf(a, b > 1) AS y, quantile(0.5)(k) AS z FROM t",
     "SELECT toDate('2026-01-01') + INTERVAL a DAY AS y, k::String AS z, tuple(k, b).2 AS w FROM t",
     "SELECT date_add(DAY, a, toDate('2026-01-01')) AS y FROM t",
+    "SELECT dateDiff(day, day, today()) AS y FROM t",
+    "SELECT day, count() AS n FROM t GROUP BY day",
     "FROM t SELECT k, b",
     "SELECT x FROM view(SELECT a AS x FROM t)",
     "SELECT number AS n FROM numbers(3)",
@@ -315,9 +318,7 @@ const SHAPES: &[&str] = &[
 fn every_shape_of_a_statement_gives_and_needs_the_columns_that_it_does_on_the_engine() {
     let mut pipe = String::new();
     for (at, shape) in SHAPES.iter().enumerate() {
-        pipe.push_str(&format!(
-            "NODE n{at}\nSQL >\n    {shape}\n\nTYPE standard\n\n"
-        ));
+        _ = write!(pipe, "NODE n{at}\nSQL >\n    {shape}\n\nTYPE standard\n\n");
     }
     let table = |columns: &str| {
         format!(
@@ -327,7 +328,9 @@ fn every_shape_of_a_statement_gives_and_needs_the_columns_that_it_does_on_the_en
     let files = vec![
         (
             "t.datasource".to_owned(),
-            table(",\n    `a` Int64,\n    `b` Int64,\n    `s` String,\n    `tags` Array(String)"),
+            table(
+                ",\n    `a` Int64,\n    `b` Int64,\n    `s` String,\n    `tags` Array(String),\n    `day` Date",
+            ),
         ),
         (
             "u.datasource".to_owned(),

@@ -18,6 +18,7 @@ pub struct Lineage {
     /// From the source of rows to what gets them, sorted.
     pub edges: Vec<LineageEdge>,
     /// The columns of each data source and node.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub columns: BTreeMap<String, ColumnsOf>,
 }
 
@@ -59,8 +60,16 @@ pub struct LineageEdge {
     pub kind: Edge,
 }
 
-/// The lineage of a project.
+/// The lineage of a project, with its columns.
 pub fn lineage(plan: &Plan) -> Lineage {
+    Lineage {
+        columns: columns(plan),
+        ..graph(plan)
+    }
+}
+
+/// Who reads whom in a project, without columns.
+pub fn graph(plan: &Plan) -> Lineage {
     let kind = |vertex: &Vertex| match vertex {
         Vertex::Datasource(_) => "datasource",
         Vertex::Node(_) => "node",
@@ -82,7 +91,7 @@ pub fn lineage(plan: &Plan) -> Lineage {
                 kind,
             })
             .collect(),
-        columns: columns(plan),
+        columns: BTreeMap::new(),
     }
 }
 

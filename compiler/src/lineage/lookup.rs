@@ -39,9 +39,10 @@ pub fn find(plan: &Plan, lineage: &Lineage, text: &str) -> Result<ColumnId, Unkn
             .collect();
         return Err(UnknownColumn {
             message: format!("`{text}` is no column"),
-            help: match names.is_empty() {
-                true => "its columns are not known".to_owned(),
-                false => format!("name one of its columns: {}", names.join(", ")),
+            help: if names.is_empty() {
+                "its columns are not known".to_owned()
+            } else {
+                format!("name one of its columns: {}", names.join(", "))
             },
         });
     }

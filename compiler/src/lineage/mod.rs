@@ -129,16 +129,12 @@ impl Lineage {
         let Some(columns) = self.columns(&id.vertex) else {
             return BTreeSet::new();
         };
-        match &id.column {
-            Some(name) => match columns.column(name) {
-                Some(column) => column.from.clone(),
-                None => columns.open.clone(),
-            },
-            None => {
-                let known = columns.columns.iter().flat_map(|column| &column.from);
-                known.chain(&columns.open).cloned().collect()
-            }
-        }
+        let Some(name) = &id.column else {
+            let known = columns.columns.iter().flat_map(|column| &column.from);
+            return known.chain(&columns.open).cloned().collect();
+        };
+        let column = columns.column(name);
+        column.map_or(&columns.open, |column| &column.from).clone()
     }
 
     /// Every data source column that a column's values are made from, directly or on the way.

@@ -62,6 +62,7 @@ pub(super) fn run(
     if !arguments.breaks {
         _ = writeln!(out, "{}", titled(&plan, &column));
         trees(&found, &column, &mut out);
+        out.push('\n');
     }
     breaks(&impact, &mut out);
     printer.data(&out)?;
@@ -168,7 +169,7 @@ fn downstream(
 }
 
 fn breaks(impact: &Impact, out: &mut String) {
-    out.push_str("\nwithout it\n");
+    out.push_str("without it\n");
     let before = out.len();
     for (node, role) in &impact.refused {
         _ = writeln!(out, "  {role} {node} fails");

@@ -11,6 +11,32 @@ use super::relation::words;
 use super::scope::{Link, Scope};
 use super::{Analysis, Inputs, start};
 
+/// Functions whose first argument may be the word for a unit of time, without `_` and in lower case.
+const OF_UNITS: &[&str] = &[
+    "age",
+    "dateadd",
+    "datediff",
+    "datesub",
+    "timestampadd",
+    "timestampdiff",
+    "timestampsub",
+];
+
+/// The words for units of time.
+const UNITS: &[&str] = &[
+    "nanosecond",
+    "microsecond",
+    "millisecond",
+    "second",
+    "minute",
+    "hour",
+    "day",
+    "week",
+    "month",
+    "quarter",
+    "year",
+];
+
 /// A walk through one expression.
 struct Walk<'w> {
     analysis: &'w Analysis<'w>,
@@ -22,6 +48,8 @@ struct Walk<'w> {
     queries: usize,
     /// The queries right of an `IN`, which see no columns around them.
     sets: Vec<*const Query>,
+    /// Where words stand that are no names.
+    words: Vec<usize>,
 }
 
 impl Analysis<'_> {
@@ -34,6 +62,7 @@ impl Analysis<'_> {
             bound: Vec::new(),
             queries: 0,
             sets: Vec::new(),
+            words: Vec::new(),
         };
         _ = expr.visit(&mut walk);
         walk.inputs
@@ -48,7 +77,8 @@ impl Analysis<'_> {
 
 impl Walk<'_> {
     fn name(&mut self, parts: &[&str], place: Option<usize>) {
-        if self.bound.iter().any(|bound| bound == parts[0]) {
+        let is_word = place.is_some_and(|place| self.words.contains(&place));
+        if is_word || self.bound.iter().any(|bound| bound == parts[0]) {
             return;
         }
         let found = self.analysis.name(parts, place, self.scope);
@@ -81,8 +111,16 @@ impl Walk<'_> {
                 scope = level.parent.map(|(parent, _)| parent);
             }
         }
-        let counts = own.to_ascii_lowercase().starts_with("count");
+        let lower = own.to_ascii_lowercase();
+        let counts = lower.starts_with("count");
         if let FunctionArguments::List(list) = &function.args {
+            if OF_UNITS.contains(&lower.replace('_', "").as_str())
+                && let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Identifier(unit)))) =
+                    list.args.first()
+                && UNITS.contains(&unit.value.to_ascii_lowercase().as_str())
+            {
+                self.words.extend(start(unit.span));
+            }
             let stars = list.args.iter().filter_map(|argument| match argument {
                 FunctionArg::Unnamed(star) => Some(star),
                 _ => None,

@@ -170,7 +170,7 @@ fn select_of(sql: &str, tokens: &[Token], at: usize) -> Option<usize> {
         match token.kind {
             Kind::OpenRound | Kind::OpenSquare | Kind::OpenCurly => depth += 1,
             Kind::CloseRound | Kind::CloseSquare | Kind::CloseCurly => {
-                depth = depth.checked_sub(1)?
+                depth = depth.checked_sub(1)?;
             }
             _ if depth == 0 && is_select(token) => return Some(token.start as usize),
             _ => {}
@@ -180,11 +180,11 @@ fn select_of(sql: &str, tokens: &[Token], at: usize) -> Option<usize> {
 }
 
 /// Fragments of one form that belong to a `SELECT`.
-pub(super) fn of_select<'f>(
-    fragments: &'f [Fragment],
+pub(super) fn of_select(
+    fragments: &[Fragment],
     form: FormKind,
     select: Option<usize>,
-) -> impl Iterator<Item = &'f Fragment> {
+) -> impl Iterator<Item = &Fragment> {
     fragments.iter().filter(move |fragment| {
         fragment.form == form && select.is_some() && fragment.select == select
     })

@@ -6,21 +6,6 @@ use super::{Analysis, Input, Inputs};
 use crate::sql::parse::FormKind;
 use crate::sql::reference::Position;
 
-/// What `date_add(DAY, …)` and its kin take for no column.
-const UNITS: &[&str] = &[
-    "nanosecond",
-    "microsecond",
-    "millisecond",
-    "second",
-    "minute",
-    "hour",
-    "day",
-    "week",
-    "month",
-    "quarter",
-    "year",
-];
-
 impl Analysis<'_> {
     /// What a name comes from, written as its parts, at a byte of the statement.
     pub(super) fn name(&self, parts: &[&str], place: Option<usize>, scope: &Scope<'_>) -> Inputs {
@@ -52,8 +37,7 @@ impl Analysis<'_> {
             .iter()
             .any(|relation| relation.table.is_some());
         let is_virtual = reads_table && parts.last().is_some_and(|name| name.starts_with('_'));
-        let is_unit = |name: &str| UNITS.iter().any(|unit| name.eq_ignore_ascii_case(unit));
-        if !is_virtual && !matches!(parts, [name] if is_unit(name)) {
+        if !is_virtual {
             self.unresolved(parts.join("."));
         }
         Inputs::new()

@@ -180,23 +180,23 @@ impl Analysis<'_> {
 
     fn join(&self, join: &Join, scope: &Scope<'_>) {
         use JoinOperator as Op;
-        let constraint = match &join.join_operator {
-            Op::Join(constraint)
-            | Op::Inner(constraint)
-            | Op::Left(constraint)
-            | Op::LeftOuter(constraint)
-            | Op::Right(constraint)
-            | Op::RightOuter(constraint)
-            | Op::FullOuter(constraint)
-            | Op::CrossJoin(constraint)
-            | Op::Semi(constraint)
-            | Op::LeftSemi(constraint)
-            | Op::RightSemi(constraint)
-            | Op::Anti(constraint)
-            | Op::LeftAnti(constraint)
-            | Op::RightAnti(constraint)
-            | Op::StraightJoin(constraint) => constraint,
-            _ => return self.partial(),
+        let (Op::Join(constraint)
+        | Op::Inner(constraint)
+        | Op::Left(constraint)
+        | Op::LeftOuter(constraint)
+        | Op::Right(constraint)
+        | Op::RightOuter(constraint)
+        | Op::FullOuter(constraint)
+        | Op::CrossJoin(constraint)
+        | Op::Semi(constraint)
+        | Op::LeftSemi(constraint)
+        | Op::RightSemi(constraint)
+        | Op::Anti(constraint)
+        | Op::LeftAnti(constraint)
+        | Op::RightAnti(constraint)
+        | Op::StraightJoin(constraint)) = &join.join_operator
+        else {
+            return self.partial();
         };
         match constraint {
             JoinConstraint::On(expr) => self.filter_by(expr, scope),
@@ -339,13 +339,17 @@ impl Analysis<'_> {
         match &select.group_by {
             GroupByExpr::All(_) => self.filter(outputs.all_inputs()),
             GroupByExpr::Expressions(exprs, _) => {
-                exprs.iter().for_each(|expr| self.key(expr, scope, outputs));
+                for expr in exprs {
+                    self.key(expr, scope, outputs);
+                }
             }
         }
         match &select.distinct {
             Some(Distinct::Distinct) => self.filter(outputs.all_inputs()),
             Some(Distinct::On(exprs)) => {
-                exprs.iter().for_each(|expr| self.filter_by(expr, scope));
+                for expr in exprs {
+                    self.filter_by(expr, scope);
+                }
             }
             _ => {}
         }
@@ -357,9 +361,9 @@ impl Analysis<'_> {
             match &order.kind {
                 OrderByKind::All(_) => self.filter(outputs.all_inputs()),
                 OrderByKind::Expressions(exprs) => {
-                    exprs
-                        .iter()
-                        .for_each(|order| self.key(&order.expr, scope, outputs));
+                    for order in exprs {
+                        self.key(&order.expr, scope, outputs);
+                    }
                 }
             }
             let filled = order
@@ -372,9 +376,9 @@ impl Analysis<'_> {
                 .for_each(|expr| self.filter_by(expr, scope));
         }
         if let Some(LimitClause::LimitOffset { limit_by, .. }) = &query.limit_clause {
-            limit_by
-                .iter()
-                .for_each(|expr| self.key(expr, scope, outputs));
+            for expr in limit_by {
+                self.key(expr, scope, outputs);
+            }
         }
     }
 

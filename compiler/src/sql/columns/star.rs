@@ -91,7 +91,7 @@ impl Analysis<'_> {
         let from = start(options.wildcard_token.0.span);
         // What stands behind the star is not in the tree: which columns are left, or what they are called, is open.
         if unknown || self.is_transformed(from) {
-            return open(outputs);
+            return open(&outputs);
         }
         outputs
     }
@@ -111,20 +111,20 @@ impl Analysis<'_> {
     ) -> Outputs {
         let all = self.star(table, scope);
         let FunctionArguments::List(list) = &function.args else {
-            return open(all);
+            return open(&all);
         };
         let mut outputs = Outputs::default();
         for argument in &list.args {
             let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = argument else {
-                return open(all);
+                return open(&all);
             };
             match expr {
                 Expr::Value(value) => {
                     let Value::SingleQuotedString(pattern) = &value.value else {
-                        return open(all);
+                        return open(&all);
                     };
                     let Some(pattern) = Pattern::read(pattern).filter(|_| !all.more) else {
-                        return open(all);
+                        return open(&all);
                     };
                     let matched = all.columns.iter();
                     outputs.columns.extend(
@@ -138,7 +138,7 @@ impl Analysis<'_> {
                     certain: true,
                     inputs: self.expression(expr, scope),
                 }),
-                _ => return open(all),
+                _ => return open(&all),
             }
         }
         let from = function
@@ -147,14 +147,14 @@ impl Analysis<'_> {
             .first()
             .and_then(|part| start(part.as_ident()?.span));
         if self.is_transformed(from) {
-            return open(outputs);
+            return open(&outputs);
         }
         outputs
     }
 }
 
 /// Some of these columns, under names that are not known.
-fn open(outputs: Outputs) -> Outputs {
+fn open(outputs: &Outputs) -> Outputs {
     Outputs {
         open: outputs.all_inputs(),
         more: true,
