@@ -22,6 +22,7 @@ const field = (parameter, id) => {
     input = element("select", {}, element("option", { value: "" }, "—"), ...schema.enum.map((value) => element("option", { value: String(value) }, String(value))));
   } else {
     input = element("input", { type: "text", spellcheck: false });
+    if (schema.type === "integer" || schema.type === "number") input.inputMode = "decimal";
     if (schema.default !== undefined && schema.default !== null) input.placeholder = String(schema.default);
   }
   Object.assign(input, { id, name: parameter.name, required: parameter.required === true });

@@ -6,5 +6,6 @@ mod command_line;
 #[expect(dead_code, reason = "the tests of the server use more of it")]
 mod harness;
 mod packages;
+mod page;
 mod schemathesis;
 mod tools;

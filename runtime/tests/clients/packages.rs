@@ -18,7 +18,12 @@ const PROJECT: &[(&str, &str)] = &[
 ];
 
 /// Runs a script among the packages and gives back the JSON that it prints.
-fn script(packages: &Path, name: &str, text: &str, arguments: &[&str]) -> serde_json::Value {
+pub(crate) fn script(
+    packages: &Path,
+    name: &str,
+    text: &str,
+    arguments: &[&str],
+) -> serde_json::Value {
     let path = packages.join(name);
     std::fs::write(&path, text).expect("a file");
     let done = Command::new("node")
