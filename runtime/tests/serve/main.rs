@@ -9,6 +9,7 @@ mod datasources;
 mod filters;
 mod harness;
 mod lifecycle;
+mod literate;
 mod operations;
 mod page;
 mod pipes_api;

@@ -52,7 +52,7 @@ fn shape(answer: &Answer) -> String {
     text
 }
 
-fn filtered(value: Value) -> Value {
+pub(crate) fn filtered(value: Value) -> Value {
     match value {
         Value::Object(map) => map
             .into_iter()
