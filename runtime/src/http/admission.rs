@@ -3,7 +3,7 @@
 //!
 //! There is no queue here: the engine has one. Each query that waits for or uses the engine holds a [`Place`]. As long as no more are inside than the engine
 //! works on side by side, all is well, up to a fixed number for a burst. When more have been inside without a break for [`BURST`], the server is *overrun*:
-//! from then on only as many are let in as there are processors to work on them, until nobody has been turned away for [`CALM`].
+//! from then on only one for two processors is let in, until nobody has been turned away for [`CALM`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -52,7 +52,8 @@ impl Admission {
     /// For an engine in this process; `most` are let in whatever happens.
     pub(crate) fn embedded(most: usize) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self::new(most, processors * BUSY, processors + processors / 2)
+        // A short query keeps two processors busy, one for itself and one for its way in and out.
+        Self::new(most, processors * BUSY, processors.div_ceil(2))
     }
 
     /// For an engine elsewhere, which knows itself what it can do.
