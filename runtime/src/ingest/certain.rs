@@ -404,7 +404,7 @@ mod tests {
             (format!(r#"{{"id":1,"tags":"a",{base}}}"#), false),
             (format!(r#"{{"id":1,"tags":[null],{base}}}"#), false),
             (format!(r#"{{"id":null,{base}}}"#), false),
-            (format!(r#"{{{base}}}"#), false),
+            (format!("{{{base}}}"), false),
             (format!(r#"{{"id":1,{base}}} x"#), false),
             (format!(r#"{{"id":1,{base}"#), false),
             (
