@@ -41,7 +41,14 @@ pub fn check(sources: SourceTree) -> (Plan, Vec<Diagnostic>) {
         .iter()
         .any(|diagnostic| diagnostic.severity == Severity::Error)
     {
-        found.retain(|diagnostic| diagnostic.code != diagnostics::codes::UNUSED_DATASOURCE);
+        use diagnostics::codes::{UNUSED_DATASOURCE, UNUSED_NODE, UNUSED_PARAMETER, UNUSED_PIPE};
+        let of_use = [
+            UNUSED_DATASOURCE,
+            UNUSED_NODE,
+            UNUSED_PARAMETER,
+            UNUSED_PIPE,
+        ];
+        found.retain(|diagnostic| !of_use.contains(&diagnostic.code));
     }
     diagnostics.extend(found);
     diagnostics.extend(check::unknown_lints(&plan));

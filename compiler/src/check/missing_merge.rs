@@ -13,6 +13,7 @@ use crate::types;
 pub(super) const RULE: Rule = Rule {
     code: codes::MISSING_MERGE,
     severity: Severity::Warning,
+    by_default: true,
     summary: "a state column aggregated without -Merge",
     page: PAGE,
     check,

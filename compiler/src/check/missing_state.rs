@@ -12,6 +12,7 @@ use crate::types;
 pub(super) const RULE: Rule = Rule {
     code: codes::MISSING_STATE,
     severity: Severity::Warning,
+    by_default: true,
     summary: "a plain value for a state column of the target",
     page: PAGE,
     check,

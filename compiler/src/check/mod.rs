@@ -3,8 +3,11 @@
 //! Each rule is one file with a page for people and a function from the plan to diagnostics, and is listed in [`RULES`]. A rule must be right without an
 //! engine: where the text leaves a doubt, it is silent. `-- pipewright: allow(code)` on the line of a finding or on the one above silences it.
 
+mod inserts;
+mod join_order;
 mod lints;
 mod message;
+mod missing_final;
 mod missing_merge;
 mod missing_state;
 mod nondeterministic_view;
@@ -13,17 +16,29 @@ mod parameter_types;
 mod plain_column;
 mod refused;
 mod silence;
+mod star_endpoint;
+mod tables;
 mod target_columns;
 #[cfg(test)]
 mod tests;
+mod unguarded_division;
+mod unkeyed_filter;
+mod unlimited_endpoint;
 mod unpublishable;
 mod unused_datasource;
+mod unused_node;
+mod unused_parameter;
+mod unused_pipe;
+mod useless_final;
 mod useless_order;
+mod view_group_key;
+mod view_trigger;
 mod view_with_union;
 mod views;
 
 use pipewright_grammar::diagnostic::{Code, Diagnostic, Severity};
 
+pub use inserts::{breaks_inserts, insertions};
 pub(crate) use lints::unknown_lints;
 pub use refused::{Refusal, Statement, statements, without_consequences};
 
@@ -37,6 +52,8 @@ pub struct Rule {
     pub code: Code,
     /// The severity unless `[lints]` sets another.
     pub severity: Severity,
+    /// Whether it runs unless `[lints]` turns it off; the others run where `[lints]` gives them a severity.
+    pub by_default: bool,
     /// One line.
     pub summary: &'static str,
     /// What it does, why that is bad, an example, and what to write instead.
@@ -47,12 +64,30 @@ pub struct Rule {
 impl Rule {
     /// The severity as `[lints]` writes it.
     pub fn severity_name(&self) -> &'static str {
-        render::severity(self.severity)
+        if self.by_default {
+            render::severity(self.severity)
+        } else {
+            "off"
+        }
+    }
+
+    /// Whether it runs for a project.
+    fn is_on(&self, plan: &Plan) -> bool {
+        match plan.project.config.lints.get(self.code.name()) {
+            Some(level) => level != "off",
+            None => self.by_default,
+        }
     }
 
     /// The page for people, in Markdown: what the rule does, why that is bad, an example, what to write instead, and how to change its severity.
     pub fn markdown(&self) -> String {
         let (page, code, severity) = (self.page, self.code, self.severity_name());
+        if !self.by_default {
+            return format!(
+                "{page}\n## Severity\nOff. `{code} = \"warning\"` under `[lints]` in `pipewright.toml` turns it on; `\"error\"` and `\"note\"` are possible too. The comment\n\
+                 `-- pipewright: allow({code})` silences it for its own line and the next.\n"
+            );
+        }
         format!(
             "{page}\n## Severity\nA {severity}. `{code} = \"error\"` under `[lints]` in `pipewright.toml` makes it an error, `\"off\"` silences it; the comment\n\
              `-- pipewright: allow({code})` silences it for its own line and the next.\n"
@@ -62,15 +97,27 @@ impl Rule {
 
 /// Every rule, in the order in which they run.
 pub const RULES: &[Rule] = &[
+    join_order::RULE,
+    missing_final::RULE,
     missing_merge::RULE,
     missing_state::RULE,
     nondeterministic_view::RULE,
     nullable_key::RULE,
     parameter_types::RULE,
     plain_column::RULE,
+    star_endpoint::RULE,
     target_columns::RULE,
+    unguarded_division::RULE,
+    unkeyed_filter::RULE,
+    unlimited_endpoint::RULE,
     unused_datasource::RULE,
+    unused_node::RULE,
+    unused_parameter::RULE,
+    unused_pipe::RULE,
+    useless_final::RULE,
     useless_order::RULE,
+    view_group_key::RULE,
+    view_trigger::RULE,
     view_with_union::RULE,
 ];
 
@@ -82,7 +129,7 @@ pub fn rule(code: &str) -> Option<&'static Rule> {
 /// Runs every rule.
 pub fn run(plan: &Plan) -> Vec<Diagnostic> {
     let mut findings = unpublishable::check(plan);
-    for rule in RULES {
+    for rule in RULES.iter().filter(|rule| rule.is_on(plan)) {
         let found = (rule.check)(plan);
         findings.extend(
             found

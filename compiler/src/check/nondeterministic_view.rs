@@ -30,6 +30,7 @@ const FUNCTIONS: &[&str] = &[
 pub(super) const RULE: Rule = Rule {
     code: codes::NONDETERMINISTIC_VIEW,
     severity: Severity::Warning,
+    by_default: true,
     summary: "a materialized view calls a random function",
     page: PAGE,
     check,

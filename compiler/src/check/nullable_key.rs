@@ -12,6 +12,7 @@ use crate::types;
 pub(super) const RULE: Rule = Rule {
     code: codes::NULLABLE_KEY,
     severity: Severity::Warning,
+    by_default: true,
     summary: "a column of the sorting key that may be NULL",
     page: PAGE,
     check,

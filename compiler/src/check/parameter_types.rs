@@ -12,6 +12,7 @@ use crate::template::Parameter;
 pub(super) const RULE: Rule = Rule {
     code: codes::PARAMETER_TYPES,
     severity: Severity::Warning,
+    by_default: true,
     summary: "one parameter with two types in a pipe",
     page: PAGE,
     check,

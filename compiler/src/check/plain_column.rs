@@ -12,6 +12,7 @@ use crate::types;
 pub(super) const RULE: Rule = Rule {
     code: codes::PLAIN_COLUMN,
     severity: Severity::Warning,
+    by_default: true,
     summary: "a column of an AggregatingMergeTree that is neither key nor state",
     page: PAGE,
     check,

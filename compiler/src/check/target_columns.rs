@@ -12,6 +12,7 @@ use crate::sql::outline::outline;
 pub(super) const RULE: Rule = Rule {
     code: codes::TARGET_COLUMNS,
     severity: Severity::Warning,
+    by_default: true,
     summary: "columns of a materialized node that its target does not have",
     page: PAGE,
     check,

@@ -10,6 +10,7 @@ use crate::plan::Plan;
 pub(super) const RULE: Rule = Rule {
     code: codes::UNUSED_DATASOURCE,
     severity: Severity::Note,
+    by_default: true,
     summary: "a data source that nothing reads or fills",
     page: PAGE,
     check,

@@ -31,6 +31,7 @@ const ORDERED: &[&str] = &[
 pub(super) const RULE: Rule = Rule {
     code: codes::USELESS_ORDER,
     severity: Severity::Warning,
+    by_default: true,
     summary: "ORDER BY in a node whose readers all sort or group its rows anew",
     page: PAGE,
     check,

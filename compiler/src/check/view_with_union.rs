@@ -11,6 +11,7 @@ use crate::sql::outline::outline;
 pub(super) const RULE: Rule = Rule {
     code: codes::VIEW_WITH_UNION,
     severity: Severity::Warning,
+    by_default: true,
     summary: "a materialized view with UNION, EXCEPT or INTERSECT",
     page: PAGE,
     check,

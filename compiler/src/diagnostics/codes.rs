@@ -66,6 +66,32 @@ declare_codes! {
     MISSING_MERGE = "missing-merge";
     /// Columns of a materialized node that its target does not have.
     TARGET_COLUMNS = "target-columns";
+    /// A join with a data source on its right and a small result on its left.
+    JOIN_ORDER = "join-order";
+    /// A replacing or collapsing data source read without `FINAL`.
+    MISSING_FINAL = "missing-final";
+    /// `SELECT *` from a data source in an endpoint.
+    STAR_ENDPOINT = "star-endpoint";
+    /// A division by something that may be zero.
+    UNGUARDED_DIVISION = "unguarded-division";
+    /// A filter that can use neither the sorting key nor the partitions of a data source.
+    UNKEYED_FILTER = "unkeyed-filter";
+    /// An endpoint that gives rows of a data source without `LIMIT`.
+    UNLIMITED_ENDPOINT = "unlimited-endpoint";
+    /// A node of a published pipe that nothing reads.
+    UNUSED_NODE = "unused-node";
+    /// A pipe that publishes nothing and that no other reads.
+    UNUSED_PIPE = "unused-pipe";
+    /// A parameter of a node that the endpoint does not read.
+    UNUSED_PARAMETER = "unused-parameter";
+    /// `FINAL` on a data source whose engine does not merge rows.
+    USELESS_FINAL = "useless-final";
+    /// `GROUP BY` of a materialized node that is not the sorting key of its target.
+    VIEW_GROUP_KEY = "view-group-key";
+    /// A data source right of a `JOIN` in a materialized view, whose inserts do not reach the view.
+    VIEW_TRIGGER = "view-trigger";
+    /// Inserts into a data source that its views refuse, as the engine says.
+    BREAKS_INSERTS = "breaks-inserts";
     /// A column that a node's tables do not have, as the engine says.
     UNKNOWN_COLUMN = "unknown-column";
     /// A function that the engine does not have.

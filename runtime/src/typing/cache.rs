@@ -79,6 +79,9 @@ impl From<Stored> for Refusal {
 struct File {
     /// Which tables and views were made, and which of them were refused, by their place.
     tables: Option<(String, Vec<(usize, Stored)>)>,
+    /// Which rows were refused that went through the views of those tables, by their place.
+    #[serde(default)]
+    rows: Option<Vec<(usize, Stored)>>,
     statements: BTreeMap<String, Option<Stored>>,
 }
 
@@ -87,6 +90,7 @@ struct File {
 pub(super) struct Cache {
     path: PathBuf,
     tables: Option<(String, Vec<(usize, Refusal)>)>,
+    rows: Option<Vec<(usize, Refusal)>>,
     statements: BTreeMap<String, Option<Refusal>>,
     changed: bool,
 }
@@ -103,10 +107,15 @@ impl Cache {
             let refused = refused.into_iter().map(|(at, stored)| (at, stored.into()));
             (key, refused.collect())
         });
+        let rows = file.rows.map(|refused| {
+            let refused = refused.into_iter();
+            refused.map(|(at, stored)| (at, stored.into())).collect()
+        });
         let statements = file.statements.into_iter();
         Self {
             path,
             tables,
+            rows,
             statements: statements
                 .map(|(key, stored)| (key, stored.map(Refusal::from)))
                 .collect(),
@@ -130,6 +139,18 @@ impl Cache {
         (known == key.text()).then(|| refused.clone())
     }
 
+    /// Which of the rows were refused by these tables and views; `None` if that is not known.
+    pub(super) fn rows(&self, key: &Key) -> Option<Vec<(usize, Refusal)>> {
+        let (known, _) = self.tables.as_ref()?;
+        self.rows.clone().filter(|_| known == key.text())
+    }
+
+    /// Keeps what was said of rows, for the tables that were kept last.
+    pub(super) fn keep_rows(&mut self, refused: &[(usize, Refusal)]) {
+        self.rows = Some(refused.to_vec());
+        self.changed = true;
+    }
+
     pub(super) fn keep_steps(&mut self, key: &Key, refused: &[(usize, Refusal)]) {
         self.tables = Some((key.text().to_owned(), refused.to_vec()));
         self.changed = true;
@@ -148,8 +169,13 @@ impl Cache {
             let answer = self.statements.get(key.text())?;
             Some((key.text().to_owned(), answer.as_ref().map(Stored::from)))
         });
+        let rows = self.rows.as_ref().map(|refused| {
+            let refused = refused.iter();
+            refused.map(|(at, refusal)| (*at, refusal.into())).collect()
+        });
         let file = File {
             tables,
+            rows,
             statements: statements.collect(),
         };
         let folder = self.path.parent().unwrap_or(Path::new("."));

@@ -5,15 +5,19 @@
 
 mod cache;
 mod columns;
+mod inserts;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use pipewright_compiler::check::{Refusal, Statement, statements, without_consequences};
+use pipewright_compiler::check::{
+    Refusal, Statement, breaks_inserts, insertions, statements, without_consequences,
+};
 use pipewright_compiler::deploy::{self, Step, StepKind};
 use pipewright_compiler::plan::Plan;
+use pipewright_compiler::project::ResourceName;
 use pipewright_grammar::diagnostic::Diagnostic;
 
 use self::cache::{Cache, Key};
@@ -69,7 +73,9 @@ impl Typist {
         let missing: Vec<usize> = (0..statements.len())
             .filter(|at| cache.answer(&keys[*at]).is_none())
             .collect();
-        let refused_steps = match cache.steps(&tables) {
+        let rows = insertions(plan);
+        let known = cache.steps(&tables).zip(cache.rows(&tables));
+        let (refused_steps, refused_rows) = match known {
             Some(refused) if missing.is_empty() => refused,
             _ => {
                 let engine = self.engine().await?;
@@ -87,7 +93,10 @@ impl Typist {
                 for (at, answer) in answers {
                     cache.keep(&keys[at], answer?);
                 }
-                refused
+                // Last, so that every statement is described on empty tables.
+                let refused_rows = inserts::insert(engine.as_ref(), &rows).await?;
+                cache.keep_rows(&refused_rows);
+                (refused, refused_rows)
             }
         };
         let refused_steps: Vec<(Step, Refusal)> = refused_steps
@@ -99,7 +108,12 @@ impl Typist {
             .zip(&keys)
             .filter_map(|(statement, key)| Some((statement, cache.answer(key)?.clone()?)))
             .collect();
-        let diagnostics = without_consequences(plan, &refused_steps, &refused);
+        let refused_rows: Vec<(ResourceName, Refusal)> = refused_rows
+            .into_iter()
+            .filter_map(|(at, refusal)| Some((rows.get(at)?.0.clone(), refusal)))
+            .collect();
+        let mut diagnostics = without_consequences(plan, &refused_steps, &refused);
+        diagnostics.extend(breaks_inserts(plan, &refused_rows));
         if let Err(error) = cache.write(&keys) {
             tracing::warn!(%error, "what the engine said cannot be kept");
         }

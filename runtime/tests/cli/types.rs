@@ -201,3 +201,43 @@ fn without_an_engine_the_rest_is_checked() {
     insta::assert_snapshot!(String::from_utf8_lossy(&output.stdout), @"a.pipe:3:19: error[unknown-resource]: `hist` is no node, pipe or data source of this project");
     insta::assert_snapshot!(String::from_utf8_lossy(&output.stderr), @"columns and types are not checked: the embedded ClickHouse is not installed; `pipewright engine install` fetches it");
 }
+
+#[test]
+fn a_row_is_sent_through_every_view_and_null_is_found_where_none_is_taken() {
+    let datasource = |columns: &str| {
+        format!(
+            "SCHEMA >\n    `day` Date{columns}\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"day\"\n"
+        )
+    };
+    let events = datasource(",\n    `amount` Nullable(UInt64),\n    `text` String");
+    let middle = datasource(",\n    `amount` Nullable(UInt64),\n    `text` String");
+    let last = datasource(",\n    `amount` UInt64,\n    `text` String");
+    let view = |name: &str, sql: &str, target: &str| {
+        node(name, sql) + &format!("TYPE materialized\nDATASOURCE {target}\n")
+    };
+    let first = view("first", "SELECT day, amount, text FROM events", "middle");
+    let second = |sql: &str| view("second", sql, "last");
+    let files = |second: &str| {
+        Project::new(&[
+            ("events.datasource", &events),
+            ("middle.datasource", &middle),
+            ("last.datasource", &last),
+            ("first.pipe", &first),
+            ("second.pipe", second),
+        ])
+    };
+    let project = files(&second("SELECT day,\n        amount, text FROM middle"));
+    let (findings, _, code) = typed(&project);
+    insta::assert_snapshot!(findings, @"second.pipe:4:9: warning[breaks-inserts]: inserts into `events` fail where this is NULL");
+    assert_eq!(code, 0);
+    // What was said is kept.
+    assert_eq!(typed(&project).0, findings);
+    for sql in [
+        "SELECT day, ifNull(amount, 0) AS amount, text FROM middle",
+        "SELECT day, amount, text FROM middle WHERE amount IS NOT NULL",
+        // An empty text is no number, but which texts there are is not known.
+        "SELECT day, toUInt64(text) AS amount, text FROM middle",
+    ] {
+        assert_eq!(typed(&files(&second(sql))).0, "", "{sql}");
+    }
+}

@@ -12,7 +12,7 @@ use crate::sql::parse::{FormKind, Parsed, Tree, parse};
 use crate::sql::scan::scan;
 
 /// Blanks put before fragments of one statement, in bytes. Past that the statement is a generated one, and its fragments stay unknown.
-const LIMIT: usize = 32 << 20;
+const LIMIT: usize = 16 << 20;
 
 /// A part of a statement that its tree does not show.
 #[derive(Debug)]

@@ -24,6 +24,7 @@ use sqlparser::ast::Statement;
 use sqlparser::tokenizer::Span;
 
 use self::fragment::Fragment;
+use super::lexer;
 use super::parse::{FormKind, Opaque, Parsed, Tree, parse};
 use super::scan::Scan;
 
@@ -102,12 +103,25 @@ pub(crate) struct QueryColumns {
     pub(crate) partial: bool,
 }
 
+/// Statements of more tokens are not read: they are generated, and a tree of so many operators is deeper than a thread's stack.
+const TOKEN_LIMIT: usize = 40_000;
+
+/// A query of more columns is one whose columns are not known: `SELECT *, *` doubles them at each level.
+const COLUMN_LIMIT: usize = 5_000;
+
 /// The columns of a statement whose tables are known as far as `tables` says, by their place in the scan.
 pub(crate) fn columns(
     sql: &str,
     scan: &Scan,
     tables: &[Option<TableColumns>],
 ) -> Result<QueryColumns, Opaque> {
+    let tokens = lexer::tokenize(sql).map_or(0, |tokens| tokens.list.len());
+    if tokens > TOKEN_LIMIT {
+        return Err(Opaque {
+            reason: "the statement has too many tokens to be read as a tree".to_owned(),
+            position: None,
+        });
+    }
     let tree = match parse(sql, scan) {
         Parsed::Tree(tree) => tree,
         Parsed::Opaque(opaque) => return Err(opaque),

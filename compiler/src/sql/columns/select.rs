@@ -9,7 +9,8 @@ use sqlparser::ast::{
 use super::fragment::{expression, of_select, projection};
 use super::relation::words;
 use super::scope::{Alias, Known, Link, Scope};
-use super::{Analysis, Inputs, Output, Outputs, name, start};
+use super::star::open;
+use super::{Analysis, COLUMN_LIMIT, Inputs, Output, Outputs, name, start};
 use crate::sql::parse::FormKind;
 
 impl Analysis<'_> {
@@ -141,6 +142,10 @@ impl Analysis<'_> {
             outputs.columns.extend(given.columns);
             outputs.more |= given.more;
             outputs.open.extend(given.open);
+            if outputs.columns.len() > COLUMN_LIMIT {
+                self.partial();
+                outputs = open(&outputs);
+            }
         }
         self.clauses(select, scope, &outputs);
         if let Some(query) = query {

@@ -154,7 +154,7 @@ impl Analysis<'_> {
 }
 
 /// Some of these columns, under names that are not known.
-fn open(outputs: &Outputs) -> Outputs {
+pub(super) fn open(outputs: &Outputs) -> Outputs {
     Outputs {
         open: outputs.all_inputs(),
         more: true,

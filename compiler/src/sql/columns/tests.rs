@@ -318,8 +318,16 @@ fn what_decides_about_rows_is_told_from_what_gives_values() {
 
 #[test]
 fn long_and_deep_statements_end() {
-    let sum = "a + ".repeat(20_000);
-    assert_eq!(read(&format!("SELECT {sum}a AS x FROM t")), "x: t.a\n");
+    let sum = |terms: usize| format!("SELECT {}a AS x FROM t", "a + ".repeat(terms));
+    assert_eq!(read(&sum(10_000)), "x: t.a\n");
+    assert!(read(&sum(150_000)).starts_with("opaque: "));
+    let stars = (0..40).fold("v".to_owned(), |from, _| {
+        format!("(SELECT *, * FROM {from})")
+    });
+    assert_eq!(
+        read(&format!("SELECT * FROM {stars}")),
+        "…: v.a v.b\npartial\n"
+    );
     let chain: Vec<String> = (0..5_000)
         .map(|at| format!("x{} + a AS x{at}", at + 1))
         .collect();

@@ -1,3 +1,6 @@
+mod queries;
+mod views;
+
 use crate::project::SourceTree;
 
 /// The findings of a project as `code: message`.

@@ -1,0 +1,103 @@
+//! Joins that keep the larger side in memory.
+
+use pipewright_grammar::diagnostic::{Diagnostic, Severity};
+
+use super::Rule;
+use super::views::place;
+use crate::diagnostics::codes;
+use crate::graph::{NodeId, Target, resolve};
+use crate::plan::{NodePlan, Plan};
+use crate::sql::clauses::clauses;
+use crate::sql::outline::outline;
+use crate::sql::{Position, TableReference};
+
+pub(super) const RULE: Rule = Rule {
+    code: codes::JOIN_ORDER,
+    severity: Severity::Note,
+    by_default: false,
+    summary: "a JOIN with a data source on its right and a small result on its left",
+    page: PAGE,
+    check,
+};
+
+const PAGE: &str = "\
+# join-order
+
+## What it does
+Finds joins whose left side is a node that groups or limits its rows, and whose right side is a data source as it is.
+
+## Why is this bad
+The engine reads the right side into memory first. A whole data source there takes memory that the groups would not. (The engine may swap the
+sides by itself where it can estimate them; it cannot for every kind of join.)
+
+## Example
+    NODE top_users
+    SQL >
+        SELECT user, count() AS hits FROM hits GROUP BY user LIMIT 10
+    NODE result
+    SQL >
+        SELECT user, page FROM top_users JOIN hits USING user
+    TYPE endpoint
+
+## Use instead
+    SELECT user, page FROM hits JOIN top_users USING user
+";
+
+fn check(plan: &Plan) -> Vec<Diagnostic> {
+    let nodes = plan.pipes.values().flat_map(|pipe| &pipe.nodes);
+    nodes.filter_map(|node| of_node(plan, node)).collect()
+}
+
+fn of_node(plan: &Plan, node: &NodePlan) -> Option<Diagnostic> {
+    let branch = plan.graph.reads.get(&node.id)?.branches.first()?;
+    let sql = branch.rendered.sql.text();
+    let clauses = clauses(sql);
+    let (from, [join]) = (clauses.from?, clauses.joins.as_slice()) else {
+        return None;
+    };
+    let behind = |end: usize| {
+        let mut tables = branch.scan.tables.iter();
+        tables.find(|table| {
+            table.position == Position::From
+                && sql
+                    .get(end..table.span.start)
+                    .is_some_and(|between| between.trim().is_empty())
+        })
+    };
+    let (left, right) = (behind(from.end)?, behind(join.end)?);
+    let (pipe, _) = plan.node(&node.id)?;
+    let scope = Plan::scope(pipe, &node.id.node);
+    let target = |table: &TableReference| {
+        let database = table.database.as_deref();
+        resolve(
+            &plan.project,
+            &plan.policies.common,
+            scope,
+            database,
+            &table.name,
+        )
+    };
+    let (Some(Target::Node(pipe, small)), Some(Target::Datasource(large))) =
+        (target(left), target(right))
+    else {
+        return None;
+    };
+    let small = NodeId {
+        pipe: pipe.name.clone(),
+        node: small.name.value.clone(),
+    };
+    let read = plan.graph.reads.get(&small)?.branches.first()?;
+    let outline = outline(read.rendered.sql.text());
+    if !outline.grouped && !outline.limited {
+        return None;
+    }
+    let message = format!("all of `{}` is read into memory for the join", large.name);
+    Some(
+        Diagnostic::new(RULE.severity, RULE.code, message)
+            .label(place(plan, node, branch, right.span.clone()), "")
+            .help(format!(
+                "put `{}` on the right, if the join allows it",
+                left.name
+            )),
+    )
+}

@@ -1,0 +1,56 @@
+//! Data sources as nodes read them, with what rules ask of them.
+
+use crate::graph::{Branch, Target, resolve};
+use crate::plan::{NodePlan, Plan, TablePlan};
+use crate::sql::{Position, TableReference};
+
+/// A place where a node reads a data source of the project.
+pub(super) struct Read<'a> {
+    pub(super) node: &'a NodePlan,
+    pub(super) branch: &'a Branch,
+    /// Which branch; the first is that of a request without parameters.
+    pub(super) at: usize,
+    pub(super) reference: &'a TableReference,
+    pub(super) table: &'a TablePlan,
+}
+
+/// Every place after `FROM` or `JOIN` where a node reads a data source under its own name; of branches that read it at the same place, the first.
+pub(super) fn datasources(plan: &Plan) -> impl Iterator<Item = Read<'_>> {
+    let nodes = plan.pipes.values().flat_map(|pipe| &pipe.nodes);
+    nodes.flat_map(|node| {
+        let branches = plan.graph.reads.get(&node.id).map(|reads| &reads.branches);
+        let branches = branches.into_iter().flatten().enumerate();
+        let mut seen = Vec::new();
+        let mut reads = Vec::new();
+        for (at, branch) in branches {
+            for reference in &branch.scan.tables {
+                let place = branch.rendered.sql.locate_range(reference.span.clone());
+                if reference.position != Position::From || seen.contains(&place) {
+                    continue;
+                }
+                if let Some(table) = table(plan, node, reference) {
+                    seen.push(place);
+                    reads.push(Read {
+                        node,
+                        branch,
+                        at,
+                        reference,
+                        table,
+                    });
+                }
+            }
+        }
+        reads
+    })
+}
+
+fn table<'a>(plan: &'a Plan, node: &NodePlan, reference: &TableReference) -> Option<&'a TablePlan> {
+    let (pipe, _) = plan.node(&node.id)?;
+    let scope = Plan::scope(pipe, &node.id.node);
+    let database = reference.database.as_deref();
+    let policy = &plan.policies.common;
+    match resolve(&plan.project, policy, scope, database, &reference.name)? {
+        Target::Datasource(datasource) => plan.tables.get(&datasource.name),
+        _ => None,
+    }
+}

@@ -1,0 +1,221 @@
+//! Rules about what nodes ask of data sources, and about what nothing asks for.
+
+use super::findings;
+
+const HITS: &str = "SCHEMA >\n    `site` String,\n    `day` Date,\n    `user` String,\n    `n` UInt32\n\nENGINE \"{engine}\"\nENGINE_SORTING_KEY \"site, day\"\nENGINE_PARTITION_KEY \"toYYYYMM(day)\"\n";
+
+/// The findings of one code, with every rule on, of an endpoint over `hits` of an engine.
+fn of(code: &str, engine: &str, sql: &str) -> Vec<String> {
+    let pipe = format!("NODE n\nSQL >\n    %\n    {sql}\n\nTYPE endpoint\n");
+    only(code, engine, &pipe)
+}
+
+fn only(code: &str, engine: &str, pipe: &str) -> Vec<String> {
+    let lints = format!("[lints]\n{code} = \"warning\"\n");
+    let hits = HITS.replace("{engine}", engine);
+    let files = [
+        ("hits.datasource", hits.as_str()),
+        ("p.pipe", pipe),
+        ("pipewright.toml", lints.as_str()),
+    ];
+    let found = findings(&files).into_iter();
+    let found = found.filter_map(|found| {
+        let (name, message) = found.split_once(": ")?;
+        (name == code).then(|| message.to_owned())
+    });
+    found.collect()
+}
+
+/// One true finding, and statements without.
+#[track_caller]
+fn check(code: &str, engine: &str, wrong: &str, message: &str, right: &[&str]) {
+    assert_eq!(of(code, engine, wrong), [message], "{wrong}");
+    for sql in right {
+        assert_eq!(of(code, engine, sql), [""; 0], "{sql}");
+    }
+}
+
+#[test]
+fn final_is_found_where_it_has_no_meaning() {
+    check(
+        "useless-final",
+        "MergeTree",
+        "SELECT site FROM hits AS h FINAL LIMIT 1",
+        "`FINAL` has no meaning for `hits`",
+        &[
+            "SELECT site FROM hits LIMIT 1",
+            "SELECT n AS final FROM hits LIMIT 1",
+        ],
+    );
+    for engine in [
+        "ReplacingMergeTree",
+        "SummingMergeTree",
+        "AggregatingMergeTree",
+    ] {
+        let sql = "SELECT site FROM hits FINAL LIMIT 1";
+        assert_eq!(of("useless-final", engine, sql), [""; 0], "{engine}");
+    }
+}
+
+#[test]
+fn old_versions_of_rows_are_found_where_nothing_takes_the_newest() {
+    check(
+        "missing-final",
+        "ReplacingMergeTree",
+        "SELECT site, n FROM hits WHERE site = 'x'",
+        "`hits` may give old versions of its rows",
+        &[
+            "SELECT site, n FROM hits FINAL WHERE site = 'x'",
+            "SELECT site, argMax(n, day) AS n FROM hits GROUP BY site",
+            "SELECT site, n FROM hits ORDER BY day DESC LIMIT 1 BY site",
+            "SELECT DISTINCT site FROM hits",
+        ],
+    );
+    let sql = "SELECT site, n FROM hits";
+    assert_eq!(of("missing-final", "MergeTree", sql), [""; 0]);
+}
+
+#[test]
+fn filters_that_read_the_whole_table_are_found() {
+    check(
+        "unkeyed-filter",
+        "MergeTree",
+        "SELECT count() AS c FROM hits WHERE user = {{ String(user, 'x') }}",
+        "the conditions read all of `hits`",
+        &[
+            "SELECT count() AS c FROM hits WHERE user = 'x' AND site = 'y'",
+            "SELECT count() AS c FROM hits PREWHERE day > '2026-01-01' WHERE user = 'x'",
+            "SELECT count() AS c FROM hits",
+            "SELECT count() AS c FROM hits WHERE user = 'x' {% if defined(site) %} AND site = {{ String(site) }} {% end %}",
+            "SELECT count() AS c FROM hits AS a JOIN hits AS b USING site WHERE user = 'x'",
+        ],
+    );
+}
+
+#[test]
+fn answers_of_a_whole_table_are_found() {
+    check(
+        "star-endpoint",
+        "MergeTree",
+        "SELECT * FROM hits WHERE site = 'x' LIMIT 10",
+        "the endpoint gives every column of `hits`",
+        &[
+            "SELECT site, day FROM hits LIMIT 10",
+            "SELECT * FROM (SELECT site FROM hits) LIMIT 10",
+            "SELECT count(*) AS c FROM hits",
+        ],
+    );
+    check(
+        "unlimited-endpoint",
+        "MergeTree",
+        "SELECT site, day FROM hits WHERE site = 'x'",
+        "endpoint `p` gives as many rows as `hits` has",
+        &[
+            "SELECT site, day FROM hits LIMIT 10",
+            "SELECT site, count() AS c FROM hits GROUP BY site",
+            "SELECT max(day) AS day FROM hits",
+            "SELECT site FROM (SELECT site FROM hits LIMIT 3)",
+        ],
+    );
+}
+
+#[test]
+fn divisions_by_what_may_be_zero_are_found() {
+    check(
+        "unguarded-division",
+        "MergeTree",
+        "SELECT sum(n) / uniq(user) AS per_user FROM hits",
+        "the divisor may be zero",
+        &[
+            "SELECT sum(n) / nullIf(uniq(user), 0) AS per_user FROM hits",
+            "SELECT sum(n) / 60 AS per_minute, '1/n' AS text FROM hits",
+        ],
+    );
+}
+
+#[test]
+fn a_join_with_the_table_on_its_right_is_found() {
+    let pipe = |small: &str, sql: &str| {
+        let text =
+            format!("NODE few\nSQL >\n    {small}\n\nNODE n\nSQL >\n    {sql}\n\nTYPE endpoint\n");
+        only("join-order", "MergeTree", &text)
+    };
+    let few = "SELECT user FROM hits GROUP BY user LIMIT 10";
+    let join = "SELECT day FROM few JOIN hits ON few.user = hits.user";
+    assert_eq!(
+        pipe(few, join),
+        ["all of `hits` is read into memory for the join"]
+    );
+    assert_eq!(pipe("SELECT user FROM hits", join), [""; 0]);
+    let other = "SELECT day FROM hits JOIN few ON few.user = hits.user";
+    assert_eq!(pipe(few, other), [""; 0]);
+}
+
+#[test]
+fn rules_that_are_off_need_a_severity() {
+    let pipe = "NODE n\nSQL >\n    SELECT * FROM hits\n\nTYPE endpoint\n";
+    let hits = HITS.replace("{engine}", "MergeTree");
+    assert_eq!(
+        findings(&[("hits.datasource", &hits), ("p.pipe", pipe)]),
+        [""; 0]
+    );
+    let files = [
+        ("hits.datasource", hits.as_str()),
+        ("p.pipe", pipe),
+        (
+            "pipewright.toml",
+            "[lints]\nstar-endpoint = \"error\"\nstr-endpoint = \"off\"\n",
+        ),
+    ];
+    assert_eq!(
+        findings(&files),
+        [
+            "star-endpoint: the endpoint gives every column of `hits`",
+            "unknown-lint: there is no finding of the code `str-endpoint`"
+        ]
+    );
+}
+
+#[test]
+fn nodes_and_pipes_that_nothing_comes_of_are_found() {
+    let node = |name: &str, sql: &str| format!("NODE {name}\nSQL >\n    {sql}\n\n");
+    let tried = node("tried", "SELECT 1 AS one FROM hits");
+    let result = node("result", "SELECT count() AS c FROM hits") + "TYPE endpoint\n\n";
+    let found = only("unused-node", "MergeTree", &(tried.clone() + &result));
+    assert_eq!(found, ["nothing reads node `tried`"]);
+    let read = tried.clone() + &node("result", "SELECT * FROM tried") + "TYPE endpoint\n";
+    assert_eq!(only("unused-node", "MergeTree", &read), [""; 0]);
+    assert_eq!(only("unused-pipe", "MergeTree", &read), [""; 0]);
+    assert_eq!(only("unused-node", "MergeTree", &tried), [""; 0]);
+    assert_eq!(
+        only("unused-pipe", "MergeTree", &tried),
+        ["nothing reads pipe `p`, and it publishes nothing"]
+    );
+    assert_eq!(
+        only(
+            "unused-node",
+            "MergeTree",
+            &format!("TOKEN t READ\n\n{tried}")
+        ),
+        [""; 0]
+    );
+}
+
+#[test]
+fn parameters_that_no_request_can_give_are_found() {
+    let pipe = |result: &str| {
+        let text = format!(
+            "NODE by_user\nSQL >\n    %\n    SELECT * FROM hits WHERE user = {{{{ String(user, 'x') }}}}\n\nNODE result\nSQL >\n    %\n    {result}\n\nTYPE endpoint\n"
+        );
+        only("unused-parameter", "MergeTree", &text)
+    };
+    assert_eq!(
+        pipe("SELECT count() AS c FROM hits"),
+        ["`user` is no parameter of endpoint `p`"]
+    );
+    assert_eq!(pipe("SELECT count() AS c FROM by_user"), [""; 0]);
+    assert_eq!(
+        pipe("SELECT count() AS c FROM hits WHERE user = {{ String(user, 'x') }}"),
+        [""; 0]
+    );
+}

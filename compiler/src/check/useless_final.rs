@@ -1,0 +1,67 @@
+//! `FINAL` on tables that have nothing to merge.
+
+use pipewright_grammar::diagnostic::{Diagnostic, Severity};
+
+use super::Rule;
+use super::tables::datasources;
+use super::views::place;
+use crate::diagnostics::codes;
+use crate::plan::Plan;
+
+pub(super) const RULE: Rule = Rule {
+    code: codes::USELESS_FINAL,
+    severity: Severity::Warning,
+    by_default: true,
+    summary: "FINAL on a data source whose engine does not merge rows",
+    page: PAGE,
+    check,
+};
+
+const PAGE: &str = "\
+# useless-final
+
+## What it does
+Finds `FINAL` behind data sources whose engine is none of the `Replacing`, `Summing`, `Aggregating` and `Collapsing` families.
+
+## Why is this bad
+There is nothing that `FINAL` could merge: the engine refuses the query.
+
+## Example
+    SELECT * FROM hits FINAL   -- ENGINE \"MergeTree\"
+
+## Use instead
+    SELECT * FROM hits
+";
+
+/// The beginnings of the names of engines that merge rows.
+const MERGING: &[&str] = &[
+    "Replacing",
+    "Summing",
+    "Aggregating",
+    "Collapsing",
+    "VersionedCollapsing",
+];
+
+fn check(plan: &Plan) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for read in datasources(plan) {
+        let Some(is_final) = &read.reference.is_final else {
+            continue;
+        };
+        let engine = read.table.engine.name;
+        // A data source without a file has the engine of the node that makes it.
+        if engine.is_empty() || MERGING.iter().any(|name| engine.starts_with(name)) {
+            continue;
+        }
+        let message = format!("`FINAL` has no meaning for `{}`", read.table.name);
+        found.push(
+            Diagnostic::new(RULE.severity, RULE.code, message)
+                .label(
+                    place(plan, read.node, read.branch, is_final.clone()),
+                    format!("its engine is `{engine}`"),
+                )
+                .help("take it away"),
+        );
+    }
+    found
+}

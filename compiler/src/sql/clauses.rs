@@ -1,0 +1,200 @@
+//! The clauses of the outermost `SELECT` of a statement, from its tokens: for rules that must hold for statements which no parser of ours can read.
+
+use std::ops::Range;
+
+use super::identifier::unquote;
+use super::lexer::{self, Kind, Token};
+
+/// Where the clauses of the outermost `SELECT` stand. Of several queries joined by `UNION` and its kin, the first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Clauses {
+    /// `FROM`.
+    pub(crate) from: Option<Range<usize>>,
+    /// Each `JOIN` of it that is no `ARRAY JOIN`, in order.
+    pub(crate) joins: Vec<Range<usize>>,
+    /// What stands after `PREWHERE` and `WHERE`.
+    pub(crate) conditions: Vec<Range<usize>>,
+    /// The elements of `GROUP BY`.
+    pub(crate) keys: Vec<Range<usize>>,
+    /// Other queries follow.
+    pub(crate) united: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Other,
+    Condition,
+    Keys,
+}
+
+/// The clauses of a statement.
+pub(crate) fn clauses(sql: &str) -> Clauses {
+    let mut clauses = Clauses::default();
+    let Ok(tokens) = lexer::tokenize(sql) else {
+        return clauses;
+    };
+    let list = &tokens.list;
+    let (mut depth, mut part, mut begin) = (0_usize, Part::Other, 0);
+    let mut end = 0;
+    for (at, token) in list.iter().enumerate() {
+        let is = |at: usize, word: &str| {
+            list.get(at).is_some_and(|token| {
+                token.kind == Kind::Word && token.text(sql).eq_ignore_ascii_case(word)
+            })
+        };
+        let opens = matches!(
+            token.kind,
+            Kind::OpenRound | Kind::OpenSquare | Kind::OpenCurly
+        );
+        let closes = matches!(
+            token.kind,
+            Kind::CloseRound | Kind::CloseSquare | Kind::CloseCurly
+        );
+        depth = (depth + usize::from(opens)).saturating_sub(usize::from(closes));
+        let is_name = at > 0 && (list[at - 1].kind == Kind::Dot || is(at - 1, "as"));
+        let outside = depth == 0 && !opens && !closes && !is_name;
+        let word = if outside && token.kind == Kind::Word {
+            token.text(sql).to_ascii_uppercase()
+        } else {
+            String::new()
+        };
+        let next = match word.as_str() {
+            "WHERE" | "PREWHERE" => Some((Part::Condition, at + 1)),
+            "GROUP" if is(at + 1, "by") => Some((Part::Keys, at + 2)),
+            "FROM" | "HAVING" | "LIMIT" | "SETTINGS" | "WINDOW" | "QUALIFY" | "OFFSET"
+            | "FORMAT" | "UNION" | "INTERSECT" => Some((Part::Other, at)),
+            "ORDER" if is(at + 1, "by") => Some((Part::Other, at)),
+            "WITH" if part == Part::Keys => Some((Part::Other, at)),
+            "EXCEPT" if clauses.from.is_some() => Some((Part::Other, at)),
+            _ => None,
+        };
+        let splits = part == Part::Keys && outside && token.kind == Kind::Comma;
+        if next.is_some() || splits {
+            close(&mut clauses, part, begin, end);
+            begin = list
+                .get(at + 1)
+                .map_or(sql.len(), |next| next.start as usize);
+        }
+        if let Some((kind, from)) = next {
+            part = kind;
+            begin = list
+                .get(from)
+                .map_or(sql.len(), |token| token.start as usize);
+        }
+        match word.as_str() {
+            "FROM" if clauses.from.is_none() => clauses.from = Some(token.range()),
+            "JOIN" if !is(at.wrapping_sub(1), "array") => clauses.joins.push(token.range()),
+            "UNION" | "INTERSECT" => clauses.united = true,
+            "EXCEPT" if clauses.from.is_some() => clauses.united = true,
+            _ => {}
+        }
+        if clauses.united {
+            return clauses;
+        }
+        end = token.end as usize;
+    }
+    close(&mut clauses, part, begin, end);
+    clauses
+}
+
+fn close(clauses: &mut Clauses, part: Part, begin: usize, end: usize) {
+    if begin >= end {
+        return;
+    }
+    match part {
+        Part::Condition => clauses.conditions.push(begin..end),
+        Part::Keys => clauses.keys.push(begin..end),
+        Part::Other => {}
+    }
+}
+
+/// Divisions whose divisor may be zero: by a name, a call or brackets, save calls that take care of it. The bytes of each divisor's first word with its sign.
+pub(crate) fn divisions(sql: &str) -> Vec<Range<usize>> {
+    const CAREFUL: &[&str] = &[
+        "nullif", "greatest", "if", "coalesce", "exp", "pow", "power",
+    ];
+    let Ok(tokens) = lexer::tokenize(sql) else {
+        return Vec::new();
+    };
+    let list = &tokens.list;
+    let mut found = Vec::new();
+    for (at, token) in list.iter().enumerate() {
+        if token.kind != Kind::Operator || token.text(sql) != "/" {
+            continue;
+        }
+        let Some(divisor) = list.get(at + 1) else {
+            continue;
+        };
+        let called = list
+            .get(at + 2)
+            .is_some_and(|next| next.kind == Kind::OpenRound);
+        let name = unquote(divisor.text(sql)).to_ascii_lowercase();
+        let careful = called && (CAREFUL.contains(&name.as_str()) || name.starts_with("to"));
+        let may_be_zero = match divisor.kind {
+            Kind::Word => !careful,
+            Kind::QuotedName => true,
+            // `x / (60 * 60)`
+            Kind::OpenRound => list[at + 2..]
+                .iter()
+                .take_while(|inner| inner.kind != Kind::CloseRound)
+                .any(|inner| matches!(inner.kind, Kind::Word | Kind::QuotedName)),
+            _ => false,
+        };
+        if may_be_zero {
+            found.push(token.start as usize..divisor.end as usize);
+        }
+    }
+    found
+}
+
+/// Whether a word stands anywhere in a statement, outside of quotes.
+pub(crate) fn has_word(sql: &str, words: &[&str]) -> bool {
+    let Ok(tokens) = lexer::tokenize(sql) else {
+        return true;
+    };
+    let is = |token: &Token| {
+        let text = token.text(sql);
+        token.kind == Kind::Word && words.iter().any(|word| text.eq_ignore_ascii_case(word))
+    };
+    tokens.list.iter().any(is)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts<'s>(sql: &'s str, ranges: &[Range<usize>]) -> Vec<&'s str> {
+        ranges.iter().map(|range| &sql[range.clone()]).collect()
+    }
+
+    #[test]
+    fn clauses_are_those_of_the_outermost_query() {
+        let sql = "SELECT a, (SELECT max(b) FROM x WHERE c) FROM t JOIN u USING k ARRAY JOIN l PREWHERE d WHERE e = (f) GROUP BY a, g(h, i) WITH TOTALS ORDER BY a";
+        let found = clauses(sql);
+        assert_eq!(found.from, Some(41..45));
+        assert_eq!(found.joins.len(), 1);
+        assert_eq!(texts(sql, &found.conditions), ["d", "e = (f)"]);
+        assert_eq!(texts(sql, &found.keys), ["a", "g(h, i)"]);
+        assert!(!found.united);
+    }
+
+    #[test]
+    fn of_several_queries_the_first_counts() {
+        let sql = "SELECT * EXCEPT (a) FROM t WHERE b UNION ALL SELECT * FROM u WHERE c";
+        let found = clauses(sql);
+        assert_eq!(texts(sql, &found.conditions), ["b"]);
+        assert!(found.united);
+        let sql = "SELECT x.from, 1 AS where FROM t";
+        let found = clauses(sql);
+        assert_eq!((found.conditions.len(), found.from), (0, Some(26..30)));
+    }
+
+    #[test]
+    fn divisors_that_may_be_zero_are_found() {
+        let sql = "SELECT a / b, a / 2, a / nullIf(b, 0), a / (60 * 60), a / (b + c), a / count(), a / `d`";
+        assert_eq!(
+            texts(sql, &divisions(sql)),
+            ["/ b", "/ (", "/ count", "/ `d`"]
+        );
+    }
+}
