@@ -6,6 +6,7 @@ pub mod diagnostics;
 pub mod emit;
 pub mod graph;
 pub mod mapped_text;
+pub mod optimize;
 pub mod plan;
 pub mod project;
 pub mod sql;

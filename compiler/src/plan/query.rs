@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use pipewright_grammar::diagnostic::Diagnostic;
 use pipewright_grammar::source::{SourceId, Span};
+use pipewright_grammar::syntax::DefaultKind;
 
 use super::filter::RowFilters;
 use super::shape::{self, Inline, Shape, TableUse};
-use super::{NodePlan, Plan};
+use super::{NodePlan, Plan, Role};
 use crate::diagnostics::codes;
 use crate::graph::{Branch, NodeId, Scope, Target, resolve};
 use crate::mapped_text::{MappedText, PieceKind};
+use crate::optimize::{self, Context, Rewrite, TableColumns};
 use crate::project::ResourceName;
 use crate::sql::{self, Policy, Position, Scan, TableReference, Use};
 use crate::template::{RenderContext, Settings, TemplateError, Values};
@@ -52,6 +54,8 @@ pub struct Compiled {
     pub named_tables: BTreeSet<String>,
     /// The format that a query asked for with a trailing `FORMAT`.
     pub format: Option<String>,
+    /// What the optimizer did, in order.
+    pub rewrites: Arc<[Rewrite]>,
 }
 
 /// Why a request cannot become a statement.
@@ -93,7 +97,61 @@ impl Plan {
     ) -> Result<Compiled, QueryError> {
         let mut compilation = Compilation::new(self, request, filters);
         let node = compilation.node(id)?;
-        Ok(compilation.finish(&node))
+        let mut compiled = compilation.finish(&node);
+        self.optimize(id, &mut compiled);
+        Ok(compiled)
+    }
+
+    /// Optimizes the statement of a node that answers requests. What fills tables stays as its author wrote it: the statement of a view is compared with
+    /// that of the engine, and a copy is not waited for.
+    fn optimize(&self, id: &NodeId, compiled: &mut Compiled) {
+        let node = self
+            .pipes
+            .get(&id.pipe)
+            .and_then(|pipe| pipe.node(&id.node));
+        let Some(node) = node.filter(|node| matches!(node.role, Role::Standard | Role::Endpoint))
+        else {
+            return;
+        };
+        if self.rules.is_empty() || compiled.settings.disable.is_some() {
+            return;
+        }
+        let key = shape::key(&compiled.sql);
+        let recipe = node.recipes.find(&key).unwrap_or_else(|| {
+            let table = |database: Option<&str>, name: &str| self.table_columns(database, name);
+            let recipe = optimize::run(&compiled.sql, &self.rules, &Context { table: &table });
+            let recipe = Arc::new(recipe);
+            node.recipes.keep(key, Arc::clone(&recipe));
+            recipe
+        });
+        if let Some(recipe) = recipe.as_ref() {
+            compiled.sql = recipe.follow(&compiled.sql);
+            compiled.rewrites = Arc::clone(recipe.rewrites());
+        }
+    }
+
+    /// The columns of a table of the project.
+    fn table_columns(&self, database: Option<&str>, name: &str) -> Option<TableColumns> {
+        let database = database.filter(|database| *database != self.database);
+        let table = self.tables.get(&ResourceName {
+            workspace: database.map(ToOwned::to_owned),
+            name: name.to_owned(),
+        })?;
+        let computed = |column: &&super::Column| {
+            let kind = column.default.as_ref().map(|(kind, _)| *kind);
+            !matches!(kind, None | Some(DefaultKind::Default))
+        };
+        let (hidden, shown): (Vec<_>, Vec<_>) = table.columns.iter().partition(computed);
+        let names = |columns: Vec<&super::Column>| {
+            columns
+                .into_iter()
+                .map(|column| column.name.clone())
+                .collect()
+        };
+        Some(TableColumns {
+            shown: names(shown),
+            hidden: names(hidden),
+        })
     }
 
     /// The statement of one branch of a node as a check renders it, with the nodes that it reads on the way of their defaults.
@@ -275,7 +333,7 @@ impl<'a> Compilation<'a> {
         }
         let scan = scan(text)?;
         let policies = &self.plan.policies;
-        let policy = if matches!(node.role, super::Role::Copy { .. }) {
+        let policy = if matches!(node.role, Role::Copy { .. }) {
             &policies.copy
         } else {
             &policies.common

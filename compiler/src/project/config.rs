@@ -22,6 +22,30 @@ pub struct Config {
     pub limits: Limits,
     /// Severity by code: `error`, `warning`, `note` or `off`.
     pub lints: BTreeMap<String, String>,
+    /// How statements are optimized.
+    pub optimize: Optimize,
+    /// What an endpoint may cost.
+    pub budget: Budget,
+}
+
+/// `[optimize]`: which rules change the SQL of endpoints.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Optimize {
+    /// Whether any do. Unless set, they do on the embedded engine and not on a server.
+    pub enabled: Option<bool>,
+    /// Rules that do not.
+    pub without: Vec<String>,
+}
+
+/// `[budget]`: what `check --budget` holds an endpoint to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Budget {
+    /// Most granules that an endpoint may read with its default parameters.
+    pub endpoint: Option<u64>,
+    /// The same for endpoints by the name of their pipe.
+    pub pipes: BTreeMap<String, u64>,
 }
 
 /// `[allow]`: additions to what SQL may use.
