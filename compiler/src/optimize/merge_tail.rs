@@ -164,13 +164,15 @@ fn picked<'a>(
     Some(Some(picked))
 }
 
+/// Keywords of conditions and orders.
+const WORDS: &[&str] = &[
+    "ASC", "DESC", "NULLS", "FIRST", "LAST", "AND", "OR", "NOT", "IN", "LIKE", "ILIKE", "BETWEEN",
+    "IS", "NULL", "TRUE", "FALSE",
+];
+
 /// Whether every name in a clause of the reader is a column of the node, and no other name of the node is one.
 fn names_are_outputs(statement: &Statement<'_>, run: &Run, outputs: &[String]) -> bool {
     let compound = |at: usize| statement.kind(at) == Some(Kind::Dot);
-    const WORDS: &[&str] = &[
-        "ASC", "DESC", "NULLS", "FIRST", "LAST", "AND", "OR", "NOT", "IN", "LIKE", "ILIKE",
-        "BETWEEN", "IS", "NULL", "TRUE", "FALSE",
-    ];
     let known = |name: &String| {
         outputs.contains(name) || WORDS.iter().any(|word| name.eq_ignore_ascii_case(word))
     };

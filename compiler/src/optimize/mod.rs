@@ -14,6 +14,7 @@ mod constant_conditions;
 mod duplicate_distinct;
 mod functions;
 mod merge_chains;
+mod merge_projection;
 mod merge_tail;
 mod recipe;
 mod rules;

@@ -88,6 +88,17 @@ impl Plan {
         self.compile_node_for(id, request, RowFilters::NONE)
     }
 
+    /// The statement of a node before the optimizer looks at it.
+    pub fn compile_node_as_written(
+        &self,
+        id: &NodeId,
+        request: RequestContext<'_>,
+    ) -> Result<Compiled, QueryError> {
+        let mut compilation = Compilation::new(self, request, RowFilters::NONE);
+        let node = compilation.node(id)?;
+        Ok(compilation.finish(&node))
+    }
+
     /// The statement of a node for a caller who sees only some rows.
     pub fn compile_node_for(
         &self,

@@ -8,6 +8,7 @@ use pipewright_grammar::syntax::NodeKind;
 use serde::Deserialize;
 
 use crate::diagnostics::codes;
+use crate::optimize;
 use crate::sql::Policy;
 
 /// The project's settings.
@@ -176,11 +177,28 @@ impl Default for Limits {
     }
 }
 
+fn unknown_rules(config: &Config, file: &SourceFile) -> Vec<Diagnostic> {
+    let names = config.optimize.without.iter();
+    let unknown = names.filter(|name| optimize::rule(name).is_none());
+    let finding = |name: &String| {
+        let start = file.text().find(name.as_str()).unwrap_or(0);
+        let known: Vec<&str> = optimize::RULES.iter().map(|rule| rule.name).collect();
+        let message = format!("the optimizer has no rule `{name}`");
+        Diagnostic::error(codes::BAD_CONFIG, message)
+            .label(Span::new(file.id(), start, start + name.len()), "")
+            .help(format!("there are: {}", known.join(", ")))
+    };
+    unknown.map(finding).collect()
+}
+
 impl Config {
     /// Reads the file; what cannot be read is a diagnostic at its place, and the defaults hold.
     pub fn parse(file: &SourceFile) -> (Self, Vec<Diagnostic>) {
         match toml::from_str(file.text()) {
-            Ok(config) => (config, Vec::new()),
+            Ok(config) => {
+                let found = unknown_rules(&config, file);
+                (config, found)
+            }
             Err(error) => {
                 let range = error.span().unwrap_or(0..0);
                 let message = error

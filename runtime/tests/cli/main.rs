@@ -2,5 +2,6 @@
 
 mod bad_projects;
 mod commands;
+mod explain;
 mod harness;
 mod types;

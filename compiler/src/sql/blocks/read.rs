@@ -62,7 +62,8 @@ impl Statement<'_> {
             let union = self.is(at, "UNION");
             // `* EXCEPT (…)` takes columns away.
             let takes_away = at > run.start && self.kind(at - 1) != Some(Kind::Asterisk);
-            if !union && !((self.is(at, "EXCEPT") && takes_away) || self.is(at, "INTERSECT")) {
+            let other = self.is(at, "INTERSECT") || (self.is(at, "EXCEPT") && takes_away);
+            if !union && !other {
                 continue;
             }
             query.only_union_all &= union && self.is(at + 1, "ALL");
@@ -93,7 +94,6 @@ impl Statement<'_> {
             "WITH" => return Some(Start::With),
             "SELECT" => return Some(Start::Select),
             "FROM" => return Some(Start::From),
-            "FORMAT" | "INTO" | "FETCH" => return Some(Start::Unknown),
             "PREWHERE" => ClauseKind::Prewhere,
             "WHERE" => ClauseKind::Where,
             "GROUP" if by => ClauseKind::GroupBy,
@@ -101,10 +101,11 @@ impl Statement<'_> {
             "WINDOW" => ClauseKind::Window,
             "QUALIFY" => ClauseKind::Qualify,
             "ORDER" if by => ClauseKind::OrderBy,
-            "GROUP" | "ORDER" => return Some(Start::Unknown),
             "LIMIT" => ClauseKind::Limit,
             "OFFSET" => ClauseKind::Offset,
             "SETTINGS" => ClauseKind::Settings,
+            // Without `BY`, the first two are no clauses.
+            "GROUP" | "ORDER" | "FORMAT" | "INTO" | "FETCH" => return Some(Start::Unknown),
             _ => return None,
         };
         Some(Start::Clause(kind))
