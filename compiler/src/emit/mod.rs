@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use pipewright_grammar::diagnostic::Diagnostic;
 
 pub(crate) use ddl::EMPTY_AS;
-pub use ddl::{create_table, create_table_as, create_view, table_name};
+pub use ddl::{column_definition, create_table, create_table_as, create_view, table_name};
 pub use explain::{
     EngineView, Explained, IndexUse, NodeView, PlanView, TableRead, explain, explain_json,
     explain_text,
@@ -22,7 +22,7 @@ pub use ingest::{
     BAD_ROW, Ingestion, Input, create_quarantine, extend_quarantine, given_columns, insert_json,
     quarantine_name,
 };
-pub use lineage::lineage;
+pub use lineage::{graph, lineage};
 pub use manifest::manifest;
 pub use openapi::openapi;
 pub(crate) use sql::diagnostic;

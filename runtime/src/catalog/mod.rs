@@ -5,6 +5,7 @@
 //! Changes go one after the other; readers never wait.
 
 mod datafile;
+mod datasource_text;
 mod indent;
 mod objects;
 mod pull;
@@ -25,6 +26,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Mutex, MutexGuard};
 
 pub use datafile::{EditError, NodeText, PipeText};
+pub use datasource_text::{DatasourceParts, DatasourceText};
 pub use objects::{Object, Objects, Rename};
 pub use pull::{PullError, Pulled, pull};
 pub use time::{format_micros, now_micros};

@@ -7,11 +7,14 @@ mod check;
 mod compile;
 mod debug;
 mod deploy;
+mod diff;
 mod engine;
 mod explain;
 mod init;
+mod lineage;
 mod printer;
 mod pull;
+mod revision;
 mod rule;
 mod secret;
 mod serve;
@@ -90,6 +93,8 @@ fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<ExitStatus> {
         Command::Build(build) => build::run(build, project, printer),
         Command::Compile(compile) => compile::run(compile, project, printer),
         Command::Explain(explain) => explain::run(explain, project, printer),
+        Command::Diff(diff) => diff::run(diff, project, printer),
+        Command::Lineage(arguments) => lineage::run(arguments, project, printer),
         Command::Plan(arguments) => deploy::run(arguments, false, project, printer),
         Command::Deploy(arguments) => deploy::run(arguments, true, project, printer),
         Command::Serve(serve) => serve::run(serve, project, printer),

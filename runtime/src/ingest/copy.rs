@@ -377,7 +377,9 @@ impl Run<'_> {
             "EXCHANGE TABLES {} AND {}",
             self.target, self.beside
         ))
-        .await
+        .await?;
+        self.ingest().tables_changed();
+        Ok(())
     }
 
     async fn tidy(&self) {

@@ -6,8 +6,10 @@
 
 mod analyze;
 mod append;
+mod certain;
 mod copy;
 mod events;
+mod kept;
 mod load;
 mod populate;
 mod prepare;
@@ -24,6 +26,7 @@ pub use analyze::{Analysis, AnalyzedColumn};
 pub use append::{Append, Appended};
 pub use copy::{COPY, CopyInto, CopyRequest, CopyRows, Target};
 pub use events::{EventLimits, Events, Flushed, Listener};
+pub use kept::{Kept, is_allowed, without_query};
 pub use load::Counts;
 pub use populate::{Populate, PopulateOptions, PopulateRequest};
 pub use rewrite::DeleteData;

@@ -2,6 +2,8 @@
 
 mod bad_projects;
 mod commands;
+mod diff;
 mod explain;
 mod harness;
+mod lineage;
 mod types;
