@@ -163,12 +163,24 @@ impl<'a> Merger<'a> {
                 if !passed && self.columns.has(&name) {
                     return None;
                 }
+                // `x IN name` means a table of the same `FROM` before it means a common table expression.
+                if self.source.answers_to(&name) && !self.only_defined(run, &name) {
+                    return None;
+                }
             }
             for at in run.clone() {
                 self.compound_is_clear(at)?;
             }
         }
         Some(())
+    }
+
+    /// Whether a run has a name only where it gives it to something.
+    fn only_defined(&self, run: &Run, name: &str) -> bool {
+        let statement = self.subject.statement;
+        let named = |at: &usize| statement.name(*at).as_deref() == Some(name);
+        let given = |at: usize| at > 0 && statement.is(at - 1, "AS");
+        run.clone().filter(named).all(given)
     }
 
     /// `a.b` in the reader must not mean the source of the node, nor a part of a column that the node makes.
@@ -204,11 +216,16 @@ impl<'a> Merger<'a> {
         };
         let mut removed = Vec::new();
         for at in self.around.iter().cloned().flatten() {
-            let qualifies = statement.name(at).as_ref() == Some(alias)
-                && statement.kind(at + 1) == Some(Kind::Dot)
-                && !(at > 0 && statement.kind(at - 1) == Some(Kind::Dot));
-            if !qualifies {
+            let after_dot = at > 0 && statement.kind(at - 1) == Some(Kind::Dot);
+            if statement.name(at).as_ref() != Some(alias) || after_dot {
                 continue;
+            }
+            if statement.kind(at + 1) != Some(Kind::Dot) {
+                // A column of that name, or the node as a set, which would be gone.
+                if self.outputs.contains(alias) || self.only_defined(&(at..at + 1), alias) {
+                    continue;
+                }
+                return None;
             }
             let column = statement.name(at + 2)?;
             let inside = self

@@ -83,6 +83,8 @@ fn names_that_would_meet_keep_node_and_reader_apart() {
         // The name would be seen inside.
         "SELECT x FROM (SELECT org + 1 AS x FROM hits) AS n WHERE x IN (SELECT x FROM t)",
         "SELECT x FROM (SELECT org + 1 AS x FROM hits) AS n UNION ALL SELECT x FROM t",
+        // The set would be the table.
+        "WITH hits AS (SELECT 1 AS org) SELECT url FROM (SELECT url, org FROM pipewright.hits WHERE 2 > 1) AS n WHERE org IN hits",
         // A column that the node does not pass on.
         "WITH (SELECT 1) AS w SELECT url, org FROM (SELECT url FROM hits WHERE 2 > 1) AS n",
     ]);

@@ -17,6 +17,7 @@ use crate::graph::{Branch, NodeId, Scope, Target, resolve};
 use crate::mapped_text::{MappedText, PieceKind};
 use crate::optimize::{self, Context, Rewrite, TableColumns};
 use crate::project::ResourceName;
+use crate::sql::blocks::Statement;
 use crate::sql::{self, Policy, Position, Scan, TableReference, Use};
 use crate::template::{RenderContext, Settings, TemplateError, Values};
 
@@ -241,6 +242,8 @@ struct Resolved {
     text: MappedText,
     /// Unqualified names of the tables that the text reads, which a CTE of a reader could capture.
     tables: BTreeSet<String>,
+    /// The common table expressions that the text defines, whose names right of an `IN` a named scalar of a reader could capture.
+    common_tables: BTreeSet<String>,
 }
 
 /// The state of compiling one request.
@@ -379,6 +382,8 @@ impl<'a> Compilation<'a> {
                 .as_ref()
                 .map_or(text.text().len(), |semicolon| semicolon.start),
         );
+        let common_tables = scan.common_tables.iter().filter(|common| common.is_table);
+        shape.common_tables = common_tables.map(|common| common.name.clone()).collect();
         for table in &scan.tables {
             let database = table.database.as_deref();
             let (start, end) = (anchor(table.span.start), anchor(table.span.end));
@@ -460,6 +465,7 @@ impl<'a> Compilation<'a> {
     fn inline(&mut self, text: &MappedText, shape: &Shape) -> Result<Resolved, QueryError> {
         let starts = shape::starts(text);
         let mut tables = BTreeSet::new();
+        let mut common_tables = shape.common_tables.clone();
         for table in &shape.tables {
             self.note_table(table.resource());
             if table.database.is_none() {
@@ -485,6 +491,7 @@ impl<'a> Compilation<'a> {
                 .into());
             }
             tables.extend(node.tables.iter().cloned());
+            common_tables.extend(node.common_tables.iter().cloned());
             edits.push((
                 shape::range(&starts, inline.start, inline.end),
                 self.wrapped(&node, inline)?,
@@ -500,7 +507,11 @@ impl<'a> Compilation<'a> {
         } else {
             text.splice(&edits)
         };
-        Ok(Resolved { text, tables })
+        Ok(Resolved {
+            text,
+            tables,
+            common_tables,
+        })
     }
 
     fn note_table(&mut self, resource: ResourceName) {
@@ -518,9 +529,9 @@ impl<'a> Compilation<'a> {
         if inline
             .captured
             .iter()
-            .any(|name| node.tables.contains(name))
+            .any(|name| node.tables.contains(name) || node.common_tables.contains(name))
         {
-            out.append(&self.qualified(&node.text, &inline.captured)?);
+            out.append(&self.qualified(node, &inline.captured)?);
         } else {
             out.append(&node.text);
         }
@@ -533,9 +544,12 @@ impl<'a> Compilation<'a> {
         Ok(out)
     }
 
-    fn qualified(&self, text: &MappedText, captured: &[String]) -> Result<MappedText, QueryError> {
+    /// The text of a node with the names made sure that a name of the reader would capture: tables get their database, and sets that are common table
+    /// expressions become queries over them, since right of an `IN` the engine takes a named scalar from further out before one that is nearer.
+    fn qualified(&self, node: &Resolved, captured: &[String]) -> Result<MappedText, QueryError> {
+        let text = &node.text;
         let scan = scan(text)?;
-        let edits: Vec<_> = scan
+        let mut edits: Vec<_> = scan
             .tables
             .iter()
             .filter(|table| table.database.is_none() && captured.contains(&table.name))
@@ -550,6 +564,21 @@ impl<'a> Compilation<'a> {
                 (table.span.start..table.span.start, database)
             })
             .collect();
+        let sets = Statement::read(text.text()).map_or_else(Vec::new, |read| read.sets());
+        for (name, range) in sets {
+            let is_table = scan
+                .tables
+                .iter()
+                .any(|table| range.contains(&table.span.start));
+            if is_table || !node.common_tables.contains(&name) || !captured.contains(&name) {
+                continue;
+            }
+            let mut query = MappedText::new();
+            let words = format!("(SELECT * FROM {})", sql::quote_identifier(&name));
+            query.push(&words, PieceKind::Inserted, None);
+            edits.push((range, query));
+        }
+        edits.sort_by_key(|(range, _)| range.start);
         Ok(text.splice(&edits))
     }
 }

@@ -4,7 +4,7 @@
 //! same pieces, literals aside, have their table names at the same places: the places are found once, written as (piece, offset), and looked up by the
 //! pieces.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::{Arc, RwLock};
 
@@ -47,6 +47,8 @@ pub(super) struct Shape {
     pub(super) inlines: Vec<Inline>,
     /// The tables that are read under their own names.
     pub(super) tables: Vec<TableUse>,
+    /// The common table expressions that it defines.
+    pub(super) common_tables: BTreeSet<String>,
     /// The statement without a trailing semicolon ends here.
     pub(super) end: Anchor,
 }
