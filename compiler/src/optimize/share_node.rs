@@ -39,7 +39,7 @@ becomes
 
 A reader, or what reads it, has a `WHERE`, `PREWHERE` or `HAVING`: the engine pushes it into the node, which may then read next to nothing, and cannot push
 it into a shared one. The node does not group at its outermost level: reading columns twice is cheaper than keeping them. A reader is a scalar subquery or
-the right side of an `IN`, which gain nothing. The node calls a function that gives another value each time. The engine is a server, which may not know how
+the right side of an `IN`, or joins the node to something, which gain nothing for sure. The node calls a function that gives another value each time. The engine is a server, which may not know how
 (see `[optimize]` in `pipewright.toml`).
 ",
     apply,
@@ -202,7 +202,9 @@ fn reads_all(subject: &Subject<'_>, copied: &Copied) -> bool {
                 ClauseKind::Having,
                 ClauseKind::Qualify,
             ];
+            // With a join, keeping all columns of the node costs as much as computing those in use again.
             select.understood
+                && select.source.is_some()
                 && inner.place == Place::Source
                 && filters.iter().all(|kind| select.clause(*kind).is_none())
                 && select
