@@ -8,6 +8,7 @@ pub mod emit;
 pub mod graph;
 pub mod lineage;
 pub mod mapped_text;
+pub mod optimize;
 pub mod plan;
 pub mod project;
 pub mod sql;

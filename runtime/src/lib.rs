@@ -4,6 +4,7 @@ pub mod catalog;
 pub mod cli;
 pub mod deploy;
 pub mod engine;
+pub mod explain;
 pub mod http;
 pub mod ingest;
 pub mod jobs;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use pipewright_compiler::check::RULES;
 use pipewright_compiler::diagnostics::render;
+use pipewright_compiler::optimize;
 use pipewright_compiler::project::Config;
 use pipewright_grammar::diagnostic::Severity;
 use pipewright_grammar::source::{SourceFile, SourceId};
@@ -151,6 +152,32 @@ fn the_page_of_the_rules_is_what_the_rules_say() {
     }
     let written = std::fs::read_to_string(&path).expect("the page is there");
     similar_asserts::assert_eq!(written, rules(), "UPDATE=1 rewrites the page");
+}
+
+/// The page of the optimizer, made from what its rules say of themselves.
+fn optimizer() -> String {
+    let mut page = String::from(
+        "# Optimizer\n\n<!-- Made from the rules themselves: `UPDATE=1 cargo test -p pipewright-snapshots --test book` writes it anew. -->\n\n\
+         Before the SQL of an endpoint reaches the engine, rules make it cheaper without changing its columns or rows. They edit the text and leave alone what they do not\n\
+         understand; `pipewright explain PIPE` shows what each did, [`[optimize]`](configuration.md#optimize), `--without-rule` and `--no-optimize` turn them off.\n\
+         [Performance](performance.md#optimizing-a-statement) has the measurements, also of what has no rule because the engine does it by itself.\n\n\
+         Nodes that fill tables (materialized, copy) and queries of callers (`/v0/sql`, `q`) are left as they are, and so is a statement with a `SETTINGS` clause. How a statement is\n\
+         optimized is found out once for each shape of it, not for each request.\n",
+    );
+    for rule in optimize::RULES {
+        _ = write!(page, "\n#{}", rule.page.replace("\n## ", "\n### "));
+    }
+    page
+}
+
+#[test]
+fn the_page_of_the_optimizer_is_what_its_rules_say() {
+    let path = root().join("book/src/optimizer.md");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, optimizer()).expect("the page is written");
+    }
+    let written = std::fs::read_to_string(&path).expect("the page is there");
+    similar_asserts::assert_eq!(written, optimizer(), "UPDATE=1 rewrites the page");
 }
 
 /// The targets of the links of a page, outside of its blocks.

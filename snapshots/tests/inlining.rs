@@ -150,6 +150,38 @@ fn inlined_nodes_give_the_rows_of_nodes_stored_as_tables() {
     }
 }
 
+/// The statement of the endpoint `p`, before the optimizer.
+fn inlined(pipe: &str) -> String {
+    let table = "SCHEMA >\n    `k` Int64\n";
+    let files = [("p.pipe", pipe), ("t.datasource", table)];
+    let (plan, _) = pipewright_compiler::check(SourceTree::new(
+        files.map(|(path, text)| (path.to_owned(), text.to_owned())),
+    ));
+    let values = Values::new();
+    let request = RequestContext {
+        values: &values,
+        render: RenderContext::default(),
+    };
+    let id = node_id("p", "reader");
+    let compiled = plan
+        .compile_node_as_written(&id, request)
+        .expect("it compiles");
+    compiled.sql.into_text()
+}
+
+#[test]
+fn a_named_scalar_of_a_reader_does_not_become_the_set_of_a_node() {
+    let node = "WITH x AS (SELECT k FROM t) SELECT k FROM t WHERE k IN x AND k NOT IN (x)";
+    let reader = "WITH (SELECT count() FROM t) AS x SELECT k + x AS k FROM node";
+    let text = inlined(&format!(
+        "NODE node\nSQL >\n    {node}\n\nNODE reader\nSQL >\n    {reader}\n\nTYPE endpoint\n"
+    ));
+    assert_eq!(
+        text,
+        "WITH (SELECT count() FROM t) AS x SELECT k + x AS k FROM (\nWITH x AS (SELECT k FROM t) SELECT k FROM t WHERE k IN (SELECT * FROM x) AND k NOT IN (SELECT * FROM x)\n) AS node"
+    );
+}
+
 proptest! {
     #![proptest_config(configuration(200))]
 

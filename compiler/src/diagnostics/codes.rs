@@ -100,6 +100,8 @@ declare_codes! {
     WRONG_TYPES = "wrong-types";
     /// A table or view that the engine does not make.
     NOT_CREATED = "not-created";
+    /// An endpoint that reads more granules than `[budget]` in `pipewright.toml` lets it.
+    OVER_BUDGET = "over-budget";
     /// The mode of a copy node is neither `append` nor `replace`.
     BAD_COPY_MODE = "bad-copy-mode";
     /// Running this needs a system outside of Pipewright (Kafka, S3, a database, …).

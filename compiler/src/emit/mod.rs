@@ -14,7 +14,10 @@ use pipewright_grammar::diagnostic::Diagnostic;
 
 pub(crate) use ddl::EMPTY_AS;
 pub use ddl::{column_definition, create_table, create_table_as, create_view, table_name};
-pub use explain::explain;
+pub use explain::{
+    EngineView, Explained, IndexUse, NodeView, PlanView, TableRead, explain, explain_json,
+    explain_text,
+};
 pub use ingest::{
     BAD_ROW, Ingestion, Input, create_quarantine, extend_quarantine, given_columns, insert_json,
     quarantine_name,
@@ -22,8 +25,8 @@ pub use ingest::{
 pub use lineage::{graph, lineage};
 pub use manifest::manifest;
 pub use openapi::openapi;
-pub use sql::default_sql;
 pub(crate) use sql::diagnostic;
+pub use sql::{compiled_sql, default_sql, sql_before_rules};
 
 use crate::deploy;
 use crate::plan::Plan;

@@ -9,23 +9,28 @@ use crate::template::{ErrorKind, RenderContext, Values};
 
 /// A node's statement with every parameter at its default; where one has none, with the placeholder that checks use.
 pub fn default_sql(plan: &Plan, id: &NodeId) -> Result<Compiled, QueryError> {
-    let values = Values::default();
-    let called = plan.compile_node(
-        id,
-        RequestContext {
-            values: &values,
-            render: RenderContext::default(),
-        },
-    );
-    match called {
-        Err(QueryError::Template(error)) if !matches!(error.kind, ErrorKind::CustomError) => plan
-            .compile_node(
-                id,
-                RequestContext {
-                    values: &values,
-                    render: RenderContext::check(),
-                },
-            ),
+    compiled_sql(plan, id, &Values::default())
+}
+
+/// A node's statement with some parameters given, and the others at their defaults or placeholders.
+pub fn compiled_sql(plan: &Plan, id: &NodeId, values: &Values) -> Result<Compiled, QueryError> {
+    or_checked(values, |request| plan.compile_node(id, request))
+}
+
+/// The same before the optimizer looked at it.
+pub fn sql_before_rules(plan: &Plan, id: &NodeId, values: &Values) -> Result<Compiled, QueryError> {
+    or_checked(values, |request| plan.compile_node_as_written(id, request))
+}
+
+fn or_checked(
+    values: &Values,
+    compile: impl Fn(RequestContext<'_>) -> Result<Compiled, QueryError>,
+) -> Result<Compiled, QueryError> {
+    let with = |render| compile(RequestContext { values, render });
+    match with(RenderContext::default()) {
+        Err(QueryError::Template(error)) if !matches!(error.kind, ErrorKind::CustomError) => {
+            with(RenderContext::check())
+        }
         other => other,
     }
 }

@@ -5,7 +5,7 @@ mod filter;
 mod pipe;
 mod query;
 mod schedule;
-mod shape;
+pub(crate) mod shape;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ pub use query::{Compiled, QUERY_SOURCE, QueryError, RequestContext};
 pub use schedule::{Cron, Schedule, ScheduleError};
 
 use crate::graph::{Graph, NodeId, Scope};
+use crate::optimize::Rules;
 use crate::project::{Pipe, Policies, Project, ResourceName};
 
 /// A project that knows what everything is: the value from which artifacts are emitted and requests are compiled.
@@ -36,6 +37,8 @@ pub struct Plan {
     pub tables: BTreeMap<ResourceName, TablePlan>,
     /// Pipes by name.
     pub pipes: BTreeMap<ResourceName, PipePlan>,
+    /// Which rules optimize the statements of requests.
+    pub rules: Rules,
 }
 
 /// Plans a project. What cannot be planned is a diagnostic; the rest is there.
@@ -56,6 +59,7 @@ pub fn plan(project: Arc<Project>, graph: Graph, policies: Policies) -> (Plan, V
             )
         })
         .collect();
+    let rules = Rules::of(&project.config);
     (
         Plan {
             project,
@@ -64,6 +68,7 @@ pub fn plan(project: Arc<Project>, graph: Graph, policies: Policies) -> (Plan, V
             database: "pipewright".to_owned(),
             tables,
             pipes,
+            rules,
         },
         diagnostics,
     )

@@ -6,7 +6,7 @@ use pipewright_grammar::syntax::NodeKind;
 use serde::Serialize;
 
 use super::schedule::Schedule;
-use super::shape::ShapeCache;
+use super::shape::{RecipeCache, ShapeCache};
 use crate::diagnostics::codes;
 use crate::graph::{Graph, NodeId, Vertex};
 use crate::project::{Node, Pipe, Project, ResourceName};
@@ -36,6 +36,8 @@ pub struct NodePlan {
     pub role: Role,
     /// What was learnt about the shapes of its SQL.
     pub(super) shapes: ShapeCache,
+    /// How its whole statement is optimized, by the shape of that.
+    pub(super) recipes: RecipeCache,
 }
 
 /// What a node is for, with what that needs.
@@ -108,6 +110,7 @@ pub(super) fn plan(
             id: id(node),
             role: role(project, pipe, node, diagnostics),
             shapes: ShapeCache::default(),
+            recipes: RecipeCache::default(),
         })
         .collect();
     let position = |wanted: Option<&Node>| {

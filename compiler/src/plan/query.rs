@@ -7,14 +7,17 @@ use std::sync::Arc;
 
 use pipewright_grammar::diagnostic::Diagnostic;
 use pipewright_grammar::source::{SourceId, Span};
+use pipewright_grammar::syntax::DefaultKind;
 
 use super::filter::RowFilters;
 use super::shape::{self, Inline, Shape, TableUse};
-use super::{NodePlan, Plan};
+use super::{NodePlan, Plan, Role};
 use crate::diagnostics::codes;
 use crate::graph::{Branch, NodeId, Scope, Target, resolve};
 use crate::mapped_text::{MappedText, PieceKind};
+use crate::optimize::{self, Context, Rewrite, TableColumns};
 use crate::project::ResourceName;
+use crate::sql::blocks::Statement;
 use crate::sql::{self, Policy, Position, Scan, TableReference, Use};
 use crate::template::{RenderContext, Settings, TemplateError, Values};
 
@@ -52,6 +55,8 @@ pub struct Compiled {
     pub named_tables: BTreeSet<String>,
     /// The format that a query asked for with a trailing `FORMAT`.
     pub format: Option<String>,
+    /// What the optimizer did, in order.
+    pub rewrites: Arc<[Rewrite]>,
 }
 
 /// Why a request cannot become a statement.
@@ -84,6 +89,17 @@ impl Plan {
         self.compile_node_for(id, request, RowFilters::NONE)
     }
 
+    /// The statement of a node before the optimizer looks at it.
+    pub fn compile_node_as_written(
+        &self,
+        id: &NodeId,
+        request: RequestContext<'_>,
+    ) -> Result<Compiled, QueryError> {
+        let mut compilation = Compilation::new(self, request, RowFilters::NONE);
+        let node = compilation.node(id)?;
+        Ok(compilation.finish(&node))
+    }
+
     /// The statement of a node for a caller who sees only some rows.
     pub fn compile_node_for(
         &self,
@@ -93,7 +109,61 @@ impl Plan {
     ) -> Result<Compiled, QueryError> {
         let mut compilation = Compilation::new(self, request, filters);
         let node = compilation.node(id)?;
-        Ok(compilation.finish(&node))
+        let mut compiled = compilation.finish(&node);
+        self.optimize(id, &mut compiled);
+        Ok(compiled)
+    }
+
+    /// Optimizes the statement of a node that answers requests. What fills tables stays as its author wrote it: the statement of a view is compared with
+    /// that of the engine, and a copy is not waited for.
+    fn optimize(&self, id: &NodeId, compiled: &mut Compiled) {
+        let node = self
+            .pipes
+            .get(&id.pipe)
+            .and_then(|pipe| pipe.node(&id.node));
+        let Some(node) = node.filter(|node| matches!(node.role, Role::Standard | Role::Endpoint))
+        else {
+            return;
+        };
+        if self.rules.is_empty() || compiled.settings.disable.is_some() {
+            return;
+        }
+        let key = shape::key(&compiled.sql);
+        let recipe = node.recipes.find(&key).unwrap_or_else(|| {
+            let table = |database: Option<&str>, name: &str| self.table_columns(database, name);
+            let recipe = optimize::run(&compiled.sql, &self.rules, &Context { table: &table });
+            let recipe = Arc::new(recipe);
+            node.recipes.keep(key, Arc::clone(&recipe));
+            recipe
+        });
+        if let Some(recipe) = recipe.as_ref() {
+            compiled.sql = recipe.follow(&compiled.sql);
+            compiled.rewrites = Arc::clone(recipe.rewrites());
+        }
+    }
+
+    /// The columns of a table of the project.
+    fn table_columns(&self, database: Option<&str>, name: &str) -> Option<TableColumns> {
+        let database = database.filter(|database| *database != self.database);
+        let table = self.tables.get(&ResourceName {
+            workspace: database.map(ToOwned::to_owned),
+            name: name.to_owned(),
+        })?;
+        let computed = |column: &&super::Column| {
+            let kind = column.default.as_ref().map(|(kind, _)| *kind);
+            !matches!(kind, None | Some(DefaultKind::Default))
+        };
+        let (hidden, shown): (Vec<_>, Vec<_>) = table.columns.iter().partition(computed);
+        let names = |columns: Vec<&super::Column>| {
+            columns
+                .into_iter()
+                .map(|column| column.name.clone())
+                .collect()
+        };
+        Some(TableColumns {
+            shown: names(shown),
+            hidden: names(hidden),
+        })
     }
 
     /// The statement of one branch of a node as a check renders it, with the nodes that it reads on the way of their defaults.
@@ -172,6 +242,8 @@ struct Resolved {
     text: MappedText,
     /// Unqualified names of the tables that the text reads, which a CTE of a reader could capture.
     tables: BTreeSet<String>,
+    /// The common table expressions that the text defines, whose names right of an `IN` a named scalar of a reader could capture.
+    common_tables: BTreeSet<String>,
 }
 
 /// The state of compiling one request.
@@ -275,7 +347,7 @@ impl<'a> Compilation<'a> {
         }
         let scan = scan(text)?;
         let policies = &self.plan.policies;
-        let policy = if matches!(node.role, super::Role::Copy { .. }) {
+        let policy = if matches!(node.role, Role::Copy { .. }) {
             &policies.copy
         } else {
             &policies.common
@@ -310,6 +382,8 @@ impl<'a> Compilation<'a> {
                 .as_ref()
                 .map_or(text.text().len(), |semicolon| semicolon.start),
         );
+        let common_tables = scan.common_tables.iter().filter(|common| common.is_table);
+        shape.common_tables = common_tables.map(|common| common.name.clone()).collect();
         for table in &scan.tables {
             let database = table.database.as_deref();
             let (start, end) = (anchor(table.span.start), anchor(table.span.end));
@@ -391,6 +465,7 @@ impl<'a> Compilation<'a> {
     fn inline(&mut self, text: &MappedText, shape: &Shape) -> Result<Resolved, QueryError> {
         let starts = shape::starts(text);
         let mut tables = BTreeSet::new();
+        let mut common_tables = shape.common_tables.clone();
         for table in &shape.tables {
             self.note_table(table.resource());
             if table.database.is_none() {
@@ -416,6 +491,7 @@ impl<'a> Compilation<'a> {
                 .into());
             }
             tables.extend(node.tables.iter().cloned());
+            common_tables.extend(node.common_tables.iter().cloned());
             edits.push((
                 shape::range(&starts, inline.start, inline.end),
                 self.wrapped(&node, inline)?,
@@ -431,7 +507,11 @@ impl<'a> Compilation<'a> {
         } else {
             text.splice(&edits)
         };
-        Ok(Resolved { text, tables })
+        Ok(Resolved {
+            text,
+            tables,
+            common_tables,
+        })
     }
 
     fn note_table(&mut self, resource: ResourceName) {
@@ -449,9 +529,9 @@ impl<'a> Compilation<'a> {
         if inline
             .captured
             .iter()
-            .any(|name| node.tables.contains(name))
+            .any(|name| node.tables.contains(name) || node.common_tables.contains(name))
         {
-            out.append(&self.qualified(&node.text, &inline.captured)?);
+            out.append(&self.qualified(node, &inline.captured)?);
         } else {
             out.append(&node.text);
         }
@@ -464,9 +544,12 @@ impl<'a> Compilation<'a> {
         Ok(out)
     }
 
-    fn qualified(&self, text: &MappedText, captured: &[String]) -> Result<MappedText, QueryError> {
+    /// The text of a node with the names made sure that a name of the reader would capture: tables get their database, and sets that are common table
+    /// expressions become queries over them, since right of an `IN` the engine takes a named scalar from further out before one that is nearer.
+    fn qualified(&self, node: &Resolved, captured: &[String]) -> Result<MappedText, QueryError> {
+        let text = &node.text;
         let scan = scan(text)?;
-        let edits: Vec<_> = scan
+        let mut edits: Vec<_> = scan
             .tables
             .iter()
             .filter(|table| table.database.is_none() && captured.contains(&table.name))
@@ -481,6 +564,21 @@ impl<'a> Compilation<'a> {
                 (table.span.start..table.span.start, database)
             })
             .collect();
+        let sets = Statement::read(text.text()).map_or_else(Vec::new, |read| read.sets());
+        for (name, range) in sets {
+            let is_table = scan
+                .tables
+                .iter()
+                .any(|table| range.contains(&table.span.start));
+            if is_table || !node.common_tables.contains(&name) || !captured.contains(&name) {
+                continue;
+            }
+            let mut query = MappedText::new();
+            let words = format!("(SELECT * FROM {})", sql::quote_identifier(&name));
+            query.push(&words, PieceKind::Inserted, None);
+            edits.push((range, query));
+        }
+        edits.sort_by_key(|(range, _)| range.start);
         Ok(text.splice(&edits))
     }
 }

@@ -4,21 +4,34 @@
 //! same pieces, literals aside, have their table names at the same places: the places are found once, written as (piece, offset), and looked up by the
 //! pieces.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::{Arc, RwLock};
 
 use crate::graph::NodeId;
 use crate::mapped_text::{MappedText, PieceKind};
+use crate::optimize::Recipe;
 use crate::project::ResourceName;
 use crate::sql::Position;
 
 /// Shapes kept for a node. Past that the cache starts anew: a template with more shapes than this makes them from values (`table(…)`, lists).
 const CAPACITY: usize = 256;
 
+/// What was learnt about each shape of one node.
+#[derive(Debug)]
+pub(super) struct Learnt<T>(RwLock<HashMap<Key, Arc<T>>>);
+
 /// The shapes of one node.
-#[derive(Debug, Default)]
-pub(super) struct ShapeCache(RwLock<HashMap<Key, Arc<Shape>>>);
+pub(super) type ShapeCache = Learnt<Shape>;
+
+/// How the statement of one node is optimized; `None` where it is not.
+pub(super) type RecipeCache = Learnt<Option<Recipe>>;
+
+impl<T> Default for Learnt<T> {
+    fn default() -> Self {
+        Self(RwLock::default())
+    }
+}
 
 /// The pieces in short: those of the source by their place in it, what else changes the shape by its text, literals by their place alone. The whole of it
 /// is compared, so that no other text can pass for it.
@@ -34,6 +47,8 @@ pub(super) struct Shape {
     pub(super) inlines: Vec<Inline>,
     /// The tables that are read under their own names.
     pub(super) tables: Vec<TableUse>,
+    /// The common table expressions that it defines.
+    pub(super) common_tables: BTreeSet<String>,
     /// The statement without a trailing semicolon ends here.
     pub(super) end: Anchor,
 }
@@ -77,17 +92,17 @@ impl TableUse {
 
 /// A place in a text: a piece and an offset into it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Anchor {
+pub(crate) struct Anchor {
     piece: usize,
     offset: usize,
 }
 
-impl ShapeCache {
-    pub(super) fn find(&self, key: &[u8]) -> Option<Arc<Shape>> {
+impl<T> Learnt<T> {
+    pub(super) fn find(&self, key: &[u8]) -> Option<Arc<T>> {
         self.0.read().ok()?.get(key).cloned()
     }
 
-    pub(super) fn keep(&self, key: Key, shape: Arc<Shape>) {
+    pub(super) fn keep(&self, key: Key, shape: Arc<T>) {
         if key.len() <= MAX_KEY
             && let Ok(mut shapes) = self.0.write()
         {
@@ -106,7 +121,9 @@ pub(super) fn key(text: &MappedText) -> Key {
         match (piece.kind, piece.origin) {
             (PieceKind::Literal, origin) => {
                 key.push(1);
-                key.extend_from_slice(&origin.map_or(0, |span| span.start).to_le_bytes());
+                let place = origin.map_or((0, 0), |span| (span.source.0, span.start));
+                key.extend_from_slice(&place.0.to_le_bytes());
+                key.extend_from_slice(&place.1.to_le_bytes());
             }
             (PieceKind::Verbatim, Some(origin)) => {
                 key.push(2);
@@ -125,7 +142,7 @@ pub(super) fn key(text: &MappedText) -> Key {
 }
 
 /// The anchor of a byte offset; `None` inside a literal, whose length differs from request to request.
-pub(super) fn anchor(text: &MappedText, offset: usize) -> Option<Anchor> {
+pub(crate) fn anchor(text: &MappedText, offset: usize) -> Option<Anchor> {
     let mut last = Anchor::default();
     for (index, (range, piece)) in text.pieces().enumerate() {
         last = Anchor {
@@ -148,14 +165,14 @@ pub(super) fn anchor(text: &MappedText, offset: usize) -> Option<Anchor> {
 }
 
 /// Byte offsets of the starts of a text's pieces, and its end.
-pub(super) fn starts(text: &MappedText) -> Vec<usize> {
+pub(crate) fn starts(text: &MappedText) -> Vec<usize> {
     let mut starts: Vec<usize> = text.pieces().map(|(range, _)| range.start).collect();
     starts.push(text.text().len());
     starts
 }
 
 /// The byte range between two anchors.
-pub(super) fn range(starts: &[usize], start: Anchor, end: Anchor) -> Range<usize> {
+pub(crate) fn range(starts: &[usize], start: Anchor, end: Anchor) -> Range<usize> {
     let at = |anchor: Anchor| {
         starts
             .get(anchor.piece)

@@ -8,6 +8,7 @@ use pipewright_grammar::syntax::NodeKind;
 use serde::Deserialize;
 
 use crate::diagnostics::codes;
+use crate::optimize;
 use crate::sql::Policy;
 
 /// The project's settings.
@@ -22,6 +23,30 @@ pub struct Config {
     pub limits: Limits,
     /// Severity by code: `error`, `warning`, `note` or `off`.
     pub lints: BTreeMap<String, String>,
+    /// How statements are optimized.
+    pub optimize: Optimize,
+    /// What an endpoint may cost.
+    pub budget: Budget,
+}
+
+/// `[optimize]`: which rules change the SQL of endpoints.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Optimize {
+    /// Whether any do. Unless set, they do on the embedded engine and not on a server.
+    pub enabled: Option<bool>,
+    /// Rules that do not.
+    pub without: Vec<String>,
+}
+
+/// `[budget]`: what `check --budget` holds an endpoint to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Budget {
+    /// Most granules that an endpoint may read with its default parameters.
+    pub endpoint: Option<u64>,
+    /// The same for endpoints by the name of their pipe.
+    pub pipes: BTreeMap<String, u64>,
 }
 
 /// `[allow]`: additions to what SQL may use.
@@ -166,11 +191,28 @@ impl Default for Limits {
     }
 }
 
+fn unknown_rules(config: &Config, file: &SourceFile) -> Vec<Diagnostic> {
+    let names = config.optimize.without.iter();
+    let unknown = names.filter(|name| optimize::rule(name).is_none());
+    let finding = |name: &String| {
+        let start = file.text().find(name.as_str()).unwrap_or(0);
+        let known: Vec<&str> = optimize::RULES.iter().map(|rule| rule.name).collect();
+        let message = format!("the optimizer has no rule `{name}`");
+        Diagnostic::error(codes::BAD_CONFIG, message)
+            .label(Span::new(file.id(), start, start + name.len()), "")
+            .help(format!("there are: {}", known.join(", ")))
+    };
+    unknown.map(finding).collect()
+}
+
 impl Config {
     /// Reads the file; what cannot be read is a diagnostic at its place, and the defaults hold.
     pub fn parse(file: &SourceFile) -> (Self, Vec<Diagnostic>) {
         match toml::from_str(file.text()) {
-            Ok(config) => (config, Vec::new()),
+            Ok(config) => {
+                let found = unknown_rules(&config, file);
+                (config, found)
+            }
             Err(error) => {
                 let range = error.span().unwrap_or(0..0);
                 let message = error

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use pipewright_compiler::diagnostics::render;
+use pipewright_compiler::optimize::Rules;
 use pipewright_compiler::plan::Plan;
 use pipewright_compiler::project::SourceTree;
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
@@ -118,7 +119,7 @@ impl Catalog {
         let (plan, errors) = if overlay.is_empty() {
             (plan, BTreeSet::new())
         } else {
-            compile(&files)
+            compile(&files, &plan.rules)
         };
         let before = Objects::restore(state.catalog().objects()?);
         let objects = before.of_project(&plan.project, &[])?;
@@ -213,8 +214,9 @@ impl Writer<'_> {
                 None => _ = files.remove(path),
             }
         }
+        let rules = before.plan.rules.clone();
         let compiled = tokio::task::spawn_blocking(move || {
-            let (plan, errors) = compile(&files);
+            let (plan, errors) = compile(&files, &rules);
             (files, plan, errors)
         });
         Ok(compiled.await.map_err(std::io::Error::other)?)
@@ -360,13 +362,15 @@ fn sibling(path: &str, name: &str, ending: &str) -> String {
     }
 }
 
-fn compile(files: &BTreeMap<String, String>) -> (Plan, BTreeSet<(String, String)>) {
+/// The rules are those that the server was started with.
+fn compile(files: &BTreeMap<String, String>, rules: &Rules) -> (Plan, BTreeSet<(String, String)>) {
     let tree = SourceTree::new(
         files
             .iter()
             .map(|(path, text)| (path.clone(), text.clone())),
     );
-    let (plan, diagnostics) = pipewright_compiler::check(tree);
+    let (mut plan, diagnostics) = pipewright_compiler::check(tree);
+    plan.rules = rules.clone();
     let sources = plan.project.sources.files();
     let file_of = |diagnostic: &Diagnostic| {
         diagnostic

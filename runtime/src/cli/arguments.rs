@@ -67,6 +67,10 @@ pub(crate) struct Init {
 }
 
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of its own on the command line"
+)]
 pub(crate) struct Check {
     /// The project folder
     pub(crate) dir: Option<PathBuf>,
@@ -82,6 +86,9 @@ pub(crate) struct Check {
     /// Apply the fixes that keep the meaning
     #[arg(long)]
     pub(crate) fix: bool,
+    /// Hold each endpoint to the granules that `[budget]` in pipewright.toml lets it read, on the project's own data
+    #[arg(long, conflicts_with = "no_engine")]
+    pub(crate) budget: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -112,6 +119,8 @@ pub(crate) struct Build {
     /// Where the artifacts go [default: build/ in the project folder]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) optimize: Optimize,
 }
 
 #[derive(Debug, Args)]
@@ -122,12 +131,36 @@ pub(crate) struct Compile {
     /// A parameter's value; may be repeated
     #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = key_value)]
     pub(crate) parameters: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) optimize: Optimize,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
     /// The pipe
     pub(crate) pipe: String,
+    /// A parameter's value; may be repeated
+    #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = key_value)]
+    pub(crate) parameters: Vec<(String, String)>,
+    /// Do not ask the engine for types, rows and its plan
+    #[arg(long)]
+    pub(crate) no_engine: bool,
+    /// How it is printed
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub(crate) format: OutputFormat,
+    #[command(flatten)]
+    pub(crate) optimize: Optimize,
+}
+
+/// Which rules optimize the SQL of endpoints, beside what pipewright.toml says.
+#[derive(Debug, Args)]
+pub(crate) struct Optimize {
+    /// Leave the SQL as the nodes are put into one another
+    #[arg(long)]
+    pub(crate) no_optimize: bool,
+    /// Do not apply a rule of the optimizer; may be repeated
+    #[arg(long, value_name = "RULE")]
+    pub(crate) without_rule: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -211,6 +244,8 @@ pub(crate) struct Serve {
         value_name = "TOKEN"
     )]
     pub(crate) admin_token: Option<String>,
+    #[command(flatten)]
+    pub(crate) optimize: Optimize,
 }
 
 #[derive(Debug, Args)]

@@ -8,7 +8,7 @@ use pipewright_grammar::diagnostic::Severity;
 
 use super::arguments::Build;
 use super::printer::Printer;
-use super::{ExitStatus, checked, count, project_folder, report_errors};
+use super::{ExitStatus, checked, choose_rules, count, project_folder, report_errors};
 
 pub(super) fn run(
     build: &Build,
@@ -16,7 +16,8 @@ pub(super) fn run(
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
     let folder = project_folder(build.dir.as_deref(), project)?;
-    let (plan, diagnostics) = checked(&folder)?;
+    let (mut plan, diagnostics) = checked(&folder)?;
+    choose_rules(&mut plan, &build.optimize)?;
     let is_clean = count(&diagnostics, Severity::Error) == 0;
     // What cannot be checked cannot be emitted either, and would be said twice.
     let (artifacts, found) = if is_clean {

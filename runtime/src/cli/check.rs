@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::arguments::{Check, ReportFormat};
 use super::printer::Printer;
-use super::{ExitStatus, count, project_folder};
+use super::{ExitStatus, budget, count, project_folder};
 use crate::typing::Typist;
 use crate::workspace;
 
@@ -33,6 +33,12 @@ pub(super) fn run(
     }
     if check.types {
         add_types(&folder, &mut reports, printer)?;
+    }
+    if check.budget {
+        for (plan, diagnostics) in &mut reports {
+            diagnostics.extend(budget::findings(plan, &folder, printer)?);
+            pipewright_compiler::settle(plan, diagnostics);
+        }
     }
     let errors: usize = reports
         .iter()

@@ -11,7 +11,7 @@ use pipewright_compiler::template::{RenderContext, Values};
 
 use super::arguments::Compile;
 use super::printer::Printer;
-use super::{ExitStatus, checked, project_folder};
+use super::{ExitStatus, checked, choose_rules, project_folder};
 
 pub(super) fn run(
     compile: &Compile,
@@ -19,7 +19,8 @@ pub(super) fn run(
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
     let folder = project_folder(None, project)?;
-    let (plan, diagnostics) = checked(&folder)?;
+    let (mut plan, diagnostics) = checked(&folder)?;
+    choose_rules(&mut plan, &compile.optimize)?;
     let Ok(id) = find(&plan, &compile.target) else {
         super::report_errors(&plan, &diagnostics, printer);
         return find(&plan, &compile.target).map(|_| ExitStatus::Error);

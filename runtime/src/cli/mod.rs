@@ -1,6 +1,7 @@
 //! The command line: one file for each command. stdout is data, stderr the rest; exit 0 ok, 1 findings, 2 usage or internal error.
 
 mod arguments;
+mod budget;
 mod build;
 mod check;
 mod compile;
@@ -25,10 +26,11 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser as _;
 use pipewright_compiler::diagnostics::render;
+use pipewright_compiler::optimize::{RULES, Rules};
 use pipewright_compiler::plan::Plan;
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
-use self::arguments::{Arguments, Command};
+use self::arguments::{Arguments, Command, Optimize};
 use self::printer::Printer;
 use crate::workspace;
 
@@ -127,6 +129,23 @@ fn checked(folder: &Path) -> anyhow::Result<(Plan, Vec<Diagnostic>)> {
     let (plan, mut diagnostics) = pipewright_compiler::check(workspace.sources);
     diagnostics.extend(workspace.diagnostics);
     Ok((plan, diagnostics))
+}
+
+/// Turns off the rules that the command line turns off.
+fn choose_rules(plan: &mut Plan, optimize: &Optimize) -> anyhow::Result<()> {
+    if optimize.no_optimize {
+        plan.rules = Rules::none();
+    }
+    for name in &optimize.without_rule {
+        if !plan.rules.remove(name) {
+            return Err(compile::unknown(
+                "rule",
+                name,
+                RULES.iter().map(|rule| rule.name.to_owned()),
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn count(diagnostics: &[Diagnostic], severity: Severity) -> usize {

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 use super::arguments::Serve;
 use super::printer::Printer;
-use super::{ExitStatus, engine, project_folder, report_errors};
+use super::{ExitStatus, choose_rules, engine, project_folder, report_errors};
 use crate::catalog::Catalog;
 use crate::engine::Engine;
 use crate::http::{self, App, Data, Scope};
@@ -33,7 +33,8 @@ pub(super) fn run(
     let folder = project_folder(serve.dir.as_deref(), project)?;
     let workspace = workspace::read(&folder)?;
     let sources = workspace.sources.clone();
-    let (plan, mut diagnostics) = pipewright_compiler::check(workspace.sources);
+    let (mut plan, mut diagnostics) = pipewright_compiler::check(workspace.sources);
+    choose_rules(&mut plan, &serve.optimize)?;
     diagnostics.extend(workspace.diagnostics);
     if report_errors(&plan, &diagnostics, printer) {
         printer.error("the project has errors and is not served");

@@ -132,3 +132,55 @@ fn check_build_and_compile_never_look_at_the_engine() {
         "a query needs the engine"
     );
 }
+
+#[test]
+fn rules_of_the_optimizer_can_be_turned_off() {
+    let project = Project::initial();
+    snapshot!(
+        "compile_no_optimize",
+        project,
+        ["compile", "events_per_day", "--no-optimize"]
+    );
+    snapshot!(
+        "compile_without_rule",
+        project,
+        [
+            "compile",
+            "events_per_day",
+            "--without-rule",
+            "merge-chains",
+            "--without-rule",
+            "constant-conditions"
+        ]
+    );
+    snapshot!(
+        "compile_unknown_rule",
+        project,
+        ["compile", "events_per_day", "--without-rule", "merge-chain"]
+    );
+    project.write("pipewright.toml", "[optimize]\nwithout = [\"merge\"]\n");
+    snapshot!("check_unknown_rule", project, ["check"]);
+}
+
+#[test]
+fn explain_is_also_for_machines() {
+    snapshot!(
+        "explain_json",
+        Project::initial(),
+        [
+            "explain",
+            "events_per_day",
+            "--format",
+            "json",
+            "--no-engine"
+        ]
+    );
+}
+
+#[test]
+fn a_budget_without_engine_or_data_is_no_check() {
+    let project = Project::initial();
+    snapshot!("budget_none", project, ["check", "--budget"]);
+    project.write("pipewright.toml", "[budget]\nendpoint = 10\n");
+    snapshot!("budget_no_engine", project, ["check", "--budget"]);
+}

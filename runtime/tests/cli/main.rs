@@ -3,6 +3,7 @@
 mod bad_projects;
 mod commands;
 mod diff;
+mod explain;
 mod harness;
 mod lineage;
 mod types;

@@ -476,11 +476,14 @@ impl Writer {
                 self.table(&a, None);
             }
             13 => {
-                // The engine takes a named scalar for the set right of any `IN` below it, also where a common table of that name is nearer. So the name is
-                // one that no table has.
+                // A name that the nodes it reads may give to a common table expression. One of its own tables would be hidden by it.
+                let taken = [&a, &b]
+                    .iter()
+                    .any(|table| table.0 == hidden || table.1.own_name() == hidden);
+                let scalar = if taken { "rows_of_it".to_owned() } else { name };
                 self.text("WITH (SELECT count() FROM ").table(&b, None);
                 self.text(&format!(
-                    ") AS rows_of_it SELECT {qa}.k AS k, {qa}.v + toInt64(rows_of_it) AS v, {qa}.s AS s FROM "
+                    ") AS {scalar} SELECT {qa}.k AS k, {qa}.v + toInt64({scalar}) AS v, {qa}.s AS s FROM "
                 ));
                 self.table(&a, None);
             }

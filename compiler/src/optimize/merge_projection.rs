@@ -1,0 +1,415 @@
+//! The heart of `merge-chains`: a node that picks, renames, computes and filters goes into its only reader.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use super::Subject;
+use super::change::{Change, Part, add};
+use super::columns::{self, Columns};
+use super::functions::all_scalar;
+use super::merge_chains::label;
+use super::site::Site;
+use crate::sql;
+use crate::sql::blocks::{ClauseKind, Item, ItemKind, Nested, Run, Select, Source};
+use crate::sql::lexer::Kind;
+
+/// What the merger of a node into its reader has to know.
+struct Merger<'a> {
+    subject: &'a Subject<'a>,
+    site: Site<'a>,
+    reader: &'a Select,
+    /// The reader's text before and after its source.
+    around: [Run; 2],
+    nested: &'a Nested,
+    node: &'a Select,
+    source: &'a Source,
+    columns: Columns,
+    /// The names of the columns that the node gives.
+    outputs: Vec<String>,
+    /// What the reader gives a meaning of its own.
+    defined: BTreeSet<String>,
+}
+
+/// A node that picks, computes and filters goes into its only reader.
+pub(super) fn apply(subject: &Subject<'_>, site: Site<'_>) -> Option<Change> {
+    let merger = Merger::new(subject, site)?;
+    merger.node_is_simple()?;
+    merger.reader_can_take_it()?;
+    merger.change()
+}
+
+impl<'a> Merger<'a> {
+    fn new(subject: &'a Subject<'a>, site: Site<'a>) -> Option<Self> {
+        let statement = subject.statement;
+        let reader = site.select;
+        let nested = reader.source_query()?;
+        let node = nested.query.single()?;
+        let source = node.source.as_ref()?;
+        let columns = columns::of_source(statement, subject.context, site, node)?;
+        let whole = &reader.source.as_ref()?.run;
+        let around = [reader.run.start..whole.start, whole.end..reader.run.end];
+        let outputs = columns::of_query(statement, subject.context, site, &nested.query)?;
+        let defined = around
+            .iter()
+            .flat_map(|run| statement.defines(run))
+            .collect();
+        Some(Self {
+            subject,
+            site,
+            reader,
+            around,
+            nested,
+            node,
+            source,
+            columns,
+            outputs,
+            defined,
+        })
+    }
+
+    /// The expression behind a column that the node makes; `None` for one that it passes on.
+    fn definition(&self, item: &'a Item) -> Option<(&'a str, Run)> {
+        match &item.kind {
+            ItemKind::Named { name, expression } => {
+                let statement = self.subject.statement;
+                let same = expression.len() == 1
+                    && statement.name(expression.start).as_deref() == Some(name);
+                (!same).then(|| (name.as_str(), expression.clone()))
+            }
+            _ => None,
+        }
+    }
+
+    fn definitions(&self) -> impl Iterator<Item = (&'a str, Run)> {
+        self.node
+            .items
+            .iter()
+            .filter_map(|item| self.definition(item))
+    }
+
+    fn node_is_simple(&self) -> Option<()> {
+        let (statement, node) = (self.subject.statement, self.node);
+        let only_where = node
+            .clauses
+            .iter()
+            .all(|clause| clause.kind == ClauseKind::Where);
+        let runs =
+            std::iter::once(&node.list).chain(node.clauses.iter().map(|clause| &clause.body));
+        let harmless =
+            |run: &Run| all_scalar(&statement.calls(run)) && !statement.has_word(run, "OVER");
+        if node.with.is_some()
+            || node.distinct.is_some()
+            || !only_where
+            || !runs.into_iter().all(harmless)
+        {
+            return None;
+        }
+        let mut stars = 0;
+        for item in &node.items {
+            match &item.kind {
+                ItemKind::Star => stars += 1,
+                ItemKind::Column { qualifier, name } => {
+                    let known = qualifier.as_ref().is_none_or(|qualifier| {
+                        self.source.answers_to(qualifier) && !self.columns.has(qualifier)
+                    });
+                    if !known || !self.columns.has(name) {
+                        return None;
+                    }
+                }
+                ItemKind::Named { name, expression } => {
+                    let is_new = !self.columns.has(name);
+                    if (self.definition(item).is_some() && !is_new)
+                        || statement.has_star(expression)
+                    {
+                        return None;
+                    }
+                }
+                ItemKind::Other => return None,
+            }
+        }
+        (stars <= 1).then_some(())
+    }
+
+    fn reader_can_take_it(&self) -> Option<()> {
+        let (statement, reader) = (self.subject.statement, self.reader);
+        let stars = reader
+            .items
+            .iter()
+            .filter(|item| item.kind == ItemKind::Star)
+            .count();
+        let other_stars = reader
+            .items
+            .iter()
+            .any(|item| item.kind != ItemKind::Star && statement.has_star(&item.run))
+            || reader
+                .clauses
+                .iter()
+                .any(|clause| statement.has_star(&clause.body));
+        let by_pattern = ["COLUMNS", "APPLY", "EXCEPT", "REPLACE"]
+            .iter()
+            .any(|word| statement.has_word(&reader.list, word));
+        if stars > 1
+            || other_stars
+            || by_pattern
+            || reader.with.as_ref().is_some_and(|with| with.recursive)
+            || reader.clause(ClauseKind::Prewhere).is_some()
+        {
+            return None;
+        }
+        // A name that meant nothing of the node must not mean a column that the node did not pass on.
+        for run in &self.around {
+            for name in statement.names(run) {
+                let passed = self.outputs.contains(&name) || self.defined.contains(&name);
+                if !passed && self.columns.has(&name) {
+                    return None;
+                }
+                // `x IN name` means a table of the same `FROM` before it means a common table expression.
+                if self.source.answers_to(&name) && !self.only_defined(run, &name) {
+                    return None;
+                }
+            }
+            for at in run.clone() {
+                self.compound_is_clear(at)?;
+            }
+        }
+        Some(())
+    }
+
+    /// Whether a run has a name only where it gives it to something.
+    fn only_defined(&self, run: &Run, name: &str) -> bool {
+        let statement = self.subject.statement;
+        let named = |at: &usize| statement.name(*at).as_deref() == Some(name);
+        let given = |at: usize| at > 0 && statement.is(at - 1, "AS");
+        run.clone().filter(named).all(given)
+    }
+
+    /// `a.b` in the reader must not mean the source of the node, nor a part of a column that the node makes.
+    fn compound_is_clear(&self, at: usize) -> Option<()> {
+        let statement = self.subject.statement;
+        let first = statement.kind(at + 1) == Some(Kind::Dot)
+            && !(at > 0 && statement.kind(at - 1) == Some(Kind::Dot));
+        let Some(name) = statement.name(at).filter(|_| first) else {
+            return Some(());
+        };
+        let alias = self
+            .reader
+            .source
+            .as_ref()
+            .and_then(|source| source.alias.as_ref());
+        if alias == Some(&name) {
+            return Some(());
+        }
+        let made = self.definitions().any(|(made, _)| made == name);
+        (!made && !self.source.answers_to(&name)).then_some(())
+    }
+
+    /// `n.a` in the reader, where `n` is the node, becomes `a`.
+    fn unqualified(&self) -> Option<Vec<Range<usize>>> {
+        let statement = self.subject.statement;
+        let Some(alias) = self
+            .reader
+            .source
+            .as_ref()
+            .and_then(|source| source.alias.as_ref())
+        else {
+            return Some(Vec::new());
+        };
+        let mut removed = Vec::new();
+        for at in self.around.iter().cloned().flatten() {
+            let after_dot = at > 0 && statement.kind(at - 1) == Some(Kind::Dot);
+            if statement.name(at).as_ref() != Some(alias) || after_dot {
+                continue;
+            }
+            if statement.kind(at + 1) != Some(Kind::Dot) {
+                // A column of that name, or the node as a set, which would be gone.
+                if self.outputs.contains(alias) || self.only_defined(&(at..at + 1), alias) {
+                    continue;
+                }
+                return None;
+            }
+            let column = statement.name(at + 2)?;
+            let inside = self
+                .reader
+                .nested
+                .iter()
+                .any(|nested| nested.open < at && at < nested.close);
+            if inside
+                || self.outputs.contains(alias)
+                || !self.outputs.contains(&column)
+                || self.defined.contains(&column)
+                || statement.kind(at + 3) == Some(Kind::Dot)
+            {
+                return None;
+            }
+            removed.push(
+                statement.bytes(&(at..at + 2)).start..statement.bytes(&(at + 2..at + 3)).start,
+            );
+        }
+        Some(removed)
+    }
+
+    /// The columns that the node makes and that are used after it, in order.
+    fn needed(&self, removed: &[Range<usize>]) -> Vec<(&'a str, Run)> {
+        let statement = self.subject.statement;
+        let qualified = |name: &str| {
+            removed.iter().any(|range| {
+                let mut after = self.around.iter().cloned().flatten();
+                after.any(|at| {
+                    statement.bytes(&(at..at + 1)).start == range.end
+                        && statement.name(at).as_deref() == Some(name)
+                })
+            })
+        };
+        let filter = self.node.clause(ClauseKind::Where);
+        let mut needed: BTreeSet<&str> = BTreeSet::new();
+        loop {
+            let before = needed.len();
+            for (name, _) in self.definitions() {
+                let in_definitions = self
+                    .definitions()
+                    .any(|(user, run)| needed.contains(user) && statement.uses(&run, name));
+                if in_definitions
+                    || self.around.iter().any(|run| statement.uses(run, name))
+                    || filter.is_some_and(|filter| statement.uses(&filter.body, name))
+                    || qualified(name)
+                {
+                    needed.insert(name);
+                }
+            }
+            if needed.len() == before {
+                break;
+            }
+        }
+        self.definitions()
+            .filter(|(name, _)| needed.contains(name))
+            .collect()
+    }
+
+    fn change(&self) -> Option<Change> {
+        let statement = self.subject.statement;
+        let removed = self.unqualified()?;
+        let star = self
+            .reader
+            .items
+            .iter()
+            .find(|item| item.kind == ItemKind::Star);
+        let node_is_star = matches!(
+            self.node.items.as_slice(),
+            [Item {
+                kind: ItemKind::Star,
+                ..
+            }]
+        );
+        let spliced = star.filter(|_| !node_is_star);
+        let hoisted = if spliced.is_some() {
+            Vec::new()
+        } else {
+            self.needed(&removed)
+        };
+        self.names_stay_apart(spliced.is_some(), &hoisted)?;
+        let copy = |run: &Run| Part::Copy(statement.bytes(run));
+        let place = &self.reader.source.as_ref()?.run;
+        let mut edits: Vec<(Range<usize>, Vec<Part>)> = removed
+            .into_iter()
+            .map(|range| (range, Vec::new()))
+            .collect();
+        let mut source = vec![copy(&self.source.run)];
+        if let Some(filter) = self.node.clause(ClauseKind::Where) {
+            if let Some(own) = self.reader.clause(ClauseKind::Where) {
+                let own = statement.bytes(&own.body);
+                let before = vec![add("("), copy(&filter.body), add(")\n  AND (")];
+                edits.push((own.start..own.start, before));
+                edits.push((own.end..own.end, vec![add(")")]));
+            } else {
+                source.extend([add("\nWHERE "), copy(&filter.body)]);
+            }
+        }
+        edits.push((statement.bytes(place), source));
+        if let Some(star) = spliced {
+            edits.push((statement.bytes(&star.run), vec![copy(&self.node.list)]));
+        }
+        if !hoisted.is_empty() {
+            edits.push(self.hoist(&hoisted));
+        }
+        Some(Change {
+            what: format!(
+                "{} becomes one query with its reader",
+                label(self.reader.source.as_ref())
+            ),
+            at: statement.bytes(&(self.node.keyword..self.node.keyword + 1)),
+            edits,
+        })
+    }
+
+    /// `WITH expression AS name, …` before the reader, or at the start of its own.
+    fn hoist(&self, hoisted: &[(&str, Run)]) -> (Range<usize>, Vec<Part>) {
+        let statement = self.subject.statement;
+        let own = self.reader.with.as_ref();
+        let mut parts = Vec::new();
+        if own.is_none() {
+            parts.push(add("WITH "));
+        }
+        for (at, (name, run)) in hoisted.iter().enumerate() {
+            if at > 0 {
+                parts.push(add(", "));
+            }
+            parts.push(Part::Copy(statement.bytes(run)));
+            parts.push(add(format!(" AS {}", sql::quote_identifier(name))));
+        }
+        parts.push(add(if own.is_some() { ", " } else { "\n" }));
+        let before = own.map_or(self.reader.keyword, |with| with.keyword + 1);
+        let at = statement.bytes(&(before..before + 1)).start;
+        (at..at, parts)
+    }
+
+    /// No name that comes to the reader with the node may meet one that is there.
+    fn names_stay_apart(&self, spliced: bool, hoisted: &[(&str, Run)]) -> Option<()> {
+        let statement = self.subject.statement;
+        let mut kept: BTreeSet<String> = BTreeSet::new();
+        if let Some(filter) = self.node.clause(ClauseKind::Where) {
+            kept.extend(statement.names(&filter.body));
+        }
+        if spliced {
+            kept.extend(statement.names(&self.node.list));
+        }
+        for (name, run) in hoisted {
+            let names = statement.names(run);
+            // A constant is no column: grouping by it is another thing than grouping by one.
+            if names.is_empty() {
+                return None;
+            }
+            kept.extend(names);
+            kept.insert((*name).to_owned());
+        }
+        let made: Vec<&str> = if spliced {
+            self.definitions().map(|(name, _)| name).collect()
+        } else {
+            hoisted.iter().map(|(name, _)| *name).collect()
+        };
+        // The engine lets names of `WITH` through to queries inside, and those of the first branch of a union to the others.
+        let inside = |name: &str| {
+            let own = self
+                .reader
+                .nested
+                .iter()
+                .filter(|nested| nested.open != self.nested.open);
+            own.chain(&self.node.nested)
+                .any(|nested| statement.mentions(&(nested.open..nested.close + 1), name))
+        };
+        let beside = |name: &str| {
+            let others = self.site.query.branches.iter().enumerate();
+            others
+                .filter(|(at, _)| *at != self.site.branch)
+                .any(|(_, other)| statement.mentions(&other.run, name))
+        };
+        // A column under the alias of a table is refused.
+        let alias = self.source.alias.as_deref();
+        let taken = |name: &str| alias == Some(name);
+        if self.defined.iter().any(|name| taken(name)) || made.iter().any(|name| taken(name)) {
+            return None;
+        }
+        let meets = made.iter().any(|name| inside(name) || beside(name))
+            || kept.iter().any(|name| self.defined.contains(name));
+        (!meets).then_some(())
+    }
+}
