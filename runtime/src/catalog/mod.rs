@@ -5,6 +5,7 @@
 //! Changes go one after the other; readers never wait.
 
 mod datafile;
+mod draft;
 mod indent;
 mod objects;
 mod pull;
@@ -24,6 +25,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Mutex, MutexGuard};
 
 pub use datafile::{EditError, NodeText, PipeText};
+pub use draft::Draft;
 pub use objects::{Object, Objects, Rename};
 pub use pull::{PullError, Pulled, pull};
 pub use time::{format_micros, now_micros};

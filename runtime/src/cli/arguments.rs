@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Plan(Deploy),
     /// Change the engine's tables and views into what the project says
     Deploy(Deploy),
+    /// Return to the version before the last deploy, where it took nothing away
+    Rollback(Rollback),
     /// Deploy what is missing and serve the endpoints over HTTP
     Serve(Serve),
     /// Write what was changed through the API into the project's files
@@ -139,6 +141,41 @@ pub(crate) struct Deploy {
     /// How the plan is printed
     #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
     pub(crate) format: OutputFormat,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rollback {
+    /// The project folder
+    pub(crate) dir: Option<PathBuf>,
+    /// Return also where that takes rows or values away
+    #[arg(long)]
+    pub(crate) allow_destructive: bool,
+    /// Only show what would change
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// How the plan is printed
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub(crate) format: OutputFormat,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+/// The server that does it.
+#[derive(Debug, Args)]
+pub(crate) struct Remote {
+    /// A running server, such as http://127.0.0.1:7181 [default: this process does it itself]
+    #[arg(long, env = "PIPEWRIGHT_HOST", value_name = "URL")]
+    pub(crate) host: Option<String>,
+    /// A token of that server
+    #[arg(
+        long,
+        env = "PIPEWRIGHT_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
+    pub(crate) token: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,8 +1,10 @@
 //! The command line: one file for each command. stdout is data, stderr the rest; exit 0 ok, 1 findings, 2 usage or internal error.
 
 mod arguments;
+mod bar;
 mod build;
 mod check;
+mod client;
 mod compile;
 mod debug;
 mod deploy;
@@ -11,6 +13,7 @@ mod explain;
 mod init;
 mod printer;
 mod pull;
+mod remote;
 mod rule;
 mod secret;
 mod serve;
@@ -90,6 +93,7 @@ fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<ExitStatus> {
         Command::Explain(explain) => explain::run(explain, project, printer),
         Command::Plan(arguments) => deploy::run(arguments, false, project, printer),
         Command::Deploy(arguments) => deploy::run(arguments, true, project, printer),
+        Command::Rollback(arguments) => deploy::rollback(arguments, project, printer),
         Command::Serve(serve) => serve::run(serve, project, printer),
         Command::Pull(pull) => pull::run(pull, project, printer),
         Command::Sql(sql) => sql::run(sql, project, printer),

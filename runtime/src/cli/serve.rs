@@ -1,6 +1,5 @@
 //! `pipewright serve`: check, deploy what is missing, answer requests until told to stop.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +7,6 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use pipewright_compiler::plan::Plan;
 use pipewright_compiler::project::SourceTree;
-use pipewright_grammar::syntax::TokenDecl;
 use tokio::net::TcpListener;
 
 use super::arguments::Serve;
@@ -16,7 +14,7 @@ use super::printer::Printer;
 use super::{ExitStatus, engine, project_folder, report_errors};
 use crate::catalog::Catalog;
 use crate::engine::Engine;
-use crate::http::{self, App, Data, Scope};
+use crate::http::{self, App, Data, Deploys};
 use crate::ingest::{COPY, CopyRows, DeleteData, EventLimits, Events, Ingest, Populate};
 use crate::jobs::{Jobs, Limits, Work};
 use crate::state::State;
@@ -105,6 +103,8 @@ async fn deploy_and_serve(
     let state = Arc::new(State::open(
         &folder.join(STATE_FOLDER).join("state.sqlite"),
     )?);
+    // Before anything else: what a deploy that was cut off says of the files and the tables must be true.
+    deploy::recover(&state, engine.as_ref(), &Lines(printer)).await?;
     let catalog = Catalog::open(Arc::clone(&state), &sources.tree, sources.plan)?;
     for drift in catalog.drift()? {
         printer.note(&format!("warning: {}", drift.message));
@@ -115,6 +115,7 @@ async fn deploy_and_serve(
     for name in &deployed.drifted {
         printer.note(&format!("warning: `{name}` was made from another definition than the project now has, and is left as it is: `pipewright plan` shows what would change, `pipewright deploy` changes it"));
     }
+    deploy::note_start(&state, &catalog.current().files)?;
     ensure_tokens(serve, &plan, &state, printer)?;
     // Rows are given to the engine as files, which a server on another machine does not see.
     let embedded = plan.project.config.server.clickhouse_url.is_none();
@@ -150,6 +151,7 @@ async fn take_rows(
     printer: &Printer,
 ) -> anyhow::Result<Data> {
     let ingest = Ingest::open(Arc::clone(engine), state_folder)?;
+    ingest.know_renames(deploy::renames(state)?);
     let events = Events::new(Arc::clone(&ingest), EventLimits::default());
     let appends = ingest
         .resume_appends(plan)
@@ -164,16 +166,19 @@ async fn take_rows(
             "wrote what was left of an earlier run: {batches} batches of events, {appends} files"
         ));
     }
-    let deletes: Arc<dyn Work> = Arc::new(DeleteData(Arc::clone(engine)));
+    let deletes: Arc<dyn Work> = Arc::new(DeleteData(Arc::clone(&ingest)));
     let populates: Arc<dyn Work> = Arc::new(Populate(Arc::clone(&ingest)));
     let copies: Arc<dyn Work> = Arc::new(CopyRows {
         ingest: Arc::clone(&ingest),
         environment: secrets.to_vec(),
         state: Arc::clone(state),
     });
+    let deploys = Arc::new(Deploys::default());
+    let deploying: Arc<dyn Work> = Arc::clone(&deploys) as _;
     let jobs = Jobs::new(
         Arc::clone(state),
         [
+            ("deploy", deploying),
             ("delete_data", deletes),
             ("populateview", populates),
             (COPY, copies),
@@ -184,6 +189,7 @@ async fn take_rows(
         ingest,
         events,
         jobs,
+        deploys,
     })
 }
 
@@ -218,42 +224,13 @@ fn ensure_tokens(
     if let (Some(secret), None) = (&admin.secret, &serve.admin_token) {
         printer.note(&format!("admin token (shown once, keep it): {secret}"));
     }
-    for (name, scopes) in declared_tokens(plan) {
-        let scopes = scopes.iter().map(Scope::to_json).collect();
-        if let Some(made) = state.tokens().ensure(&name, &scopes)? {
-            printer.note(&format!(
-                "token `{name}` (shown once, keep it): {}",
-                made.secret
-            ));
-        }
+    for (name, made) in http::ensure_declared(plan, state)? {
+        printer.note(&format!(
+            "token `{name}` (shown once, keep it): {}",
+            made.secret
+        ));
     }
     Ok(())
-}
-
-/// The tokens that datafiles declare with `TOKEN name READ`, with what each may read.
-fn declared_tokens(plan: &Plan) -> BTreeMap<String, Vec<Scope>> {
-    let mut declared: BTreeMap<String, Vec<Scope>> = BTreeMap::new();
-    let mut add = |tokens: &[TokenDecl], scope: Scope| {
-        for token in tokens
-            .iter()
-            .filter(|token| token.permission.value == "READ")
-        {
-            declared
-                .entry(token.name.value.clone())
-                .or_default()
-                .push(scope.clone());
-        }
-    };
-    for pipe in plan.project.pipes.values() {
-        add(&pipe.tokens, Scope::ReadPipe(pipe.name.to_string()));
-    }
-    for datasource in plan.project.datasources.values() {
-        add(
-            &datasource.syntax.tokens,
-            Scope::ReadDatasource(datasource.name.to_string()),
-        );
-    }
-    declared
 }
 
 fn announce(plan: &Plan, address: SocketAddr, printer: &Printer) {

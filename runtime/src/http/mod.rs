@@ -8,11 +8,15 @@ mod call;
 mod copies;
 mod copy_job;
 mod datasources;
+mod declared;
+mod deploy_job;
+mod deployments;
 mod describe;
 mod endpoint;
 mod error;
 mod events;
 mod explain;
+mod handover;
 mod jobs;
 mod jwt;
 mod materialization;
@@ -39,6 +43,7 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header;
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use pipewright_compiler::plan::Plan;
@@ -47,10 +52,13 @@ use tokio::sync::Semaphore;
 use tower_http::cors::CorsLayer;
 
 pub use access::{Access, Scope, TokenTable};
+pub use declared::ensure_declared;
+pub use deploy_job::Deploys;
 pub use metrics::Metrics;
 
 use self::access::RateLimits;
 use self::error::ApiError;
+use self::handover::Handover;
 use crate::catalog::Catalog;
 use crate::engine::{Engine, EngineError};
 use crate::ingest::{Events, Ingest};
@@ -90,6 +98,8 @@ pub struct Data {
     pub events: Arc<Events>,
     /// What takes long.
     pub jobs: Arc<Jobs>,
+    /// What brings other versions of the project into force.
+    pub deploys: Arc<Deploys>,
 }
 
 /// All that a request needs.
@@ -108,6 +118,7 @@ pub struct App {
     timeout: Duration,
     body_bytes: usize,
     data: OnceLock<Data>,
+    handover: Handover,
 }
 
 impl App {
@@ -141,18 +152,20 @@ impl App {
             timeout: Duration::from_millis(limits.query_timeout_ms),
             body_bytes: limits.body_bytes,
             data: OnceLock::new(),
+            handover: Handover::default(),
         }))
     }
 
     /// Makes the app take rows, run jobs and follow the schedules of copies; without this it only answers queries.
     pub fn take_rows(self: &Arc<Self>, data: Data) -> Result<(), StateError> {
         operations::listen(self, &data);
+        data.deploys.serve(self);
+        _ = self.data.set(data.clone());
         // Only now, so that what a job does from here on is written down.
         data.jobs.recover()?;
         let source: Arc<dyn crate::schedule::Scheduled> = Arc::clone(self) as _;
         let state = Arc::clone(self.catalog.state());
         Scheduler::new(state, Arc::clone(&data.jobs)).start(Arc::downgrade(&source));
-        _ = self.data.set(data);
         Ok(())
     }
 
@@ -236,13 +249,19 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/openapi.json", get(page::openapi))
         .route("/health", get(health))
         .route("/metrics", get(metrics))
-        .route("/v0/sql", get(sql::answer).post(sql::answer))
+        .route(
+            "/v0/sql",
+            get(sql::answer)
+                .post(sql::answer)
+                .layer(from_fn_with_state(Arc::clone(&app), handover::answer)),
+        )
         .route("/v0/pipes", get(pipes::list).post(pipes::create))
         .route("/v0/pipes/", get(pipes::list).post(pipes::create))
         .route(
             "/v0/pipes/{pipe}",
             get(endpoint::answer)
                 .post(endpoint::answer)
+                .layer(from_fn_with_state(Arc::clone(&app), handover::answer))
                 .put(pipes::change)
                 .delete(pipes::delete),
         )
@@ -312,6 +331,14 @@ pub fn router(app: Arc<App>) -> Router {
         .route(
             "/v0/analyze",
             post(analyze::post).layer(DefaultBodyLimit::disable()),
+        )
+        .route("/v1/deploy", post(deployments::create))
+        .route("/v1/rollback", post(deployments::rollback))
+        .route("/v1/deployments", get(deployments::list))
+        .route("/v1/deployments/{id}", get(deployments::get))
+        .route(
+            "/v1/deployments/{id}/set-live",
+            post(deployments::set_live),
         )
         .route("/v0/jobs", get(jobs::list))
         .route("/v0/jobs/{id}", get(jobs::get))

@@ -9,9 +9,11 @@ mod append;
 mod copy;
 mod events;
 mod load;
+mod marks;
 mod populate;
 mod prepare;
 mod rewrite;
+mod shape;
 mod split;
 mod spool;
 
@@ -25,6 +27,8 @@ pub use append::{Append, Appended};
 pub use copy::{COPY, CopyInto, CopyRequest, CopyRows, Target};
 pub use events::{EventLimits, Events, Flushed, Listener};
 pub use load::Counts;
+pub(crate) use marks::Mark;
+pub(crate) use populate::upstream;
 pub use populate::{Populate, PopulateOptions, PopulateRequest};
 pub use rewrite::DeleteData;
 pub use split::json_lines;
@@ -63,6 +67,13 @@ pub struct Ingest {
     prepared: Prepared,
     /// Inserts share a data source; what rewrites it has it alone.
     gates: Mutex<BTreeMap<String, Arc<RwLock<()>>>>,
+    /// How often each mark was set in this process.
+    counted: Mutex<BTreeMap<(&'static str, String), u64>>,
+    /// How many deletes go on in each data source.
+    deleting: Mutex<BTreeMap<String, usize>>,
+    /// Jobs that rely on the shapes of tables share them; a deploy has them alone.
+    shapes: Arc<RwLock<()>>,
+    newest: Mutex<shape::Newest>,
 }
 
 impl Ingest {
@@ -77,11 +88,20 @@ impl Ingest {
             folder,
             prepared: Prepared::default(),
             gates: Mutex::default(),
+            counted: Mutex::default(),
+            deleting: Mutex::default(),
+            shapes: Arc::default(),
+            newest: Mutex::default(),
         }))
     }
 }
 
 impl Ingest {
+    /// The engine that rows go to.
+    pub fn engine(&self) -> &dyn Engine {
+        self.engine.as_ref()
+    }
+
     fn gate(&self, name: &ResourceName) -> Arc<RwLock<()>> {
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(gates.entry(name.to_string()).or_default())

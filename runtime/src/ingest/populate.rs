@@ -145,7 +145,7 @@ impl Ingest {
 }
 
 /// The data sources from which rows reach a data source by views, with itself.
-fn upstream(plan: &Plan, source: &str) -> BTreeSet<String> {
+pub(crate) fn upstream(plan: &Plan, source: &str) -> BTreeSet<String> {
     let edges = plan.graph.edges();
     let start = Vertex::Datasource(ResourceName::local(source));
     let mut reached = BTreeSet::from([&start]);
@@ -203,6 +203,11 @@ impl Work for Populate {
         let request: PopulateRequest =
             serde_json::from_value(job.request.clone()).map_err(failed)?;
         let progress: Progress = serde_json::from_value(job.progress.clone()).unwrap_or_default();
+        // The rows are made for the tables as they are.
+        let _shapes = tokio::select! {
+            shapes = self.0.keep_shapes() => shapes,
+            reason = control.stopped() => return Err(reason),
+        };
         let id = job.id.replace('-', "");
         let run = Run {
             ingest: &self.0,
