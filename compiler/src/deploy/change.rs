@@ -320,12 +320,7 @@ fn definition(column: &ColumnShape) -> String {
     text
 }
 
-fn alter_columns(
-    altering: &mut Altering,
-    name: &str,
-    actual: &TableShape,
-    wanted: &TableShape,
-) {
+fn alter_columns(altering: &mut Altering, name: &str, actual: &TableShape, wanted: &TableShape) {
     let place = |at: usize| match at
         .checked_sub(1)
         .and_then(|before| wanted.columns.get(before))
@@ -404,9 +399,7 @@ fn alter_column(altering: &mut Altering, name: &str, old: &ColumnShape, column: 
         // Rows older than the column take its default whenever they are read: what they read as now is to stay.
         altering.effect = altering.effect.max(Effect::Rewrites);
         altering.before(
-            format!(
-                "ALTER TABLE {name} MATERIALIZE COLUMN {quoted} SETTINGS mutations_sync = 2"
-            ),
+            format!("ALTER TABLE {name} MATERIALIZE COLUMN {quoted} SETTINGS mutations_sync = 2"),
             None,
         );
     }

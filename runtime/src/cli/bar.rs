@@ -47,12 +47,22 @@ impl<'a> Bar<'a> {
 
     /// How far it is, in rows.
     pub(super) fn rows(&mut self, done: u64, total: u64) {
-        self.show(done, total, "{msg} {wide_bar} {human_pos}/{human_len} rows", "rows");
+        self.show(
+            done,
+            total,
+            "{msg} {wide_bar} {human_pos}/{human_len} rows",
+            "rows",
+        );
     }
 
     /// How far it is, in bytes.
     pub(super) fn bytes(&mut self, done: u64, total: u64) {
-        self.show(done, total, "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}", "bytes");
+        self.show(
+            done,
+            total,
+            "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}",
+            "bytes",
+        );
     }
 
     fn show(&mut self, done: u64, total: u64, template: &str, unit: &str) {

@@ -50,9 +50,10 @@ impl Client {
         } else {
             format!("{address}:7181")
         };
-        let token = remote.token.clone().context(
-            "the server asks for a token: give `--token`, or set PIPEWRIGHT_TOKEN",
-        )?;
+        let token = remote
+            .token
+            .clone()
+            .context("the server asks for a token: give `--token`, or set PIPEWRIGHT_TOKEN")?;
         Ok(Some(Self { address, token }))
     }
 
@@ -61,7 +62,13 @@ impl Client {
         &self.address
     }
 
-    async fn send(&self, method: &str, path: &str, kind: &str, body: Body) -> anyhow::Result<Response<Incoming>> {
+    async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        kind: &str,
+        body: Body,
+    ) -> anyhow::Result<Response<Incoming>> {
         let stream = TcpStream::connect(&self.address)
             .await
             .with_context(|| format!("no server answers at {}", self.address))?;

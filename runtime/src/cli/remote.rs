@@ -120,7 +120,10 @@ async fn follow(client: &Client, id: i64, printer: &Printer) -> anyhow::Result<E
         if let Some(error) = error {
             printer.note(&format!("warning: {error}"));
         }
-        printer.note(&format!("deployed at {} as deployment {id}", client.address()));
+        printer.note(&format!(
+            "deployed at {} as deployment {id}",
+            client.address()
+        ));
         return Ok(ExitStatus::Success);
     }
 }

@@ -44,10 +44,14 @@ pub enum DeployError {
         source: EngineError,
     },
     /// Rows came to a table whose rows would be made anew from others.
-    #[error("rows came to `{0}` that its views did not make, and would be lost: nothing has changed")]
+    #[error(
+        "rows came to `{0}` that its views did not make, and would be lost: nothing has changed"
+    )]
     Direct(String),
     /// Rows are replaced or deleted again and again.
-    #[error("rows of the tables that change are replaced or deleted faster than new tables can be filled: nothing has changed")]
+    #[error(
+        "rows of the tables that change are replaced or deleted faster than new tables can be filled: nothing has changed"
+    )]
     Restless,
     /// It was told to stop.
     #[error("the deploy was stopped, and nothing has changed")]

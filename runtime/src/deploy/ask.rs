@@ -7,7 +7,8 @@ pub(super) async fn rows<T: serde::de::DeserializeOwned>(
     engine: &dyn Engine,
     sql: &str,
 ) -> Result<Vec<T>, EngineError> {
-    let query = Query::new(sql, "JSONEachRow").setting("output_format_json_quote_64bit_integers", "0");
+    let query =
+        Query::new(sql, "JSONEachRow").setting("output_format_json_quote_64bit_integers", "0");
     let bytes = engine.query(query).await?.bytes().await?;
     let lines = bytes
         .split(|byte| *byte == b'\n')

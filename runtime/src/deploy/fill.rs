@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use pipewright_compiler::sql::{quote_identifier, quote_literal};
 
+use super::DeployError;
 use super::ask::{lines, rows, text};
 use super::journal::table_id;
 use super::names;
@@ -15,7 +16,6 @@ use super::plan::{Blueprint, Build, Feed};
 use super::run::Run;
 use super::shadow::{Shadow, names_table, with_shadows};
 use super::shape::create_as;
-use super::DeployError;
 use crate::engine::{Engine, EngineError, Query};
 use crate::ingest::Mark;
 
@@ -321,7 +321,12 @@ impl<'a> Filling<'a> {
     /// Takes a batch through all new tables in order.
     async fn work(&mut self, batch: Batch) -> Result<(), DeployError> {
         if batch == Batch::Taken {
-            for build in self.blueprint.builds.iter().filter(|build| keeps_rows(build)) {
+            for build in self
+                .blueprint
+                .builds
+                .iter()
+                .filter(|build| keeps_rows(build))
+            {
                 let (next, table) = (
                     quote_identifier(&names::next(&build.name)),
                     quote_identifier(&names::batch(&build.name)),
@@ -338,7 +343,12 @@ impl<'a> Filling<'a> {
             }
         }
         if batch == Batch::Taken {
-            for build in self.blueprint.builds.iter().filter(|build| keeps_rows(build)) {
+            for build in self
+                .blueprint
+                .builds
+                .iter()
+                .filter(|build| keeps_rows(build))
+            {
                 self.execute(&format!(
                     "ALTER TABLE {} ATTACH PARTITION ALL FROM {}",
                     quote_identifier(&names::next(&build.name)),
@@ -369,8 +379,12 @@ impl<'a> Filling<'a> {
                 .progress
                 .say(&format!("filling {} from {name}", build.name));
         }
-        let readable = readable_columns(self.engine(), input).await.map_err(failed)?;
-        let stored = stored_columns(self.engine(), &output).await.map_err(failed)?;
+        let readable = readable_columns(self.engine(), input)
+            .await
+            .map_err(failed)?;
+        let stored = stored_columns(self.engine(), &output)
+            .await
+            .map_err(failed)?;
         for chunk in chunks(self.engine(), input).await.map_err(failed)? {
             self.run.progress.check()?;
             let condition = &chunk.condition;
@@ -435,7 +449,11 @@ impl<'a> Filling<'a> {
                 let columns = readable_columns(self.engine(), &table).await?;
                 shadows.push((
                     name.clone(),
-                    format!("SELECT {} FROM {}", list(&columns), quote_identifier(&table)),
+                    format!(
+                        "SELECT {} FROM {}",
+                        list(&columns),
+                        quote_identifier(&table)
+                    ),
                 ));
             }
         }
@@ -473,7 +491,12 @@ fn list(names: &[String]) -> String {
 
 /// Columns that an insert gives.
 async fn stored_columns(engine: &dyn Engine, table: &str) -> Result<Vec<String>, EngineError> {
-    columns(engine, table, "default_kind NOT IN ('MATERIALIZED', 'ALIAS', 'EPHEMERAL')").await
+    columns(
+        engine,
+        table,
+        "default_kind NOT IN ('MATERIALIZED', 'ALIAS', 'EPHEMERAL')",
+    )
+    .await
 }
 
 /// Columns that a query can read.

@@ -88,7 +88,9 @@ async fn rename(engine: &dyn Engine, from: &str, to: &str) -> Result<(), EngineE
         return Ok(());
     }
     let (from, to) = (quote_identifier(from), quote_identifier(to));
-    engine.execute(&format!("RENAME TABLE {from} TO {to}")).await
+    engine
+        .execute(&format!("RENAME TABLE {from} TO {to}"))
+        .await
 }
 
 /// The engine's id of a table, which stays with the table whatever it is called; empty when there is none.
@@ -146,7 +148,10 @@ pub(super) async fn sweep_own(engine: &dyn Engine) -> Result<(), EngineError> {
             continue;
         };
         engine
-            .execute(&format!("DROP {kind} IF EXISTS {} SYNC", quote_identifier(name)))
+            .execute(&format!(
+                "DROP {kind} IF EXISTS {} SYNC",
+                quote_identifier(name)
+            ))
             .await?;
     }
     Ok(())

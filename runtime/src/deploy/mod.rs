@@ -34,8 +34,8 @@ pub use plan::{Action, DeployPlan, DeployStep, Estimate, Size, destructive};
 pub use planner::plan;
 pub use run::{Audience, Nobody, Run};
 
-use crate::engine::Engine;
 use crate::catalog::Rename;
+use crate::engine::Engine;
 use crate::state::{
     Deployment, DeploymentKind, DeploymentStatus, NewDeployment, State, StateError,
 };

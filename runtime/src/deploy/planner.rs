@@ -131,8 +131,7 @@ impl Planner<'_> {
                 continue;
             };
             for (name, old) in &old_shapes {
-                let same =
-                    steps::change_table(step, old, &new, false, &BTreeMap::new()).is_none();
+                let same = steps::change_table(step, old, &new, false, &BTreeMap::new()).is_none();
                 if same && self.same_paths(name, &step.name) {
                     pairs.push((step, name.clone()));
                 }
@@ -231,9 +230,8 @@ impl Planner<'_> {
         let Some((old, new)) = tables else {
             return BTreeMap::new();
         };
-        let has = |shape: &TableShape, name: &str| {
-            shape.columns.iter().any(|column| column.name == name)
-        };
+        let has =
+            |shape: &TableShape, name: &str| shape.columns.iter().any(|column| column.name == name);
         let mut renamed = BTreeMap::new();
         for column in new
             .columns
@@ -250,8 +248,7 @@ impl Planner<'_> {
                 let first = named.next().map(|column| column.name.clone());
                 first.filter(|_| named.next().is_none())
             };
-            let from = only(&old.columns)
-                .filter(|from| has(found, from) && !has(wanted, from));
+            let from = only(&old.columns).filter(|from| has(found, from) && !has(wanted, from));
             if let Some(from) = from.filter(|_| only(&new.columns).is_some()) {
                 renamed.insert(column.name.clone(), from);
             }
@@ -450,8 +447,10 @@ impl Planner<'_> {
                 (Feed::Forward { query }, Some(insert))
             }
             None => {
-                let names: Vec<String> =
-                    columns.iter().map(|column| quote_identifier(column)).collect();
+                let names: Vec<String> = columns
+                    .iter()
+                    .map(|column| quote_identifier(column))
+                    .collect();
                 let insert = format!(
                     "INSERT INTO {next} ({}) SELECT {} FROM {name}",
                     names.join(", "),
@@ -530,10 +529,7 @@ impl Planner<'_> {
 }
 
 fn changing_places(name: &str, exists: bool) -> Vec<String> {
-    let (name, next) = (
-        quote_identifier(name),
-        quote_identifier(&names::next(name)),
-    );
+    let (name, next) = (quote_identifier(name), quote_identifier(&names::next(name)));
     if exists {
         vec![
             format!("EXCHANGE TABLES {name} AND {next}"),
@@ -555,5 +551,9 @@ pub(super) fn retag(step: &Step) -> String {
 
 /// Names of views that stand in a step's way.
 pub(super) fn touching(view: &View, names: &BTreeSet<String>) -> bool {
-    names.contains(&view.target) || view.trigger.as_ref().is_some_and(|name| names.contains(name))
+    names.contains(&view.target)
+        || view
+            .trigger
+            .as_ref()
+            .is_some_and(|name| names.contains(name))
 }

@@ -140,7 +140,8 @@ impl Run<'_> {
     ) -> Result<(), DeployError> {
         let engine = self.engine();
         for sql in &blueprint.databases {
-            self.execute("database", "of another workspace", sql).await?;
+            self.execute("database", "of another workspace", sql)
+                .await?;
         }
         for step in &blueprint.creates {
             self.progress.say(&format!("creating table {}", step.name));
@@ -255,8 +256,7 @@ impl Run<'_> {
                 source,
             });
         }
-        self.ingest
-            .adopt(self.wanted, &blueprint.renames);
+        self.ingest.adopt(self.wanted, &blueprint.renames);
         self.audience.present();
         drop(held);
         self.mark(blueprint);

@@ -65,7 +65,10 @@ mod tests {
             "WITH `t` AS (SELECT 1)\nSELECT * FROM t"
         );
         assert_eq!(
-            with_shadows("-- WITH\n/* x */ with a AS (SELECT 2) SELECT * FROM t", &shadows),
+            with_shadows(
+                "-- WITH\n/* x */ with a AS (SELECT 2) SELECT * FROM t",
+                &shadows
+            ),
             "-- WITH\n/* x */ WITH `t` AS (SELECT 1),\n a AS (SELECT 2) SELECT * FROM t"
         );
         assert_eq!(

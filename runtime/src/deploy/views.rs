@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pipewright_compiler::deploy::{Effect, Step, StepKind, view_name};
 use pipewright_compiler::emit;
-use pipewright_compiler::graph::NodeId;
 use pipewright_compiler::plan::Role;
 use pipewright_compiler::sql::{quote_identifier, quote_literal};
 
@@ -19,7 +18,6 @@ use crate::ingest::Mark;
 #[derive(Debug)]
 pub(super) struct View {
     pub(super) step: Step,
-    pub(super) node: NodeId,
     /// The data source that it fills.
     pub(super) target: String,
     /// The data source whose inserts it follows; nothing when that is none of the project's own.
@@ -90,7 +88,6 @@ pub(super) async fn find(
             trigger: trigger(planner, &step.name, &query, &read).await?,
             canonical: canonical(planner.engine, &query).await?,
             step: step.clone(),
-            node,
             target,
             query,
             in_place,
@@ -101,8 +98,11 @@ pub(super) async fn find(
 
 /// A query without what makes no difference: layout and comments.
 async fn canonical(engine: &dyn Engine, query: &str) -> Result<String, EngineError> {
-    let ask = Query::new("SELECT formatQuerySingleLineOrNull({query:String})", "TSVRaw")
-        .text("query", query);
+    let ask = Query::new(
+        "SELECT formatQuerySingleLineOrNull({query:String})",
+        "TSVRaw",
+    )
+    .text("query", query);
     let bytes = engine.query(ask).await?.bytes().await?;
     Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
 }
@@ -118,7 +118,10 @@ async fn trigger(
         return Ok(read.first().cloned());
     }
     let probe = names::probe(view);
-    let (probe, beside) = (quote_identifier(&probe), quote_identifier(&format!("{probe}_to")));
+    let (probe, beside) = (
+        quote_identifier(&probe),
+        quote_identifier(&format!("{probe}_to")),
+    );
     let drop = [
         format!("DROP VIEW IF EXISTS {probe} SYNC"),
         format!("DROP TABLE IF EXISTS {beside} SYNC"),
@@ -160,11 +163,18 @@ async fn trigger(
             .map_or_else(|| name.clone(), |(_, to)| to.clone())
     };
     if let Ok(followed) = made {
-        let found = followed.iter().map(renamed).find(|name| read.contains(name));
+        let found = followed
+            .iter()
+            .map(renamed)
+            .find(|name| read.contains(name));
         return Ok(found);
     }
     // The query needs columns or tables that are not there yet: the one that stands first in it is the one, as a rule; the engine's view has the last word.
-    let place = |name: &String| query.find(&quote_identifier(name)).or_else(|| query.find(name.as_str()));
+    let place = |name: &String| {
+        query
+            .find(&quote_identifier(name))
+            .or_else(|| query.find(name.as_str()))
+    };
     Ok(read
         .iter()
         .filter_map(|name| Some((place(name)?, name)))
@@ -338,7 +348,10 @@ impl Planner<'_> {
                     "rows were taken away from `{trigger}` that `{target}` may still count"
                 ));
             }
-            let definition = self.actual.table(&old).map(|table| &table.create_table_query);
+            let definition = self
+                .actual
+                .table(&old)
+                .map(|table| &table.create_table_query);
             if definition.is_some_and(|text| text.contains(" TTL ")) {
                 reasons.push(format!(
                     "`{trigger}` has a TTL: what it no longer has cannot be made anew"
@@ -350,8 +363,7 @@ impl Planner<'_> {
 
     /// The present queries of all views in canonical form, with the new names of what has been renamed.
     pub(super) async fn read_present_queries(&mut self) -> Result<(), EngineError> {
-        let targets: BTreeSet<String> =
-            self.views.iter().map(|view| view.target.clone()).collect();
+        let targets: BTreeSet<String> = self.views.iter().map(|view| view.target.clone()).collect();
         let database = format!("{}.", self.wanted.database);
         for target in targets {
             let mut queries = Vec::new();
@@ -374,7 +386,12 @@ impl Planner<'_> {
             .builds
             .iter()
             .map(|build| build.name.clone())
-            .chain(blueprint.renames.iter().flat_map(|(from, to)| [from.clone(), to.clone()]))
+            .chain(
+                blueprint
+                    .renames
+                    .iter()
+                    .flat_map(|(from, to)| [from.clone(), to.clone()]),
+            )
             .collect();
         let drifted = self.actual.drifted(desired);
         let mut steps = Vec::new();

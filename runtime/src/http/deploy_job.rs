@@ -76,6 +76,10 @@ impl Work for Deploys {
     fn resumes(&self) -> bool {
         true
     }
+
+    fn is_urgent(&self) -> bool {
+        true
+    }
 }
 
 fn failed(error: impl std::fmt::Display) -> WorkError {

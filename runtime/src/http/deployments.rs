@@ -80,7 +80,9 @@ pub(super) async fn get(Path(id): Path<i64>, call: Call) -> Result<Response, Api
     if let (Some(job), Value::Object(fields)) = (job, &mut shown) {
         fields.insert("job".to_owned(), jobs::body(job, &call.host));
     }
-    Ok(json_response(&json!({ "result": "success", "deployment": shown })))
+    Ok(json_response(
+        &json!({ "result": "success", "deployment": shown }),
+    ))
 }
 
 /// `POST /v1/deployments/<id>/set-live`: a deployment is in force as soon as it is done.
@@ -205,7 +207,10 @@ async fn begin(
     kind: DeploymentKind,
     undoes: Option<i64>,
 ) -> Result<Response, ApiError> {
-    let (check, wait) = (call.parameters.flag("check")?, call.parameters.flag("wait")?);
+    let (check, wait) = (
+        call.parameters.flag("check")?,
+        call.parameters.flag("wait")?,
+    );
     let allowed = call.parameters.flag("allow_destructive_operations")?;
     Call::finish(async move {
         let data = call.app.data()?.clone();

@@ -98,11 +98,7 @@ pub(super) async fn hold(app: &Arc<App>) -> Box<dyn Send> {
 }
 
 /// Answers a query by one version or the other.
-pub(super) async fn answer(
-    State(app): State<Arc<App>>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(super) async fn answer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, app.body_bytes).await else {
         let text = "length limit exceeded".to_owned();

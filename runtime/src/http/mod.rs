@@ -336,10 +336,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/rollback", post(deployments::rollback))
         .route("/v1/deployments", get(deployments::list))
         .route("/v1/deployments/{id}", get(deployments::get))
-        .route(
-            "/v1/deployments/{id}/set-live",
-            post(deployments::set_live),
-        )
+        .route("/v1/deployments/{id}/set-live", post(deployments::set_live))
         .route("/v0/jobs", get(jobs::list))
         .route("/v0/jobs/{id}", get(jobs::get))
         .route("/v0/jobs/{id}/cancel", post(jobs::cancel))

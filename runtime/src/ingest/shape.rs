@@ -18,7 +18,7 @@ use super::{Ingest, Mark};
 use crate::engine::EngineError;
 
 /// So long others may overtake the one who wants tables alone.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// What deploys of this process made of data sources.
 #[derive(Debug, Default)]

@@ -104,7 +104,7 @@ impl DeploymentKind {
 }
 
 /// The texts of a version by path.
-pub type Files = BTreeMap<String, String>;
+type Files = BTreeMap<String, String>;
 
 /// One deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -36,15 +36,26 @@ async fn rows_older_than_a_column_keep_what_its_default_gave_them() {
     let bench = Bench::new().await;
     let before = datasource("`id` UInt64", KEYS);
     let with = |default: &str| datasource(&format!("`id` UInt64,\n`n` UInt8{default}"), KEYS);
-    changed(&bench, "d_default", &before, "VALUES (1)", &with(" DEFAULT 7")).await;
-    changed(&bench, "d_default",
+    changed(
+        &bench,
+        "d_default",
+        &before,
+        "VALUES (1)",
+        &with(" DEFAULT 7"),
+    )
+    .await;
+    changed(
+        &bench,
+        "d_default",
         &with(" DEFAULT 7"),
         "(id) VALUES (2)",
         &with(" DEFAULT 8"),
     )
     .await;
     insta::assert_snapshot!(
-        changed(&bench, "d_default",
+        changed(
+            &bench,
+            "d_default",
             &with(" DEFAULT 8"),
             "(id) VALUES (3)",
             &with("")
@@ -70,7 +81,9 @@ async fn another_text_for_the_same_table_is_no_change() {
         .replace("Decimal(10,2)", "Decimal(10, 2)")
         .replace("Array(Int32)", "Array( Int32 )");
     assert_eq!(
-        changed(&bench, "d_same",
+        changed(
+            &bench,
+            "d_same",
             &datasource(columns, rest),
             "(id, t) VALUES (1, now64())",
             &datasource(&written, &other)
@@ -90,7 +103,9 @@ async fn types_and_keys_change_by_a_new_table_in_the_old_ones_place() {
         "ENGINE \"MergeTree\"\nENGINE_PARTITION_KEY \"id % 4\"\nENGINE_SORTING_KEY \"n, id\"\nENGINE_SETTINGS \"allow_nullable_key = 1\"\n",
     );
     insta::assert_snapshot!(
-        changed(&bench, "d_new",
+        changed(
+            &bench,
+            "d_new",
             &before,
             "SELECT number, number % 100, 'x' FROM numbers(1000)",
             &after
@@ -137,7 +152,9 @@ async fn a_forward_query_makes_the_new_rows() {
         "{}\nFORWARD_QUERY >\n    SELECT id, upper(name) AS name, length(name) AS size FROM d_forward\n",
         datasource("`id` UInt64,\n`name` String,\n`size` UInt64", KEYS)
     );
-    insta::assert_snapshot!(changed(&bench, "d_forward", &before, "VALUES (1, 'abc')", &after).await);
+    insta::assert_snapshot!(
+        changed(&bench, "d_forward", &before, "VALUES (1, 'abc')", &after).await
+    );
     assert_eq!(bench.tsv("SELECT * FROM d_forward").await, "1\tABC\t3\n");
 }
 
@@ -180,7 +197,9 @@ async fn what_takes_rows_away_says_so() {
         &format!("{KEYS}ENGINE_TTL \"at + INTERVAL 1 DAY\"\n"),
     );
     insta::assert_snapshot!(
-        changed(&bench, "d_ttl",
+        changed(
+            &bench,
+            "d_ttl",
             &before,
             "VALUES (1, now(), 'a'), (2, '2020-01-01 00:00:00', 'b')",
             &after

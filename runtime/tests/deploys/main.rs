@@ -6,8 +6,10 @@
 )]
 
 mod changes;
+mod served;
 #[path = "../ingest/server.rs"]
 mod server;
+mod views;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
