@@ -16,6 +16,11 @@ if ! command -v cc >/dev/null; then
   say "installing a C compiler"
   apt-get update -qq && apt-get install -y -qq build-essential
 fi
+if ! python3 -c 'import ensurepip' 2>/dev/null; then
+  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || stop "python3 with its module venv is missing: the tests drive clients that are written in it; install Python 3.9 or newer"
+  say "installing python3"
+  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3 python3-venv python3-pip
+fi
 
 # Snapshots are compared, never written.
 export INSTA_UPDATE="${INSTA_UPDATE:-no}"

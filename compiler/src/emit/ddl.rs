@@ -29,7 +29,7 @@ pub fn create_table(table: &TablePlan) -> String {
     let entries = table
         .columns
         .iter()
-        .map(column)
+        .map(column_definition)
         .chain(table.indexes.iter().map(index))
         .collect();
     let template = CreateTable {
@@ -88,7 +88,8 @@ pub fn table_name(name: &ResourceName) -> String {
     }
 }
 
-fn column(column: &Column) -> String {
+/// A column as it stands in a `CREATE TABLE`.
+pub fn column_definition(column: &Column) -> String {
     let mut text = quote_identifier(&column.name);
     let mut add = |part: &str| {
         text.push(' ');

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use pipewright_grammar::diagnostic::Diagnostic;
 
 pub(crate) use ddl::EMPTY_AS;
-pub use ddl::{create_table, create_table_as, create_view, table_name};
+pub use ddl::{column_definition, create_table, create_table_as, create_view, table_name};
 pub use explain::explain;
 pub use ingest::{
     BAD_ROW, Ingestion, Input, create_quarantine, extend_quarantine, given_columns, insert_json,

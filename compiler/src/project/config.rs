@@ -122,6 +122,14 @@ pub struct Limits {
     pub result_bytes: u64,
     /// Largest request body, in bytes.
     pub body_bytes: usize,
+    /// Memory for the bodies of all requests under way, in bytes.
+    pub bodies_bytes: usize,
+    /// Most connections at once; further ones wait to be accepted.
+    pub connections: usize,
+    /// How long a client may rest between two requests and take to send a head, in milliseconds.
+    pub idle_timeout_ms: u64,
+    /// How long a client may stand still while it sends a body or takes an answer, in milliseconds.
+    pub client_timeout_ms: u64,
     /// Most requests that wait for or use the engine at once; more are answered with 429.
     pub concurrent_queries: usize,
     /// Most rows that one query may read; 0 for no limit.
@@ -142,6 +150,10 @@ impl Default for Limits {
             query_timeout_ms: 10_000,
             result_bytes: 100 * 1024 * 1024,
             body_bytes: 10 * 1024 * 1024,
+            bodies_bytes: 256 * 1024 * 1024,
+            connections: 4096,
+            idle_timeout_ms: 75_000,
+            client_timeout_ms: 30_000,
             concurrent_queries: 256,
             rows_read: 0,
             bytes_read: 0,

@@ -6,6 +6,7 @@
 
 mod datafile;
 mod draft;
+mod datasource_text;
 mod indent;
 mod objects;
 mod pull;
@@ -26,6 +27,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 pub use datafile::{EditError, NodeText, PipeText};
 pub use draft::Draft;
+pub use datasource_text::{DatasourceParts, DatasourceText};
 pub use objects::{Object, Objects, Rename};
 pub use pull::{PullError, Pulled, pull};
 pub use time::{format_micros, now_micros};

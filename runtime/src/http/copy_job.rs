@@ -176,7 +176,7 @@ pub(super) async fn refuse_too_many_rows(
     request: &CopyRequest,
 ) -> Result<(), ApiError> {
     const BEFORE: &str = "SELECT count() AS c FROM (SELECT 1 FROM (\n";
-    let _slot = app.slots.try_acquire().map_err(|_| ApiError::TooMany)?;
+    let _place = app.admission.enter().ok_or(ApiError::TooMany)?;
     let most = request.max_rows;
     let sql = format!(
         "{BEFORE}{}\n) LIMIT {})",

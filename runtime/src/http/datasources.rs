@@ -13,11 +13,12 @@ use pipewright_compiler::plan::TablePlan;
 use serde_json::{Value, json};
 
 use super::access::Access;
+use super::datasource_create;
+use super::datasource_describe::{body, sizes, with_size};
 use super::error::ApiError;
 use super::operations::Done;
 use super::parameters::Parameters;
 use super::{App, Json, Served};
-use crate::engine::Query;
 use crate::ingest::{Append, Appended, Format, IngestError};
 
 pub(super) async fn list(
@@ -26,14 +27,13 @@ pub(super) async fn list(
     headers: HeaderMap,
 ) -> Result<Json, ApiError> {
     let (served, access, _) = authenticated(&app, &uri, &headers)?;
-    let mut shown = Vec::new();
-    for table in
-        served.plan.tables.values().filter(|table| {
-            table.name.workspace.is_none() && access.reads_datasource(&table.name.name)
-        })
-    {
-        shown.push(body(&app, table).await?);
-    }
+    let sizes = sizes(&app, None).await?;
+    let readable = served.plan.tables.values().filter(|table| {
+        table.name.workspace.is_none() && access.reads_datasource(&table.name.name)
+    });
+    let shown: Vec<Value> = readable
+        .map(|table| with_size(&app, table, &sizes))
+        .collect();
     Ok(Json(json!({ "datasources": shown })))
 }
 
@@ -42,19 +42,28 @@ pub(super) async fn get(
     Path(name): Path<String>,
     uri: Uri,
     headers: HeaderMap,
-) -> Result<Json, ApiError> {
+) -> Result<Response, ApiError> {
     let (served, access, _) = authenticated(&app, &uri, &headers)?;
-    let name = named(&app, name);
+    let (name, as_text) = match name.strip_suffix(".datasource") {
+        Some(name) => (named(&app, name.to_owned()), true),
+        None => (named(&app, name), false),
+    };
     let table = table(&served, &access, &name, Access::reads_datasource)?;
-    Ok(Json(body(&app, table).await?))
+    if as_text {
+        return super::datasource_change::text(&app.catalog.current(), &name);
+    }
+    Ok(Json(body(&app, table).await?).into_response())
 }
 
-/// `POST /v0/datasources?mode=append|replace&name=…&format=…`, with the rows as body or as a part of a form.
+/// `POST /v0/datasources?mode=append|replace&name=…&format=…`, with the rows as body or as a part of a form; or the definition of a new one.
 pub(super) async fn post(State(app): State<Arc<App>>, request: Request) -> Response {
     let started = Instant::now();
-    let response = write(&app, request)
-        .await
-        .unwrap_or_else(IntoResponse::into_response);
+    let answered = if datasource_create::is_definition(&request) {
+        datasource_create::create(&app, request).await
+    } else {
+        write(&app, request).await
+    };
+    let response = answered.unwrap_or_else(IntoResponse::into_response);
     app.metrics.request(
         "/v0/datasources",
         response.status().as_u16(),
@@ -311,54 +320,6 @@ fn table<'a>(
         .plan
         .table(name)
         .ok_or_else(|| ApiError::NotFound(format!("there is no data source `{name}`")))
-}
-
-/// A data source as the API shows it.
-async fn body(app: &App, table: &TablePlan) -> Result<Value, ApiError> {
-    let name = table.name.to_string();
-    let columns: Vec<Value> = table
-        .columns
-        .iter()
-        .map(|column| {
-            let data_type = column.data_type.as_deref().unwrap_or("");
-            let nullable = data_type.starts_with("Nullable(");
-            let inner = data_type.strip_prefix("Nullable(").and_then(|rest| rest.strip_suffix(')')).unwrap_or(data_type);
-            json!({
-                "name": column.name,
-                "type": inner,
-                "nullable": nullable,
-                "normalized_name": column.name,
-                "codec": column.codec,
-                "jsonpath": column.json_path,
-                "default_value": column.default.as_ref().map(|(_, expression)| format!("DEFAULT {expression}")),
-            })
-        })
-        .collect();
-    let sql = format!(
-        "SELECT toUInt64(ifNull(any(total_rows), 0)) AS rows, toUInt64(ifNull(any(total_bytes), 0)) AS bytes FROM system.tables WHERE database = currentDatabase() AND name = {}",
-        pipewright_compiler::sql::quote_literal(&table.name.name)
-    );
-    let answer = app
-        .engine
-        .query(Query::new(sql, "JSONEachRow"))
-        .await
-        .map_err(IngestError::from)?;
-    let bytes = answer.bytes().await.map_err(IngestError::from)?;
-    let statistics: Value = serde_json::from_slice(bytes.trim_ascii()).unwrap_or(Value::Null);
-    Ok(json!({
-        "id": id(app, &table.name.name),
-        "name": name,
-        "columns": columns,
-        "engine": {
-            "engine": table.engine.name,
-            "engine_partition_key": table.engine.partition_key,
-            "engine_sorting_key": table.engine.sorting_key,
-            "engine_primary_key": table.engine.primary_key,
-            "engine_ttl": table.engine.ttl,
-        },
-        "statistics": { "row_count": statistics["rows"], "bytes": statistics["bytes"] },
-        "quarantine": emit::quarantine_name(&table.name).to_string(),
-    }))
 }
 
 impl From<IngestError> for ApiError {

@@ -82,7 +82,12 @@ pub(crate) fn pipe(
         }
         add_copy(current, pipe, state, map);
     }
-    keep(out, &wanted.attributes)
+    let mut attributes = wanted.attributes.clone();
+    // Who asks for attributes of nodes asks for nodes.
+    if !attributes.is_empty() && !wanted.node_attributes.is_empty() {
+        attributes.push("nodes".to_owned());
+    }
+    keep(out, &attributes)
 }
 
 /// What a copy pipe fills, and when.

@@ -71,11 +71,7 @@ async fn explain(
         }
     }
     let sql = compiled.sql.text();
-    let _slot = call
-        .app
-        .slots
-        .try_acquire()
-        .map_err(|_| ApiError::TooMany)?;
+    let _place = call.app.admission.enter().ok_or(ApiError::TooMany)?;
     let mut query = Query::new(format!("{EXPLAIN}{sql}"), "TSVRaw").timeout(call.app.timeout);
     for name in &compiled.secrets {
         query.parameters.push((name.clone(), String::new()));

@@ -7,13 +7,14 @@ use pipewright_compiler::project::Pipe;
 use pipewright_compiler::sql::quote_identifier;
 use pipewright_compiler::{emit, project::ResourceName};
 use pipewright_grammar::syntax::NodeKind;
+use serde_json::json;
 
-use super::call::{Call, find_node, find_pipe, no_content, valid_name};
+use super::call::{Call, find_node, find_pipe, json_response, no_content, valid_name};
 use super::describe::{self, Wanted};
 use super::error::ApiError;
 use super::nodes::{no_such_node, pipe_text};
 use super::population;
-use crate::catalog::{Change, NodeText, Writer};
+use crate::catalog::{Change, NodeText, PipeText, Writer};
 use crate::engine::Column;
 
 /// Makes a materialized view of a node.
@@ -58,6 +59,44 @@ pub(super) async fn create(
         Ok(population::with_job(&call, made, job.as_ref()))
     })
     .await
+}
+
+/// What would be made of a node: the columns of its result, and a data source for them. Nothing is made.
+pub(super) async fn analyze(
+    Path((reference, node_reference)): Path<(String, String)>,
+    call: Call,
+) -> Result<Response, ApiError> {
+    call.require_create_pipes()?;
+    let writer = call.app.catalog.write().await;
+    let current = writer.current();
+    let pipe = find_pipe(&current, &reference)?;
+    let node =
+        find_node(&current, pipe, &node_reference).ok_or_else(|| no_such_node(&node_reference))?;
+    let (_, text) = pipe_text(&current, pipe);
+    let mut parts = text.node(&node.name.value)?;
+    let columns = columns(&call, &writer, pipe, &parts).await?;
+    let usual = format!("{}_mv", node.name.value);
+    let target = call.parameters.given("datasource").unwrap_or(&usual);
+    parts.make_standard();
+    parts.kind = Some("materialized".to_owned());
+    parts.set_directive("DATASOURCE", Some(target.to_owned()));
+    let pipe_file = PipeText::create(pipe.description.as_deref(), &[parts])?.into_text();
+    let shown = columns
+        .iter()
+        .map(|column| json!({ "name": column.name, "type": column.type_name }));
+    Ok(json_response(&json!({
+        "analysis": {
+            "sql": current.node_sql(node),
+            "node": { "name": node.name.value, "dependencies": describe::dependencies(&current, pipe, node) },
+            "pipe": { "name": pipe.name.name, "datafile": pipe_file },
+            "datasource": {
+                "name": target,
+                "columns": shown.collect::<Vec<_>>(),
+                "datafile": datasource_text(&call, &columns),
+            },
+        },
+        "warnings": [],
+    })))
 }
 
 /// Lets a node and its data source be, without the view between them.

@@ -3,10 +3,15 @@
 //! Endpoints are data, not routes: one handler looks the pipe up in [`Served`], which a reload replaces as a whole.
 
 mod access;
+mod admission;
 mod analyze;
 mod call;
+mod connections;
 mod copies;
 mod copy_job;
+mod datasource_change;
+mod datasource_create;
+mod datasource_describe;
 mod datasources;
 mod declared;
 mod deploy_job;
@@ -35,6 +40,7 @@ mod scope;
 mod sql;
 mod tokens;
 mod variables;
+mod workspace;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -47,9 +53,9 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use pipewright_compiler::plan::Plan;
+use pipewright_compiler::project::Limits;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tower_http::cors::CorsLayer;
+use tower_http::cors::{AllowHeaders, CorsLayer};
 
 pub use access::{Access, Scope, TokenTable};
 pub use declared::ensure_declared;
@@ -57,6 +63,8 @@ pub use deploy_job::Deploys;
 pub use metrics::Metrics;
 
 use self::access::RateLimits;
+use self::admission::Admission;
+use self::connections::Patience;
 use self::error::ApiError;
 use self::handover::Handover;
 use crate::catalog::Catalog;
@@ -114,9 +122,10 @@ pub struct App {
     token_changes: Mutex<()>,
     engine: Arc<dyn Engine>,
     metrics: Metrics,
-    slots: Arc<Semaphore>,
+    admission: Arc<Admission>,
     timeout: Duration,
     body_bytes: usize,
+    patience: Patience,
     data: OnceLock<Data>,
     handover: Handover,
 }
@@ -135,6 +144,11 @@ impl App {
         let tokens = Arc::new(TokenTable::load(catalog.state())?);
         let stored = catalog.state().variables().values()?;
         let limits = plan.project.config.limits.clone();
+        let admission = match plan.project.config.server.clickhouse_url {
+            None => Admission::embedded(limits.concurrent_queries),
+            Some(_) => Admission::remote(limits.concurrent_queries),
+        };
+        let patience = patience(&limits);
         Ok(Arc::new(Self {
             served: ArcSwap::from_pointee(Served {
                 plan,
@@ -148,7 +162,8 @@ impl App {
             token_changes: Mutex::new(()),
             engine,
             metrics: Metrics::default(),
-            slots: Arc::new(Semaphore::new(limits.concurrent_queries)),
+            admission: Arc::new(admission),
+            patience,
             timeout: Duration::from_millis(limits.query_timeout_ms),
             body_bytes: limits.body_bytes,
             data: OnceLock::new(),
@@ -284,6 +299,10 @@ pub fn router(app: Arc<App>) -> Router {
             "/v0/pipes/{pipe}/nodes/{node}/materialization",
             post(materialization::create).delete(materialization::remove),
         )
+        .route(
+            "/v0/pipes/{pipe}/nodes/{node}/analysis",
+            get(materialization::analyze),
+        )
         .route("/v0/tokens", get(tokens::list).post(tokens::create))
         .route("/v0/tokens/", get(tokens::list).post(tokens::create))
         .route(
@@ -322,7 +341,29 @@ pub fn router(app: Arc<App>) -> Router {
                 .post(datasources::post)
                 .layer(DefaultBodyLimit::disable()),
         )
-        .route("/v0/datasources/{name}", get(datasources::get))
+        .route(
+            "/v0/datasources/{name}",
+            get(datasources::get)
+                .put(datasource_change::change)
+                .delete(datasource_change::delete),
+        )
+        .route(
+            "/v0/datasources/{name}/alter",
+            post(datasource_change::alter),
+        )
+        .route("/v1/pipes/{pipe}", get(pipes::file))
+        .route("/v0/workspace", get(workspace::get))
+        .route("/v0/workspaces/{workspace}", get(workspace::named))
+        .route("/v0/user/workspaces", get(workspace::list))
+        .route("/v0/user/workspaces/", get(workspace::list))
+        .route("/v0/auth", get(workspace::auth))
+        .route("/v0/regions", get(workspace::regions))
+        .route("/v0/connectors", get(workspace::connectors))
+        .route("/v0/environments", get(workspace::environments))
+        .route("/v0/tags", get(workspace::tags))
+        .route("/v0/sql_tables", post(sql::tables))
+        .route("/v0/sql_format", get(sql::format))
+        .route("/v0/dependencies", get(workspace::dependencies))
         .route(
             "/v0/datasources/{name}/truncate",
             post(datasources::truncate),
@@ -343,8 +384,16 @@ pub fn router(app: Arc<App>) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(body_limit)
-        .layer(CorsLayer::permissive())
+        .layer(cross_origin())
         .with_state(app)
+}
+
+/// Pages of every origin may ask: what counts is the token, and no cookie is ever looked at.
+fn cross_origin() -> CorsLayer {
+    // A star does not stand for `Authorization`: what is asked for is named.
+    CorsLayer::permissive()
+        .allow_headers(AllowHeaders::mirror_request())
+        .max_age(Duration::from_hours(1))
 }
 
 /// The threads that connections are read and written on. The engine has threads of its own and needs the processors more: each thread here that has nothing to
@@ -363,15 +412,23 @@ pub async fn serve(
     app: Arc<App>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    use axum::serve::ListenerExt as _;
-    // Answers are small and complete: waiting to fill a packet only delays them.
-    let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
-    let service = app.service.clone();
-    let served = axum::serve(listener, router(app))
-        .with_graceful_shutdown(stop)
-        .await;
+    let (service, patience) = (app.service.clone(), app.patience);
+    connections::serve(listener, router(app), patience, stop).await;
     service.flush().await;
-    served
+    Ok(())
+}
+
+fn patience(limits: &Limits) -> Patience {
+    let stall = Duration::from_millis(limits.client_timeout_ms);
+    Patience {
+        connections: limits.connections,
+        idle: Duration::from_millis(limits.idle_timeout_ms),
+        stall,
+        body_bytes: limits.body_bytes,
+        bodies_bytes: limits.bodies_bytes,
+        // A query that began just now, and an answer that is taken slowly.
+        last: Duration::from_millis(limits.query_timeout_ms) + stall,
+    }
 }
 
 async fn health(State(app): State<Arc<App>>) -> Response {

@@ -18,9 +18,11 @@ use super::pipes::shown;
 use super::population;
 use crate::catalog::{Change, Current, NodeText, PipeText, Rename};
 
-/// Directives that a node of a request's JSON may have.
-const JSON_DIRECTIVES: &[(&str, &str)] = &[
-    ("datasource", "DATASOURCE"),
+/// Directives that a materialized node of a request's JSON may have, beside those of the engine.
+const MATERIALIZED_DIRECTIVES: &[(&str, &str)] = &[("datasource", "DATASOURCE")];
+
+/// Directives that a copy node of a request's JSON may have.
+const COPY_DIRECTIVES: &[(&str, &str)] = &[
     ("target_datasource", "TARGET_DATASOURCE"),
     ("copy_schedule", "COPY_SCHEDULE"),
     ("schedule_cron", "COPY_SCHEDULE"),
@@ -50,15 +52,41 @@ pub(super) fn node_text(entry: &Value, default_name: &str) -> Result<NodeText, A
         kind,
         directives: Vec::new(),
     };
-    if node.kind.is_some() {
-        for (key, keyword) in JSON_DIRECTIVES
-            .iter()
-            .filter(|(key, _)| text(key).is_some())
-        {
-            node.set_directive(keyword, text(key).map(ToOwned::to_owned));
-        }
+    let directives = match node.kind.as_deref() {
+        Some("materialized") => MATERIALIZED_DIRECTIVES,
+        Some("copy") => COPY_DIRECTIVES,
+        _ => &[],
+    };
+    for (key, keyword) in directives.iter().filter(|(key, _)| text(key).is_some()) {
+        node.set_directive(keyword, text(key).map(ToOwned::to_owned));
+    }
+    if node.kind.as_deref() == Some("materialized") {
+        set_engine(&mut node, entry)?;
     }
     Ok(node)
+}
+
+/// The engine of the data source that a node fills, for when no file makes it.
+fn set_engine(node: &mut NodeText, entry: &Value) -> Result<(), ApiError> {
+    for (key, value) in entry.as_object().into_iter().flatten() {
+        let keyword = key.to_ascii_uppercase();
+        let Some(value) = value.as_str().filter(|value| {
+            (keyword == "ENGINE" || keyword.starts_with("ENGINE_")) && !value.trim().is_empty()
+        }) else {
+            continue;
+        };
+        if value.contains(['\n', '\r', '"'])
+            || !keyword
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        {
+            return Err(ApiError::BadRequest(format!(
+                "`{key}` cannot be written into a datafile: it has quotes or several lines"
+            )));
+        }
+        node.set_directive(&keyword, Some(value.trim().to_owned()));
+    }
+    Ok(())
 }
 
 /// A node's type as datafiles write it; `None` for a plain one.

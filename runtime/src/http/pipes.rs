@@ -7,7 +7,7 @@ use axum::extract::Path;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use pipewright_compiler::graph::{NodeId, Vertex};
-use pipewright_compiler::project::Pipe;
+use pipewright_compiler::project::{Pipe, ResourceName};
 use serde_json::{Value, json};
 
 use super::App;
@@ -16,6 +16,7 @@ use super::copies;
 use super::describe::{self, Wanted};
 use super::error::ApiError;
 use super::nodes::{node_text, text_of};
+use super::population;
 use crate::catalog::{Change, Current, NodeText, PipeText};
 
 /// The pipes that the token may read.
@@ -72,7 +73,8 @@ pub(super) fn get(call: &Call, reference: &str) -> Result<Response, ApiError> {
             .and_then(|path| current.files.get(path))
             .cloned()
             .unwrap_or_default();
-        return Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response());
+        // The media type without a charset: command lines compare it as a whole.
+        return Ok(([(header::CONTENT_TYPE, "text/plain")], text).into_response());
     }
     Ok(json_response(&describe::pipe(
         &current,
@@ -81,6 +83,11 @@ pub(super) fn get(call: &Call, reference: &str) -> Result<Response, ApiError> {
         call.app.catalog.state(),
         &Wanted::all(),
     )))
+}
+
+/// `/v1/pipes/<pipe>.pipe`: the text of a pipe.
+pub(super) async fn file(Path(reference): Path<String>, call: Call) -> Result<Response, ApiError> {
+    get(&call, &reference)
 }
 
 /// Creates a pipe, or puts another in its place: from JSON, from a name and an SQL query, or as a copy.
@@ -113,18 +120,43 @@ pub(super) async fn create(call: Call) -> Result<Response, ApiError> {
             files: BTreeMap::from([(path, Some(text))]),
             ..Change::default()
         };
-        let copy = nodes
-            .into_iter()
-            .find(|node| node.kind.as_deref() == Some("copy"));
-        let current = match copy {
+        let of_kind = |kind: &str| {
+            let mut nodes = nodes.iter();
+            nodes.find(|node| node.kind.as_deref() == Some(kind))
+        };
+        if let Some(view) = of_kind("materialized") {
+            let id = NodeId {
+                pipe: ResourceName::local(&name),
+                node: view.name.clone(),
+            };
+            let (current, job) = population::commit(&call, &writer, change, &id).await?;
+            let mut made = described(&call, &current, &name, true)?;
+            add_target(&current, view, &mut made);
+            return Ok(population::with_job(&call, made, job.as_ref()));
+        }
+        let current = match of_kind("copy") {
             Some(copy) => {
-                copies::commit(&call, &writer, change, &(name.clone(), copy.name)).await?
+                let names = (name.clone(), copy.name.clone());
+                copies::commit(&call, &writer, change, &names).await?
             }
             None => call.commit(&writer, change).await?,
         };
         shown(&call, &current, &name, true)
     })
     .await
+}
+
+/// What a new view fills.
+fn add_target(current: &Current, view: &NodeText, made: &mut Value) {
+    let Some(target) = view.directive("DATASOURCE") else {
+        return;
+    };
+    let datasource = current.plan.project.datasource(target);
+    let id = current.objects.datasource(target).map(|object| &object.id);
+    made["datasource"] = json!({ "id": id, "name": target });
+    made["created_datasource"] = datasource
+        .is_some_and(|datasource| datasource.made_by.is_some())
+        .into();
 }
 
 /// The lines of a file that the API does not touch when it writes a pipe anew.
@@ -356,6 +388,10 @@ pub(super) fn shown(
     name: &str,
     is_new: bool,
 ) -> Result<Response, ApiError> {
+    Ok(json_response(&described(call, current, name, is_new)?))
+}
+
+fn described(call: &Call, current: &Current, name: &str, is_new: bool) -> Result<Value, ApiError> {
     let pipe = find_pipe(current, name)?;
     let mut out = describe::pipe(
         current,
@@ -369,7 +405,7 @@ pub(super) fn shown(
             *node = describe::plainly(node.take());
         }
     }
-    Ok(json_response(&out))
+    Ok(out)
 }
 
 impl App {

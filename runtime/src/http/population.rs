@@ -39,7 +39,10 @@ pub(super) async fn create(
     let truncate = call.parameters.flag("truncate")?;
     let wish = Wish::of(&call)?;
     let job = submit(&call, &current, &id, wish, truncate).await?;
-    Ok(json_response(&super::jobs::body(&job, &call.host)))
+    let mut out = super::jobs::body(&job, &call.host);
+    // Command lines look for the job in a field, as where a view is made.
+    out["job"] = out.clone();
+    Ok(json_response(&out))
 }
 
 /// What a request says of the rows of before.

@@ -70,12 +70,17 @@ impl Route {
             "responses": answers,
         });
         if let Some(media_type) = self.body {
-            let kind = if media_type == "text/plain" {
-                "string"
-            } else {
+            let kind = if media_type == "application/json" {
                 "object"
+            } else {
+                "string"
             };
             out["requestBody"] = json!({ "required": false, "content": { media_type: { "schema": { "type": kind } } } });
+            // One row is also plain JSON.
+            if media_type == "application/x-ndjson" {
+                out["requestBody"]["content"]["application/json"] =
+                    json!({ "schema": { "type": "object" } });
+            }
         }
         out
     }
@@ -120,6 +125,7 @@ const DEPLOY_QUERY: &[(&str, &str)] = &[
     ("allow_destructive_operations", "boolean"),
 ];
 const PIPE_QUERY: &[(&str, &str)] = &[("name", "string"), ("description", "string")];
+const VARIABLE_QUERY: &[(&str, &str)] = &[("name", "string"), ("value", "string")];
 const VIEW_QUERY: &[(&str, &str)] = &[
     ("datasource", "string"),
     ("override_datasource", "boolean"),
@@ -277,6 +283,14 @@ pub(super) const ROUTES: &[Route] = &[
     )
     .query(VIEW_QUERY),
     route(
+        "/v0/pipes/{pipe}/nodes/{node}/analysis",
+        "get",
+        "What a data source for the result of a node would be",
+        CREATE,
+        &[200, 400, 403, 404, 429],
+    )
+    .query(&[("datasource", "string"), ("engine", "string")]),
+    route(
         "/v0/pipes/{pipe}/nodes/{node}/materialization",
         "delete",
         "Let a node fill nothing any more",
@@ -371,13 +385,14 @@ pub(super) const ROUTES: &[Route] = &[
     route(
         "/v0/datasources",
         "post",
-        "A file of rows into a data source, beside the rows that are there or in their place",
-        "ADMIN or DATASOURCES:APPEND:<data source>, and to replace DATASOURCES:DROP:<data source>",
-        &[200, 400, 403, 404, 429],
+        "A file of rows into a data source, beside the rows that are there or in their place; or a new data source from a schema",
+        "ADMIN or DATASOURCES:APPEND:<data source>, to replace also DATASOURCES:DROP:<data source>, to create DATASOURCES:CREATE",
+        &[200, 400, 403, 404, 409, 429],
     )
     .query(&[
         ("name", "string"),
         ("mode", "string"),
+        ("schema", "string"),
         ("format", "string"),
         ("dialect_delimiter", "string"),
         ("replace_condition", "string"),
@@ -518,4 +533,154 @@ pub(super) const ROUTES: &[Route] = &[
         TOKENS,
         &[200, 403, 404, 429],
     ),
+    route(
+        "/v0/variables",
+        "get",
+        "List the variables; their values are not told",
+        "ADMIN",
+        &[200, 403, 429],
+    ),
+    route(
+        "/v0/variables",
+        "post",
+        "Create a variable",
+        "ADMIN",
+        &[200, 400, 403, 409, 429],
+    )
+    .query(VARIABLE_QUERY),
+    route(
+        "/v0/variables/{variable}",
+        "get",
+        "A variable; its value is not told",
+        "ADMIN",
+        &[200, 403, 404, 429],
+    ),
+    route(
+        "/v0/variables/{variable}",
+        "put",
+        "Give a variable another value",
+        "ADMIN",
+        &[200, 400, 403, 404, 429],
+    )
+    .query(&[("value", "string")]),
+    route(
+        "/v0/variables/{variable}",
+        "delete",
+        "Delete a variable",
+        "ADMIN",
+        &[200, 403, 404, 429],
+    ),
+    route(
+        "/v0/datasources/{datasource}",
+        "put",
+        "Describe a data source",
+        "ADMIN or DATASOURCES:CREATE",
+        &[200, 400, 403, 404, 429],
+    )
+    .query(&[("description", "string")]),
+    route(
+        "/v0/datasources/{datasource}",
+        "delete",
+        "Delete a data source that no pipe reads or fills",
+        DROP,
+        &[200, 204, 400, 403, 404, 409, 429],
+    )
+    .query(&[("force", "boolean"), ("dry_run", "boolean")]),
+    route(
+        "/v0/datasources/{datasource}/alter",
+        "post",
+        "Describe a data source, or add columns to it; with dry, only say what would be done",
+        "ADMIN or DATASOURCES:CREATE",
+        &[200, 400, 403, 404, 429],
+    )
+    .query(&[
+        ("schema", "string"),
+        ("description", "string"),
+        ("dry", "boolean"),
+    ]),
+    route(
+        "/v0/dependencies",
+        "get",
+        "Which pipes read or fill which data sources",
+        "a token",
+        &[200, 400, 403, 429],
+    )
+    .query(&[
+        ("datasource", "string"),
+        ("pipe", "string"),
+        ("match", "string"),
+        ("no_deps", "boolean"),
+    ]),
+    route(
+        "/v0/tags",
+        "get",
+        "The tags of the project and what has them",
+        "a token",
+        &[200, 403, 429],
+    ),
+    route(
+        "/v0/workspace",
+        "get",
+        "The workspace",
+        "a token",
+        &[200, 403, 429],
+    ),
+    route(
+        "/v0/workspaces/{workspace}",
+        "get",
+        "The workspace by its id or name",
+        "a token",
+        &[200, 403, 404, 429],
+    ),
+    route(
+        "/v0/user/workspaces",
+        "get",
+        "The workspaces of whoever asks: this one",
+        "a token",
+        &[200, 403, 429],
+    ),
+    route(
+        "/v0/auth",
+        "get",
+        "Whether the token is one",
+        "a token",
+        &[200, 403, 429],
+    ),
+    route(
+        "/v0/connectors",
+        "get",
+        "The connections: none",
+        "a token",
+        &[200, 403, 429],
+    ),
+    route(
+        "/v0/environments",
+        "get",
+        "The branches: none",
+        "a token",
+        &[200, 403, 429],
+    ),
+    route(
+        "/v1/pipes/{pipe}",
+        "get",
+        "A pipe, or with `.pipe` behind its name the text of its file",
+        READ,
+        &[200, 403, 404, 429],
+    ),
+    route(
+        "/v0/sql_tables",
+        "post",
+        "The tables that a query names",
+        "a token",
+        &[200, 400, 403, 429],
+    )
+    .query(&[("q", "string")]),
+    route(
+        "/v0/sql_format",
+        "get",
+        "A query, as it is",
+        "a token",
+        &[200, 400, 403, 429],
+    )
+    .query(&[("q", "string")]),
 ];

@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt as _};
 use pipewright_compiler::plan::Compiled;
 use pipewright_compiler::template::Settings;
-use tokio::sync::OwnedSemaphorePermit;
 
+use super::admission::Place;
 use super::error::ApiError;
 use super::record::{Pending, lines_in, rows_of};
 use super::{App, Served};
@@ -94,9 +94,7 @@ pub(crate) async fn run(
     pending: &mut Option<Pending>,
 ) -> Result<Response, ApiError> {
     // Waiting longer than a query may run helps nobody: a full house is said at once.
-    let slot = Arc::clone(&app.slots)
-        .try_acquire_owned()
-        .map_err(|_| ApiError::TooMany)?;
+    let place = app.admission.enter().ok_or(ApiError::TooMany)?;
     let mut query = Query::new(compiled.sql.text(), format.name).timeout(app.timeout);
     query.max_result_bytes = Some(served.plan.project.config.limits.result_bytes);
     query.settings = settings;
@@ -137,7 +135,7 @@ pub(crate) async fn run(
             pending: pending.take(),
             lines: 0,
             format,
-            _slot: slot,
+            _place: place,
         })
     };
     let mut response = body.into_response();
@@ -183,7 +181,7 @@ struct Streamed {
     pending: Option<Pending>,
     lines: u64,
     format: Format,
-    _slot: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Streamed {

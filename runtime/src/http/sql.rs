@@ -7,8 +7,10 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, Uri};
 use axum::response::{IntoResponse, Response};
+use serde_json::json;
 
 use super::App;
+use super::call::{Call, json_response};
 use super::error::ApiError;
 use super::parameters::Parameters;
 use super::query::answer_query;
@@ -79,4 +81,38 @@ async fn query(
         pending,
     )
     .await
+}
+
+/// `/v0/sql_tables`: the tables that a query names, each with its database.
+pub(super) async fn tables(call: Call) -> Result<Response, ApiError> {
+    let sql = query_of(&call)?;
+    let scanned = pipewright_compiler::sql::scan(sql)
+        .map_err(|error| ApiError::BadRequest(error.to_string()))?;
+    let mut tables: Vec<(String, String)> = scanned
+        .tables
+        .iter()
+        .filter(|table| !table.is_literal && !table.parameter)
+        .map(|table| {
+            (
+                table.database.clone().unwrap_or_default(),
+                table.name.clone(),
+            )
+        })
+        .collect();
+    tables.sort();
+    tables.dedup();
+    Ok(json_response(&json!({ "tables": tables })))
+}
+
+/// `/v0/sql_format`: the query as it is. What people have written stays as they have written it.
+pub(super) async fn format(call: Call) -> Result<Response, ApiError> {
+    let sql = query_of(&call)?;
+    Ok(json_response(&json!({ "q": sql })))
+}
+
+fn query_of(call: &Call) -> Result<&str, ApiError> {
+    let given = call.parameters.given("q");
+    given
+        .or(call.parameters.text.as_deref())
+        .ok_or_else(|| ApiError::BadRequest("parameter `q` is missing: a query".to_owned()))
 }

@@ -397,6 +397,7 @@ impl Run<'_> {
             self.target, self.beside
         ))
         .await?;
+        self.ingest().tables_changed();
         Ok(true)
     }
 

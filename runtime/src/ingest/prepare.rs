@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use pipewright_compiler::emit;
 use pipewright_compiler::plan::TablePlan;
@@ -14,8 +15,9 @@ use crate::engine::{EngineError, Query};
 /// How many inserts a table remembers. One is forgotten only when this many came after it, and at most a few are ever in doubt.
 const WINDOW: u32 = 10_000;
 
-/// The engine's code for a table that is not there.
-const UNKNOWN_TABLE: i32 = 60;
+/// How often tables are looked at again when one of them refuses: jobs make tables for a moment, and let them change places with those of data sources, and
+/// what the engine answers then depends on how far it is.
+const ROUNDS: u32 = 50;
 
 /// The tables that are known to be ready.
 #[derive(Debug, Default)]
@@ -40,13 +42,28 @@ impl Ingest {
         if self.known().contains(name) {
             return Ok(());
         }
-        let sql = "SELECT database, name FROM system.tables WHERE engine LIKE '%MergeTree' AND engine NOT LIKE 'Replicated%' AND database NOT IN ('system', 'INFORMATION_SCHEMA', 'information_schema') AND NOT match(engine_full, 'non_replicated_deduplication_window = ([1-9][0-9]{3,})')".to_string();
+        let mut round = 0;
+        while let Err(error) = self.remember_tokens().await? {
+            round += 1;
+            if round == ROUNDS {
+                return Err(error);
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        self.known().insert(name.to_owned());
+        Ok(())
+    }
+
+    /// Lets all tables remember their latest inserts. The inner error is of a table that refused, which may be of the moment.
+    async fn remember_tokens(&self) -> Result<Result<(), EngineError>, EngineError> {
+        let sql = "SELECT database, name FROM system.tables WHERE engine LIKE '%MergeTree' AND engine NOT LIKE 'Replicated%' AND database NOT IN ('system', 'INFORMATION_SCHEMA', 'information_schema') AND NOT match(engine_full, 'non_replicated_deduplication_window = ([1-9][0-9]{3,})')";
         let rows = self
             .engine
             .query(Query::new(sql, "JSONEachRow"))
             .await?
             .bytes()
             .await?;
+        let mut refused = Ok(());
         for line in rows
             .split(|byte| *byte == b'\n')
             .filter(|line| !line.is_empty())
@@ -60,17 +77,11 @@ impl Ingest {
             let sql = format!(
                 "ALTER TABLE {name} MODIFY SETTING non_replicated_deduplication_window = {WINDOW}"
             );
-            match self.engine.execute(&sql).await {
-                // A table for a moment, of a job that has ended since.
-                Err(EngineError::Exception {
-                    code: UNKNOWN_TABLE,
-                    ..
-                }) => {}
-                done => done?,
+            if let Err(error) = self.engine.execute(&sql).await {
+                refused = Err(error);
             }
         }
-        self.known().insert(name.to_owned());
-        Ok(())
+        Ok(refused)
     }
 
     /// Makes the quarantine of a data source, or gives it the columns that the data source has got since.

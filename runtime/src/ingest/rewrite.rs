@@ -114,6 +114,7 @@ impl Ingest {
         self.engine
             .execute(&format!("EXCHANGE TABLES {name} AND {new}"))
             .await?;
+        self.tables_changed();
         Ok(appended)
     }
 

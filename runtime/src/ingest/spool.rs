@@ -1,11 +1,11 @@
 //! A body of any length → files of whole rows, in constant memory.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
-use flate2::write::MultiGzDecoder;
+use bytes::{Bytes, BytesMut};
+use flate2::read::MultiGzDecoder;
 use tokio::sync::mpsc;
 
 use super::split::{CsvSplitter, csv_fields, push_line};
@@ -16,6 +16,8 @@ const CHUNK_BYTES: usize = 32 * 1024 * 1024;
 const CHUNK_ROWS: u64 = 500_000;
 /// Longest row.
 const ROW_BYTES: usize = 64 * 1024 * 1024;
+/// Most memory that unpacking zstd may take for its window, as a power of two: 128 MiB, which is what the format's own tool takes without being asked.
+const WINDOW_LOG: u32 = 27;
 
 /// A format of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -75,45 +77,99 @@ pub(super) fn spool(
     format: Format,
     delimiter: Option<char>,
     columns: &[String],
-    mut chunks: mpsc::Receiver<io::Result<Bytes>>,
+    chunks: mpsc::Receiver<io::Result<Bytes>>,
 ) -> Result<Spooled, SpoolError> {
-    let writer = Writer::new(folder, format, delimiter, columns.to_vec());
-    let mut start = Vec::new();
-    while start.len() < 4 {
-        let Some(chunk) = chunks.blocking_recv() else {
-            break;
-        };
-        start.extend_from_slice(&chunk?);
-    }
-    if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-        return Err(SpoolError::Unreadable(
-            "zstd is not read by this version: send gzip or plain rows".to_owned(),
-        ));
-    }
-    let writer = if start.starts_with(&[0x1f, 0x8b]) {
-        let mut decoder = MultiGzDecoder::new(writer);
-        let damaged = |error: io::Error| match error.kind() {
-            io::ErrorKind::InvalidInput
-            | io::ErrorKind::InvalidData
-            | io::ErrorKind::UnexpectedEof => {
-                SpoolError::Unreadable(format!("the gzip data is damaged: {error}"))
-            }
-            _ => SpoolError::Io(error),
-        };
-        decoder.write_all(&start).map_err(damaged)?;
-        while let Some(chunk) = chunks.blocking_recv() {
-            decoder.write_all(&chunk?).map_err(damaged)?;
-        }
-        decoder.finish().map_err(damaged)?
-    } else {
-        let mut writer = writer;
-        writer.write_all(&start)?;
-        while let Some(chunk) = chunks.blocking_recv() {
-            writer.write_all(&chunk?)?;
-        }
-        writer
+    let mut writer = Writer::new(folder, format, delimiter, columns.to_vec());
+    let mut body = Body {
+        chunks,
+        current: Bytes::new(),
     };
-    writer.finish()
+    let start = body.start(4)?;
+    let packed = match &start[..] {
+        [0x1f, 0x8b, ..] => Some("gzip"),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("zstd"),
+        _ => None,
+    };
+    body.current = start;
+    let Some(packed) = packed else {
+        while body.fill()? {
+            let chunk = std::mem::take(&mut body.current);
+            write(&mut writer, &chunk)?;
+        }
+        return writer.finish();
+    };
+    let mut decoder: Box<dyn Read> = if packed == "gzip" {
+        Box::new(MultiGzDecoder::new(body))
+    } else {
+        let mut decoder = zstd::stream::read::Decoder::new(body)?;
+        decoder.window_log_max(WINDOW_LOG)?;
+        Box::new(decoder)
+    };
+    let mut unpacked = vec![0; 1 << 17];
+    loop {
+        match decoder.read(&mut unpacked) {
+            Ok(0) => return writer.finish(),
+            Ok(read) => write(&mut writer, &unpacked[..read])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {
+                return Err(SpoolError::Io(error));
+            }
+            Err(error) => {
+                return Err(SpoolError::Unreadable(format!(
+                    "the {packed} data is damaged: {error}"
+                )));
+            }
+        }
+    }
+}
+
+/// Writes rows; one that is too long is the body's fault.
+fn write(writer: &mut Writer, bytes: &[u8]) -> Result<(), SpoolError> {
+    writer.write_all(bytes).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => SpoolError::Unreadable(error.to_string()),
+        _ => SpoolError::Io(error),
+    })
+}
+
+/// A body as it arrives.
+struct Body {
+    chunks: mpsc::Receiver<io::Result<Bytes>>,
+    current: Bytes,
+}
+
+impl Body {
+    /// Waits until there are bytes; says whether any came.
+    fn fill(&mut self) -> io::Result<bool> {
+        while self.current.is_empty() {
+            match self.chunks.blocking_recv() {
+                // Of a kind of its own: what decoders find wrong with the bytes is another matter.
+                Some(chunk) => {
+                    self.current = chunk
+                        .map_err(|error| io::Error::new(io::ErrorKind::ConnectionAborted, error))?;
+                }
+                None => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes the first bytes, `least` of them if there are so many.
+    fn start(&mut self, least: usize) -> io::Result<Bytes> {
+        let mut start = BytesMut::new();
+        while start.len() < least && self.fill()? {
+            start.extend_from_slice(&std::mem::take(&mut self.current));
+        }
+        Ok(start.freeze())
+    }
+}
+
+impl Read for Body {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.fill()?;
+        let length = into.len().min(self.current.len());
+        into[..length].copy_from_slice(&self.current.split_to(length));
+        Ok(length)
+    }
 }
 
 /// Cuts what is written to it into files of whole rows.
@@ -307,10 +363,10 @@ impl Write for Writer {
             self.rest.drain(..taken);
         }
         if self.rest.len() > ROW_BYTES {
-            return Err(io::Error::other(format!(
-                "a row is longer than {} MiB",
-                ROW_BYTES / 1024 / 1024
-            )));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("a row is longer than {} MiB", ROW_BYTES / 1024 / 1024),
+            ));
         }
         Ok(bytes.len())
     }

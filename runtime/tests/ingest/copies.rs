@@ -207,3 +207,37 @@ async fn a_copy_that_fails_leaves_the_data_source_as_it_was() {
     assert_eq!(ended(&jobs, &job).await.status, JobStatus::Error);
     assert_eq!(tsv("SELECT count() FROM failing").await, "0\n");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_that_change_places_meanwhile_are_in_nobody_s_way() {
+    project(&[("beside_others.datasource", "SCHEMA >\n    `n` UInt64\n")]).await;
+    let state = Arc::new(State::in_memory().unwrap());
+    let jobs = jobs(&state);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let exchanges = tokio::spawn(async move {
+        let mut stopped = std::pin::pin!(stopped);
+        let mut times = 0;
+        while stopped.try_recv().is_err() {
+            for sql in [
+                "CREATE OR REPLACE TABLE placed_here (n UInt64) ENGINE = MergeTree ORDER BY n",
+                "CREATE OR REPLACE TABLE placed_there (n UInt64) ENGINE = MergeTree ORDER BY n",
+                "EXCHANGE TABLES placed_here AND placed_there",
+                "EXCHANGE TABLES placed_here AND placed_there",
+                "EXCHANGE TABLES placed_here AND placed_there",
+            ] {
+                engine().execute(sql).await.unwrap();
+            }
+            times += 1;
+        }
+        times
+    });
+    let insert = request("beside_others", CopyInto::Append, "SELECT 1 AS n");
+    for _ in 0..50 {
+        ingest().tables_changed();
+        let done = ended(&jobs, &submit(&jobs, &insert)).await;
+        assert_eq!(done.status, JobStatus::Done, "{done:?}");
+    }
+    stop.send(()).unwrap();
+    assert!(exchanges.await.unwrap() > 0);
+    assert_eq!(tsv("SELECT count() FROM beside_others").await, "50\n");
+}

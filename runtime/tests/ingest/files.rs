@@ -36,8 +36,12 @@ async fn damage_to_the_whole_changes_nothing() {
     gzip.write_all(b"{\"id\":1,\"name\":\"a\"}\n").unwrap();
     let good = gzip.finish().unwrap();
     let cut = good[..good.len() - 6].to_vec();
+    let packed = zstd::encode_all(&b"{\"id\":2,\"name\":\"b\"}\n"[..], 0).unwrap();
+    let spoilt = [&packed[..4], &[0xff; 40]].concat();
     for (format, body) in [
         (Format::Ndjson, cut),
+        (Format::Ndjson, packed[..packed.len() - 3].to_vec()),
+        (Format::Ndjson, spoilt),
         (Format::Csv, b"1,2,3\n".to_vec()),
         (Format::Parquet, b"PAR1 no".to_vec()),
     ] {
@@ -45,15 +49,20 @@ async fn damage_to_the_whole_changes_nothing() {
         assert!(matches!(error, IngestError::Unreadable(_)), "{error:?}");
     }
     assert_eq!(tsv("SELECT count() FROM whole").await, "0\n");
-    assert_eq!(
-        append(&plan, "whole", Format::Ndjson, good)
+    // Several packed pieces after each other are one body.
+    for body in [
+        [good.clone(), good].concat(),
+        [packed.clone(), packed].concat(),
+    ] {
+        let counts = append(&plan, "whole", Format::Ndjson, body)
             .await
             .unwrap()
-            .counts,
-        Counts {
-            successful: 1,
-            quarantined: 0
-        }
+            .counts;
+        assert_eq!((counts.successful, counts.quarantined), (2, 0));
+    }
+    assert_eq!(
+        tsv("SELECT id, count() FROM whole GROUP BY id ORDER BY id").await,
+        "1\t2\n2\t2\n"
     );
 }
 

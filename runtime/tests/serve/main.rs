@@ -1,6 +1,7 @@
 //! The real binary serving real HTTP over the real engine.
 
 mod answers;
+mod connections;
 mod copies;
 mod copies_survive;
 mod crash;

@@ -393,6 +393,7 @@ fn every_route_has_its_scope() {
         .collect();
     // (method, path, body, what is put right afterwards, who may)
     let create: &[&str] = &["ADMIN", "PIPES:CREATE"];
+    let create_datasources: &[&str] = &["ADMIN", "DATASOURCES:CREATE", "IMPORT"];
     let routes: &[(&str, &str, &str, &[&str])] = &[
         ("GET", "/v0/pipes", "", scopes),
         ("POST", "/v0/pipes", "name=made&sql=select 1", create),
@@ -405,6 +406,12 @@ fn every_route_has_its_scope() {
         (
             "GET",
             "/v0/pipes/by_org.pipe",
+            "",
+            &["ADMIN", "PIPES:READ:by_org"],
+        ),
+        (
+            "GET",
+            "/v1/pipes/by_org.pipe",
             "",
             &["ADMIN", "PIPES:READ:by_org"],
         ),
@@ -535,6 +542,47 @@ fn every_route_has_its_scope() {
             "",
             &["ADMIN", "DATASOURCES:DROP:events"],
         ),
+        (
+            "GET",
+            "/v0/datasources/events.datasource",
+            "",
+            &["ADMIN", "DATASOURCES:READ:events"],
+        ),
+        (
+            "POST",
+            "/v0/datasources?name=made&schema=a%20Int32",
+            "",
+            create_datasources,
+        ),
+        (
+            "PUT",
+            "/v0/datasources/events?description=x",
+            "",
+            create_datasources,
+        ),
+        (
+            "POST",
+            "/v0/datasources/events/alter",
+            "description=y",
+            create_datasources,
+        ),
+        (
+            "DELETE",
+            "/v0/datasources/events",
+            "",
+            &["ADMIN", "DATASOURCES:DROP:events"],
+        ),
+        ("GET", "/v0/pipes/by_org/nodes/n/analysis", "", create),
+        ("GET", "/v0/workspace", "", scopes),
+        ("GET", "/v0/workspaces/other", "", scopes),
+        ("GET", "/v0/user/workspaces", "", scopes),
+        ("GET", "/v0/auth", "", scopes),
+        ("GET", "/v0/connectors", "", scopes),
+        ("GET", "/v0/environments", "", scopes),
+        ("GET", "/v0/tags", "", scopes),
+        ("GET", "/v0/dependencies", "", scopes),
+        ("POST", "/v0/sql_tables", "select 1 from events", scopes),
+        ("GET", "/v0/sql_format?q=select%201", "", scopes),
         ("POST", "/v0/analyze", "{}", &["ADMIN"]),
         ("GET", "/v0/jobs", "", &["ADMIN"]),
         ("GET", "/v0/jobs/nothing", "", &["ADMIN"]),

@@ -1,0 +1,260 @@
+//! The text of a `.datasource` file, made from what a request says or edited where a request asks for it. What is written is read again before it is taken:
+//! a value that would read as other lines of the file is refused.
+
+use std::ops::Range;
+
+use pipewright_grammar::parse_datasource;
+use pipewright_grammar::source::{SourceFile, SourceId, Span};
+use pipewright_grammar::syntax::DatasourceFile;
+
+use super::EditError;
+use super::indent::{Text, dedent, indent};
+
+/// What a new data source is made of.
+#[derive(Debug, Clone, Default)]
+pub struct DatasourceParts {
+    /// What it is for.
+    pub description: Option<String>,
+    /// The columns, as between the parentheses of a `CREATE TABLE`, with JSON paths.
+    pub schema: String,
+    /// Skip indexes, one a line.
+    pub indexes: Option<String>,
+    /// `ENGINE` and its keys, in upper case.
+    pub engine: Vec<(String, String)>,
+}
+
+/// The text of a `.datasource` file.
+#[derive(Debug)]
+pub struct DatasourceText {
+    text: String,
+}
+
+fn not_writable(message: &str) -> EditError {
+    EditError::NotWritable(message.to_owned())
+}
+
+impl DatasourceText {
+    /// Takes the text of a file.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into() }
+    }
+
+    /// A file with these parts.
+    pub fn create(parts: &DatasourceParts) -> Result<Self, EditError> {
+        let mut text = format!("SCHEMA >\n{}\n", columns(&parts.schema)?);
+        if let Some(indexes) = parts.indexes.as_deref().map(str::trim)
+            && !indexes.is_empty()
+        {
+            let lines: Vec<&str> = indexes
+                .lines()
+                .map(str::trim)
+                .filter(|line| !line.is_empty())
+                .collect();
+            text.extend(["\nINDEXES >\n", &indent(&lines.join("\n"), Text::Sql), "\n"]);
+        }
+        if !parts.engine.is_empty() {
+            text.push('\n');
+        }
+        for (keyword, value) in &parts.engine {
+            if value.contains(['\n', '\r', '"']) || !is_keyword(keyword) {
+                return Err(not_writable(&format!(
+                    "the value of `{keyword}` has quotes or several lines"
+                )));
+            }
+            text.extend([keyword, " \"", value.trim(), "\"\n"]);
+        }
+        let made = Self::new(text);
+        let tree = made.tree();
+        let keys = tree.directives.len() + usize::from(tree.engine.is_some());
+        if keys != parts.engine.len() || tree.columns.is_empty() {
+            return Err(not_writable(
+                "the columns or indexes read like other lines of a datafile",
+            ));
+        }
+        let mut made = made;
+        if let Some(description) = &parts.description {
+            made.describe(description)?;
+        }
+        Ok(made)
+    }
+
+    /// The text as it is now.
+    pub fn into_text(self) -> String {
+        self.text
+    }
+
+    fn tree(&self) -> DatasourceFile {
+        let name = "datasource.datasource".to_owned();
+        parse_datasource(&SourceFile::new(SourceId(0), name, self.text.clone())).tree
+    }
+
+    /// Sets the description.
+    pub fn describe(&mut self, description: &str) -> Result<(), EditError> {
+        let description = description.trim();
+        let tree = self.tree();
+        let printed = if description.is_empty() {
+            String::new()
+        } else {
+            format!("DESCRIPTION >\n{}\n", indent(description, Text::Prose))
+        };
+        let text = match &tree.description {
+            Some(old) => self.replaced(old.span, "DESCRIPTION", &printed),
+            None if printed.is_empty() => return Ok(()),
+            None => format!("{printed}\n{}", self.text),
+        };
+        let changed = Self::new(text);
+        let after = changed.tree();
+        let found = after
+            .description
+            .as_ref()
+            .map(|text| dedent(&changed.text, range(text.span), Text::Prose));
+        if found.as_deref().unwrap_or("") != description
+            || after.columns.len() != tree.columns.len()
+            || after.directives.len() != tree.directives.len()
+        {
+            return Err(not_writable(
+                "the description reads like the lines of a datafile",
+            ));
+        }
+        *self = changed;
+        Ok(())
+    }
+
+    /// Writes other columns in place of those that are there.
+    pub fn set_schema(&mut self, schema: &str) -> Result<(), EditError> {
+        let tree = self.tree();
+        let Some(old) = tree.schema else {
+            return Err(not_writable("the data source has no schema of its own"));
+        };
+        let changed =
+            Self::new(self.replaced(old, "SCHEMA", &format!("SCHEMA >\n{}\n", columns(schema)?)));
+        if changed.tree().directives.len() != tree.directives.len() {
+            return Err(not_writable(
+                "the columns read like other lines of a datafile",
+            ));
+        }
+        *self = changed;
+        Ok(())
+    }
+
+    fn replaced(&self, value: Span, keyword: &str, with: &str) -> String {
+        let value = range(value);
+        let line_start = |at: usize| self.text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+        let mut start = line_start(value.start);
+        while start > 0
+            && !self.text[start..]
+                .trim_start()
+                .get(..keyword.len())
+                .is_some_and(|word| word.eq_ignore_ascii_case(keyword))
+        {
+            start = line_start(start - 1);
+        }
+        let end = self.text[value.end..]
+            .find('\n')
+            .map_or(self.text.len(), |newline| value.end + newline + 1);
+        format!("{}{with}{}", &self.text[..start], &self.text[end..])
+    }
+}
+
+/// The columns of a schema, one a line.
+fn columns(schema: &str) -> Result<String, EditError> {
+    let one_line = schema.split_whitespace().collect::<Vec<_>>().join(" ");
+    let probe = DatasourceText::new(format!("SCHEMA >\n    {one_line}\n"));
+    let tree = probe.tree();
+    let end = tree.schema.map(range).map_or(0, |schema| schema.end);
+    if tree.columns.is_empty() || probe.text[end..].trim() != "" {
+        return Err(not_writable("the schema has no columns"));
+    }
+    let columns = tree
+        .columns
+        .iter()
+        .map(|column| format!("    {}", probe.text[range(column.span)].trim()));
+    Ok(columns.collect::<Vec<_>>().join(",\n"))
+}
+
+fn is_keyword(text: &str) -> bool {
+    text.bytes()
+        .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+fn range(span: Span) -> Range<usize> {
+    span.start as usize..span.end as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::*;
+
+    fn parts() -> DatasourceParts {
+        DatasourceParts {
+            description: Some("What happened".to_owned()),
+            schema: "`at` DateTime `json:$.at`, `kind` LowCardinality(String) `json:$.a.b` DEFAULT 'x, y'".to_owned(),
+            indexes: Some("INDEX one kind TYPE set(10) GRANULARITY 1".to_owned()),
+            engine: vec![
+                ("ENGINE".to_owned(), "MergeTree".to_owned()),
+                ("ENGINE_SORTING_KEY".to_owned(), "at, kind".to_owned()),
+            ],
+        }
+    }
+
+    #[test]
+    fn a_file_is_made_of_its_parts() {
+        let text = DatasourceText::create(&parts()).unwrap().into_text();
+        assert_snapshot!(text, @r#"
+        DESCRIPTION >
+            What happened
+
+        SCHEMA >
+            `at` DateTime `json:$.at`,
+            `kind` LowCardinality(String) `json:$.a.b` DEFAULT 'x, y'
+
+        INDEXES >
+            INDEX one kind TYPE set(10) GRANULARITY 1
+
+        ENGINE "MergeTree"
+        ENGINE_SORTING_KEY "at, kind"
+        "#);
+    }
+
+    #[test]
+    fn what_would_read_as_other_lines_is_refused() {
+        let mut quoted = parts();
+        quoted.engine[1].1 = "a\"\nTOKEN \"x\" READ".to_owned();
+        assert!(DatasourceText::create(&quoted).is_err());
+        let mut empty = parts();
+        empty.schema = " \n ".to_owned();
+        assert!(DatasourceText::create(&empty).is_err());
+        let mut indexes = parts();
+        indexes.indexes = Some("INDEX one kind TYPE set(10)\nENGINE_TTL \"at\"".to_owned());
+        let made = DatasourceText::create(&indexes).map(DatasourceText::into_text);
+        assert!(
+            made.as_ref()
+                .map_or(true, |text| text.contains("    ENGINE_TTL")),
+            "{made:?}"
+        );
+    }
+
+    #[test]
+    fn a_description_and_a_schema_take_the_place_of_the_old_ones() {
+        let mut text = DatasourceText::create(&parts()).unwrap();
+        text.describe("Another\nthing").unwrap();
+        text.set_schema("a Int32, b String").unwrap();
+        assert_snapshot!(text.into_text(), @r#"
+        DESCRIPTION >
+            Another
+            thing
+
+        SCHEMA >
+            a Int32,
+            b String
+
+        INDEXES >
+            INDEX one kind TYPE set(10) GRANULARITY 1
+
+        ENGINE "MergeTree"
+        ENGINE_SORTING_KEY "at, kind"
+        "#);
+    }
+}

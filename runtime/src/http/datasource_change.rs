@@ -1,0 +1,218 @@
+//! `/v0/datasources/<name>`: its file as text, another description, other columns, and its end.
+
+use std::collections::BTreeMap;
+
+use axum::extract::Path;
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
+use pipewright_compiler::emit;
+use pipewright_compiler::plan::{Column, Plan, TablePlan};
+use pipewright_compiler::sql::quote_identifier;
+use serde_json::json;
+
+use super::call::{Call, json_response, no_content};
+use super::datasource_describe::{self, reader_pipes};
+use super::error::ApiError;
+use crate::catalog::{Change, Current, DatasourceText};
+
+/// The text of a data source's file.
+pub(super) fn text(current: &Current, name: &str) -> Result<Response, ApiError> {
+    let text = current
+        .datasource_path(name)
+        .filter(|path| path.ends_with(".datasource"))
+        .and_then(|path| current.files.get(path))
+        .cloned()
+        .ok_or_else(|| ApiError::NotFound(format!("there is no file of data source `{name}`")))?;
+    // The media type without a charset: command lines compare it as a whole.
+    Ok(([(header::CONTENT_TYPE, "text/plain")], text).into_response())
+}
+
+fn find<'a>(current: &'a Current, reference: &'a str) -> Result<&'a TablePlan, ApiError> {
+    let name = current
+        .objects
+        .datasource_name(reference)
+        .unwrap_or(reference);
+    current
+        .plan
+        .table(name)
+        .ok_or_else(|| ApiError::NotFound(format!("there is no data source `{reference}`")))
+}
+
+/// The file of a data source, to be changed.
+fn file(current: &Current, name: &str) -> Result<(String, DatasourceText), ApiError> {
+    let path = current
+        .datasource_path(name)
+        .filter(|path| path.ends_with(".datasource"))
+        .ok_or_else(|| {
+            ApiError::BadRequest(format!(
+                "data source `{name}` has no file: it is made by the node that fills it"
+            ))
+        })?;
+    let text = current.files.get(path).cloned().unwrap_or_default();
+    Ok((path.to_owned(), DatasourceText::new(text)))
+}
+
+fn only(path: String, text: Option<String>) -> Change {
+    Change {
+        files: BTreeMap::from([(path, text)]),
+        ..Change::default()
+    }
+}
+
+/// Describes a data source.
+pub(super) async fn change(
+    Path(reference): Path<String>,
+    call: Call,
+) -> Result<Response, ApiError> {
+    Call::require(call.access.creates_datasources(), "DATASOURCES:CREATE")?;
+    Call::finish(async move {
+        let writer = call.app.catalog.write().await;
+        let current = writer.current();
+        let name = find(&current, &reference)?.name.name.clone();
+        let description = call.parameters.text_of("description").ok_or_else(|| {
+            ApiError::BadRequest("nothing to change: give a new `description`".to_owned())
+        })?;
+        let (path, mut text) = file(&current, &name)?;
+        text.describe(description)?;
+        let current = call
+            .commit(&writer, only(path, Some(text.into_text())))
+            .await?;
+        let table = find(&current, &name)?;
+        Ok(json_response(
+            &datasource_describe::body(&call.app, table).await?,
+        ))
+    })
+    .await
+}
+
+/// Deletes a data source that nothing reads or fills, with its rows.
+pub(super) async fn delete(
+    Path(reference): Path<String>,
+    call: Call,
+) -> Result<Response, ApiError> {
+    let current = call.current();
+    let name = current
+        .objects
+        .datasource_name(&reference)
+        .unwrap_or(&reference);
+    let may = call.access.drops_datasource(name);
+    Call::require(may, &format!("DATASOURCES:DROP:{name}"))?;
+    let dry_run = call.parameters.flag("dry_run")?;
+    Call::finish(async move {
+        let writer = call.app.catalog.write().await;
+        let current = writer.current();
+        let table = find(&current, &reference)?;
+        let name = table.name.name.clone();
+        let pipes = reader_pipes(&current, table);
+        if !pipes.is_empty() {
+            return Err(ApiError::Conflict(format!(
+                "data source `{name}` has pipes downstream or that fill it: {}; change those first",
+                pipes.join(", ")
+            )));
+        }
+        if dry_run {
+            return Ok(json_response(
+                &json!({ "dependent_pipes": [], "dependent_nodes": [] }),
+            ));
+        }
+        let (path, _) = file(&current, &name)?;
+        call.commit(&writer, only(path, None)).await?;
+        call.app.rename_in_tokens("DATASOURCES:", &name, None)?;
+        Ok(no_content())
+    })
+    .await
+}
+
+/// What other columns or another description mean for the engine, or with `dry=false` the change itself.
+pub(super) async fn alter(Path(reference): Path<String>, call: Call) -> Result<Response, ApiError> {
+    Call::require(call.access.creates_datasources(), "DATASOURCES:CREATE")?;
+    let dry_run = call.parameters.flag("dry")?;
+    Call::finish(async move {
+        let writer = call.app.catalog.write().await;
+        let current = writer.current();
+        let table = find(&current, &reference)?;
+        let name = table.name.name.clone();
+        let (path, mut text) = file(&current, &name)?;
+        let mut operations = Vec::new();
+        if let Some(description) = call.parameters.text_of("description")
+            && description.trim() != described(&current, &name)
+        {
+            text.describe(description)?;
+            operations.push("Change the description".to_owned());
+        }
+        if let Some(schema) = call.parameters.given("schema") {
+            text.set_schema(schema)?;
+        }
+        let change = only(path, Some(text.into_text()));
+        let plan = writer.compile(change.clone()).await?;
+        let added = added_columns(&current.plan, &plan, &name)?;
+        operations.extend(
+            added
+                .iter()
+                .map(|column| format!("ADD COLUMN {}", emit::column_definition(column))),
+        );
+        if operations.is_empty() {
+            return Err(ApiError::BadRequest(
+                "There were no operations to perform".to_owned(),
+            ));
+        }
+        if !dry_run {
+            let alter = |parts: Vec<String>| {
+                format!(
+                    "ALTER TABLE {} {}",
+                    quote_identifier(&name),
+                    parts.join(", ")
+                )
+            };
+            let engine = &call.app.engine;
+            if !added.is_empty() {
+                let parts = added
+                    .iter()
+                    .map(|column| format!("ADD COLUMN {}", emit::column_definition(column)));
+                let done = engine.execute(&alter(parts.collect())).await;
+                done.map_err(|error| ApiError::BadRequest(error.to_string()))?;
+            }
+            if let Err(error) = call.commit(&writer, change).await {
+                if !added.is_empty() {
+                    let parts = added
+                        .iter()
+                        .map(|column| format!("DROP COLUMN {}", quote_identifier(&column.name)));
+                    if let Err(error) = engine.execute(&alter(parts.collect())).await {
+                        tracing::error!(%error, "added columns cannot be taken back");
+                    }
+                }
+                return Err(error);
+            }
+        }
+        Ok(json_response(
+            &json!({ "operations": operations, "dependencies": reader_pipes(&current, table) }),
+        ))
+    })
+    .await
+}
+
+fn described(current: &Current, name: &str) -> String {
+    let datasource = current.plan.project.datasource(name);
+    let text = datasource.and_then(|datasource| datasource.syntax.description.as_ref());
+    text.map_or(String::new(), |text| text.value.trim().to_owned())
+}
+
+/// The columns that a change adds behind the others. Any other difference is a deployment's.
+fn added_columns<'a>(before: &Plan, after: &'a Plan, name: &str) -> Result<&'a [Column], ApiError> {
+    let gone = || ApiError::Internal("the data source is gone".to_owned());
+    let old = before.table(name).ok_or_else(gone)?;
+    let new = after.table(name).ok_or_else(gone)?;
+    let text = |column: &Column| (emit::column_definition(column), column.json_path.clone());
+    let kept = new.columns.len() >= old.columns.len()
+        && old
+            .columns
+            .iter()
+            .zip(&new.columns)
+            .all(|(old, new)| text(old) == text(new));
+    if !kept {
+        return Err(ApiError::BadRequest(format!(
+            "only columns behind the last one can be added to data source `{name}` here: deploy the project to change others"
+        )));
+    }
+    Ok(&new.columns[old.columns.len()..])
+}

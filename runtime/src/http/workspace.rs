@@ -1,0 +1,150 @@
+//! The workspace as command lines ask for it: who one is, where, and what there is beside pipes and data sources.
+//!
+//! A server has one workspace and no regions, branches, connections or other members; these routes say so in the shape in which it is asked.
+
+use std::collections::BTreeMap;
+
+use axum::extract::Path;
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+
+use super::call::{Call, json_response};
+use super::datasource_describe::reader_pipes;
+use super::error::ApiError;
+
+/// The name of the one workspace.
+const NAME: &str = "pipewright";
+
+fn described(call: &Call) -> Value {
+    let id = call.app.workspace();
+    json!({
+        "id": id,
+        "name": NAME,
+        "user_id": id,
+        "user_email": "",
+        "scope": if call.access.is_admin() { "admin" } else { "read" },
+        "main": null,
+        "is_branch": false,
+        "role": "admin",
+        "owner": id,
+        "plan": "",
+        "release": null,
+        "created_at": null,
+        "members": [],
+        "token": null,
+    })
+}
+
+/// `/v0/workspace`, `/v0/workspaces/<id>`: this workspace.
+pub(super) async fn get(call: Call) -> Result<Response, ApiError> {
+    Ok(json_response(&described(&call)))
+}
+
+/// The same by its id or name.
+pub(super) async fn named(Path(reference): Path<String>, call: Call) -> Result<Response, ApiError> {
+    if reference == call.app.workspace() || reference == NAME {
+        return Ok(json_response(&described(&call)));
+    }
+    Err(ApiError::NotFound(format!(
+        "there is no workspace `{reference}`: this server has one"
+    )))
+}
+
+/// `/v0/user/workspaces`: the workspaces of whoever asks.
+pub(super) async fn list(call: Call) -> Result<Response, ApiError> {
+    let id = call.app.workspace();
+    Ok(json_response(&json!({
+        "id": id,
+        "email": "",
+        "user_id": id,
+        "workspaces": [described(&call)],
+    })))
+}
+
+/// `/v0/auth`: whether the token is one.
+pub(super) async fn auth(_call: Call) -> Result<Response, ApiError> {
+    Ok(json_response(&json!({ "is_valid": true, "is_user": true })))
+}
+
+/// `/v0/regions`: this server alone. Asked for before there is a token.
+pub(super) async fn regions(headers: axum::http::HeaderMap) -> Response {
+    let host = headers
+        .get(axum::http::header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or("localhost");
+    let address = format!("http://{host}");
+    json_response(&json!({
+        "regions": [{ "name": NAME, "provider": "", "host": address, "api_host": address }],
+    }))
+}
+
+/// `/v0/connectors`: none.
+pub(super) async fn connectors(_call: Call) -> Result<Response, ApiError> {
+    Ok(json_response(&json!({ "connectors": [] })))
+}
+
+/// `/v0/environments`: no branches.
+pub(super) async fn environments(_call: Call) -> Result<Response, ApiError> {
+    Ok(json_response(&json!({ "environments": [] })))
+}
+
+/// `/v0/tags`: the words of the `TAGS` lines, each with what has it.
+pub(super) async fn tags(call: Call) -> Result<Response, ApiError> {
+    let current = call.current();
+    let mut tagged: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+    let project = &current.plan.project;
+    for pipe in project.pipes.values() {
+        let name = &pipe.name.name;
+        let id = current.objects.pipe(name).map(|object| &object.id);
+        for tag in pipe.tags.iter().filter(|_| call.access.reads_pipe(name)) {
+            let entry = json!({ "id": id, "name": name, "type": "pipe" });
+            tagged.entry(tag).or_default().push(entry);
+        }
+    }
+    for datasource in project.datasources.values() {
+        let name = &datasource.name.name;
+        let id = current.objects.datasource(name).map(|object| &object.id);
+        let readable = call.access.reads_datasource(name);
+        for tag in datasource.syntax.tags.iter().filter(|_| readable) {
+            let entry = json!({ "id": id, "name": name, "type": "datasource" });
+            tagged.entry(&tag.value).or_default().push(entry);
+        }
+    }
+    let tags = tagged
+        .into_iter()
+        .map(|(name, resources)| json!({ "id": name, "name": name, "resources": resources }));
+    Ok(json_response(&json!({ "tags": tags.collect::<Vec<_>>() })))
+}
+
+/// `/v0/dependencies`: which pipes read or fill which data sources.
+pub(super) async fn dependencies(call: Call) -> Result<Response, ApiError> {
+    let current = call.current();
+    let (pipe, only) = (
+        call.parameters.given("pipe"),
+        call.parameters.given("datasource"),
+    );
+    let matching = call.parameters.given("match").unwrap_or("");
+    let alone = call.parameters.flag("no_deps")?;
+    let mut out = Map::new();
+    for table in current.plan.tables.values() {
+        let name = table.name.to_string();
+        if !call.access.reads_datasource(&name)
+            || only
+                .is_some_and(|only| current.objects.datasource_name(only).unwrap_or(only) != name)
+            || !name.contains(matching)
+        {
+            continue;
+        }
+        let mut pipes = reader_pipes(&current, table);
+        pipes.retain(|reader| call.access.reads_pipe(reader));
+        if pipe.is_some_and(|pipe| !pipes.iter().any(|reader| reader == pipe))
+            || alone && !pipes.is_empty()
+        {
+            continue;
+        }
+        out.insert(name, pipes.into());
+    }
+    Ok(json_response(
+        &json!({ "dependencies": out, "incompatible_datasources": [] }),
+    ))
+}

@@ -1,0 +1,10 @@
+//! Programs that were written for the existing service, as their registries have them, against the real binary. What they need is installed once below the
+//! target folder; a test fails when that is not possible.
+
+mod command_line;
+#[path = "../serve/harness.rs"]
+#[expect(dead_code, reason = "the tests of the server use more of it")]
+mod harness;
+mod packages;
+mod schemathesis;
+mod tools;

@@ -1,0 +1,204 @@
+//! Clients that are slow, that send too much, that come too many, and the end of the server among them.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use super::harness::{ADMIN, Project, Server};
+
+fn started(limits: &str) -> (Project, Server) {
+    let project = Project::new(&[
+        (
+            "one.pipe",
+            "NODE n\nSQL >\n    SELECT 1 AS x\nTYPE endpoint\n",
+        ),
+        (
+            "long.pipe",
+            "NODE n\nSQL >\n    SELECT sum(sleepEachRow(0.1)) AS slept FROM numbers(20)\nTYPE endpoint\n",
+        ),
+        (
+            "big.pipe",
+            "NODE n\nSQL >\n    SELECT number, repeat('x', 1000) AS filler FROM numbers(60000)\nTYPE endpoint\n",
+        ),
+        (
+            "pipewright.toml",
+            &format!("[limits]\n{limits}\n[allow]\nfunctions = [\"sleepEachRow\"]\n"),
+        ),
+    ]);
+    let server = Server::start(&project);
+    (project, server)
+}
+
+/// Reads until the server ends the connection; what came, and how long it took.
+fn rest(stream: &mut TcpStream) -> (String, Duration) {
+    let started = Instant::now();
+    let mut bytes = Vec::new();
+    // A reset is an end, too.
+    _ = stream.read_to_end(&mut bytes);
+    (
+        String::from_utf8_lossy(&bytes).into_owned(),
+        started.elapsed(),
+    )
+}
+
+#[test]
+fn a_head_that_never_ends_is_cut_off() {
+    let (_project, server) = started("idle_timeout_ms = 1000");
+    let mut stream = server.connect();
+    stream
+        .write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: ")
+        .expect("sent");
+    let mut dripping = stream.try_clone().expect("a handle");
+    let drip = std::thread::spawn(move || {
+        while dripping.write_all(b"x").is_ok() {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    });
+    let (answer, took) = rest(&mut stream);
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 408"),
+        "{answer}"
+    );
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    drop(stream);
+    drip.join().expect("no panic");
+}
+
+#[test]
+fn a_body_that_never_ends_is_cut_off() {
+    let (_project, server) = started("client_timeout_ms = 1000");
+    let mut stream = server.connect();
+    write!(stream, "POST /v0/sql HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {ADMIN}\r\nContent-Length: 100000\r\n\r\n").expect("sent");
+    let mut dripping = stream.try_clone().expect("a handle");
+    let drip = std::thread::spawn(move || {
+        while dripping.write_all(b"x").is_ok() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
+    let (answer, took) = rest(&mut stream);
+    assert!(
+        answer.starts_with("HTTP/1.1 408") && answer.contains("the body came too slowly"),
+        "{answer}"
+    );
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    drop(stream);
+    drip.join().expect("no panic");
+}
+
+#[test]
+fn an_answer_that_is_not_taken_gives_its_place_back() {
+    let (_project, server) =
+        started("client_timeout_ms = 1000\nconcurrent_queries = 1\nresult_bytes = 1000000000");
+    let mut stream = server.connect();
+    write!(
+        stream,
+        "GET /v0/pipes/big.json HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {ADMIN}\r\n\r\n"
+    )
+    .expect("sent");
+    let mut first = [0; 1];
+    stream.read_exact(&mut first).expect("it begins");
+    let until = Instant::now() + Duration::from_secs(20);
+    while server.get("/v0/pipes/one.json").status != 200 {
+        assert!(Instant::now() < until, "the place is still taken");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let (taken, _) = rest(&mut stream);
+    assert!(taken.len() < 60_000_000, "the rest was never sent");
+}
+
+#[test]
+fn a_body_that_is_too_long_is_refused_before_it_is_read() {
+    let (_project, server) = started("body_bytes = 1000");
+    let mut stream = server.connect();
+    write!(stream, "POST /v0/sql HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {ADMIN}\r\nContent-Length: 1000000000\r\n\r\n").expect("sent");
+    let (answer, _) = rest(&mut stream);
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+}
+
+#[test]
+fn bodies_that_do_not_fit_in_memory_together_are_turned_away() {
+    let (_project, server) = started("body_bytes = 1000000\nbodies_bytes = 1000000");
+    let head = format!(
+        "POST /v0/sql HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {ADMIN}\r\nContent-Length: 900000\r\nConnection: close\r\n\r\n"
+    );
+    let part = vec![b' '; 800_000];
+    let mut first = server.connect();
+    first.write_all(head.as_bytes()).expect("sent");
+    first.write_all(&part).expect("sent");
+    // Once the server has read the first, there is no room for the second.
+    let until = Instant::now() + Duration::from_secs(20);
+    let refused = loop {
+        let mut second = server.connect();
+        second.write_all(head.as_bytes()).expect("sent");
+        _ = second.write_all(&part);
+        second
+            .set_read_timeout(Some(Duration::from_millis(300)))
+            .expect("a socket option");
+        let (answer, _) = rest(&mut second);
+        if !answer.is_empty() {
+            break answer;
+        }
+        assert!(Instant::now() < until, "both are read");
+    };
+    assert!(refused.starts_with("HTTP/1.1 429"), "{refused}");
+    assert!(
+        refused.to_lowercase().contains("retry-after: 1"),
+        "{refused}"
+    );
+    let mut query = vec![b' '; 100_000];
+    query[..8].copy_from_slice(b"SELECT 1");
+    first.write_all(&query).expect("sent");
+    let (answer, _) = rest(&mut first);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
+fn a_client_too_many_waits_until_another_has_gone() {
+    let (_project, server) = started("connections = 2");
+    let held: Vec<TcpStream> = (0..2).map(|_| server.connect()).collect();
+    let mut third = server.connect();
+    third
+        .write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .expect("sent");
+    third
+        .set_read_timeout(Some(Duration::from_millis(300)))
+        .expect("a socket option");
+    let mut byte = [0; 1];
+    assert!(third.read(&mut byte).is_err(), "it is not accepted yet");
+    drop(held);
+    third
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .expect("a socket option");
+    let (answer, _) = rest(&mut third);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
+fn requests_under_way_are_finished_when_the_server_stops() {
+    let (_project, server) = started("");
+    let mut asked = server.connect();
+    write!(
+        asked,
+        "GET /v0/pipes/long.csv HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {ADMIN}\r\n\r\n"
+    )
+    .expect("sent");
+    // A client that rests keeps nobody waiting.
+    let mut idle = server.connect();
+    idle.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .expect("sent");
+    let mut byte = [0; 1];
+    idle.read_exact(&mut byte).expect("an answer");
+    std::thread::sleep(Duration::from_millis(500));
+    let reading = std::thread::spawn(move || rest(&mut asked));
+    let started = Instant::now();
+    let (code, messages) = server.interrupt();
+    assert_eq!(code, Some(0), "{messages}");
+    assert!(started.elapsed() < Duration::from_secs(8));
+    let (answer, _) = reading.join().expect("no panic");
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.contains("\"slept\""),
+        "{answer}"
+    );
+    let (_, took) = rest(&mut idle);
+    assert!(took < Duration::from_secs(1));
+}
