@@ -5,8 +5,8 @@
 //! Changes go one after the other; readers never wait.
 
 mod datafile;
-mod draft;
 mod datasource_text;
+mod draft;
 mod indent;
 mod objects;
 mod pull;
@@ -26,8 +26,8 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Mutex, MutexGuard};
 
 pub use datafile::{EditError, NodeText, PipeText};
-pub use draft::Draft;
 pub use datasource_text::{DatasourceParts, DatasourceText};
+pub use draft::Draft;
 pub use objects::{Object, Objects, Rename};
 pub use pull::{PullError, Pulled, pull};
 pub use time::{format_micros, now_micros};

@@ -57,6 +57,14 @@ impl Client {
         Ok(Some(Self { address, token }))
     }
 
+    /// The server at an address.
+    pub(super) fn at(address: std::net::SocketAddr, token: String) -> Self {
+        Self {
+            address: address.to_string(),
+            token,
+        }
+    }
+
     /// Where the server is.
     pub(super) fn address(&self) -> &str {
         &self.address

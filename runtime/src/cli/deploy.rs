@@ -156,13 +156,8 @@ impl Here {
     ) -> anyhow::Result<Self> {
         let state_folder = folder.join(".pipewright");
         std::fs::create_dir_all(&state_folder)?;
-        let engine = match engine::open(&plan.project.config, &state_folder, printer).await {
-            Err(error) if is_busy(&error) => {
-                printer.hint("a server that runs takes deploys too: `pipewright deploy --host http://127.0.0.1:7181 --token …`");
-                return Err(error);
-            }
-            opened => opened?,
-        };
+        let engine = engine::open(&plan.project.config, &state_folder, printer).await;
+        let engine = engine.inspect_err(|error| hint_at_server(error, printer))?;
         let state = Arc::new(State::open(&state_folder.join("state.sqlite"))?);
         deploy::recover(&state, engine.as_ref(), &Lines::new(printer)).await?;
         let catalog = Catalog::open(Arc::clone(&state), tree, plan)?;
@@ -311,13 +306,17 @@ struct Version<'a> {
     write: Option<crate::state::CatalogWrite>,
 }
 
-fn is_busy(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
+/// Says how a server does what this process cannot do beside it.
+pub(super) fn hint_at_server(error: &anyhow::Error, printer: &Printer) {
+    let is_busy = error.chain().any(|cause| {
         matches!(
             cause.downcast_ref(),
             Some(crate::engine::EngineError::Busy { .. })
         )
-    })
+    });
+    if is_busy {
+        printer.hint("a server that runs does it: `--host http://127.0.0.1:7181 --token …`");
+    }
 }
 
 /// The version that was deployed last.

@@ -6,17 +6,20 @@ mod build;
 mod check;
 mod client;
 mod compile;
+mod datasource;
 mod debug;
 mod deploy;
 mod engine;
 mod explain;
 mod init;
+mod job;
 mod printer;
 mod pull;
 mod remote;
 mod rule;
 mod secret;
 mod serve;
+mod session;
 mod sql;
 
 use std::path::{Path, PathBuf};
@@ -98,6 +101,9 @@ fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<ExitStatus> {
         Command::Pull(pull) => pull::run(pull, project, printer),
         Command::Sql(sql) => sql::run(sql, project, printer),
         Command::Secret(secret) => secret::run(secret, project, printer),
+        Command::Datasource(arguments) => datasource::run(arguments, project, printer),
+        Command::Materialization(arguments) => job::materialization(arguments, project, printer),
+        Command::Job(arguments) => job::run(arguments, project, printer),
         Command::Engine(engine) => engine::run(engine, printer),
         Command::Debug(debug) => debug::run(debug, project, printer),
     }

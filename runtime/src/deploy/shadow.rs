@@ -62,18 +62,18 @@ mod tests {
         let shadows = [("t".to_owned(), "SELECT 1".to_owned())];
         assert_eq!(
             with_shadows("SELECT * FROM t", &shadows),
-            "WITH `t` AS (SELECT 1)\nSELECT * FROM t"
+            "WITH t AS (SELECT 1)\nSELECT * FROM t"
         );
         assert_eq!(
             with_shadows(
                 "-- WITH\n/* x */ with a AS (SELECT 2) SELECT * FROM t",
                 &shadows
             ),
-            "-- WITH\n/* x */ WITH `t` AS (SELECT 1),\n a AS (SELECT 2) SELECT * FROM t"
+            "-- WITH\n/* x */ WITH t AS (SELECT 1),\n a AS (SELECT 2) SELECT * FROM t"
         );
         assert_eq!(
             with_shadows("SELECT within FROM t", &shadows),
-            "WITH `t` AS (SELECT 1)\nSELECT within FROM t"
+            "WITH t AS (SELECT 1)\nSELECT within FROM t"
         );
     }
 

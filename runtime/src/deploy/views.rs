@@ -120,7 +120,7 @@ async fn trigger(
     let probe = names::probe(view);
     let (probe, beside) = (
         quote_identifier(&probe),
-        quote_identifier(&format!("{probe}_to")),
+        quote_identifier(&format!("{}_to", names::probe(view))),
     );
     let drop = [
         format!("DROP VIEW IF EXISTS {probe} SYNC"),

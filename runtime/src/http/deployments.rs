@@ -65,8 +65,9 @@ pub(super) async fn list(call: Call) -> Result<Response, ApiError> {
 }
 
 /// `GET /v1/deployments/<id>`.
-pub(super) async fn get(Path(id): Path<i64>, call: Call) -> Result<Response, ApiError> {
+pub(super) async fn get(Path(id): Path<String>, call: Call) -> Result<Response, ApiError> {
     require_admin(&call)?;
+    let id = number(&id)?;
     let deployments = call.app.catalog.state().deployments();
     let found = deployments
         .find(id)?
@@ -86,15 +87,21 @@ pub(super) async fn get(Path(id): Path<i64>, call: Call) -> Result<Response, Api
 }
 
 /// `POST /v1/deployments/<id>/set-live`: a deployment is in force as soon as it is done.
-pub(super) async fn set_live(Path(id): Path<i64>, call: Call) -> Result<Response, ApiError> {
+pub(super) async fn set_live(Path(id): Path<String>, call: Call) -> Result<Response, ApiError> {
     require_admin(&call)?;
+    let id = number(&id)?;
     let deployments = call.app.catalog.state().deployments();
     if live(&deployments.done()?) == Some(id) {
-        return get(Path(id), call).await;
+        return get(Path(id.to_string()), call).await;
     }
     Err(ApiError::Conflict(format!(
         "deployment {id} is not the latest that is done: `rollback` returns to the version before it"
     )))
+}
+
+fn number(id: &str) -> Result<i64, ApiError> {
+    id.parse()
+        .map_err(|_| ApiError::NotFound(format!("there is no deployment `{id}`")))
 }
 
 fn require_admin(call: &Call) -> Result<(), ApiError> {
@@ -270,7 +277,7 @@ async fn begin(
         if wait {
             data.jobs.ended(&job.id).await?;
         }
-        get(Path(id), call).await
+        get(Path(id.to_string()), call).await
     })
     .await
 }

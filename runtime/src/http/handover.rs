@@ -8,18 +8,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest as _, Request, State};
+use axum::http::header;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::sync::{Notify, watch};
 
 use super::App;
-use super::error::ApiError;
 
 /// So long queries under way are waited for. Those that take longer have got hold of their tables long since.
 const PATIENCE: Duration = Duration::from_millis(250);
+/// Bodies up to this length are kept for a second try.
+const KEPT: usize = 64 * 1024;
 /// So often a query is begun, at most.
 const TRIES: u32 = 3;
 
@@ -99,10 +100,21 @@ pub(super) async fn hold(app: &Arc<App>) -> Box<dyn Send> {
 
 /// Answers a query by one version or the other.
 pub(super) async fn answer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let length = match request.headers().get(header::CONTENT_LENGTH) {
+        None if request.headers().contains_key(header::TRANSFER_ENCODING) => None,
+        None => Some(0),
+        Some(length) => length.to_str().ok().and_then(|length| length.parse().ok()),
+    };
+    if length.is_none_or(|length: usize| length > KEPT) {
+        // What is not kept in memory cannot be read again.
+        let _entered = app.handover.enter().await;
+        return next.run(request).await;
+    }
     let (parts, body) = request.into_parts();
-    let Ok(body) = to_bytes(body, app.body_bytes).await else {
-        let text = "length limit exceeded".to_owned();
-        return ApiError::Body(StatusCode::PAYLOAD_TOO_LARGE, text).into_response();
+    let read = Bytes::from_request(Request::from_parts(parts.clone(), body), &app).await;
+    let body = match read {
+        Ok(body) => body,
+        Err(rejection) => return rejection.into_response(),
     };
     let mut tries = 0;
     loop {
