@@ -1,10 +1,11 @@
 //! A served endpoint against the engine's C API: the same point lookup on ten million rows, in one process and one run, at 1 and 8 clients.
 //!
-//! `cargo bench -p pipewright --bench serve` prints medians and what serving adds. Both sides take turns, so that a machine that grows slower does so for
+//! `cargo bench -p pipewright --bench serve` prints medians and what serving adds. A third side shows what of that is HTTP itself: a thread for each
+//! connection that reads a request, calls the C API, and writes the answer, and that knows nothing but this one statement. The sides take turns, so that a machine that grows slower does so for
 //! both. Clients are threads with one keep-alive connection each, so that their own work is small and is counted on our side.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -128,33 +129,36 @@ fn compare(clients: usize, plan: &Plan, library: &Path, state: &Path, address: S
         "clickhouse".to_owned(),
         format!("--path={}", state.join("chdb").display()),
     ];
-    let (mut floor, mut served) = (Vec::new(), Vec::new());
+    let (mut floor, mut bare, mut served) = (Vec::new(), Vec::new(), Vec::new());
+    let bare_address = serve_bare(library, &arguments, &statements);
     for round in 0..=ROUNDS {
         let direct = parallel(
             clients,
-            || {
-                let mut connection = library.connect(&arguments).expect("a connection");
-                let entered = connection.query(&format!("USE {}", engine::DATABASE), "Null", &[]);
-                assert!(entered.error().is_none(), "{:?}", entered.error());
-                connection
-            },
+            || entered(library, &arguments),
             |connection: &mut Connection, at| {
                 let result = connection.query(&statements[at], "JSON", &[]);
                 assert!(result.error().is_none(), "{:?}", result.error());
             },
         );
-        let over_http = parallel(
-            clients,
-            || connect(address),
-            |stream, at| request(stream, id(at)),
-        );
+        let [over_bare_http, over_http] = [bare_address, address].map(|address| {
+            parallel(
+                clients,
+                || connect(address),
+                |stream, at| request(stream, at),
+            )
+        });
         if round > 0 {
             floor.extend(direct);
+            bare.extend(over_bare_http);
             served.extend(over_http);
         }
     }
-    let (floor, served) = (median(floor), median(served));
+    let (floor, bare, served) = (median(floor), median(bare), median(served));
     let added = served.as_secs_f64() - floor.as_secs_f64();
+    report(&format!(
+        "{clients} clients: bare HTTP adds {:.0} µs",
+        (bare.as_secs_f64() - floor.as_secs_f64()) * 1e6
+    ));
     report(&format!(
         "{clients} clients: C API {:.0} µs, served {:.0} µs, added {:.0} µs (bound 150) = {:.1} % (bound 15)",
         floor.as_secs_f64() * 1e6,
@@ -162,6 +166,14 @@ fn compare(clients: usize, plan: &Plan, library: &Path, state: &Path, address: S
         added * 1e6,
         added / floor.as_secs_f64() * 100.0
     ));
+}
+
+/// A connection of the C API in the database of the engine's tables.
+fn entered(library: &'static Library, arguments: &[String]) -> Connection {
+    let mut connection = library.connect(arguments).expect("a connection");
+    let entered = connection.query(&format!("USE {}", engine::DATABASE), "Null", &[]);
+    assert!(entered.error().is_none(), "{:?}", entered.error());
+    connection
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {
@@ -203,11 +215,52 @@ fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
+/// The least that can answer the requests of this benchmark over HTTP.
+fn serve_bare(
+    library: &'static Library,
+    arguments: &[String; 2],
+    statements: &[String],
+) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let (arguments, statements) = (arguments.clone(), Arc::new(statements.to_vec()));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            stream.set_nodelay(true).expect("a socket option");
+            let (arguments, statements) = (arguments.clone(), Arc::clone(&statements));
+            std::thread::spawn(move || {
+                let mut connection = entered(library, &arguments);
+                let mut chunk = [0; 4096];
+                while let Ok(read @ 1..) = stream.read(&mut chunk) {
+                    let head = std::str::from_utf8(&chunk[..read]).expect("text");
+                    let at = head
+                        .split("at=")
+                        .nth(1)
+                        .and_then(|rest| rest.split(' ').next());
+                    let at: usize = at.and_then(|at| at.parse().ok()).expect("a number");
+                    let result = connection.query(&statements[at], "JSON", &[]);
+                    let body: &[u8] = result.as_ref();
+                    let mut answer =
+                        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len())
+                            .into_bytes();
+                    answer.extend_from_slice(body);
+                    if stream.write_all(&answer).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
 /// One request and its whole answer.
-fn request(stream: &mut TcpStream, id: u64) {
+fn request(stream: &mut TcpStream, at: usize) {
     // In one piece, as clients send requests of this size.
     let request = format!(
-        "GET /v0/pipes/item.json?id={id} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer t\r\n\r\n"
+        "GET /v0/pipes/item.json?id={}&at={at} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer t\r\n\r\n",
+        id(at)
     );
     stream
         .write_all(request.as_bytes())

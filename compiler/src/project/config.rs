@@ -36,6 +36,8 @@ pub struct Allow {
     pub settings: Vec<String>,
     /// Tables of the `system` database that may be read beyond the defaults.
     pub system_tables: Vec<String>,
+    /// Beginnings of URLs from which rows may be imported, such as `https://data.example/exports/`. They end in `/`.
+    pub urls: Vec<String>,
 }
 
 impl Allow {

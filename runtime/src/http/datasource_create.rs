@@ -70,12 +70,13 @@ pub(super) async fn create(
             "mode `{mode}` needs rows: send them as the body or as a part of a form"
         )));
     }
-    let parts = parts(&call.parameters)?.ok_or_else(|| {
-        missing(
+    let parts = parts(&call.parameters);
+    if parts.schema.is_empty() {
+        return Err(missing(
             "schema",
             "the columns of the data source, such as `at DateTime, kind String`",
-        )
-    })?;
+        ));
+    }
     let text = DatasourceText::create(&parts)?.into_text();
     Call::finish(async move {
         let writer = call.app.catalog.write().await;
@@ -99,11 +100,8 @@ pub(super) async fn create(
     .await
 }
 
-/// What the parameters say of a data source; nothing if there is no schema.
-fn parts(parameters: &Parameters) -> Result<Option<DatasourceParts>, ApiError> {
-    let Some(schema) = parameters.given("schema") else {
-        return Ok(None);
-    };
+/// What the parameters say of a data source; without columns if there is no schema.
+pub(super) fn parts(parameters: &Parameters) -> DatasourceParts {
     let mut engine: Vec<(String, String)> = Vec::new();
     for (name, value) in parameters.pairs() {
         let keyword = name.to_ascii_uppercase();
@@ -120,10 +118,11 @@ fn parts(parameters: &Parameters) -> Result<Option<DatasourceParts>, ApiError> {
     }
     // The engine itself before its keys.
     engine.sort_by_key(|(keyword, _)| keyword != "ENGINE");
-    Ok(Some(DatasourceParts {
-        description: parameters.given("description").map(ToOwned::to_owned),
-        schema: schema.to_owned(),
-        indexes: parameters.given("indexes").map(ToOwned::to_owned),
+    let given = |name: &str| parameters.given(name).map(ToOwned::to_owned);
+    DatasourceParts {
+        description: given("description"),
+        schema: given("schema").unwrap_or_default(),
+        indexes: given("indexes"),
         engine,
-    }))
+    }
 }

@@ -4,11 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest as _, Multipart, Path, Request, State};
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use futures::TryStreamExt as _;
-use pipewright_compiler::emit;
 use pipewright_compiler::plan::TablePlan;
 use serde_json::{Value, json};
 
@@ -16,10 +14,11 @@ use super::access::Access;
 use super::datasource_create;
 use super::datasource_describe::{body, sizes, with_size};
 use super::error::ApiError;
+use super::import;
 use super::operations::Done;
 use super::parameters::Parameters;
 use super::{App, Json, Served};
-use crate::ingest::{Append, Appended, Format, IngestError};
+use crate::ingest::IngestError;
 
 pub(super) async fn list(
     State(app): State<Arc<App>>,
@@ -61,7 +60,7 @@ pub(super) async fn post(State(app): State<Arc<App>>, request: Request) -> Respo
     let answered = if datasource_create::is_definition(&request) {
         datasource_create::create(&app, request).await
     } else {
-        write(&app, request).await
+        import::write(&app, request).await
     };
     let response = answered.unwrap_or_else(IntoResponse::into_response);
     app.metrics.request(
@@ -70,161 +69,6 @@ pub(super) async fn post(State(app): State<Arc<App>>, request: Request) -> Respo
         started.elapsed(),
     );
     response
-}
-
-async fn write(app: &Arc<App>, request: Request) -> Result<Response, ApiError> {
-    let (uri, headers) = (request.uri().clone(), request.headers().clone());
-    let (served, access, parameters) = authenticated(app, &uri, &headers)?;
-    let name = parameters.text_of("name").ok_or_else(|| {
-        ApiError::BadRequest("say which data source: `?name=<data source>`".to_owned())
-    })?;
-    let name = &named(app, name.to_owned());
-    let table = table(&served, &access, name, Access::appends_to)?;
-    let mode = parameters.text_of("mode").unwrap_or("create");
-    let (format, delimiter) = (parameters.text_of("format"), delimiter(&parameters)?);
-    if parameters.text_of("url").is_some() {
-        return Err(ApiError::BadRequest(
-            "rows from a URL are not read by this version: send them as the body".to_owned(),
-        ));
-    }
-    let ingest = &app.data()?.ingest;
-    let append = |found: Option<Format>| {
-        let named = format.map(|name| {
-            Format::parse(name).ok_or_else(|| {
-                ApiError::BadRequest(format!(
-                    "`{name}` is no format of rows; there are csv, ndjson and parquet"
-                ))
-            })
-        });
-        let has_paths = table
-            .columns
-            .iter()
-            .any(|column| column.json_path.is_some());
-        let usual = if has_paths {
-            Format::Ndjson
-        } else {
-            Format::Csv
-        };
-        Ok::<_, ApiError>(Append {
-            format: named.transpose()?.or(found).unwrap_or(usual),
-            delimiter,
-        })
-    };
-    if mode != "append" && mode != "replace" {
-        return Err(ApiError::BadRequest(format!(
-            "mode `{mode}` is not known here; there are append and replace"
-        )));
-    }
-    if mode == "replace" && !access.is_admin() && !access.drops_datasource(name) {
-        return Err(ApiError::Forbidden(format!(
-            "replacing the rows of `{name}` needs the scope DATASOURCES:DROP:{name} beside DATASOURCES:APPEND:{name}"
-        )));
-    }
-    let condition = parameters.text_of("replace_condition");
-    let started = Instant::now();
-    let appended = if is_form(&headers) {
-        let mut form = Multipart::from_request(request, app)
-            .await
-            .map_err(|error| ApiError::BadRequest(error.body_text()))?;
-        let bad = |error: axum::extract::multipart::MultipartError| {
-            ApiError::BadRequest(error.body_text())
-        };
-        let field = form
-            .next_field()
-            .await
-            .map_err(bad)?
-            .ok_or_else(|| ApiError::BadRequest("the form has no part with rows".to_owned()))?;
-        let found = field
-            .name()
-            .and_then(Format::parse)
-            .or_else(|| Format::parse(field.file_name()?.rsplit('.').next()?));
-        let append = append(found)?;
-        let rows = field.map_err(std::io::Error::other);
-        match mode {
-            "append" => ingest.append(table, &append, rows).await,
-            _ => {
-                ingest
-                    .replace(&served.plan, table, &append, condition, rows)
-                    .await
-            }
-        }
-    } else {
-        let append = append(None)?;
-        let rows = request
-            .into_body()
-            .into_data_stream()
-            .map_err(std::io::Error::other);
-        match mode {
-            "append" => ingest.append(table, &append, rows).await,
-            _ => {
-                ingest
-                    .replace(&served.plan, table, &append, condition, rows)
-                    .await
-            }
-        }
-    };
-    let done = Done::new(mode, &table.name.name).since(started);
-    let appended = match appended {
-        Ok(appended) => appended,
-        Err(error) => {
-            let error_text = Some(error.to_string());
-            Done {
-                error: error_text,
-                ..done
-            }
-            .record(app);
-            return Err(error.into());
-        }
-    };
-    let (counts, import_id) = (appended.counts, Some(appended.import_id.clone()));
-    Done {
-        counts,
-        import_id,
-        ..done
-    }
-    .record(app);
-    Ok((StatusCode::OK, Json(written(app, table, &appended).await?)).into_response())
-}
-
-async fn written(app: &App, table: &TablePlan, appended: &Appended) -> Result<Value, ApiError> {
-    let counts = appended.counts;
-    let error = (counts.quarantined > 0).then(|| {
-        format!(
-            "{} rows do not fit and are in `{}`, with the reasons",
-            counts.quarantined,
-            emit::quarantine_name(&table.name)
-        )
-    });
-    Ok(json!({
-        "import_id": appended.import_id,
-        "id": appended.import_id,
-        "datasource": body(app, table).await?,
-        "quarantine_rows": counts.quarantined,
-        "invalid_lines": counts.quarantined,
-        "successful_rows": counts.successful,
-        "quarantined_rows": counts.quarantined,
-        "error": error.map_or(Value::Bool(false), Value::String),
-    }))
-}
-
-fn is_form(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.starts_with("multipart/form-data"))
-}
-
-fn delimiter(parameters: &Parameters) -> Result<Option<char>, ApiError> {
-    let Some(text) = parameters.text_of("dialect_delimiter") else {
-        return Ok(None);
-    };
-    let mut characters = text.chars();
-    match (characters.next(), characters.next()) {
-        (Some(delimiter), None) if delimiter.is_ascii() && delimiter != '"' => Ok(Some(delimiter)),
-        _ => Err(ApiError::BadRequest(
-            "`dialect_delimiter` takes one ASCII character".to_owned(),
-        )),
-    }
 }
 
 /// `POST /v0/datasources/<name>/truncate`: all rows away.
@@ -282,9 +126,13 @@ pub(super) async fn delete(
         .into_response())
 }
 
-type Authenticated = (Arc<Served>, Arc<Access>, Parameters);
+pub(super) type Authenticated = (Arc<Served>, Arc<Access>, Parameters);
 
-fn authenticated(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Authenticated, ApiError> {
+pub(super) fn authenticated(
+    app: &App,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Authenticated, ApiError> {
     let parameters = Parameters::read(uri, headers, &Bytes::new())?;
     let served = app.served.load_full();
     let access = served.tokens.access(headers, parameters.text_of("token"))?;
@@ -292,7 +140,7 @@ fn authenticated(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Authentica
 }
 
 /// The name of the data source that a name or an id means.
-fn named(app: &App, reference: String) -> String {
+pub(super) fn named(app: &App, reference: String) -> String {
     let current = app.catalog.current();
     let name = current.objects.datasource_name(&reference);
     name.map(ToOwned::to_owned).unwrap_or(reference)
@@ -305,7 +153,7 @@ fn id(app: &App, name: &str) -> String {
     object.map_or_else(|| name.to_owned(), |object| object.id.clone())
 }
 
-fn table<'a>(
+pub(super) fn table<'a>(
     served: &'a Served,
     access: &Access,
     name: &str,

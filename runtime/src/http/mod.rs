@@ -22,6 +22,7 @@ mod error;
 mod events;
 mod explain;
 mod handover;
+mod import;
 mod jobs;
 mod jwt;
 mod materialization;

@@ -385,7 +385,7 @@ pub(super) const ROUTES: &[Route] = &[
     route(
         "/v0/datasources",
         "post",
-        "A file of rows into a data source, beside the rows that are there or in their place; or a new data source from a schema",
+        "A file of rows into a data source, beside the rows that are there or in their place; or a new data source from a schema or a file",
         "ADMIN or DATASOURCES:APPEND:<data source>, to replace also DATASOURCES:DROP:<data source>, to create DATASOURCES:CREATE",
         &[200, 400, 403, 404, 409, 429],
     )
@@ -394,6 +394,7 @@ pub(super) const ROUTES: &[Route] = &[
         ("mode", "string"),
         ("schema", "string"),
         ("format", "string"),
+        ("url", "string"),
         ("dialect_delimiter", "string"),
         ("replace_condition", "string"),
     ])

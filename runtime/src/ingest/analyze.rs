@@ -92,6 +92,10 @@ impl Ingest {
                 break;
             }
         }
+        if let Some(unpacked) = unpacked(&sample, limit)? {
+            cut |= unpacked.len() >= limit;
+            sample = unpacked;
+        }
         if cut {
             if format == Format::Parquet {
                 return Err(IngestError::Unreadable(format!(
@@ -181,6 +185,23 @@ impl Ingest {
             .collect();
         Ok(Analysis { columns, preview })
     }
+}
+
+/// The beginning of what a packed sample holds, if it is packed. It may end anywhere: what is damaged is found when the whole is read.
+fn unpacked(sample: &[u8], limit: usize) -> io::Result<Option<Vec<u8>>> {
+    let mut reader: Box<dyn io::Read + '_> = match super::spool::packed(sample) {
+        Some("gzip") => Box::new(flate2::read::MultiGzDecoder::new(sample)),
+        Some(_) => Box::new(zstd::stream::read::Decoder::new(sample)?),
+        None => return Ok(None),
+    };
+    let (mut unpacked, mut piece) = (Vec::new(), vec![0; 1 << 16]);
+    while unpacked.len() < limit {
+        match reader.read(&mut piece) {
+            Ok(0) | Err(_) => break,
+            Ok(read) => unpacked.extend_from_slice(&piece[..read]),
+        }
+    }
+    Ok(Some(unpacked))
 }
 
 fn unreadable(path: &std::path::Path, error: EngineError) -> IngestError {

@@ -192,6 +192,11 @@ impl Ingest {
             .collect::<io::Result<_>>()?;
         folders.sort();
         for folder in folders {
+            // A file of its own is a sample, or rows that nobody has been promised anything about.
+            if folder.is_file() {
+                std::fs::remove_file(&folder)?;
+                continue;
+            }
             let note = std::fs::read(folder.join(NOTE))
                 .ok()
                 .and_then(|bytes| serde_json::from_slice::<Note>(&bytes).ok());

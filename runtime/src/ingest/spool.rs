@@ -85,11 +85,7 @@ pub(super) fn spool(
         current: Bytes::new(),
     };
     let start = body.start(4)?;
-    let packed = match &start[..] {
-        [0x1f, 0x8b, ..] => Some("gzip"),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("zstd"),
-        _ => None,
-    };
+    let packed = packed(&start);
     body.current = start;
     let Some(packed) = packed else {
         while body.fill()? {
@@ -120,6 +116,15 @@ pub(super) fn spool(
                 )));
             }
         }
+    }
+}
+
+/// The name of the way in which bytes are packed, by how they begin.
+pub(super) fn packed(start: &[u8]) -> Option<&'static str> {
+    match start {
+        [0x1f, 0x8b, ..] => Some("gzip"),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("zstd"),
+        _ => None,
     }
 }
 

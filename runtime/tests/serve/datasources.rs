@@ -142,7 +142,8 @@ fn rows_come_as_a_body_or_as_a_part_of_a_form() {
     let wrong = [
         ("/v0/datasources?mode=append", "", 400),
         ("/v0/datasources?name=nothing&mode=append", "", 404),
-        ("/v0/datasources?name=hits&mode=create", "", 400),
+        ("/v0/datasources?name=hits&mode=create", "", 409),
+        ("/v0/datasources?name=hits&mode=upsert", "x", 400),
         ("/v0/datasources?name=hits&mode=append&format=xml", "x", 400),
         (
             "/v0/datasources?name=hits&mode=append&format=parquet",
@@ -457,4 +458,128 @@ fn without_times(mut value: Value) -> Value {
         _ => {}
     }
     value
+}
+
+#[test]
+fn a_data_source_is_made_of_the_rows_that_are_sent() {
+    let (_project, server) = started();
+    let path =
+        "/v0/datasources?mode=create&name=made&format=csv&engine=MergeTree&engine_sorting_key=day";
+    let made = send(
+        &server,
+        "POST",
+        path,
+        "day,visits\n2026-01-01,3\n2026-01-02,4\n",
+    );
+    assert_eq!(made.status, 200, "{}", made.text());
+    let made = made.json();
+    assert_eq!(made["successful_rows"], 2, "{made}");
+    assert_eq!(made["datasource"]["engine"]["engine_sorting_key"], "day");
+    assert_eq!(
+        rows(&server, "SELECT day + 1, visits FROM made ORDER BY day"),
+        "2026-01-02\t3\n2026-01-03\t4\n"
+    );
+    // Packed, as a part of a form, and with columns that are given.
+    let packed =
+        zstd::encode_all(&b"{\"a\":{\"b\":\"x\"},\"n\":1}\n"[..], 0).expect("a packed body");
+    let bearer = format!("Bearer {ADMIN}");
+    let body = [
+        b"--line\r\nContent-Disposition: form-data; name=\"file\"; filename=\"rows.ndjson.zst\"\r\n\r\n",
+        &packed[..],
+        b"\r\n--line--\r\n",
+    ]
+    .concat();
+    let headers = [
+        ("Authorization", bearer.as_str()),
+        ("Content-Type", "multipart/form-data; boundary=line"),
+    ];
+    let path = "/v0/datasources?name=parts&schema=b%20String%20%60json:$.a.b%60,%20n%20UInt8%20%60json:$.n%60";
+    let made = server.send("POST", path, &headers, &body);
+    assert_eq!(made.status, 200, "{}", made.text());
+    assert_eq!(rows(&server, "SELECT * FROM parts"), "x\t1\n");
+    // A name that is taken, rows that are none, and a token that may not: nothing is made.
+    let path = "/v0/datasources?mode=create&name=made&format=csv";
+    assert_eq!(send(&server, "POST", path, "a\n1\n").status, 409);
+    let path = "/v0/datasources?mode=create&name=none&format=parquet";
+    assert_eq!(send(&server, "POST", path, "no rows").status, 400);
+    let path = "/v0/tokens?name=appender&scope=DATASOURCES:APPEND:hits";
+    let token = send(&server, "POST", path, "").json()["token"]
+        .as_str()
+        .expect("a secret")
+        .to_owned();
+    let path = format!("/v0/datasources?mode=create&name=none&format=csv&token={token}");
+    assert_eq!(server.send("POST", &path, &[], b"a\n1\n").status, 403);
+    assert_eq!(server.get("/v0/datasources/none").status, 404);
+}
+
+#[test]
+fn rows_are_read_from_urls_that_the_project_allows() {
+    let files = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let host = files.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in files.incoming() {
+            answer_file(stream.expect("a connection"));
+        }
+    });
+    let allow = format!("[allow]\nurls = [\"http://{host}/exports/\"]\n");
+    let project = Project::new(&[
+        ("hits.datasource", HITS),
+        ("pipewright.toml", allow.as_str()),
+    ]);
+    let server = Server::start(&project);
+    let import = |mode: &str, url: &str| {
+        let path =
+            format!("/v0/datasources?mode={mode}&name=hits&format=ndjson&url=http://{host}{url}");
+        send(&server, "POST", &path, "")
+    };
+    let appended = import("append", "/exports/rows.ndjson?signature=secret");
+    assert_eq!(appended.status, 200, "{}", appended.text());
+    assert_eq!(appended.json()["successful_rows"], 2);
+    assert_eq!(appended.json()["quarantined_rows"], 1);
+    assert_eq!(import("replace", "/exports/rows.ndjson").status, 200);
+    assert_eq!(
+        rows(&server, "SELECT site, hits FROM hits ORDER BY site"),
+        "a \"quoted\"\t1\nb\\tc\t2\n"
+    );
+    // Elsewhere, by way of a redirect too, and what is not there.
+    for (url, reason) in [
+        ("/other/rows.ndjson", "[allow] urls"),
+        ("/exports/../other/rows.ndjson", "[allow] urls"),
+        ("/exports/moved?signature=secret", "cannot be read"),
+        ("/exports/missing", "cannot be read"),
+    ] {
+        let refused = import("append", url);
+        assert_eq!(refused.status, 400, "{url}: {}", refused.text());
+        assert!(refused.text().contains(reason), "{url}: {}", refused.text());
+        assert!(!refused.text().contains("secret"), "{}", refused.text());
+    }
+    assert_eq!(rows(&server, "SELECT count() FROM hits"), "2\n");
+}
+
+/// The least of a server of files.
+fn answer_file(mut stream: std::net::TcpStream) {
+    use std::io::{Read as _, Write as _};
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let path = head.split(' ').nth(1).unwrap_or("");
+    let rows = "{\"site\":\"a \\\"quoted\\\"\",\"hits\":1}\n{\"site\":\"b\\tc\",\"hits\":2}\n{\"site\":\"d\",\"hits\":\"x\"}\n";
+    let (status, more, body) = match path.split('?').next().unwrap_or("") {
+        "/exports/rows.ndjson" | "/other/rows.ndjson" => ("200 OK", "", rows),
+        "/exports/moved" => ("302 Found", "Location: /other/rows.ndjson\r\n", ""),
+        _ => ("404 Not Found", "", ""),
+    };
+    let body = if head.starts_with("HEAD") { "" } else { body };
+    _ = write!(
+        stream,
+        "HTTP/1.1 {status}\r\n{more}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        if head.starts_with("HEAD") {
+            rows.len()
+        } else {
+            body.len()
+        }
+    );
 }

@@ -1,0 +1,318 @@
+//! `POST /v0/datasources` with rows: into a data source that is there, or into one that is made for them.
+//!
+//! The rows are the body, a part of a form, or what a URL has, when `[allow] urls` names it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest as _, Multipart, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use futures::{Stream, TryStreamExt as _};
+use pipewright_compiler::emit;
+use pipewright_compiler::plan::TablePlan;
+use serde_json::{Value, json};
+
+use super::access::Access;
+use super::call::{Call, taken, valid_name};
+use super::datasource_describe::body;
+use super::datasources::{authenticated, named, table};
+use super::error::ApiError;
+use super::operations::Done;
+use super::parameters::Parameters;
+use super::{App, Json};
+use crate::catalog::{Change, DatasourceParts, DatasourceText};
+use crate::ingest::{Append, Appended, Format, Ingest, Kept, is_allowed};
+
+/// What becomes of the rows that are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Create,
+    Append,
+    Replace,
+}
+
+impl Mode {
+    fn of(parameters: &Parameters) -> Result<Self, ApiError> {
+        match parameters.given("mode").unwrap_or("create") {
+            "create" => Ok(Self::Create),
+            "append" => Ok(Self::Append),
+            "replace" => Ok(Self::Replace),
+            other => Err(ApiError::BadRequest(format!(
+                "mode `{other}` is not known here; there are create, append and replace"
+            ))),
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Append => "append",
+            Self::Replace => "replace",
+        }
+    }
+}
+
+/// Where rows go, and how.
+struct Import<'a> {
+    app: &'a Arc<App>,
+    access: Arc<Access>,
+    parameters: &'a Parameters,
+    name: String,
+    mode: Mode,
+}
+
+pub(super) async fn write(app: &Arc<App>, request: Request) -> Result<Response, ApiError> {
+    let (uri, headers) = (request.uri().clone(), request.headers().clone());
+    let (_, access, parameters) = authenticated(app, &uri, &headers)?;
+    let name = parameters.given("name").ok_or_else(|| {
+        ApiError::BadRequest("say which data source: `?name=<data source>`".to_owned())
+    })?;
+    let import = Import {
+        app,
+        access,
+        parameters: &parameters,
+        name: named(app, name.to_owned()),
+        mode: Mode::of(&parameters)?,
+    };
+    import.authorize()?;
+    if let Some(url) = parameters.given("url") {
+        let format = import.format(format_of(url))?;
+        let allowed = &app.served.load().plan.project.config.allow.urls;
+        if !is_allowed(url, allowed) {
+            return Err(ApiError::BadRequest(
+                "rows are read only from URLs that `[allow] urls` in pipewright.toml names"
+                    .to_owned(),
+            ));
+        }
+        let kept = import.ingest()?.fetch(url, format).await?;
+        return import.take_kept(&kept, format).await;
+    }
+    if !is_form(&headers) {
+        let rows = request
+            .into_body()
+            .into_data_stream()
+            .map_err(io::Error::other);
+        return import.take(import.format(None)?, rows).await;
+    }
+    let bad =
+        |error: axum::extract::multipart::MultipartError| ApiError::BadRequest(error.body_text());
+    let mut form = Multipart::from_request(request, app)
+        .await
+        .map_err(|error| ApiError::BadRequest(error.body_text()))?;
+    let field = form
+        .next_field()
+        .await
+        .map_err(bad)?
+        .ok_or_else(|| ApiError::BadRequest("the form has no part with rows".to_owned()))?;
+    let found = field
+        .name()
+        .and_then(Format::parse)
+        .or_else(|| format_of(field.file_name()?));
+    let format = import.format(found)?;
+    import.take(format, field.map_err(io::Error::other)).await
+}
+
+impl Import<'_> {
+    fn ingest(&self) -> Result<&Ingest, ApiError> {
+        Ok(&self.app.data()?.ingest)
+    }
+
+    fn authorize(&self) -> Result<(), ApiError> {
+        let name = &self.name;
+        if self.mode == Mode::Create {
+            Call::require(self.access.creates_datasources(), "DATASOURCES:CREATE")?;
+            valid_name(name)?;
+            return if self.app.catalog.current().is_taken(name) {
+                Err(taken(name))
+            } else {
+                Ok(())
+            };
+        }
+        table(
+            &self.app.served.load(),
+            &self.access,
+            name,
+            Access::appends_to,
+        )?;
+        if self.mode == Mode::Replace
+            && !self.access.is_admin()
+            && !self.access.drops_datasource(name)
+        {
+            return Err(ApiError::Forbidden(format!(
+                "replacing the rows of `{name}` needs the scope DATASOURCES:DROP:{name} beside DATASOURCES:APPEND:{name}"
+            )));
+        }
+        Ok(())
+    }
+
+    /// The format that was asked for, or that the file's name says, or that the data source is made for.
+    fn format(&self, found: Option<Format>) -> Result<Format, ApiError> {
+        if let Some(name) = self.parameters.given("format") {
+            return Format::parse(name).ok_or_else(|| {
+                ApiError::BadRequest(format!(
+                    "`{name}` is no format of rows; there are csv, ndjson and parquet"
+                ))
+            });
+        }
+        let served = self.app.served.load();
+        let has_paths = served.plan.table(&self.name).is_some_and(|table| {
+            let mut columns = table.columns.iter();
+            columns.any(|column| column.json_path.is_some())
+        });
+        let usual = if has_paths {
+            Format::Ndjson
+        } else {
+            Format::Csv
+        };
+        Ok(found.unwrap_or(usual))
+    }
+
+    async fn take(
+        &self,
+        format: Format,
+        rows: impl Stream<Item = io::Result<Bytes>> + Send,
+    ) -> Result<Response, ApiError> {
+        if self.mode != Mode::Create {
+            return self.insert(format, rows).await;
+        }
+        // Looked at first, and read again when there is a data source for them.
+        let kept = self.ingest()?.keep(rows).await?;
+        self.take_kept(&kept, format).await
+    }
+
+    async fn take_kept(&self, kept: &Kept, format: Format) -> Result<Response, ApiError> {
+        if self.mode == Mode::Create {
+            self.create(kept, format).await?;
+        }
+        self.insert(format, kept.rows()).await
+    }
+
+    /// Makes a data source whose columns are those of the rows.
+    async fn create(&self, kept: &Kept, format: Format) -> Result<(), ApiError> {
+        let analysis = self.ingest()?.analyze(format, kept.rows()).await?;
+        let schema = match self.parameters.given("schema") {
+            Some(schema) => schema.to_owned(),
+            None => analysis.schema(),
+        };
+        let parts = DatasourceParts {
+            schema,
+            ..super::datasource_create::parts(self.parameters)
+        };
+        let text = DatasourceText::create(&parts)?.into_text();
+        let (app, name) = (Arc::clone(self.app), self.name.clone());
+        Call::finish(async move {
+            let writer = app.catalog.write().await;
+            if writer.current().is_taken(&name) {
+                return Err(taken(&name));
+            }
+            let change = Change {
+                files: BTreeMap::from([(format!("datasources/{name}.datasource"), Some(text))]),
+                ..Change::default()
+            };
+            let current = writer.commit(change, app.engine.as_ref()).await?;
+            app.serve_plan(&current.plan);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn insert(
+        &self,
+        format: Format,
+        rows: impl Stream<Item = io::Result<Bytes>> + Send,
+    ) -> Result<Response, ApiError> {
+        let (app, ingest) = (self.app, self.ingest()?);
+        let append = Append {
+            format,
+            delimiter: delimiter(self.parameters)?,
+        };
+        let served = app.served.load_full();
+        let gone = || ApiError::NotFound(format!("there is no data source `{}`", self.name));
+        let table = served.plan.table(&self.name).ok_or_else(gone)?;
+        let started = Instant::now();
+        let appended = if self.mode == Mode::Replace {
+            let condition = self.parameters.given("replace_condition");
+            ingest
+                .replace(&served.plan, table, &append, condition, rows)
+                .await
+        } else {
+            ingest.append(table, &append, rows).await
+        };
+        let done = Done::new(self.mode.name(), &table.name.name).since(started);
+        let appended = match appended {
+            Ok(appended) => appended,
+            Err(error) => {
+                let error_text = Some(error.to_string());
+                Done {
+                    error: error_text,
+                    ..done
+                }
+                .record(app);
+                return Err(error.into());
+            }
+        };
+        Done {
+            counts: appended.counts,
+            import_id: Some(appended.import_id.clone()),
+            ..done
+        }
+        .record(app);
+        Ok((StatusCode::OK, Json(written(app, table, &appended).await?)).into_response())
+    }
+}
+
+async fn written(app: &App, table: &TablePlan, appended: &Appended) -> Result<Value, ApiError> {
+    let counts = appended.counts;
+    let error = (counts.quarantined > 0).then(|| {
+        format!(
+            "{} rows do not fit and are in `{}`, with the reasons",
+            counts.quarantined,
+            emit::quarantine_name(&table.name)
+        )
+    });
+    Ok(json!({
+        "import_id": appended.import_id,
+        "id": appended.import_id,
+        "datasource": body(app, table).await?,
+        "quarantine_rows": counts.quarantined,
+        "invalid_lines": counts.quarantined,
+        "successful_rows": counts.successful,
+        "quarantined_rows": counts.quarantined,
+        "error": error.map_or(Value::Bool(false), Value::String),
+    }))
+}
+
+/// The format that the name of a file, packed or not, says.
+fn format_of(name: &str) -> Option<Format> {
+    let name = crate::ingest::without_query(name);
+    let name = [".gz", ".zst"]
+        .iter()
+        .find_map(|ending| name.strip_suffix(ending))
+        .unwrap_or(name);
+    Format::parse(name.rsplit('.').next()?)
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.starts_with("multipart/form-data"))
+}
+
+fn delimiter(parameters: &Parameters) -> Result<Option<char>, ApiError> {
+    // As it is: a tab must not be trimmed away.
+    let Some(text) = parameters.text_of("dialect_delimiter") else {
+        return Ok(None);
+    };
+    let mut characters = text.chars();
+    match (characters.next(), characters.next()) {
+        (Some(delimiter), None) if delimiter.is_ascii() && delimiter != '"' => Ok(Some(delimiter)),
+        _ => Err(ApiError::BadRequest(
+            "`dialect_delimiter` takes one ASCII character".to_owned(),
+        )),
+    }
+}

@@ -1,0 +1,193 @@
+//! Bodies that are needed twice, and files of other servers: kept in a file, which goes with its last user.
+
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt as _};
+use pipewright_compiler::sql::quote_literal;
+
+use super::{Format, Ingest, IngestError, unique};
+use crate::engine::{EngineError, Query};
+
+/// How much of a file is read at a time.
+const PIECE: usize = 1 << 20;
+
+/// A file of rows that is removed when this is dropped.
+#[derive(Debug)]
+pub struct Kept {
+    path: PathBuf,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, "cannot remove a file of rows");
+        }
+    }
+}
+
+impl Kept {
+    /// The bytes of the file.
+    pub fn rows(&self) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
+        let opened = File::open(&self.path);
+        futures::stream::unfold(Some(opened), |file| async {
+            let piece = tokio::task::spawn_blocking(move || -> io::Result<_> {
+                let Some(file) = file else { return Ok(None) };
+                let mut file = file?;
+                let mut piece = vec![0; PIECE];
+                let read = file.read(&mut piece)?;
+                piece.truncate(read);
+                Ok((read > 0).then_some((Bytes::from(piece), file)))
+            });
+            match piece
+                .await
+                .map_err(io::Error::other)
+                .and_then(|piece| piece)
+            {
+                Ok(None) => None,
+                Ok(Some((piece, file))) => Some((Ok(piece), Some(Ok(file)))),
+                Err(error) => Some((Err(error), None)),
+            }
+        })
+    }
+}
+
+impl Ingest {
+    fn keep_at(&self) -> io::Result<Kept> {
+        let path = self
+            .folder
+            .join("appends")
+            .join(format!("{}.kept", unique()?));
+        Ok(Kept { path })
+    }
+
+    /// Writes a body into a file.
+    pub async fn keep(
+        &self,
+        body: impl Stream<Item = io::Result<Bytes>> + Send,
+    ) -> Result<Kept, IngestError> {
+        let kept = self.keep_at()?;
+        let mut file = File::create(&kept.path)?;
+        let mut body = std::pin::pin!(body);
+        while let Some(chunk) = body.next().await {
+            let chunk = chunk?;
+            file = tokio::task::spawn_blocking(move || -> io::Result<File> {
+                file.write_all(&chunk)?;
+                Ok(file)
+            })
+            .await
+            .map_err(io::Error::other)??;
+        }
+        Ok(kept)
+    }
+
+    /// Lets the engine read a file from another server into one here. The caller has made sure that the URL may be read.
+    pub async fn fetch(&self, url: &str, format: Format) -> Result<Kept, IngestError> {
+        let kept = self.keep_at()?;
+        let format = match format {
+            Format::Parquet => "Parquet",
+            // Lines as they are: what is in them is looked at here, as with any other body.
+            Format::Csv | Format::Ndjson => "LineAsString",
+        };
+        let sql = format!(
+            "INSERT INTO FUNCTION file({}, '{format}') SELECT * FROM url({}, '{format}')",
+            quote_literal(&kept.path.to_string_lossy()),
+            quote_literal(url)
+        );
+        // An allowed server must not lead to one that is not.
+        let query = Query::new(sql, "Null").setting("max_http_get_redirects", "0");
+        let answer = self
+            .engine
+            .query(query)
+            .await
+            .map_err(|error| match error {
+                EngineError::Exception { message, name, .. } => IngestError::Unreadable(format!(
+                    "the URL cannot be read: {} ({name})",
+                    // The path is of this server, and what follows `?` may be a secret.
+                    message
+                        .replace(&*kept.path.to_string_lossy(), "the file")
+                        .replace(url, without_query(url))
+                )),
+                other => IngestError::Engine(other),
+            })?;
+        answer.bytes().await?;
+        // No rows, no file.
+        if !kept.path.exists() {
+            File::create(&kept.path)?;
+        }
+        Ok(kept)
+    }
+}
+
+/// A URL as it may be shown.
+pub fn without_query(url: &str) -> &str {
+    url.split(['?', '#']).next().unwrap_or(url)
+}
+
+/// Whether one of the prefixes allows a URL.
+///
+/// A prefix has a scheme, a host and a path that ends in `/`; what it allows begins with it, and stays below it. Characters with a meaning to the engine
+/// (`{a,b}` and `|` stand for several URLs) are in no URL that is allowed.
+pub fn is_allowed(url: &str, prefixes: &[String]) -> bool {
+    let is_plain = |character: char| {
+        character.is_ascii_alphanumeric() || "-._~:/?#[]@!$&'()+,;=%".contains(character)
+    };
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return false;
+    };
+    let path = without_query(rest);
+    let climbs = |segment: &str| segment.to_ascii_lowercase().replace("%2e", ".") == "..";
+    if !matches!(scheme, "http" | "https")
+        || !url.chars().all(is_plain)
+        || path.split(['/', '\\']).any(climbs)
+        || path.split('/').next().is_none_or(|host| host.contains('@'))
+    {
+        return false;
+    }
+    prefixes.iter().any(|prefix| {
+        let is_whole = prefix
+            .split_once("://")
+            .is_some_and(|(_, rest)| rest.contains('/') && rest.ends_with('/'));
+        is_whole && without_query(url).starts_with(prefix.as_str())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_allowed;
+
+    #[test]
+    fn a_url_stays_below_a_prefix() {
+        let prefixes = [
+            "https://data.example/exports/".to_owned(),
+            "https://whole.example".to_owned(),
+        ];
+        for good in [
+            "https://data.example/exports/a.csv",
+            "https://data.example/exports/2026/a.ndjson.gz?signature=x%2Fy&to=../x",
+        ] {
+            assert!(is_allowed(good, &prefixes), "{good}");
+        }
+        for bad in [
+            "",
+            "https://data.example/other/a.csv",
+            "http://data.example/exports/a.csv",
+            "https://data.example/exports/../secret",
+            "https://data.example/exports/%2E%2e/secret",
+            "https://data.example/exports/{a,b}.csv",
+            "https://data.example/exports/a.csv|https://evil.example/",
+            "https://data.example@evil.example/exports/",
+            "https://evil.example/?https://data.example/exports/",
+            "https://whole.example.evil.example/a.csv",
+            "https://whole.example/a.csv",
+            "file:///etc/passwd",
+            "https://data.example/exports/a\nb",
+        ] {
+            assert!(!is_allowed(bad, &prefixes), "{bad}");
+        }
+    }
+}
