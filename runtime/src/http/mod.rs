@@ -208,7 +208,7 @@ impl App {
     fn serve_plan(&self, plan: &Arc<Plan>) {
         // Tables that are new have to be made ready for rows.
         if let Some(data) = self.data.get() {
-            data.ingest.tables_changed();
+            data.ingest.adopt(plan, &[]);
         }
         self.serve_anew(|served| served.plan = Arc::clone(plan));
     }

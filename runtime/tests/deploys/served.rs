@@ -511,3 +511,98 @@ fn the_command_line_deploys_to_a_server() {
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("in use by another process"), "{said}");
 }
+
+#[test]
+fn rows_go_in_and_out_by_the_command_line() {
+    let folder = written(&project());
+    let rows: Vec<String> = (0..100)
+        .map(|id| format!("{{\"id\":{id},\"part\":{}}}\n", id % 2))
+        .collect();
+    std::fs::write(folder.path().join("rows.ndjson"), rows.concat()).unwrap();
+    let run = |server: Option<&Server>, arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pipewright"));
+        command
+            .args(arguments)
+            .current_dir(folder.path())
+            .env("NO_COLOR", "1")
+            .env_remove("PIPEWRIGHT_HOST");
+        if let Some(server) = server {
+            command
+                .env("PIPEWRIGHT_HOST", server.address())
+                .env("PIPEWRIGHT_TOKEN", TOKEN);
+        }
+        let output = command.output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (
+            output.status.code(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
+    };
+    // Without a server this process does it itself, and with one the server does: the rows are the same.
+    let (code, _, said) = run(None, &["datasource", "append", "rows", "rows.ndjson"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("`rows` has 100 rows"), "{said}");
+    let server = Server::start(folder.path());
+    let ok = |arguments: &[&str]| {
+        let (code, out, said) = run(Some(&server), arguments);
+        assert_eq!(code, Some(0), "{arguments:?}: {said}");
+        (out, said)
+    };
+    let (code, _, said) = run(None, &["datasource", "ls"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("hint: a server that runs does it"), "{said}");
+    ok(&["datasource", "append", "rows", "rows.ndjson"]);
+    let (listed, _) = ok(&["datasource", "ls"]);
+    assert!(listed.starts_with("name    engine"), "{listed}");
+    assert!(
+        listed
+            .lines()
+            .any(|line| line.starts_with("rows") && line.contains("200")),
+        "{listed}"
+    );
+    ok(&[
+        "datasource",
+        "export",
+        "rows",
+        "--rows",
+        "csv",
+        "--out",
+        "out.csv",
+    ]);
+    let exported = std::fs::read_to_string(folder.path().join("out.csv")).unwrap();
+    assert_eq!(exported.lines().count(), 201);
+    let (sample, _) = ok(&[
+        "datasource",
+        "sample",
+        "rows",
+        "--limit",
+        "3",
+        "--format",
+        "json",
+    ]);
+    let sample: Value = serde_json::from_str(&sample).unwrap();
+    assert_eq!(sample["rows"], 3);
+    let (schema, _) = ok(&["datasource", "analyze", "rows.ndjson"]);
+    assert!(schema.contains("`id`"), "{schema}");
+    let (_, said) = ok(&["datasource", "delete", "rows", "--condition", "part = 1"]);
+    assert!(said.contains("100 rows are gone"), "{said}");
+    let (_, said) = ok(&["materialization", "populate", "to_totals", "--truncate"]);
+    assert!(said.contains("populated from 100 rows"), "{said}");
+    assert_eq!(
+        ask(&server, "SELECT sum(rows) FROM totals FORMAT TSV"),
+        "100"
+    );
+    let (jobs, _) = ok(&["job", "ls"]);
+    assert!(
+        jobs.contains("populateview") && jobs.contains("delete_data"),
+        "{jobs}"
+    );
+    let id = jobs.lines().nth(1).unwrap().split(' ').next().unwrap();
+    let (job, _) = ok(&["job", "show", id]);
+    assert!(job.contains("\"status\": \"done\""), "{job}");
+    let (code, _, said) = run(Some(&server), &["datasource", "truncate", "rows"]);
+    assert_eq!(code, Some(1), "{said}");
+    ok(&["datasource", "truncate", "rows", "--yes"]);
+    assert_eq!(ask(&server, "SELECT count() FROM rows FORMAT TSV"), "0");
+}
