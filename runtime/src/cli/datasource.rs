@@ -308,7 +308,7 @@ fn shown_analysis(
         .filter(|_| format == OutputFormat::Text)
     {
         Some(schema) => {
-            printer.data(&schema.replace(", `", ",\n`"))?;
+            printer.data(schema)?;
             Ok(ExitStatus::Success)
         }
         None => json(answer, printer),

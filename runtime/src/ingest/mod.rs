@@ -73,7 +73,7 @@ pub struct Ingest {
     counted: Mutex<BTreeMap<(&'static str, String), u64>>,
     /// How many deletes go on in each data source.
     deleting: Mutex<BTreeMap<String, usize>>,
-    /// Jobs that rely on the shapes of tables share them; a deploy has them alone.
+    /// Who relies on the shapes of tables, and who changes them, has this alone: populates and deploys.
     shapes: Arc<RwLock<()>>,
     newest: Mutex<shape::Newest>,
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use pipewright_compiler::plan::{Plan, TablePlan};
 use pipewright_compiler::project::ResourceName;
 use pipewright_compiler::sql::quote_literal;
-use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
+use tokio::sync::OwnedRwLockWriteGuard;
 use tokio::time::Instant;
 
 use super::{Ingest, Mark};
@@ -130,12 +130,7 @@ impl Ingest {
         held
     }
 
-    /// Tables keep their shapes while this is held.
-    pub(crate) async fn keep_shapes(&self) -> OwnedRwLockReadGuard<()> {
-        Arc::clone(&self.shapes).read_owned().await
-    }
-
-    /// The right to change the shapes of tables.
+    /// The right to change the shapes of tables, or to rely on them.
     pub(crate) async fn change_shapes(&self) -> OwnedRwLockWriteGuard<()> {
         Arc::clone(&self.shapes).write_owned().await
     }

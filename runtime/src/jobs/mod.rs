@@ -119,6 +119,12 @@ impl Control {
         noted.map_err(|error| WorkError::Failed(error.to_string()))
     }
 
+    /// The jobs that have not ended, of every kind.
+    pub fn unfinished(&self) -> Result<Vec<Job>, WorkError> {
+        let found = self.state.jobs().unfinished();
+        found.map_err(|error| WorkError::Failed(error.to_string()))
+    }
+
     fn interrupt(&self) {
         if self.resumes {
             self.interrupted.store(true, Ordering::SeqCst);

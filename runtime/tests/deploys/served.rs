@@ -584,7 +584,7 @@ fn rows_go_in_and_out_by_the_command_line() {
     let sample: Value = serde_json::from_str(&sample).unwrap();
     assert_eq!(sample["rows"], 3);
     let (schema, _) = ok(&["datasource", "analyze", "rows.ndjson"]);
-    assert!(schema.contains("`id`"), "{schema}");
+    assert!(schema.contains("id Int64"), "{schema}");
     let (_, said) = ok(&["datasource", "delete", "rows", "--condition", "part = 1"]);
     assert!(said.contains("100 rows are gone"), "{said}");
     let (_, said) = ok(&["materialization", "populate", "to_totals", "--truncate"]);
