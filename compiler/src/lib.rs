@@ -1,10 +1,12 @@
 #![doc = include_str!("../ARCHITECTURE.md")]
 
 pub mod check;
+pub mod contract;
 pub mod deploy;
 pub mod diagnostics;
 pub mod emit;
 pub mod graph;
+pub mod lineage;
 pub mod mapped_text;
 pub mod plan;
 pub mod project;

@@ -19,7 +19,7 @@ pub use ingest::{
     BAD_ROW, Ingestion, Input, create_quarantine, extend_quarantine, given_columns, insert_json,
     quarantine_name,
 };
-pub use lineage::lineage;
+pub use lineage::{graph, lineage};
 pub use manifest::manifest;
 pub use openapi::openapi;
 pub use sql::default_sql;

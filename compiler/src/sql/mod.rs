@@ -6,6 +6,7 @@
 //!
 //! Text goes in, byte ranges into that same text come out. Nothing here prints a user's SQL: it is edited by splicing.
 
+pub(crate) mod columns;
 mod debug;
 mod guard;
 mod identifier;

@@ -35,6 +35,10 @@ pub(crate) enum Command {
     Rule(Rule),
     /// Show a pipe's parameters, nodes, tables and SQL
     Explain(Explain),
+    /// Show where a column comes from, where it goes, and what breaks without it
+    Lineage(Lineage),
+    /// Show what callers of the endpoints would notice between two versions
+    Diff(Diff),
     /// Show what a deploy would change in the engine
     Plan(Deploy),
     /// Change the engine's tables and views into what the project says
@@ -135,6 +139,46 @@ pub(crate) struct Explain {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Lineage {
+    /// The column [default: a summary of the project]
+    #[arg(value_name = "DATASOURCE.COLUMN|PIPE[.NODE].COLUMN")]
+    pub(crate) column: Option<String>,
+    /// Only what a change of the column would break
+    #[arg(long, requires = "column")]
+    pub(crate) breaks: bool,
+    /// List the columns of data sources that nothing published depends on
+    #[arg(long, conflicts_with = "column")]
+    pub(crate) unused: bool,
+    /// How it is printed
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub(crate) format: OutputFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Diff {
+    /// The old version: a folder, or a git revision of the project
+    pub(crate) old: String,
+    /// The new version, likewise [default: the project as it is]
+    pub(crate) new: Option<String>,
+    /// How the changes are printed
+    #[arg(long, value_enum, default_value_t = DiffFormat::Text)]
+    pub(crate) format: DiffFormat,
+    /// Compare the names of columns alone, even where the engine is installed
+    #[arg(long)]
+    pub(crate) no_engine: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DiffFormat {
+    /// For people
+    Text,
+    /// For machines
+    Json,
+    /// Annotations of GitHub Actions
+    Github,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Deploy {
     /// The project folder
     pub(crate) dir: Option<PathBuf>,
@@ -187,8 +231,8 @@ pub(crate) struct Rows {
     /// The file, also compressed; `-` is standard input
     pub(crate) file: PathBuf,
     /// How the rows are written [default: as the name of the file says]
-    #[arg(long, value_enum)]
-    pub(crate) rows: Option<RowFormat>,
+    #[arg(long = "rows", value_enum)]
+    pub(crate) kind: Option<RowFormat>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -336,7 +380,7 @@ pub(crate) enum JobCommand {
 /// The server that does it.
 #[derive(Debug, Args)]
 pub(crate) struct Remote {
-    /// A running server, such as http://127.0.0.1:7181 [default: this process does it itself]
+    /// The address of a running server [default: this process does it itself]
     #[arg(long, env = "PIPEWRIGHT_HOST", value_name = "URL", global = true)]
     pub(crate) host: Option<String>,
     /// A token of that server

@@ -178,7 +178,7 @@ async fn put(
     format: OutputFormat,
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
-    let kind = kind_of(&rows.file, rows.rows)?;
+    let kind = kind_of(&rows.file, rows.kind)?;
     let mut path = format!(
         "/v0/datasources?name={}&format={kind}&mode={}",
         escaped(&rows.name),

@@ -46,7 +46,7 @@ pub(super) fn run(
         }
         Debug::Graph => {
             let (plan, _) = checked(&project_folder(None, project)?)?;
-            printer.data(&serde_json::to_string_pretty(&emit::lineage(&plan))?)?;
+            printer.data(&serde_json::to_string_pretty(&emit::graph(&plan))?)?;
         }
         Debug::Plan => {
             let (plan, _) = checked(&project_folder(None, project)?)?;

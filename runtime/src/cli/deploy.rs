@@ -249,7 +249,7 @@ impl Here {
             return Ok(ExitStatus::Findings);
         }
         let state = self.catalog.state();
-        self.refuse_unfinished(state)?;
+        Self::refuse_unfinished(state)?;
         if planned.is_empty() && version.before == Some(version.files) {
             return Ok(ExitStatus::Success);
         }
@@ -277,7 +277,7 @@ impl Here {
     }
 
     /// What a server was doing when it was stopped may rely on tables as they are.
-    fn refuse_unfinished(&self, state: &State) -> anyhow::Result<()> {
+    fn refuse_unfinished(state: &State) -> anyhow::Result<()> {
         let unfinished = state.jobs().unfinished()?;
         let relies = |job: &&crate::state::Job| {
             matches!(

@@ -87,7 +87,8 @@ pub(super) fn materialization(
             path.push_str(&escaped(condition));
         }
         if let Some(subset) = subset {
-            path.push_str(&format!("&populate_subset={subset}"));
+            path.push_str("&populate_subset=");
+            path.push_str(&subset.to_string());
         }
         let job = client.call("POST", &path, None).await?;
         let id = job["id"].as_str().context("the server names no job")?;

@@ -9,13 +9,16 @@ mod compile;
 mod datasource;
 mod debug;
 mod deploy;
+mod diff;
 mod engine;
 mod explain;
 mod init;
 mod job;
+mod lineage;
 mod printer;
 mod pull;
 mod remote;
+mod revision;
 mod rule;
 mod secret;
 mod serve;
@@ -94,6 +97,8 @@ fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<ExitStatus> {
         Command::Build(build) => build::run(build, project, printer),
         Command::Compile(compile) => compile::run(compile, project, printer),
         Command::Explain(explain) => explain::run(explain, project, printer),
+        Command::Diff(diff) => diff::run(diff, project, printer),
+        Command::Lineage(arguments) => lineage::run(arguments, project, printer),
         Command::Plan(arguments) => deploy::run(arguments, false, project, printer),
         Command::Deploy(arguments) => deploy::run(arguments, true, project, printer),
         Command::Rollback(arguments) => deploy::rollback(arguments, project, printer),

@@ -56,7 +56,7 @@ pub trait Progress: Sync {
 
     /// Done when the deploy is to stop.
     async fn stopped(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

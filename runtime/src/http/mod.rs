@@ -176,12 +176,13 @@ impl App {
     pub fn take_rows(self: &Arc<Self>, data: Data) -> Result<(), StateError> {
         operations::listen(self, &data);
         data.deploys.serve(self);
-        _ = self.data.set(data.clone());
+        let jobs = Arc::clone(&data.jobs);
+        _ = self.data.set(data);
         // Only now, so that what a job does from here on is written down.
-        data.jobs.recover()?;
+        jobs.recover()?;
         let source: Arc<dyn crate::schedule::Scheduled> = Arc::clone(self) as _;
         let state = Arc::clone(self.catalog.state());
-        Scheduler::new(state, Arc::clone(&data.jobs)).start(Arc::downgrade(&source));
+        Scheduler::new(state, Arc::clone(&jobs)).start(Arc::downgrade(&source));
         Ok(())
     }
 

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::certain::Certain;
 use super::load::{Counts, json_source};
 use super::{Ingest, IngestError, unique};
 
@@ -287,6 +288,7 @@ struct Segment {
     bytes: u64,
     rows: u64,
     born: Instant,
+    certain: Option<Certain>,
     table: TablePlan,
     /// Who waits for its rows, with the number of the first and how many.
     waiting: Vec<Waiting>,
@@ -373,9 +375,11 @@ impl Writer {
         let check = group.iter().any(|request| !request.wait);
         let written = tokio::task::spawn_blocking(move || {
             let written = segment.append(&lines);
-            (segment, lines, written)
+            let certain = segment.certain.as_ref().filter(|_| check);
+            let fit = certain.is_some_and(|certain| certain.fit(&lines));
+            (segment, lines, written, fit)
         });
-        let Ok((mut segment, lines, written)) = written.await else {
+        let Ok((mut segment, lines, written, fit)) = written.await else {
             return None;
         };
         if let Err(error) = written {
@@ -383,7 +387,7 @@ impl Writer {
             refuse(group, &error);
             return segment.truncated().then_some(segment);
         }
-        let bad = if check {
+        let bad = if check && !fit {
             self.bad_rows(&segment.table, &lines).await
         } else {
             Ok(Vec::new())
@@ -457,6 +461,7 @@ impl Segment {
             bytes: 0,
             rows: 0,
             born: Instant::now(),
+            certain: Certain::new(&table),
             table,
             waiting: Vec::new(),
             reserved: Vec::new(),

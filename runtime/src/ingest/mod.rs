@@ -6,6 +6,7 @@
 
 mod analyze;
 mod append;
+mod certain;
 mod copy;
 mod events;
 mod kept;

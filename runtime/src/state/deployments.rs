@@ -289,7 +289,7 @@ impl<'state> Deployments<'state> {
         self.select("WHERE status = 'done' ORDER BY id")
     }
 
-    fn select(&self, rest: &str) -> Result<Vec<Deployment>, StateError> {
+    fn select(self, rest: &str) -> Result<Vec<Deployment>, StateError> {
         let connection = self.state.connection();
         let mut statement = connection.prepare_cached(&format!("{SELECT} {rest}"))?;
         let rows = statement.query_map([], deployment)?;

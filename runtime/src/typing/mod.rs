@@ -4,6 +4,7 @@
 //! Its answers are kept by the hash of all that they depend on, so that a project that has not changed is checked without opening an engine at all.
 
 mod cache;
+mod columns;
 
 use std::path::Path;
 use std::sync::Arc;

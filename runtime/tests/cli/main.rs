@@ -2,5 +2,7 @@
 
 mod bad_projects;
 mod commands;
+mod diff;
 mod harness;
+mod lineage;
 mod types;

@@ -112,3 +112,124 @@ async fn what_was_left_behind_is_written_once() {
     assert_eq!(tsv("SELECT count(), (SELECT sum(rows) FROM left_sum), (SELECT count() FROM left_quarantine) FROM left").await, "2\t2\t1\n");
     assert_eq!(std::fs::read_dir(left).unwrap().count(), 0);
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 24, ..Default::default() })]
+
+    /// What is said at once is what is found in the end, whether the engine was asked or the rows were known to fit.
+    #[test]
+    fn the_counts_of_an_answer_are_those_of_the_tables(seed in 0u64..u64::MAX) {
+        tokio::runtime::Runtime::new().unwrap().block_on(counted(seed));
+    }
+}
+
+async fn counted(seed: u64) {
+    const COLUMNS: &str = "SCHEMA >\n    `n` Int16 `json:$.n`,\n    `f` Nullable(Float64) `json:$.in.f`,\n    `s` LowCardinality(String) `json:$.in.s` DEFAULT 'none',\n    `day` Nullable(Date) `json:$.day`,\n    `at` DateTime `json:$.at`,\n    `on` Nullable(Bool) `json:$.on`,\n    `tags` Array(UInt8) `json:$.tags[:]`\n";
+    let values: [&[&str]; 7] = [
+        &[
+            "1", "-32768", "32767", "32768", "\"5\"", "null", "", "1.0", "1e2", "true",
+        ],
+        &[
+            "1",
+            "-2.5e10",
+            "9007199254740993",
+            "null",
+            "",
+            "\"1.5\"",
+            "1e308",
+            "1e400",
+        ],
+        &[
+            "\"x\"",
+            "\"\"",
+            "\"é\\u0041\\ud83d\\ude00\"",
+            "\"\\ud800\"",
+            "null",
+            "",
+            "7",
+            "{\"a\":1}",
+        ],
+        &[
+            "\"2026-01-31\"",
+            "\"2026-02-28\"",
+            "\"2099-12-01\"",
+            "\"2026-02-30\"",
+            "null",
+            "",
+            "5",
+        ],
+        &[
+            "\"2026-01-02 03:04:05\"",
+            "\"1971-01-01 00:00:00\"",
+            "\"2099-12-28 23:59:59\"",
+            "\"2026-01-02T03:04:05Z\"",
+            "1767225600",
+            "\"x\"",
+            "null",
+            "",
+        ],
+        &["true", "false", "null", "", "1", "\"true\""],
+        &[
+            "[]", "[1,255]", "[256]", "[\"1\"]", "[null]", "null", "", "3", "[[1]]",
+        ],
+    ];
+    let mut state = seed | 1;
+    let mut pick = |from: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % from as u64).unwrap()
+    };
+    let name = format!("counted_{seed}");
+    let plan = project(&[(&format!("{name}.datasource"), COLUMNS)]).await;
+    let table = plan.table(&name).unwrap();
+    let events = Events::new(super::ingest(), EventLimits::default());
+    let (mut said, mut rows) = (Counts::default(), 0);
+    for _ in 0..12 {
+        let mut body = String::new();
+        for _ in 0..=pick(3) {
+            // Mostly what is usual, so that whole bodies are known to fit.
+            let mut value = |at: usize| {
+                let choices = values[at];
+                let found = if pick(12) == 0 {
+                    pick(choices.len())
+                } else {
+                    pick(2)
+                };
+                choices[found]
+            };
+            let (fields, inner) = (
+                [
+                    ("n", value(0)),
+                    ("day", value(3)),
+                    ("at", value(4)),
+                    ("on", value(5)),
+                    ("tags", value(6)),
+                ],
+                [("f", value(1)), ("s", value(2))],
+            );
+            let object = |fields: &[(&str, &str)]| {
+                let given = fields.iter().filter(|(_, value)| !value.is_empty());
+                let given: Vec<String> = given
+                    .map(|(name, value)| format!("\"{name}\":{value}"))
+                    .collect();
+                given.join(",")
+            };
+            body.push_str(
+                &format!("{{{},\"in\":{{{}}}}}\n", object(&fields), object(&inner))
+                    .replace("{,", "{"),
+            );
+            rows += 1;
+        }
+        let (lines, number) = json_lines(body.as_bytes(), false).unwrap();
+        said = said.plus(events.push(table, lines, number, false).await.unwrap());
+    }
+    events.shutdown().await;
+    let good: u64 = tsv(&format!("SELECT count() FROM {name}"))
+        .await
+        .trim()
+        .parse()
+        .unwrap();
+    assert_eq!(said.successful, good, "of {rows} rows, seed {seed}");
+    assert_eq!(said.successful + said.quarantined, rows);
+}

@@ -51,10 +51,6 @@ pub struct Opaque {
 /// A parsed statement. The tree itself stays inside of this module's parent: nothing else knows `sqlparser`.
 #[derive(Debug)]
 pub struct Tree {
-    #[expect(
-        dead_code,
-        reason = "lineage, the first reader of trees, comes with its own stage"
-    )]
     pub(super) statement: Statement,
     taken_out: Vec<TakenOut>,
 }
