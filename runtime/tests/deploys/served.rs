@@ -197,10 +197,14 @@ fn no_row_is_lost_or_counted_twice_while_a_view_changes_twenty_times() {
         500,
     );
     clients.copy(&address, &next);
-    for version in 1..=20 {
+    for version in 1..=20_u64 {
         files.insert("to_totals.pipe".to_owned(), to_totals(version));
-        if version % 5 == 0 {
-            let keys = if version % 10 == 0 { "id" } else { "part, id" };
+        if version.is_multiple_of(5) {
+            let keys = if version.is_multiple_of(10) {
+                "id"
+            } else {
+                "part, id"
+            };
             let text = ROWS.replace("SORTING_KEY \"id\"", &format!("SORTING_KEY \"{keys}\""));
             files.insert("rows.datasource".to_owned(), text);
         }
@@ -277,7 +281,7 @@ fn endpoints_answer_while_everything_changes() {
             "NODE n\nSQL >\n    SELECT {columns} FROM rows ORDER BY id DESC LIMIT 5\n\nTYPE endpoint\n"
         )
     };
-    for round in 0..3 {
+    for round in 0..3_u64 {
         // A column comes, and an endpoint that reads it.
         files.insert("rows.datasource".to_owned(), column("more"));
         files.insert("latest.pipe".to_owned(), latest("id, more"));
@@ -294,7 +298,7 @@ fn endpoints_answer_while_everything_changes() {
         files.insert("to_totals.pipe".to_owned(), to_totals(round + 1));
         deployed(&address, &files, "");
         // A table that an endpoint reads gets another name, and so does the pipe that fills it.
-        let (old, new) = if round % 2 == 0 {
+        let (old, new) = if round.is_multiple_of(2) {
             ("named", "renamed")
         } else {
             ("renamed", "named")

@@ -52,10 +52,10 @@ fn deploy(address: &str, folder: &Path, number: &AtomicU64) {
     loop {
         let version = number.fetch_add(1, Ordering::SeqCst);
         let mut rows = read("rows.datasource");
-        if version % 3 == 0 {
+        if version.is_multiple_of(3) {
             rows = rows.replace("SORTING_KEY \"id\"", "SORTING_KEY \"part, id\"");
         }
-        if version % 2 == 0 {
+        if version.is_multiple_of(2) {
             rows = rows.replace("\n\nENGINE", ",\n    `more` UInt8 DEFAULT 1\n\nENGINE");
         }
         let files = serde_json::json!({ "files": {
@@ -98,6 +98,9 @@ fn replace(address: &str, next: &AtomicU64, acknowledged: &AtomicU64) {
         }
     }
 }
+
+/// What a client does to the server at an address until that is gone.
+type Action = Box<dyn FnOnce(&str) + Send>;
 
 /// A number that differs from call to call, without a crate for it.
 fn random(state: &mut u64) -> u64 {
@@ -171,7 +174,7 @@ fn acknowledged_rows_survive_kills_once() {
                 std::thread::spawn(move || send(&address, &next, &acknowledged, &sent, kind))
             })
             .collect();
-        let others: [Box<dyn FnOnce(&str) + Send>; 3] = [
+        let others: [Action; 3] = [
             {
                 let (folder, deploys) = (folder.path().to_owned(), Arc::clone(&deploys));
                 Box::new(move |address| deploy(address, &folder, &deploys))
