@@ -70,7 +70,7 @@ fn plan() -> Plan {
             } else {
                 ""
             };
-            text.push_str(&format!("NODE {name}\nSQL >\n    {sql}\n\n{kind}"));
+            text.extend(["NODE ", name, "\nSQL >\n    ", sql, "\n\n", kind]);
         }
         (format!("{}.pipe", pipe_name(shape)), text)
     });

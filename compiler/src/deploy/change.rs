@@ -4,6 +4,7 @@
 //! are no difference.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::Step;
@@ -41,7 +42,7 @@ pub struct ColumnShape {
 }
 
 /// What a change does to rows that are there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// Nothing: only descriptions change.
@@ -52,17 +53,54 @@ pub enum Effect {
     Destroys,
 }
 
-/// A change of one table or view: statements that are run in order.
+/// A change of one table: what it means, and how it is made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Change {
-    /// The table or view.
+    /// The table.
     pub name: String,
     /// What changes, in words.
     pub what: Vec<String>,
     /// What it does to rows.
     pub effect: Effect,
-    /// The statements.
-    pub sql: Vec<String>,
+    /// How it is made.
+    pub method: Method,
+}
+
+/// How a table becomes another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// In place.
+    Alter {
+        /// Statements that readers and writers of the old table do not notice, so that they can run before the new version is in force.
+        before: Vec<Statement>,
+        /// Statements of a moment, run when the new version comes into force.
+        during: Vec<Statement>,
+        /// Statements that the old version would notice, run when nobody uses it any more.
+        after: Vec<String>,
+    },
+    /// A new table beside the old one, filled from it, and then put in its place at once.
+    Rebuild {
+        /// The columns that are filled.
+        columns: Vec<String>,
+        /// What they are filled with: expressions over the old table. With a forward query that is not used.
+        values: Vec<String>,
+    },
+}
+
+/// A statement, and what takes it back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statement {
+    /// The statement.
+    pub sql: String,
+    /// What takes it back, where that is needed; running it without need does no harm.
+    pub undo: Option<String>,
+}
+
+impl Statement {
+    fn new(sql: String, undo: Option<String>) -> Self {
+        Self { sql, undo }
+    }
 }
 
 /// The parts of an engine's description.
@@ -97,42 +135,77 @@ fn clauses(engine_full: &str) -> Clauses<'_> {
     }
 }
 
-/// The name of the table that is filled beside another while that is rebuilt.
-pub fn beside(name: &str) -> String {
-    format!("pw_rebuild_{name}")
-}
-
-/// The change that makes a table what `step` says. Nothing when only the text of the definition differs.
+/// The change that makes a table what `step` says. Nothing when only the text of the definition differs. `renamed` says which new column is which old one under
+/// another name.
 pub fn change_table(
     step: &Step,
     actual: &TableShape,
     wanted: &TableShape,
-    forward_query: Option<&str>,
+    forward_query: bool,
+    renamed: &BTreeMap<String, String>,
 ) -> Option<Change> {
     let name = quote_identifier(&step.name);
-    let described = format!(
-        "ALTER TABLE {name} MODIFY COMMENT {}",
-        quote_literal(&step.comment())
-    );
-    let mut change = Change {
-        name: step.name.clone(),
-        what: Vec::new(),
-        effect: Effect::Nothing,
-        sql: Vec::new(),
-    };
-    let rebuilt = rebuilds(actual, wanted);
-    if !rebuilt.is_empty() || (forward_query.is_some() && actual.columns != wanted.columns) {
-        change.what = rebuilt;
-        rebuild(&mut change, step, actual, wanted, forward_query);
-        return Some(change);
+    let mut rebuilt = rebuilds(actual, wanted);
+    for (to, from) in renamed {
+        rebuilt.push(format!("column {from} is renamed to {to}"));
     }
-    alter_columns(&mut change, &name, actual, wanted);
-    alter_rest(&mut change, &name, actual, wanted);
-    if change.sql.is_empty() && actual == wanted {
+    if !rebuilt.is_empty() || (forward_query && actual.columns != wanted.columns) {
+        return Some(rebuild(
+            step,
+            actual,
+            wanted,
+            forward_query,
+            renamed,
+            rebuilt,
+        ));
+    }
+    let mut altering = Altering::default();
+    alter_columns(&mut altering, &name, actual, wanted);
+    alter_rest(&mut altering, &name, actual, wanted);
+    if altering.is_empty() {
         return None;
     }
-    change.sql.push(described);
-    Some(change)
+    Some(Change {
+        name: step.name.clone(),
+        what: altering.what,
+        effect: altering.effect,
+        method: Method::Alter {
+            before: altering.before,
+            during: altering.during,
+            after: altering.after,
+        },
+    })
+}
+
+/// The parts of a change in place, as they are found.
+struct Altering {
+    what: Vec<String>,
+    effect: Effect,
+    before: Vec<Statement>,
+    during: Vec<Statement>,
+    after: Vec<String>,
+}
+
+impl Default for Altering {
+    fn default() -> Self {
+        Self {
+            what: Vec::new(),
+            effect: Effect::Nothing,
+            before: Vec::new(),
+            during: Vec::new(),
+            after: Vec::new(),
+        }
+    }
+}
+
+impl Altering {
+    fn is_empty(&self) -> bool {
+        self.before.is_empty() && self.during.is_empty() && self.after.is_empty()
+    }
+
+    fn before(&mut self, sql: String, undo: Option<String>) {
+        self.before.push(Statement::new(sql, undo));
+    }
 }
 
 /// Why a table cannot be altered in place.
@@ -174,75 +247,52 @@ fn is_stored(column: &ColumnShape) -> bool {
 
 /// A new table beside the old one, filled from it and then put in its place at once.
 fn rebuild(
-    change: &mut Change,
     step: &Step,
     actual: &TableShape,
     wanted: &TableShape,
-    forward_query: Option<&str>,
-) {
-    let (name, new) = (
-        quote_identifier(&step.name),
-        quote_identifier(&beside(&step.name)),
-    );
+    forward_query: bool,
+    renamed: &BTreeMap<String, String>,
+    mut what: Vec<String>,
+) -> Change {
+    let old_of = |name: &str| {
+        let old = renamed.get(name).map_or(name, String::as_str);
+        find(actual, old)
+    };
     for column in &wanted.columns {
-        if find(actual, &column.name).is_none() {
-            change.what.push(format!("new column {}", column.name));
+        if old_of(&column.name).is_none() {
+            what.push(format!("new column {}", column.name));
         }
     }
-    let kept: Vec<(&ColumnShape, &ColumnShape)> = wanted
+    let (columns, values) = wanted
         .columns
         .iter()
         .filter(|column| is_stored(column))
-        .filter_map(|column| Some((column, find(actual, &column.name)?)))
-        .collect();
-    let lost: Vec<&str> = actual
-        .columns
-        .iter()
-        .filter(|column| find(wanted, &column.name).is_none())
-        .map(|column| column.name.as_str())
-        .collect();
-    change.effect = Effect::Rewrites;
-    for column in lost {
-        change.what.push(format!("column {column} goes"));
-        if forward_query.is_none() {
-            change.effect = Effect::Destroys;
+        .filter_map(|column| Some((column, old_of(&column.name)?)))
+        .filter(|(_, old)| old.default_kind != "EPHEMERAL")
+        .map(|(column, old)| (column.name.clone(), value(column, old)))
+        .unzip();
+    let mut effect = Effect::Rewrites;
+    for column in &actual.columns {
+        let kept = find(wanted, &column.name).is_some()
+            || renamed.values().any(|from| *from == column.name);
+        if !kept {
+            what.push(format!("column {} goes", column.name));
+            if !forward_query && is_stored(column) {
+                effect = Effect::Destroys;
+            }
         }
     }
-    let insert = if let Some(query) = forward_query {
-        format!(
-            "INSERT INTO {new} SELECT * FROM (\n{query}\n) SETTINGS insert_deduplicate = 0, max_partitions_per_insert_block = 0"
-        )
-    } else {
-        let names: Vec<String> = kept
-            .iter()
-            .map(|(column, _)| quote_identifier(&column.name))
-            .collect();
-        let values: Vec<String> = kept
-            .iter()
-            .map(|(column, old)| value(column, old))
-            .collect();
-        format!(
-            "INSERT INTO {new} ({}) SELECT {} FROM {name} SETTINGS insert_deduplicate = 0, max_partitions_per_insert_block = 0",
-            names.join(", "),
-            values.join(", ")
-        )
-    };
-    change.sql = vec![
-        format!("DROP TABLE IF EXISTS {new} SYNC"),
-        step.sql_with_comment().replacen(
-            &format!("CREATE TABLE IF NOT EXISTS {name}"),
-            &format!("CREATE TABLE IF NOT EXISTS {new}"),
-            1,
-        ),
-        insert,
-        format!("EXCHANGE TABLES {name} AND {new}"),
-        format!("DROP TABLE {new} SYNC"),
-    ];
+    Change {
+        name: step.name.clone(),
+        what,
+        effect,
+        method: Method::Rebuild { columns, values },
+    }
 }
 
 /// A value of the old column as one of the new: a value that does not fit stops the statement in place of being cut.
 fn value(column: &ColumnShape, old: &ColumnShape) -> String {
-    let name = quote_identifier(&column.name);
+    let name = quote_identifier(&old.name);
     if column.data_type == old.data_type {
         return name;
     }
@@ -270,7 +320,7 @@ fn definition(column: &ColumnShape) -> String {
     text
 }
 
-fn alter_columns(change: &mut Change, name: &str, actual: &TableShape, wanted: &TableShape) {
+fn alter_columns(altering: &mut Altering, name: &str, actual: &TableShape, wanted: &TableShape) {
     let place = |at: usize| match at
         .checked_sub(1)
         .and_then(|before| wanted.columns.get(before))
@@ -283,10 +333,10 @@ fn alter_columns(change: &mut Change, name: &str, actual: &TableShape, wanted: &
         .iter()
         .filter(|column| find(wanted, &column.name).is_none())
     {
-        change.what.push(format!("column {} goes", column.name));
-        change.effect = Effect::Destroys;
-        change.sql.push(format!(
-            "ALTER TABLE {name} DROP COLUMN {} SETTINGS mutations_sync = 2",
+        altering.what.push(format!("column {} goes", column.name));
+        altering.effect = Effect::Destroys;
+        altering.after.push(format!(
+            "ALTER TABLE {name} DROP COLUMN IF EXISTS {} SETTINGS mutations_sync = 2",
             quote_identifier(&column.name)
         ));
     }
@@ -297,133 +347,178 @@ fn alter_columns(change: &mut Change, name: &str, actual: &TableShape, wanted: &
         .map(|column| column.name.as_str())
         .collect();
     for (at, column) in wanted.columns.iter().enumerate() {
-        match find(actual, &column.name) {
-            None => {
-                change
-                    .what
-                    .push(format!("new column {} {}", column.name, column.data_type));
-                change.sql.push(format!(
-                    "ALTER TABLE {name} ADD COLUMN {} {}",
+        let Some(old) = find(actual, &column.name) else {
+            altering
+                .what
+                .push(format!("new column {} {}", column.name, column.data_type));
+            altering.before(
+                format!(
+                    "ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {} {}",
                     definition(column),
                     place(at)
-                ));
-                order.insert(at.min(order.len()), &column.name);
-            }
-            Some(old) => {
-                let same_default = (&old.default_kind, &old.default_expression)
-                    == (&column.default_kind, &column.default_expression);
-                if old.default_kind == "DEFAULT" && !same_default {
-                    // Rows older than the column take its default whenever they are read: what they read as now is to stay.
-                    change.effect = change.effect.max(Effect::Rewrites);
-                    change.sql.push(format!(
-                        "ALTER TABLE {name} MATERIALIZE COLUMN {} SETTINGS mutations_sync = 2",
-                        quote_identifier(&column.name)
-                    ));
-                }
-                if !old.default_kind.is_empty() && column.default_kind.is_empty() {
-                    change.sql.push(format!(
-                        "ALTER TABLE {name} MODIFY COLUMN {} REMOVE {}",
-                        quote_identifier(&column.name),
-                        old.default_kind
-                    ));
-                }
-                if !old.codec.is_empty() && column.codec.is_empty() {
-                    change.sql.push(format!(
-                        "ALTER TABLE {name} MODIFY COLUMN {} REMOVE CODEC",
-                        quote_identifier(&column.name)
-                    ));
-                }
-                let moved = order.get(at).is_some_and(|there| *there != column.name);
-                if moved {
-                    order.retain(|other| *other != column.name);
-                    order.insert(at, &column.name);
-                }
-                if moved || definition(old) != definition(column) {
-                    change.what.push(format!(
-                        "column {}: {}",
-                        column.name,
-                        if moved { "moves" } else { "default or codec" }
-                    ));
-                    let place = if moved {
-                        format!(" {}", place(at))
-                    } else {
-                        String::new()
-                    };
-                    change.sql.push(format!(
-                        "ALTER TABLE {name} MODIFY COLUMN {}{place}",
-                        definition(column)
-                    ));
-                }
-            }
+                ),
+                Some(format!(
+                    "ALTER TABLE {name} DROP COLUMN IF EXISTS {} SETTINGS mutations_sync = 2",
+                    quote_identifier(&column.name)
+                )),
+            );
+            order.insert(at.min(order.len()), &column.name);
+            continue;
+        };
+        let moved = order.get(at).is_some_and(|there| *there != column.name);
+        if moved {
+            order.retain(|other| *other != column.name);
+            order.insert(at, &column.name);
+            altering.what.push(format!("column {}: moves", column.name));
+            // The order of columns is nothing that the old version would miss.
+            altering.before(
+                format!(
+                    "ALTER TABLE {name} MODIFY COLUMN {} {}",
+                    definition(old),
+                    place(at)
+                ),
+                None,
+            );
         }
+        alter_column(altering, name, old, column);
     }
 }
 
-fn alter_rest(change: &mut Change, name: &str, actual: &TableShape, wanted: &TableShape) {
+/// Another default or codec for a column.
+fn alter_column(altering: &mut Altering, name: &str, old: &ColumnShape, column: &ColumnShape) {
+    if definition(old) == definition(column) {
+        return;
+    }
+    altering
+        .what
+        .push(format!("column {}: default or codec", column.name));
+    let quoted = quote_identifier(&column.name);
+    let same_default = (&old.default_kind, &old.default_expression)
+        == (&column.default_kind, &column.default_expression);
+    if old.default_kind == "DEFAULT" && !same_default {
+        // Rows older than the column take its default whenever they are read: what they read as now is to stay.
+        altering.effect = altering.effect.max(Effect::Rewrites);
+        altering.before(
+            format!("ALTER TABLE {name} MATERIALIZE COLUMN {quoted} SETTINGS mutations_sync = 2"),
+            None,
+        );
+    }
+    let mut statements = Vec::new();
+    if !old.default_kind.is_empty() && column.default_kind.is_empty() {
+        statements.push(format!(
+            "ALTER TABLE {name} MODIFY COLUMN {quoted} REMOVE {}",
+            old.default_kind
+        ));
+    }
+    if !old.codec.is_empty() && column.codec.is_empty() {
+        statements.push(format!(
+            "ALTER TABLE {name} MODIFY COLUMN {quoted} REMOVE CODEC"
+        ));
+    }
+    statements.push(format!(
+        "ALTER TABLE {name} MODIFY COLUMN {}",
+        definition(column)
+    ));
+    let undo = format!("ALTER TABLE {name} MODIFY COLUMN {}", definition(old));
+    altering.during.extend(
+        statements
+            .into_iter()
+            .map(|sql| Statement::new(sql, Some(undo.clone()))),
+    );
+}
+
+fn alter_rest(altering: &mut Altering, name: &str, actual: &TableShape, wanted: &TableShape) {
     let (old, new) = (clauses(&actual.engine_full), clauses(&wanted.engine_full));
-    for (index, _) in actual
-        .indexes
-        .iter()
-        .filter(|index| !wanted.indexes.contains(index))
-    {
-        change.what.push(format!("index {index} goes"));
-        change.sql.push(format!(
-            "ALTER TABLE {name} DROP INDEX {} SETTINGS mutations_sync = 2",
-            quote_identifier(index)
-        ));
-    }
-    for (index, definition) in wanted
-        .indexes
-        .iter()
-        .filter(|index| !actual.indexes.contains(index))
-    {
-        change.what.push(format!("index {index}"));
-        change.effect = change.effect.max(Effect::Rewrites);
-        change.sql.push(format!(
-            "ALTER TABLE {name} ADD INDEX {} {definition}",
-            quote_identifier(index)
-        ));
-        change.sql.push(format!(
-            "ALTER TABLE {name} MATERIALIZE INDEX {} SETTINGS mutations_sync = 2",
-            quote_identifier(index)
-        ));
-    }
+    alter_indexes(altering, name, actual, wanted);
     for setting in old
         .settings
         .iter()
         .filter(|setting| !new.settings.iter().any(|kept| key(kept) == key(setting)))
     {
-        change
+        altering
             .what
             .push(format!("setting {} as usual", key(setting)));
-        change
-            .sql
-            .push(format!("ALTER TABLE {name} RESET SETTING {}", key(setting)));
+        altering.before(
+            format!("ALTER TABLE {name} RESET SETTING {}", key(setting)),
+            Some(format!("ALTER TABLE {name} MODIFY SETTING {setting}")),
+        );
     }
     for setting in new
         .settings
         .iter()
         .filter(|setting| !old.settings.contains(setting))
     {
-        change.what.push(format!("setting {setting}"));
-        change
-            .sql
-            .push(format!("ALTER TABLE {name} MODIFY SETTING {setting}"));
+        altering.what.push(format!("setting {setting}"));
+        let earlier = old.settings.iter().find(|old| key(old) == key(setting));
+        altering.before(
+            format!("ALTER TABLE {name} MODIFY SETTING {setting}"),
+            Some(match earlier {
+                Some(earlier) => format!("ALTER TABLE {name} MODIFY SETTING {earlier}"),
+                None => format!("ALTER TABLE {name} RESET SETTING {}", key(setting)),
+            }),
+        );
     }
     if old.ttl != new.ttl {
-        change
+        altering
             .what
             .push(format!("TTL: {} -> {}", or_none(old.ttl), or_none(new.ttl)));
         if new.ttl.is_empty() {
-            change.sql.push(format!("ALTER TABLE {name} REMOVE TTL"));
+            altering
+                .after
+                .push(format!("ALTER TABLE {name} REMOVE TTL"));
         } else {
             // Rows that are older than the new TTL go.
-            change.effect = Effect::Destroys;
-            change.sql.push(format!(
+            altering.effect = Effect::Destroys;
+            altering.after.push(format!(
                 "ALTER TABLE {name} MODIFY TTL {} SETTINGS mutations_sync = 2",
                 new.ttl
             ));
         }
+    }
+}
+
+fn alter_indexes(altering: &mut Altering, name: &str, actual: &TableShape, wanted: &TableShape) {
+    for (index, definition) in actual
+        .indexes
+        .iter()
+        .filter(|index| !wanted.indexes.contains(index))
+    {
+        altering.what.push(format!("index {index} goes"));
+        altering.before(
+            format!(
+                "ALTER TABLE {name} DROP INDEX IF EXISTS {} SETTINGS mutations_sync = 2",
+                quote_identifier(index)
+            ),
+            Some(format!(
+                "ALTER TABLE {name} ADD INDEX IF NOT EXISTS {} {definition}",
+                quote_identifier(index)
+            )),
+        );
+    }
+    for (index, definition) in wanted
+        .indexes
+        .iter()
+        .filter(|index| !actual.indexes.contains(index))
+    {
+        altering.what.push(format!("index {index}"));
+        altering.effect = altering.effect.max(Effect::Rewrites);
+        altering.before(
+            format!(
+                "ALTER TABLE {name} ADD INDEX IF NOT EXISTS {} {definition}",
+                quote_identifier(index)
+            ),
+            Some(format!(
+                "ALTER TABLE {name} DROP INDEX IF EXISTS {} SETTINGS mutations_sync = 2",
+                quote_identifier(index)
+            )),
+        );
+        altering.before(
+            format!(
+                "ALTER TABLE {name} MATERIALIZE INDEX {} SETTINGS mutations_sync = 2",
+                quote_identifier(index)
+            ),
+            None,
+        );
     }
 }
 
@@ -433,25 +528,4 @@ fn key(setting: &str) -> &str {
 
 fn or_none(text: &str) -> &str {
     if text.is_empty() { "none" } else { text }
-}
-
-/// A view with another query: the old one goes before the tables change, the new one comes after them.
-pub fn change_view(step: &Step) -> (Change, Change) {
-    let name = quote_identifier(&step.name);
-    let change = |what: &str, sql: String| Change {
-        name: step.name.clone(),
-        what: vec![what.to_owned()],
-        effect: Effect::Nothing,
-        sql: vec![sql],
-    };
-    (
-        change(
-            "the old view goes",
-            format!("DROP VIEW IF EXISTS {name} SYNC"),
-        ),
-        change(
-            "the view with its new query; rows that are there stay as they are",
-            step.sql_with_comment(),
-        ),
-    )
 }

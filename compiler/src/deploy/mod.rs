@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use pipewright_grammar::diagnostic::Diagnostic;
 use serde::Serialize;
 
-pub use change::{Change, ColumnShape, Effect, TableShape, beside, change_table, change_view};
+pub use change::{Change, ColumnShape, Effect, Method, Statement, TableShape, change_table};
 
 use crate::emit;
 use crate::graph::Vertex;

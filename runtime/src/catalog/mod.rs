@@ -6,6 +6,7 @@
 
 mod datafile;
 mod datasource_text;
+mod draft;
 mod indent;
 mod objects;
 mod pull;
@@ -27,6 +28,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 pub use datafile::{EditError, NodeText, PipeText};
 pub use datasource_text::{DatasourceParts, DatasourceText};
+pub use draft::Draft;
 pub use objects::{Object, Objects, Rename};
 pub use pull::{PullError, Pulled, pull};
 pub use time::{format_micros, now_micros};

@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Plan(Deploy),
     /// Change the engine's tables and views into what the project says
     Deploy(Deploy),
+    /// Return to the version before the last deploy, where it took nothing away
+    Rollback(Rollback),
     /// Deploy what is missing and serve the endpoints over HTTP
     Serve(Serve),
     /// Write what was changed through the API into the project's files
@@ -52,6 +54,12 @@ pub(crate) enum Command {
     /// Store secrets for `tb_secret` and `tb_var`, encrypted, in the project's state folder
     #[command(subcommand)]
     Secret(Secret),
+    /// Rows of data sources: in, out and away
+    Datasource(Datasource),
+    /// Materialized views
+    Materialization(Materialization),
+    /// What takes long: populates, copies, deletes, deploys
+    Job(Job),
     /// Install or inspect the embedded ClickHouse
     #[command(subcommand)]
     Engine(Engine),
@@ -216,6 +224,207 @@ pub(crate) struct Deploy {
     /// How the plan is printed
     #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
     pub(crate) format: OutputFormat,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rollback {
+    /// The project folder
+    pub(crate) dir: Option<PathBuf>,
+    /// Return also where that takes rows or values away
+    #[arg(long)]
+    pub(crate) allow_destructive: bool,
+    /// Only show what would change
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// How the plan is printed
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub(crate) format: OutputFormat,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Datasource {
+    #[command(subcommand)]
+    pub(crate) command: DatasourceCommand,
+    /// How answers are printed
+    #[arg(long, value_enum, global = true, default_value_t = OutputFormat::Text)]
+    pub(crate) format: OutputFormat,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+/// Rows on their way into a data source.
+#[derive(Debug, Args)]
+pub(crate) struct Rows {
+    /// The data source
+    pub(crate) name: String,
+    /// The file, also compressed; `-` is standard input
+    pub(crate) file: PathBuf,
+    /// How the rows are written [default: as the name of the file says]
+    #[arg(long = "rows", value_enum)]
+    pub(crate) kind: Option<RowFormat>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RowFormat {
+    /// Comma-separated values
+    Csv,
+    /// A JSON object in each line
+    Ndjson,
+    /// Apache Parquet
+    Parquet,
+}
+
+impl RowFormat {
+    /// The name that the API has for it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Ndjson => "ndjson",
+            Self::Parquet => "parquet",
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DatasourceCommand {
+    /// List the data sources with their rows
+    #[command(name = "ls")]
+    List,
+    /// Add the rows of a file
+    Append(Rows),
+    /// Put the rows of a file in place of all rows, or of those that a condition names
+    Replace {
+        #[command(flatten)]
+        rows: Rows,
+        /// Which rows go, as an SQL condition [default: all]
+        #[arg(long, value_name = "SQL")]
+        condition: Option<String>,
+    },
+    /// Take all rows away
+    Truncate {
+        /// The data source
+        name: String,
+        /// Really
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Take the rows away that a condition names
+    Delete {
+        /// The data source
+        name: String,
+        /// Which rows, as an SQL condition
+        #[arg(long, value_name = "SQL")]
+        condition: String,
+        /// Only count them
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Write all rows to a file or to standard output
+    Export {
+        /// The data source
+        name: String,
+        /// How they are written
+        #[arg(long, value_enum, default_value_t = RowFormat::Csv)]
+        rows: RowFormat,
+        /// The file [default: standard output]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Find out the columns and types of a file
+    Analyze {
+        /// The file; `-` is standard input
+        file: PathBuf,
+        /// How the rows are written [default: as the name of the file says]
+        #[arg(long, value_enum)]
+        rows: Option<RowFormat>,
+    },
+    /// Show some rows
+    Sample {
+        /// The data source
+        name: String,
+        /// How many
+        #[arg(long, default_value_t = 10)]
+        limit: u32,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Materialization {
+    #[command(subcommand)]
+    pub(crate) command: MaterializationCommand,
+    /// How answers are printed
+    #[arg(long, value_enum, global = true, default_value_t = OutputFormat::Text)]
+    pub(crate) format: OutputFormat,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MaterializationCommand {
+    /// Put what was there before a view into what it fills
+    Populate {
+        /// The pipe, or one of its nodes as PIPE.NODE
+        #[arg(value_name = "PIPE[.NODE]")]
+        target: String,
+        /// Empty what it fills before
+        #[arg(long)]
+        truncate: bool,
+        /// Which rows count, as an SQL condition
+        #[arg(long, value_name = "SQL")]
+        condition: Option<String>,
+        /// Which share of the rows counts, from 0 to 0.1
+        #[arg(long, value_name = "SHARE")]
+        subset: Option<f64>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Job {
+    #[command(subcommand)]
+    pub(crate) command: JobCommand,
+    /// How answers are printed
+    #[arg(long, value_enum, global = true, default_value_t = OutputFormat::Text)]
+    pub(crate) format: OutputFormat,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobCommand {
+    /// List the latest jobs
+    #[command(name = "ls")]
+    List,
+    /// Show a job
+    Show {
+        /// Its id
+        id: String,
+    },
+    /// Cancel a job
+    Cancel {
+        /// Its id
+        id: String,
+    },
+}
+
+/// The server that does it.
+#[derive(Debug, Args)]
+pub(crate) struct Remote {
+    /// The address of a running server [default: this process does it itself]
+    #[arg(long, env = "PIPEWRIGHT_HOST", value_name = "URL", global = true)]
+    pub(crate) host: Option<String>,
+    /// A token of that server
+    #[arg(
+        long,
+        env = "PIPEWRIGHT_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN",
+        global = true
+    )]
+    pub(crate) token: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

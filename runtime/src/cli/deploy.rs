@@ -1,19 +1,27 @@
-//! `pipewright plan` and `pipewright deploy`: what would change in the engine, and changing it.
+//! `pipewright plan`, `deploy` and `rollback`: what would change in the engine, changing it, and changing it back; by a running server, or in this process when
+//! there is none.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use anyhow::bail;
 use pipewright_compiler::deploy::Effect;
+use pipewright_compiler::plan::Plan;
+use pipewright_compiler::project::SourceTree;
 use serde_json::json;
 
-use super::arguments::{Deploy, OutputFormat};
+use super::arguments::{Deploy, OutputFormat, Rollback};
+use super::bar::Bar;
+use super::client::Client;
 use super::printer::Printer;
-use super::{ExitStatus, engine, project_folder, report_errors};
-use crate::catalog::Catalog;
-use crate::deploy::{self, DeployPlan};
+use super::{ExitStatus, engine, project_folder, remote, report_errors};
+use crate::catalog::{Catalog, Draft};
+use crate::deploy::{self, DeployPlan, DeployStep, Nobody, Run, Size};
 use crate::engine::Engine;
-use crate::state::{DeploymentStatus, State};
+use crate::ingest::{EventLimits, Events, Ingest};
+use crate::state::{DeploymentKind, NewDeployment, State};
 use crate::workspace;
 
 /// Runs `plan`, or `deploy` when `apply` is set.
@@ -31,127 +39,354 @@ pub(super) fn run(
     if report_errors(&plan, &diagnostics, printer) {
         return Ok(ExitStatus::Findings);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
+    let wish = Wish {
+        applies: apply && !arguments.check,
+        allow_destructive: arguments.allow_destructive,
+        format: arguments.format,
+    };
+    let runtime = runtime()?;
+    if let Some(client) = Client::of(&arguments.remote)? {
+        let files = tree
+            .files()
+            .iter()
+            .map(|file| (file.name().to_owned(), file.text().to_owned()));
+        return runtime.block_on(remote::deploy(&client, files.collect(), &wish, printer));
+    }
     runtime.block_on(async {
-        let state_folder = folder.join(".pipewright");
-        std::fs::create_dir_all(&state_folder)?;
-        let engine = engine::open(&plan.project.config, &state_folder, printer).await?;
-        let state = Arc::new(State::open(&state_folder.join("state.sqlite"))?);
-        let catalog = Catalog::open(Arc::clone(&state), &tree, plan)?;
-        let outcome = with_engine(
-            arguments,
-            apply,
-            &catalog,
-            &workspace.root,
-            engine.as_ref(),
-            printer,
-        )
-        .await;
-        engine.shutdown().await;
-        outcome
+        let here = Here::open(&folder, &tree, plan, printer).await?;
+        let done = here.deploy(&wish, printer).await;
+        let done = match done {
+            Ok(ExitStatus::Success) if wish.applies => {
+                let plan = Arc::clone(&here.catalog.current().plan);
+                let engine = here.engine.as_ref();
+                deploy::deploy(&plan, &workspace.root, engine, &Lines::new(printer))
+                    .await
+                    .map(|_| ExitStatus::Success)
+                    .map_err(Into::into)
+            }
+            done => done,
+        };
+        here.engine.shutdown().await;
+        done
     })
 }
 
-struct Lines<'a>(&'a Printer);
+/// Runs `rollback`.
+pub(super) fn rollback(
+    arguments: &Rollback,
+    project: Option<&Path>,
+    printer: &Printer,
+) -> anyhow::Result<ExitStatus> {
+    let wish = Wish {
+        applies: !arguments.check,
+        allow_destructive: arguments.allow_destructive,
+        format: arguments.format,
+    };
+    let runtime = runtime()?;
+    if let Some(client) = Client::of(&arguments.remote)? {
+        return runtime.block_on(remote::rollback(&client, &wish, printer));
+    }
+    let folder = project_folder(arguments.dir.as_deref(), project)?;
+    let workspace = workspace::read(&folder)?;
+    let tree = workspace.sources.clone();
+    let (plan, _) = pipewright_compiler::check(workspace.sources);
+    runtime.block_on(async {
+        let here = Here::open(&folder, &tree, plan, printer).await?;
+        let done = here.rollback(&wish, printer).await;
+        here.engine.shutdown().await;
+        done
+    })
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+}
+
+/// What is asked for.
+#[derive(Debug)]
+pub(super) struct Wish {
+    pub(super) applies: bool,
+    pub(super) allow_destructive: bool,
+    pub(super) format: OutputFormat,
+}
+
+/// Lines and a bar on stderr.
+struct Lines<'a>(Mutex<Bar<'a>>);
+
+impl<'a> Lines<'a> {
+    fn new(printer: &'a Printer) -> Self {
+        Self(Mutex::new(Bar::new(printer)))
+    }
+}
 
 impl deploy::Progress for Lines<'_> {
     fn say(&self, text: &str) {
-        self.0.note(text);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .say(text);
+    }
+
+    fn rows(&self, done: u64, total: u64) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .rows(done, total);
     }
 }
 
-async fn with_engine(
-    arguments: &Deploy,
-    apply: bool,
-    catalog: &Catalog,
-    root: &Path,
-    engine: &dyn Engine,
+/// The project's engine and state, in this process.
+struct Here {
+    engine: Arc<dyn Engine>,
+    ingest: Arc<Ingest>,
+    catalog: Catalog,
+    /// The version that was deployed last, where it is known.
+    before: Option<(BTreeMap<String, String>, Plan)>,
+}
+
+impl Here {
+    /// Opens them, and finishes what an earlier process left unfinished.
+    async fn open(
+        folder: &Path,
+        tree: &SourceTree,
+        plan: Plan,
+        printer: &Printer,
+    ) -> anyhow::Result<Self> {
+        let state_folder = folder.join(".pipewright");
+        std::fs::create_dir_all(&state_folder)?;
+        let engine = engine::open(&plan.project.config, &state_folder, printer).await;
+        let engine = engine.inspect_err(|error| hint_at_server(error, printer))?;
+        let state = Arc::new(State::open(&state_folder.join("state.sqlite"))?);
+        deploy::recover(&state, engine.as_ref(), &Lines::new(printer)).await?;
+        let catalog = Catalog::open(Arc::clone(&state), tree, plan)?;
+        let before = version_before(&state)?;
+        let ingest = Ingest::open(Arc::clone(&engine), &state_folder)?;
+        ingest.know_renames(deploy::renames(&state)?);
+        deploy::sweep(engine.as_ref()).await?;
+        // Rows on disk must be in before tables change: a new table would not know whether it has them.
+        let current = Arc::clone(&catalog.current().plan);
+        let plan = before.as_ref().map_or(current.as_ref(), |(_, plan)| plan);
+        ingest.resume_appends(plan).await?;
+        let events = Events::new(Arc::clone(&ingest), EventLimits::default());
+        events.replay(plan).await?;
+        Ok(Self {
+            engine,
+            ingest,
+            catalog,
+            before,
+        })
+    }
+
+    async fn deploy(&self, wish: &Wish, printer: &Printer) -> anyhow::Result<ExitStatus> {
+        let current = self.catalog.current();
+        let before = self.before.as_ref().map(|(_, plan)| plan);
+        let planned = deploy::plan(&current.plan, before, &self.ingest).await?;
+        let version = Version {
+            kind: DeploymentKind::Deploy,
+            files: &current.files,
+            before: self.before.as_ref().map(|(files, _)| files),
+            plan: &current.plan,
+            plan_before: before,
+            write: None,
+        };
+        self.apply(&planned, version, wish, printer).await
+    }
+
+    async fn rollback(&self, wish: &Wish, printer: &Printer) -> anyhow::Result<ExitStatus> {
+        let deployments = self.catalog.state().deployments();
+        let done = deployments.done()?;
+        let last = match deploy::to_roll_back(&done) {
+            Ok(last) => last,
+            Err(reason) => {
+                printer.error(&reason);
+                return Ok(ExitStatus::Findings);
+            }
+        };
+        let (_, Some(files)) = deployments.files(last.id)? else {
+            printer.error(&format!(
+                "the version before deployment {} is not known",
+                last.id
+            ));
+            return Ok(ExitStatus::Findings);
+        };
+        let writer = self.catalog.write().await;
+        let mut draft: Draft = writer.draft(files).await?;
+        let before = Arc::clone(&draft.before().plan);
+        let planned = deploy::plan(draft.plan(), Some(&before), &self.ingest).await?;
+        let write = writer.written(&mut draft, &deploy::renamed(&planned))?;
+        let version = Version {
+            kind: DeploymentKind::Rollback,
+            files: draft.files(),
+            before: Some(&draft.before().files),
+            plan: draft.plan(),
+            plan_before: Some(&before),
+            write: Some(write),
+        };
+        let status = self.apply(&planned, version, wish, printer).await?;
+        if status == ExitStatus::Success && wish.applies {
+            deployments.set_undone(last.id)?;
+            printer.hint("`pipewright pull` writes the earlier files into the folder");
+        }
+        Ok(status)
+    }
+
+    async fn apply(
+        &self,
+        planned: &DeployPlan,
+        version: Version<'_>,
+        wish: &Wish,
+        printer: &Printer,
+    ) -> anyhow::Result<ExitStatus> {
+        show(&planned.steps, wish.format, printer)?;
+        if !wish.applies {
+            return Ok(ExitStatus::Success);
+        }
+        if !planned.destructive().is_empty() && !wish.allow_destructive {
+            printer.error("this deploy takes rows or values away, and is not run");
+            printer.hint("`--allow-destructive` runs it");
+            return Ok(ExitStatus::Findings);
+        }
+        let state = self.catalog.state();
+        Self::refuse_unfinished(state)?;
+        if planned.is_empty() && version.before == Some(version.files) {
+            return Ok(ExitStatus::Success);
+        }
+        let steps = serde_json::to_string(&planned.steps)?;
+        let id = state.deployments().start(NewDeployment {
+            artifact_hash: &deploy::hash_of(version.files),
+            kind: version.kind,
+            files: version.files,
+            before: version.before,
+            steps: &steps,
+        })?;
+        let run = Run {
+            ingest: &self.ingest,
+            state,
+            id,
+            wanted: version.plan,
+            before: version.plan_before,
+            catalog: version.write,
+            audience: &Nobody,
+            progress: &Lines::new(printer),
+        };
+        run.run(planned).await?;
+        printer.note("deployed");
+        Ok(ExitStatus::Success)
+    }
+
+    /// What a server was doing when it was stopped may rely on tables as they are.
+    fn refuse_unfinished(state: &State) -> anyhow::Result<()> {
+        let unfinished = state.jobs().unfinished()?;
+        let relies = |job: &&crate::state::Job| {
+            matches!(
+                job.progress["phase"].as_str(),
+                Some("copying" | "moving" | "writing")
+            )
+        };
+        if let Some(job) = unfinished.iter().find(relies) {
+            bail!(
+                "job {} ({}) was under way when the server stopped: start the server, which takes it up again, and deploy when it has ended",
+                job.id,
+                job.kind
+            );
+        }
+        Ok(())
+    }
+}
+
+/// A version that is to come into force.
+struct Version<'a> {
+    kind: DeploymentKind,
+    files: &'a BTreeMap<String, String>,
+    before: Option<&'a BTreeMap<String, String>>,
+    plan: &'a Plan,
+    plan_before: Option<&'a Plan>,
+    write: Option<crate::state::CatalogWrite>,
+}
+
+/// Says how a server does what this process cannot do beside it.
+pub(super) fn hint_at_server(error: &anyhow::Error, printer: &Printer) {
+    let is_busy = error.chain().any(|cause| {
+        matches!(
+            cause.downcast_ref(),
+            Some(crate::engine::EngineError::Busy { .. })
+        )
+    });
+    if is_busy {
+        printer.hint("a server that runs does it: `--host http://127.0.0.1:7181 --token …`");
+    }
+}
+
+/// The version that was deployed last.
+fn version_before(state: &State) -> anyhow::Result<Option<(BTreeMap<String, String>, Plan)>> {
+    let deployments = state.deployments();
+    let Some(last) = deployments.done()?.pop() else {
+        return Ok(None);
+    };
+    let (Some(files), _) = deployments.files(last.id)? else {
+        return Ok(None);
+    };
+    let tree = SourceTree::new(
+        files
+            .iter()
+            .map(|(path, text)| (path.clone(), text.clone())),
+    );
+    let (plan, _) = pipewright_compiler::check(tree);
+    Ok(Some((files, plan)))
+}
+
+/// Prints steps.
+pub(super) fn show(
+    steps: &[DeployStep],
+    format: OutputFormat,
     printer: &Printer,
-) -> anyhow::Result<ExitStatus> {
-    let plan = Arc::clone(&catalog.current().plan);
-    deploy::sweep(engine).await?;
-    let planned = deploy::plan(&plan, engine).await?;
-    show(&planned, arguments.format, printer)?;
-    if !apply || arguments.check {
-        return Ok(ExitStatus::Success);
-    }
-    if !planned.destructive().is_empty() && !arguments.allow_destructive {
-        printer.error("this deploy takes rows or values away, and is not run");
-        printer.hint("`--allow-destructive` runs it");
-        return Ok(ExitStatus::Findings);
-    }
-    let deployments = catalog.state().deployments();
-    let journal = deployments.start(&blake(&planned)?)?;
-    let done = async {
-        deploy::change(&planned, engine, &Lines(printer)).await?;
-        deploy::deploy(&plan, root, engine, &Lines(printer)).await
-    }
-    .await;
-    deployments.finish(
-        journal,
-        if done.is_ok() {
-            DeploymentStatus::Done
-        } else {
-            DeploymentStatus::Failed
-        },
-    )?;
-    done?;
-    printer.note("deployed");
-    Ok(ExitStatus::Success)
-}
-
-/// A name for what is deployed.
-fn blake(planned: &DeployPlan) -> anyhow::Result<String> {
-    use sha2::Digest as _;
-    let digest = sha2::Sha256::digest(serde_json::to_vec(planned)?);
-    let mut text = String::new();
-    for byte in digest {
-        _ = write!(text, "{byte:02x}");
-    }
-    Ok(text)
-}
-
-fn show(planned: &DeployPlan, format: OutputFormat, printer: &Printer) -> anyhow::Result<()> {
+) -> anyhow::Result<()> {
     if format == OutputFormat::Json {
-        return Ok(printer.data(&serde_json::to_string_pretty(&json!(planned))?)?);
+        let shown = serde_json::to_string_pretty(&json!({ "steps": steps }))?;
+        return Ok(printer.data(&shown)?);
     }
-    if planned.is_empty() {
+    if steps.is_empty() {
         return Ok(printer.data("nothing to do: the engine has what the project says")?);
     }
     let mut text = String::new();
-    for step in &planned.creates {
-        _ = writeln!(text, "create {}", step.name);
-        push_sql(&mut text, &step.sql);
-    }
-    for change in &planned.changes {
-        let effect = match change.change.effect {
-            Effect::Nothing => "rows stay as they are".to_owned(),
-            Effect::Rewrites => format!(
-                "reads and writes {} rows ({} bytes)",
-                change.rows, change.bytes
-            ),
-            Effect::Destroys => format!(
-                "TAKES ROWS OR VALUES AWAY; {} rows ({} bytes) are there",
-                change.rows, change.bytes
-            ),
-        };
-        _ = write!(
-            text,
-            "change {}: {}\n  {effect}\n",
-            change.change.name,
-            change.change.what.join(", ")
-        );
-        for sql in &change.change.sql {
-            push_sql(&mut text, sql);
-        }
+    for step in steps {
+        push_step(&mut text, step);
     }
     Ok(printer.data(&text)?)
 }
 
-fn push_sql(text: &mut String, sql: &str) {
-    for line in sql.lines() {
-        _ = writeln!(text, "    {line}");
+fn push_step(text: &mut String, step: &DeployStep) {
+    let size = |size: Size| format!("{} rows ({} bytes)", size.rows, size.bytes);
+    let estimate = step.estimate;
+    let mut costs = Vec::new();
+    if estimate.reads != Size::default() {
+        costs.push(format!("reads {}", size(estimate.reads)));
+    }
+    if estimate.rewrites != Size::default() {
+        costs.push(format!("writes {} anew", size(estimate.rewrites)));
+    }
+    if step.effect == Effect::Destroys {
+        costs.push(format!(
+            "TAKES ROWS OR VALUES AWAY: {} are there",
+            size(estimate.destroys)
+        ));
+    } else if costs.is_empty() {
+        costs.push("rows stay as they are".to_owned());
+    }
+    let from = step
+        .from
+        .as_ref()
+        .map_or(String::new(), |from| format!("{from} -> "));
+    _ = writeln!(text, "{} {from}{}", step.action.words(), step.name);
+    for what in &step.what {
+        _ = writeln!(text, "  {what}");
+    }
+    _ = writeln!(text, "  {}", costs.join("; "));
+    for sql in &step.sql {
+        for line in sql.lines() {
+            _ = writeln!(text, "    {line}");
+        }
     }
 }

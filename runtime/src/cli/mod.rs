@@ -1,23 +1,29 @@
 //! The command line: one file for each command. stdout is data, stderr the rest; exit 0 ok, 1 findings, 2 usage or internal error.
 
 mod arguments;
+mod bar;
 mod budget;
 mod build;
 mod check;
+mod client;
 mod compile;
+mod datasource;
 mod debug;
 mod deploy;
 mod diff;
 mod engine;
 mod explain;
 mod init;
+mod job;
 mod lineage;
 mod printer;
 mod pull;
+mod remote;
 mod revision;
 mod rule;
 mod secret;
 mod serve;
+mod session;
 mod sql;
 
 use std::path::{Path, PathBuf};
@@ -97,10 +103,14 @@ fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<ExitStatus> {
         Command::Lineage(arguments) => lineage::run(arguments, project, printer),
         Command::Plan(arguments) => deploy::run(arguments, false, project, printer),
         Command::Deploy(arguments) => deploy::run(arguments, true, project, printer),
+        Command::Rollback(arguments) => deploy::rollback(arguments, project, printer),
         Command::Serve(serve) => serve::run(serve, project, printer),
         Command::Pull(pull) => pull::run(pull, project, printer),
         Command::Sql(sql) => sql::run(sql, project, printer),
         Command::Secret(secret) => secret::run(secret, project, printer),
+        Command::Datasource(arguments) => datasource::run(arguments, project, printer),
+        Command::Materialization(arguments) => job::materialization(arguments, project, printer),
+        Command::Job(arguments) => job::run(arguments, project, printer),
         Command::Engine(engine) => engine::run(engine, printer),
         Command::Debug(debug) => debug::run(debug, project, printer),
     }

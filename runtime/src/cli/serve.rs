@@ -1,22 +1,22 @@
 //! `pipewright serve`: check, deploy what is missing, answer requests until told to stop.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use pipewright_compiler::plan::Plan;
 use pipewright_compiler::project::SourceTree;
-use pipewright_grammar::syntax::TokenDecl;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
 use super::arguments::Serve;
 use super::printer::Printer;
 use super::{ExitStatus, choose_rules, engine, project_folder, report_errors};
 use crate::catalog::Catalog;
 use crate::engine::Engine;
-use crate::http::{self, App, Data, Scope};
+use crate::http::{self, App, Data, Deploys, Scope};
 use crate::ingest::{COPY, CopyRows, DeleteData, EventLimits, Events, Ingest, Populate};
 use crate::jobs::{Jobs, Limits, Work};
 use crate::state::State;
@@ -90,13 +90,78 @@ async fn start(
     std::fs::create_dir_all(&state_folder)
         .with_context(|| format!("cannot make `{}`", state_folder.display()))?;
     let engine = engine::open(&sources.plan.project.config, &state_folder, printer).await?;
-    let served = deploy_and_serve(serve, sources, folder, listener, &engine, printer).await;
+    let manner = Manner {
+        admin_token: serve.admin_token.as_deref(),
+        guest: None,
+        stop: Box::pin(stop()),
+    };
+    let served = deploy_and_serve(manner, sources, folder, listener, &engine, printer).await;
     engine.shutdown().await;
     served
 }
 
+/// How a server serves.
+struct Manner<'a> {
+    admin_token: Option<&'a str>,
+    /// Who alone is served, where that is this process: it is told where, and with which token.
+    guest: Option<oneshot::Sender<(SocketAddr, String)>>,
+    stop: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// How tokens of commands that serve themselves begin. They are gone when the command ends.
+const GUEST: &str = "command line ";
+
+/// Serves a project to the command that runs, on a port and under a token that nobody else knows, for as long as that takes.
+pub(super) async fn for_myself<F>(
+    folder: &Path,
+    printer: &Printer,
+    work: impl FnOnce(SocketAddr, String) -> F,
+) -> anyhow::Result<ExitStatus>
+where
+    F: Future<Output = anyhow::Result<ExitStatus>>,
+{
+    let workspace = workspace::read(folder)?;
+    let tree = workspace.sources.clone();
+    let (plan, mut diagnostics) = pipewright_compiler::check(workspace.sources);
+    diagnostics.extend(workspace.diagnostics);
+    if report_errors(&plan, &diagnostics, printer) {
+        return Ok(ExitStatus::Findings);
+    }
+    let state_folder = folder.join(STATE_FOLDER);
+    std::fs::create_dir_all(&state_folder)?;
+    let engine = engine::open(&plan.project.config, &state_folder, printer).await;
+    let engine = engine.inspect_err(|error| super::deploy::hint_at_server(error, printer))?;
+    let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
+    let (guest, ready) = oneshot::channel();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let manner = Manner {
+        admin_token: None,
+        guest: Some(guest),
+        stop: Box::pin(async { _ = stopped.await }),
+    };
+    let sources = Sources {
+        plan,
+        tree,
+        root: workspace.root,
+    };
+    let serving = deploy_and_serve(manner, sources, folder, listener, &engine, printer);
+    let working = async {
+        let done = match ready.await {
+            Ok((address, token)) => work(address, token).await,
+            // Why is what the other one says.
+            Err(_) => Ok(ExitStatus::Error),
+        };
+        drop(stop);
+        done
+    };
+    let (served, done) = tokio::join!(serving, working);
+    engine.shutdown().await;
+    served?;
+    done
+}
+
 async fn deploy_and_serve(
-    serve: &Serve,
+    manner: Manner<'_>,
     sources: Sources,
     folder: &Path,
     listener: TcpListener,
@@ -106,6 +171,8 @@ async fn deploy_and_serve(
     let state = Arc::new(State::open(
         &folder.join(STATE_FOLDER).join("state.sqlite"),
     )?);
+    // Before anything else: what a deploy that was cut off says of the files and the tables must be true.
+    deploy::recover(&state, engine.as_ref(), &Lines(printer)).await?;
     let catalog = Catalog::open(Arc::clone(&state), &sources.tree, sources.plan)?;
     for drift in catalog.drift()? {
         printer.note(&format!("warning: {}", drift.message));
@@ -116,7 +183,9 @@ async fn deploy_and_serve(
     for name in &deployed.drifted {
         printer.note(&format!("warning: `{name}` was made from another definition than the project now has, and is left as it is: `pipewright plan` shows what would change, `pipewright deploy` changes it"));
     }
-    ensure_tokens(serve, &plan, &state, printer)?;
+    deploy::note_start(&state, &catalog.current().files)?;
+    ensure_tokens(manner.admin_token, &plan, &state, printer)?;
+    let token = guest_token(&state, manner.guest.is_some())?;
     // Rows are given to the engine as files, which a server on another machine does not see.
     let embedded = plan.project.config.server.clickhouse_url.is_none();
     let data = if embedded {
@@ -127,17 +196,48 @@ async fn deploy_and_serve(
     };
     let address = listener.local_addr()?;
     let app = App::new(catalog, secrets, Arc::clone(engine)).await?;
-    announce(&plan, address, printer);
+    let is_guest = manner.guest.is_some();
+    if !is_guest {
+        announce(&plan, address, printer);
+    }
     if let Some(data) = &data {
         app.take_rows(data.clone())?;
     }
-    let served = http::serve(listener, app, stop()).await;
+    if let (Some(guest), Some(token)) = (manner.guest, token) {
+        _ = guest.send((address, token));
+    }
+    let served = http::serve(listener, app, manner.stop).await;
     if let Some(data) = data {
         data.jobs.shutdown().await;
         data.events.shutdown().await;
     }
+    forget_guests(&state)?;
     served?;
-    printer.note("stopped");
+    if !is_guest {
+        printer.note("stopped");
+    }
+    Ok(())
+}
+
+/// A token for the one guest; those of commands that were cut off go.
+fn guest_token(state: &State, has_guest: bool) -> anyhow::Result<Option<String>> {
+    forget_guests(state)?;
+    if !has_guest {
+        return Ok(None);
+    }
+    let name = format!("{GUEST}{}", crate::state::uuid()?);
+    let made = state
+        .tokens()
+        .create(&name, &serde_json::json!([Scope::Admin.to_json()]))?;
+    Ok(Some(made.secret))
+}
+
+fn forget_guests(state: &State) -> anyhow::Result<()> {
+    for token in state.tokens().list()? {
+        if token.name.starts_with(GUEST) {
+            state.tokens().delete(&token.name)?;
+        }
+    }
     Ok(())
 }
 
@@ -151,6 +251,7 @@ async fn take_rows(
     printer: &Printer,
 ) -> anyhow::Result<Data> {
     let ingest = Ingest::open(Arc::clone(engine), state_folder)?;
+    ingest.know_renames(deploy::renames(state)?);
     let events = Events::new(Arc::clone(&ingest), EventLimits::default());
     let appends = ingest
         .resume_appends(plan)
@@ -165,16 +266,19 @@ async fn take_rows(
             "wrote what was left of an earlier run: {batches} batches of events, {appends} files"
         ));
     }
-    let deletes: Arc<dyn Work> = Arc::new(DeleteData(Arc::clone(engine)));
+    let deletes: Arc<dyn Work> = Arc::new(DeleteData(Arc::clone(&ingest)));
     let populates: Arc<dyn Work> = Arc::new(Populate(Arc::clone(&ingest)));
     let copies: Arc<dyn Work> = Arc::new(CopyRows {
         ingest: Arc::clone(&ingest),
         environment: secrets.to_vec(),
         state: Arc::clone(state),
     });
+    let deploys = Arc::new(Deploys::default());
+    let deploying: Arc<dyn Work> = Arc::clone(&deploys) as _;
     let jobs = Jobs::new(
         Arc::clone(state),
         [
+            ("deploy", deploying),
             ("delete_data", deletes),
             ("populateview", populates),
             (COPY, copies),
@@ -185,6 +289,7 @@ async fn take_rows(
         ingest,
         events,
         jobs,
+        deploys,
     })
 }
 
@@ -210,51 +315,22 @@ fn address(serve: &Serve, plan: &Plan) -> anyhow::Result<SocketAddr> {
 
 /// The admin token and the tokens of the datafiles. New ones are printed, once.
 fn ensure_tokens(
-    serve: &Serve,
+    given: Option<&str>,
     plan: &Plan,
     state: &State,
     printer: &Printer,
 ) -> anyhow::Result<()> {
-    let admin = state.tokens().ensure_admin(serve.admin_token.as_deref())?;
-    if let (Some(secret), None) = (&admin.secret, &serve.admin_token) {
+    let admin = state.tokens().ensure_admin(given)?;
+    if let (Some(secret), None) = (&admin.secret, given) {
         printer.note(&format!("admin token (shown once, keep it): {secret}"));
     }
-    for (name, scopes) in declared_tokens(plan) {
-        let scopes = scopes.iter().map(Scope::to_json).collect();
-        if let Some(made) = state.tokens().ensure(&name, &scopes)? {
-            printer.note(&format!(
-                "token `{name}` (shown once, keep it): {}",
-                made.secret
-            ));
-        }
+    for (name, made) in http::ensure_declared(plan, state)? {
+        printer.note(&format!(
+            "token `{name}` (shown once, keep it): {}",
+            made.secret
+        ));
     }
     Ok(())
-}
-
-/// The tokens that datafiles declare with `TOKEN name READ`, with what each may read.
-fn declared_tokens(plan: &Plan) -> BTreeMap<String, Vec<Scope>> {
-    let mut declared: BTreeMap<String, Vec<Scope>> = BTreeMap::new();
-    let mut add = |tokens: &[TokenDecl], scope: Scope| {
-        for token in tokens
-            .iter()
-            .filter(|token| token.permission.value == "READ")
-        {
-            declared
-                .entry(token.name.value.clone())
-                .or_default()
-                .push(scope.clone());
-        }
-    };
-    for pipe in plan.project.pipes.values() {
-        add(&pipe.tokens, Scope::ReadPipe(pipe.name.to_string()));
-    }
-    for datasource in plan.project.datasources.values() {
-        add(
-            &datasource.syntax.tokens,
-            Scope::ReadDatasource(datasource.name.to_string()),
-        );
-    }
-    declared
 }
 
 fn announce(plan: &Plan, address: SocketAddr, printer: &Printer) {

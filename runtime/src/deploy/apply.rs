@@ -27,6 +27,44 @@ pub enum DeployError {
         /// The engine's answer.
         source: EngineError,
     },
+    /// A statement of a plan failed. What was done before it is taken back.
+    #[error("this statement of the deploy failed, and nothing has changed: {sql}")]
+    Statement {
+        /// The statement.
+        sql: String,
+        /// The engine's answer.
+        source: EngineError,
+    },
+    /// Rows could not be put into a new table. It is gone again.
+    #[error("`{name}` cannot be filled, and nothing has changed")]
+    Fill {
+        /// The data source.
+        name: String,
+        /// The engine's answer.
+        source: EngineError,
+    },
+    /// Rows came to a table whose rows would be made anew from others.
+    #[error(
+        "rows came to `{0}` that its views did not make, and would be lost: nothing has changed"
+    )]
+    Direct(String),
+    /// Rows are replaced or deleted again and again.
+    #[error(
+        "rows of the tables that change are replaced or deleted faster than new tables can be filled: nothing has changed"
+    )]
+    Restless,
+    /// It was told to stop.
+    #[error("the deploy was stopped, and nothing has changed")]
+    Stopped,
+    /// Half of the switch is done and can neither be finished nor taken back now.
+    #[error("the engine could not finish the deploy; the next start does")]
+    Recover {
+        /// The engine's answer.
+        source: EngineError,
+    },
+    /// The journal could not be written or read.
+    #[error(transparent)]
+    State(#[from] crate::state::StateError),
     /// A fixture cannot be read or does not fit its data source; the data source is empty again.
     #[error("cannot load `{file}`")]
     Fixture {

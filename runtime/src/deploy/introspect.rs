@@ -6,7 +6,9 @@ use pipewright_compiler::deploy::{Step, StepKind};
 use serde::Deserialize;
 
 use super::DeployError;
-use crate::engine::{Engine, Query};
+use super::ask::rows;
+use super::names;
+use crate::engine::Engine;
 
 /// The tables and views that are there.
 #[derive(Debug, Default)]
@@ -15,33 +17,33 @@ pub struct Actual {
 }
 
 /// One table or view, as the engine describes it.
-#[derive(Debug, Deserialize)]
-struct ActualTable {
+#[derive(Debug, Clone, Deserialize)]
+pub struct ActualTable {
     database: String,
     name: String,
     comment: String,
+    /// Its engine's name.
+    pub engine: String,
+    /// The statement that makes it.
+    pub create_table_query: String,
+    /// The query of a view, in canonical form.
+    pub as_select: String,
+    /// The views that follow its inserts.
+    pub dependencies_table: Vec<String>,
+    /// Rows that are there.
+    pub rows: u64,
+    /// Their bytes on disk.
+    pub bytes: u64,
 }
 
 /// Asks the engine for its tables; those of `database` get their bare names.
 pub async fn introspect(engine: &dyn Engine, database: &str) -> Result<Actual, DeployError> {
-    let sql = "SELECT database, name, comment FROM system.tables WHERE database NOT IN ('system', 'INFORMATION_SCHEMA', 'information_schema')";
-    let answer = engine
-        .query(Query::new(sql, "JSONEachRow"))
-        .await
-        .map_err(|source| DeployError::Introspect { source })?;
-    let bytes = answer
-        .bytes()
+    let sql = "SELECT database, name, comment, engine, create_table_query, as_select, dependencies_table, ifNull(total_rows, 0) AS rows, ifNull(total_bytes, 0) AS bytes FROM system.tables WHERE database NOT IN ('system', 'INFORMATION_SCHEMA', 'information_schema')";
+    let found: Vec<ActualTable> = rows(engine, sql)
         .await
         .map_err(|source| DeployError::Introspect { source })?;
     let mut actual = Actual::default();
-    for line in bytes
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty())
-    {
-        let table: ActualTable =
-            serde_json::from_slice(line).map_err(|error| DeployError::Introspect {
-                source: std::io::Error::from(error).into(),
-            })?;
+    for table in found {
         let name = if table.database == database {
             table.name.clone()
         } else {
@@ -58,6 +60,11 @@ impl Actual {
         self.tables.keys().cloned().collect()
     }
 
+    /// The table or view of that name.
+    pub fn table(&self, name: &str) -> Option<&ActualTable> {
+        self.tables.get(name)
+    }
+
     /// The objects that were made from another statement than the project now has. The fingerprint of the statement is the object's comment.
     pub fn drifted(&self, desired: &[Step]) -> Vec<String> {
         let differs = |step: &&Step| {
@@ -71,5 +78,51 @@ impl Actual {
             .filter(differs)
             .map(|step| step.name.clone())
             .collect()
+    }
+
+    /// What a deploy of an earlier project made in its database, and this one does not name.
+    pub fn left_over(&self, desired: &[Step], database: &str) -> Vec<(&str, &ActualTable)> {
+        let wanted: BTreeSet<&str> = desired.iter().map(|step| step.name.as_str()).collect();
+        self.tables
+            .iter()
+            .filter(|(name, table)| {
+                table.database == database
+                    && table.comment.starts_with("pipewright ")
+                    && !names::is_passing(name)
+                    && !wanted.contains(name.as_str())
+            })
+            .map(|(name, table)| (name.as_str(), table))
+            .collect()
+    }
+
+    /// The views in the project's database that fill a table.
+    pub fn views_into(&self, table: &str) -> Vec<(&str, &ActualTable)> {
+        self.tables
+            .iter()
+            .filter(|(_, view)| view.is_view() && view.target().as_deref() == Some(table))
+            .map(|(name, view)| (name.as_str(), view))
+            .collect()
+    }
+}
+
+impl ActualTable {
+    /// Whether it is a materialized view.
+    pub fn is_view(&self) -> bool {
+        self.engine == "MaterializedView"
+    }
+
+    /// Whether it keeps rows that a new table can be filled from.
+    pub fn keeps_rows(&self) -> bool {
+        self.engine.ends_with("MergeTree")
+    }
+
+    /// The table that a view fills.
+    pub fn target(&self) -> Option<String> {
+        let (_, rest) = self.create_table_query.split_once(" TO ")?;
+        let name = rest.split([' ', '\n', '(']).next()?;
+        let bare = name
+            .strip_prefix(&format!("{}.", self.database))
+            .unwrap_or(name);
+        Some(bare.trim_matches('`').to_owned())
     }
 }

@@ -1,26 +1,63 @@
-//! Stage *apply*: `Vec<Step>` → engine, then fixtures into tables that are empty.
+//! Stage *apply*: what a project needs × what is there → steps, and running them while rows come in and queries are answered.
+//!
+//! [`deploy()`] is for the start of a server: it makes what is missing, and changes nothing. [`plan()`] and [`Run`] do the rest.
 
 mod apply;
+mod ask;
+mod fill;
 mod fixtures;
 mod introspect;
+mod journal;
+mod names;
 mod plan;
+mod planner;
+mod run;
+mod shadow;
+mod shape;
+mod views;
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::Path;
 
+use async_trait::async_trait;
 use pipewright_compiler::deploy as steps;
 use pipewright_compiler::plan::Plan;
+use pipewright_compiler::sql::quote_identifier;
 use pipewright_grammar::diagnostic::Diagnostic;
+use sha2::{Digest as _, Sha256};
 
 pub use apply::DeployError;
-pub use introspect::{Actual, introspect};
-pub use plan::{DeployPlan, PlannedChange, change, plan, sweep};
+pub use introspect::{Actual, ActualTable, introspect};
+pub use journal::recover;
+pub use plan::{Action, DeployPlan, DeployStep, Estimate, Size, destructive};
+pub use planner::plan;
+pub use run::{Audience, Nobody, Run};
 
+use crate::catalog::Rename;
 use crate::engine::Engine;
+use crate::state::{
+    Deployment, DeploymentKind, DeploymentStatus, NewDeployment, State, StateError,
+};
 
-/// Who is told what a deploy does.
+/// Who is told what a deploy does, and may stop it.
+#[async_trait]
 pub trait Progress: Sync {
     /// One line about what is going on.
     fn say(&self, text: &str);
+
+    /// Of so many rows, so many have been put into new tables.
+    fn rows(&self, _done: u64, _total: u64) {}
+
+    /// Stops the deploy here if it is to stop.
+    fn check(&self) -> Result<(), DeployError> {
+        Ok(())
+    }
+
+    /// Done when the deploy is to stop.
+    async fn stopped(&self) {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// What a deploy did.
@@ -56,6 +93,111 @@ pub async fn deploy(
         loaded,
         drifted,
     })
+}
+
+/// Takes away what a deploy or a replace that was cut off left beside its tables. Not while the ways in for rows are open.
+pub async fn sweep(engine: &dyn Engine) -> Result<(), DeployError> {
+    let failed = |source| DeployError::Introspect { source };
+    journal::sweep_own(engine).await.map_err(failed)?;
+    let sql = "SELECT name FROM system.tables WHERE database = currentDatabase() AND (startsWith(name, 'pw_replace_') OR startsWith(name, 'pw_rebuild_'))";
+    for name in ask::lines(engine, sql).await.map_err(failed)? {
+        engine
+            .execute(&format!(
+                "DROP TABLE IF EXISTS {} SYNC",
+                quote_identifier(&name)
+            ))
+            .await
+            .map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// A name for a version of the project.
+pub fn hash_of(files: &BTreeMap<String, String>) -> String {
+    let mut hash = Sha256::new();
+    for (path, text) in files {
+        for text in [path, text] {
+            hash.update(text.len().to_le_bytes());
+            hash.update(text);
+        }
+    }
+    let mut name = String::new();
+    for byte in hash.finalize() {
+        _ = write!(name, "{byte:02x}");
+    }
+    name
+}
+
+/// The data sources that a plan gives other names, for their ids to follow.
+pub fn renamed(plan: &DeployPlan) -> Vec<Rename> {
+    rename_pairs(&plan.steps)
+        .map(|(from, to)| Rename::Datasource { from, to })
+        .collect()
+}
+
+/// The names that data sources got by deploys, with the names that they had.
+pub fn renames(state: &State) -> Result<Vec<(String, String)>, StateError> {
+    let mut renames = Vec::new();
+    for deployment in state.deployments().done()? {
+        let steps: Vec<DeployStep> = serde_json::from_str(&deployment.steps).unwrap_or_default();
+        renames.extend(rename_pairs(&steps));
+    }
+    Ok(renames)
+}
+
+fn rename_pairs(steps: &[DeployStep]) -> impl Iterator<Item = (String, String)> {
+    steps
+        .iter()
+        .filter(|step| step.action == Action::RenameTable)
+        .filter_map(|step| Some((step.from.clone()?, step.name.clone())))
+}
+
+/// Notes the version that a server begins with, if it is another than the last.
+pub fn note_start(state: &State, files: &BTreeMap<String, String>) -> Result<(), StateError> {
+    let deployments = state.deployments();
+    let hash = hash_of(files);
+    let last = deployments.done()?.pop();
+    if last.as_ref().is_some_and(|last| last.artifact_hash == hash) {
+        return Ok(());
+    }
+    let before = match last {
+        Some(last) => deployments.files(last.id)?.0,
+        None => None,
+    };
+    let id = deployments.start(NewDeployment {
+        artifact_hash: &hash,
+        kind: DeploymentKind::Start,
+        files,
+        before: before.as_ref(),
+        steps: "[]",
+    })?;
+    deployments.finish(id, DeploymentStatus::Done, None)
+}
+
+/// The deployment that a rollback takes back: the last that was asked for and is in force; an error says why there is none.
+pub fn to_roll_back(done: &[Deployment]) -> Result<&Deployment, String> {
+    let last = done
+        .iter()
+        .rev()
+        .find(|deployment| deployment.kind != DeploymentKind::Rollback && !deployment.undone)
+        .ok_or("there is no deployment to return from")?;
+    let steps: Vec<DeployStep> = serde_json::from_str(&last.steps).unwrap_or_default();
+    let lost: Vec<String> = destructive(&steps)
+        .into_iter()
+        .map(|step| {
+            let words = step.action.words();
+            format!("{words} `{}` ({})", step.name, step.what.join("; "))
+        })
+        .collect();
+    if lost.is_empty() {
+        Ok(last)
+    } else {
+        Err(format!(
+            "deployment {} took rows or values away that no rollback brings back: {}",
+            last.id,
+            lost.join(", ")
+        ))
+    }
 }
 
 fn describe(plan: &Plan, diagnostic: &Diagnostic) -> String {

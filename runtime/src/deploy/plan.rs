@@ -1,272 +1,208 @@
-//! `pipewright plan`: what a deploy would do, as a value that `pipewright deploy` runs.
+//! What a deploy does: typed steps for people and machines, and the work behind them.
 //!
-//! The embedded engine belongs to one process, so that no rows arrive while a deploy runs: a table that is made anew is filled from the old one and put in its
-//! place in one statement. Every step can be cut off: before that statement the old table is whole, after it the new one, and what lies beside is swept away.
+//! The steps are what is printed, the blueprint is what is run; both are made at once by [`super::plan()`], from the same findings.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use pipewright_compiler::deploy::{
-    self as steps, Change, ColumnShape, Effect, Step, StepKind, TableShape, beside,
-};
-use pipewright_compiler::plan::Plan;
-use pipewright_compiler::project::ResourceName;
-use pipewright_compiler::sql::{quote_identifier, quote_literal};
+use pipewright_compiler::deploy::{Effect, Statement, Step};
 use serde::{Deserialize, Serialize};
-
-use super::{DeployError, Progress, describe, introspect};
-use crate::engine::{Engine, EngineError, Query};
 
 /// What a deploy does, in order.
 #[derive(Debug, Default, Serialize)]
 pub struct DeployPlan {
-    /// Tables and views that are not there yet.
-    pub creates: Vec<Step>,
-    /// Tables and views that become others.
-    pub changes: Vec<PlannedChange>,
+    /// The steps.
+    pub steps: Vec<DeployStep>,
+    #[serde(skip)]
+    pub(super) blueprint: Blueprint,
 }
 
-/// A change with what it costs.
-#[derive(Debug, Serialize)]
-pub struct PlannedChange {
-    /// The change.
-    #[serde(flatten)]
-    pub change: Change,
-    /// Rows that are there.
+/// What a step does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// A table that is not there yet.
+    CreateTable,
+    /// A table is altered in place.
+    AlterTable,
+    /// A new table is filled from the old one and takes its place.
+    RebuildTable,
+    /// A new table is filled by the views that fill the data source, from what they read, and takes the old one's place.
+    FillTable,
+    /// A table gets another name.
+    RenameTable,
+    /// A view that is not there yet.
+    CreateView,
+    /// A view gets another query.
+    ChangeView,
+    /// A view goes.
+    DropView,
+    /// A table goes.
+    DropTable,
+}
+
+impl Action {
+    /// The action in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::CreateTable => "create table",
+            Self::AlterTable => "alter table",
+            Self::RebuildTable => "rebuild table",
+            Self::FillTable => "fill table",
+            Self::RenameTable => "rename table",
+            Self::CreateView => "create view",
+            Self::ChangeView => "change view",
+            Self::DropView => "drop view",
+            Self::DropTable => "drop table",
+        }
+    }
+}
+
+/// Rows and their bytes on disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Size {
+    /// Rows.
     pub rows: u64,
-    /// Their bytes on disk.
+    /// Bytes.
     pub bytes: u64,
+}
+
+impl Size {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            rows: self.rows + other.rows,
+            bytes: self.bytes + other.bytes,
+        }
+    }
+}
+
+/// What a step costs, by what is there now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// What is read.
+    pub reads: Size,
+    /// What is written anew, at most.
+    pub rewrites: Size,
+    /// What is not there any more afterwards.
+    pub destroys: Size,
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeployStep {
+    /// What it does.
+    pub action: Action,
+    /// The table or view.
+    pub name: String,
+    /// Its name until now, where it gets another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// What changes, and why, in words.
+    pub what: Vec<String>,
+    /// What it does to rows.
+    pub effect: Effect,
+    /// What it costs.
+    pub estimate: Estimate,
+    /// The statements. Large tables are filled by more than one of their kind, partition by partition.
+    pub sql: Vec<String>,
 }
 
 impl DeployPlan {
     /// Whether nothing is to be done.
     pub fn is_empty(&self) -> bool {
-        self.creates.is_empty() && self.changes.is_empty()
+        self.steps.is_empty()
     }
 
-    /// Changes that take values or rows away.
-    pub fn destructive(&self) -> Vec<&Change> {
-        self.changes
+    /// Steps that take values or rows away.
+    pub fn destructive(&self) -> Vec<&DeployStep> {
+        destructive(&self.steps)
+    }
+}
+
+/// Steps that take values or rows away.
+pub fn destructive(steps: &[DeployStep]) -> Vec<&DeployStep> {
+    steps
+        .iter()
+        .filter(|step| step.effect == Effect::Destroys)
+        .collect()
+}
+
+/// The work behind the steps.
+#[derive(Debug, Default)]
+pub(super) struct Blueprint {
+    /// Databases of other workspaces, made if they are not there.
+    pub(super) databases: Vec<String>,
+    /// Tables that begin empty.
+    pub(super) creates: Vec<Step>,
+    /// Statements that the old version does not notice.
+    pub(super) before: Vec<Statement>,
+    /// Tables that are made beside others and take their places, each after those that it is filled from.
+    pub(super) builds: Vec<Build>,
+    /// Tables that get other names: from, to.
+    pub(super) renames: Vec<(String, String)>,
+    /// Views that are not there when tables change places: name, and the statement that makes each as it is.
+    pub(super) old_views: Vec<(String, String)>,
+    /// Views that are there afterwards.
+    pub(super) new_views: Vec<Step>,
+    /// Statements of a moment, run while nobody reads or writes.
+    pub(super) during: Vec<Statement>,
+    /// Statements that the old version would notice.
+    pub(super) after: Vec<String>,
+    /// Tables that go at the end.
+    pub(super) drops: Vec<String>,
+    /// The data sources that may get no rows in the moment in which the new version comes into force.
+    pub(super) touched: BTreeSet<String>,
+}
+
+impl Blueprint {
+    /// The present name of a table that the new version calls so.
+    pub(super) fn present_name<'a>(&'a self, name: &'a str) -> &'a str {
+        self.renames
             .iter()
-            .map(|planned| &planned.change)
-            .filter(|change| change.effect == Effect::Destroys)
-            .collect()
+            .find(|(_, to)| to == name)
+            .map_or(name, |(from, _)| from)
+    }
+
+    pub(super) fn build(&self, name: &str) -> Option<&Build> {
+        self.builds.iter().find(|build| build.name == name)
     }
 }
 
-/// Compares the project with what is in the engine. Only empty tables are made for that, and they are gone again when this returns.
-pub async fn plan(plan: &Plan, engine: &dyn Engine) -> Result<DeployPlan, DeployError> {
-    let (desired, diagnostics) = steps::desired(plan);
-    if let Some(diagnostic) = diagnostics.into_iter().next() {
-        return Err(DeployError::NotCompiled(describe(plan, &diagnostic)));
-    }
-    let failed = |source| DeployError::Introspect { source };
-    let actual = introspect(engine, &plan.database).await?;
-    let drifted = actual.drifted(&desired);
-    let (mut dropped, mut altered, mut made) = (Vec::new(), Vec::new(), Vec::new());
-    for step in desired.iter().filter(|step| drifted.contains(&step.name)) {
-        if step.kind == StepKind::CreateMaterializedView {
-            let (drop, create) = steps::change_view(step);
-            dropped.push(PlannedChange {
-                change: drop,
-                rows: 0,
-                bytes: 0,
-            });
-            made.push(PlannedChange {
-                change: create,
-                rows: 0,
-                bytes: 0,
-            });
-            continue;
-        }
-        let wanted = sketch(step, engine).await.map_err(failed)?;
-        let found = shape(engine, &step.name).await.map_err(failed)?;
-        let forward = plan
-            .project
-            .datasources
-            .get(&ResourceName::local(&step.name))
-            .and_then(|datasource| datasource.syntax.forward_query.as_ref());
-        let forward = forward.map(|query| query.text.as_str());
-        let (rows, bytes) = size(engine, &step.name).await.map_err(failed)?;
-        if let Some(change) = steps::change_table(step, &found, &wanted, forward) {
-            altered.push(PlannedChange {
-                change,
-                rows,
-                bytes,
-            });
-        } else {
-            let sql = format!(
-                "ALTER TABLE {} MODIFY COMMENT {}",
-                quote_identifier(&step.name),
-                quote_literal(&step.comment())
-            );
-            engine.execute(&sql).await.map_err(failed)?;
-        }
-    }
-    let creates = steps::missing(desired, &actual.names());
-    let creates = creates
-        .into_iter()
-        .filter(|step| step.kind != StepKind::CreateDatabase)
-        .collect();
-    Ok(DeployPlan {
-        creates,
-        changes: dropped.into_iter().chain(altered).chain(made).collect(),
-    })
+/// A table that is made beside another.
+#[derive(Debug)]
+pub(super) struct Build {
+    /// The data source.
+    pub(super) name: String,
+    /// What makes the table.
+    pub(super) step: Step,
+    /// Whether there is one whose place it takes.
+    pub(super) exists: bool,
+    /// Where its rows come from.
+    pub(super) feed: Feed,
 }
 
-/// Runs a plan's changes. What it creates is left to [`super::deploy`], which comes after.
-pub async fn change(
-    plan: &DeployPlan,
-    engine: &dyn Engine,
-    progress: &dyn Progress,
-) -> Result<(), DeployError> {
-    for planned in &plan.changes {
-        let change = &planned.change;
-        progress.say(&format!(
-            "changing {}: {}",
-            change.name,
-            change.what.join(", ")
-        ));
-        for sql in &change.sql {
-            if let Err(source) = engine.execute(sql).await {
-                // Only what was being made can be there: the old table is dropped last, and then there is nothing left to fail.
-                if !sql.starts_with("DROP TABLE") {
-                    _ = engine
-                        .execute(&format!(
-                            "DROP TABLE IF EXISTS {} SYNC",
-                            quote_identifier(&beside(&change.name))
-                        ))
-                        .await;
-                }
-                return Err(DeployError::Step {
-                    what: "the changed",
-                    name: change.name.clone(),
-                    source,
-                });
-            }
-        }
-    }
-    Ok(())
+/// Where the rows of a new table come from.
+#[derive(Debug)]
+pub(super) enum Feed {
+    /// Nowhere: the old one keeps none.
+    Nothing,
+    /// From the old one, column by column.
+    Own {
+        columns: Vec<String>,
+        values: Vec<String>,
+    },
+    /// From the old one, by the project's own query.
+    Forward { query: String },
+    /// From what the views of the data source read.
+    Views(Vec<Feeding>),
 }
 
-/// Takes away what a deploy or a replace that was cut off left beside its tables. Not while the ways in for rows are open.
-pub async fn sweep(engine: &dyn Engine) -> Result<(), DeployError> {
-    let failed = |source| DeployError::Introspect { source };
-    let sql = "SELECT name FROM system.tables WHERE database = currentDatabase() AND (name LIKE 'pw\\_rebuild\\_%' OR name LIKE 'pw\\_sketch\\_%' OR name LIKE 'pw\\_replace\\_%')";
-    for name in lines(engine, sql).await.map_err(failed)? {
-        engine
-            .execute(&format!(
-                "DROP TABLE IF EXISTS {} SYNC",
-                quote_identifier(&name)
-            ))
-            .await
-            .map_err(failed)?;
-    }
-    Ok(())
-}
-
-/// The engine's description of a table that the project wants: of an empty one made for a moment.
-async fn sketch(step: &Step, engine: &dyn Engine) -> Result<TableShape, EngineError> {
-    let name = format!("pw_sketch_{}", step.name);
-    let drop = format!("DROP TABLE IF EXISTS {} SYNC", quote_identifier(&name));
-    engine.execute(&drop).await?;
-    let create = step.sql.replacen(
-        &format!(
-            "CREATE TABLE IF NOT EXISTS {}",
-            quote_identifier(&step.name)
-        ),
-        &format!("CREATE TABLE IF NOT EXISTS {}", quote_identifier(&name)),
-        1,
-    );
-    engine.execute(&create).await?;
-    let found = shape(engine, &name).await;
-    engine.execute(&drop).await?;
-    found
-}
-
-#[derive(Deserialize)]
-struct Keys {
-    engine_full: String,
-    sorting_key: String,
-    primary_key: String,
-}
-
-#[derive(Deserialize)]
-struct Index {
-    name: String,
-    definition: String,
-}
-
-async fn shape(engine: &dyn Engine, name: &str) -> Result<TableShape, EngineError> {
-    let table = quote_literal(name);
-    let keys = format!(
-        "SELECT engine_full, sorting_key, primary_key FROM system.tables WHERE database = currentDatabase() AND name = {table}"
-    );
-    let keys: Vec<Keys> = rows(engine, &keys).await?;
-    let columns = format!(
-        "SELECT name, type, default_kind, default_expression, compression_codec AS codec FROM system.columns WHERE database = currentDatabase() AND table = {table} ORDER BY position"
-    );
-    let columns: Vec<ColumnShape> = rows(engine, &columns).await?;
-    let indexes = format!(
-        "SELECT name, concat(expr, ' TYPE ', type_full, ' GRANULARITY ', toString(granularity)) AS definition FROM system.data_skipping_indices WHERE database = currentDatabase() AND table = {table} ORDER BY name"
-    );
-    let indexes: Vec<Index> = rows(engine, &indexes).await?;
-    let keys = keys
-        .into_iter()
-        .next()
-        .ok_or_else(|| EngineError::Unavailable(format!("the table `{name}` has gone")))?;
-    Ok(TableShape {
-        engine_full: keys.engine_full,
-        sorting_key: keys.sorting_key,
-        primary_key: keys.primary_key,
-        columns,
-        indexes: indexes
-            .into_iter()
-            .map(|index| (index.name, index.definition))
-            .collect(),
-    })
-}
-
-async fn size(engine: &dyn Engine, name: &str) -> Result<(u64, u64), EngineError> {
-    let sql = format!(
-        "SELECT toString(sum(rows)) AS rows, toString(sum(bytes_on_disk)) AS bytes FROM system.parts WHERE active AND database = currentDatabase() AND table = {}",
-        quote_literal(name)
-    );
-    let found: Vec<BTreeMap<String, String>> = rows(engine, &sql).await?;
-    let number = |key: &str| {
-        found
-            .first()
-            .and_then(|row| row.get(key)?.parse().ok())
-            .unwrap_or(0)
-    };
-    Ok((number("rows"), number("bytes")))
-}
-
-async fn rows<T: serde::de::DeserializeOwned>(
-    engine: &dyn Engine,
-    sql: &str,
-) -> Result<Vec<T>, EngineError> {
-    let bytes = engine
-        .query(Query::new(sql, "JSONEachRow"))
-        .await?
-        .bytes()
-        .await?;
-    let lines = bytes
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty());
-    Ok(lines
-        .map(serde_json::from_slice)
-        .collect::<Result<_, _>>()
-        .map_err(std::io::Error::from)?)
-}
-
-async fn lines(engine: &dyn Engine, sql: &str) -> Result<Vec<String>, EngineError> {
-    let bytes = engine
-        .query(Query::new(sql, "TSVRaw"))
-        .await?
-        .bytes()
-        .await?;
-    Ok(String::from_utf8_lossy(&bytes)
-        .lines()
-        .map(ToOwned::to_owned)
-        .collect())
+/// A view that fills a table.
+#[derive(Debug, Clone)]
+pub(super) struct Feeding {
+    /// The data source whose inserts it follows, in the new version.
+    pub(super) trigger: String,
+    /// Its query.
+    pub(super) query: String,
 }

@@ -13,11 +13,15 @@ mod datasource_change;
 mod datasource_create;
 mod datasource_describe;
 mod datasources;
+mod declared;
+mod deploy_job;
+mod deployments;
 mod describe;
 mod endpoint;
 mod error;
 mod events;
 mod explain;
+mod handover;
 mod import;
 mod jobs;
 mod jwt;
@@ -55,12 +59,15 @@ use tokio::net::TcpListener;
 use tower_http::cors::{AllowHeaders, CorsLayer};
 
 pub use access::{Access, Scope, TokenTable};
+pub use declared::ensure_declared;
+pub use deploy_job::Deploys;
 pub use metrics::Metrics;
 
 use self::access::RateLimits;
 use self::admission::Admission;
 use self::connections::Patience;
 use self::error::ApiError;
+use self::handover::Handover;
 use crate::catalog::Catalog;
 use crate::engine::{Engine, EngineError};
 use crate::ingest::{Events, Ingest};
@@ -100,6 +107,8 @@ pub struct Data {
     pub events: Arc<Events>,
     /// What takes long.
     pub jobs: Arc<Jobs>,
+    /// What brings other versions of the project into force.
+    pub deploys: Arc<Deploys>,
 }
 
 /// All that a request needs.
@@ -119,6 +128,7 @@ pub struct App {
     body_bytes: usize,
     patience: Patience,
     data: OnceLock<Data>,
+    handover: Handover,
 }
 
 impl App {
@@ -158,18 +168,21 @@ impl App {
             timeout: Duration::from_millis(limits.query_timeout_ms),
             body_bytes: limits.body_bytes,
             data: OnceLock::new(),
+            handover: Handover::default(),
         }))
     }
 
     /// Makes the app take rows, run jobs and follow the schedules of copies; without this it only answers queries.
     pub fn take_rows(self: &Arc<Self>, data: Data) -> Result<(), StateError> {
         operations::listen(self, &data);
+        data.deploys.serve(self);
+        let jobs = Arc::clone(&data.jobs);
+        _ = self.data.set(data);
         // Only now, so that what a job does from here on is written down.
-        data.jobs.recover()?;
+        jobs.recover()?;
         let source: Arc<dyn crate::schedule::Scheduled> = Arc::clone(self) as _;
         let state = Arc::clone(self.catalog.state());
-        Scheduler::new(state, Arc::clone(&data.jobs)).start(Arc::downgrade(&source));
-        _ = self.data.set(data);
+        Scheduler::new(state, Arc::clone(&jobs)).start(Arc::downgrade(&source));
         Ok(())
     }
 
@@ -196,7 +209,7 @@ impl App {
     fn serve_plan(&self, plan: &Arc<Plan>) {
         // Tables that are new have to be made ready for rows.
         if let Some(data) = self.data.get() {
-            data.ingest.tables_changed();
+            data.ingest.adopt(plan, &[]);
         }
         self.serve_anew(|served| served.plan = Arc::clone(plan));
     }
@@ -253,13 +266,19 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/openapi.json", get(page::openapi))
         .route("/health", get(health))
         .route("/metrics", get(metrics))
-        .route("/v0/sql", get(sql::answer).post(sql::answer))
+        .route(
+            "/v0/sql",
+            get(sql::answer)
+                .post(sql::answer)
+                .layer(from_fn_with_state(Arc::clone(&app), handover::answer)),
+        )
         .route("/v0/pipes", get(pipes::list).post(pipes::create))
         .route("/v0/pipes/", get(pipes::list).post(pipes::create))
         .route(
             "/v0/pipes/{pipe}",
             get(endpoint::answer)
                 .post(endpoint::answer)
+                .layer(from_fn_with_state(Arc::clone(&app), handover::answer))
                 .put(pipes::change)
                 .delete(pipes::delete),
         )
@@ -349,6 +368,11 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v0/jobs", get(jobs::list))
         .route("/v0/jobs/{id}", get(jobs::get))
         .route("/v0/jobs/{id}/cancel", post(jobs::cancel))
+        .route("/v1/deploy", post(deployments::create))
+        .route("/v1/rollback", post(deployments::rollback))
+        .route("/v1/deployments", get(deployments::list))
+        .route("/v1/deployments/{id}", get(deployments::get))
+        .route("/v1/deployments/{id}/set-live", post(deployments::set_live))
         .layer(from_fn_with_state(Arc::clone(&app), refuse_long_bodies))
         // Those that follow read their bodies piece by piece, however long.
         .route(

@@ -119,6 +119,11 @@ const COPY_QUERY: &[(&str, &str)] = &[
     ("schedule_cron", "string"),
     ("mode", "string"),
 ];
+const DEPLOY_QUERY: &[(&str, &str)] = &[
+    ("check", "boolean"),
+    ("wait", "boolean"),
+    ("allow_destructive_operations", "boolean"),
+];
 const PIPE_QUERY: &[(&str, &str)] = &[("name", "string"), ("description", "string")];
 const VARIABLE_QUERY: &[(&str, &str)] = &[("name", "string"), ("value", "string")];
 const VIEW_QUERY: &[(&str, &str)] = &[
@@ -425,6 +430,44 @@ pub(super) const ROUTES: &[Route] = &[
     )
     .query(&[("format", "string")])
     .body("application/octet-stream"),
+    route(
+        "/v1/deploy",
+        "post",
+        "Bring a whole project into force, as a job; with check only say what would change",
+        "ADMIN",
+        &[200, 400, 403, 409, 429],
+    )
+    .query(DEPLOY_QUERY)
+    .body("multipart/form-data"),
+    route(
+        "/v1/rollback",
+        "post",
+        "Return to the version before the last deploy, as a job",
+        "ADMIN",
+        &[200, 400, 403, 409, 429],
+    )
+    .query(DEPLOY_QUERY),
+    route(
+        "/v1/deployments",
+        "get",
+        "The deployments, the latest first",
+        "ADMIN",
+        &[200, 403, 429],
+    ),
+    route(
+        "/v1/deployments/{deployment}",
+        "get",
+        "A deployment with its steps and its job",
+        "ADMIN",
+        &[200, 403, 404, 429],
+    ),
+    route(
+        "/v1/deployments/{deployment}/set-live",
+        "post",
+        "Whether a deployment is in force, which it is as soon as it is done",
+        "ADMIN",
+        &[200, 403, 404, 409, 429],
+    ),
     route(
         "/v0/jobs",
         "get",

@@ -149,10 +149,16 @@ impl Ingest {
     ) -> Result<Counts, IngestError> {
         let mut counts = Counts::default();
         for (number, (path, rows)) in note.spooled.chunks.iter().enumerate() {
+            // What an earlier process wrote, and said so.
+            if !path.exists() {
+                continue;
+            }
             let token = format!("{import_id}:{number}");
+            // Until it is said that the rows are in: a table that is made anew in between would not know their token.
+            let _together = self.together(&table.name).await;
             counts = counts.plus(match note.format {
                 Format::Ndjson => {
-                    self.load(table, &Input::Json(&json_source(path)), *rows, &token)
+                    self.load_within(table, &Input::Json(&json_source(path)), *rows, &token)
                         .await?
                 }
                 Format::Csv => {
@@ -162,7 +168,7 @@ impl Ingest {
                         columns: header.names.as_deref(),
                         delimiter: header.delimiter.unwrap_or(','),
                     };
-                    self.load(table, &input, *rows, &token).await?
+                    self.load_within(table, &input, *rows, &token).await?
                 }
                 Format::Parquet => {
                     let columns = self.parquet_columns(path).await?;
@@ -173,6 +179,7 @@ impl Ingest {
                         .await?
                 }
             });
+            std::fs::remove_file(path)?;
         }
         Ok(counts)
     }
@@ -195,7 +202,7 @@ impl Ingest {
                 .and_then(|bytes| serde_json::from_slice::<Note>(&bytes).ok());
             // What was to replace rows, and was cut off before the exchange, replaces nothing.
             if let Some(note) = note.filter(|note| !note.datasource.starts_with(STAGING)) {
-                let Some(table) = plan.table(&note.datasource) else {
+                let Some(table) = self.table_of(plan, &note.datasource) else {
                     tracing::warn!(
                         datasource = note.datasource,
                         "rows of an append that was cut off wait for a data source that is not there"

@@ -14,8 +14,8 @@ use pipewright_compiler::sql::{quote_identifier, quote_literal};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::Ingest;
 use super::load::once_in_blocks;
+use super::{Ingest, Mark};
 use crate::engine::{EngineError, Query, Statistics};
 use crate::jobs::{Control, Job, Work, WorkError};
 use crate::state::State;
@@ -193,24 +193,35 @@ struct Run<'a> {
 
 impl Run<'_> {
     async fn run(&self, mut progress: Progress) -> Result<Progress, WorkError> {
+        while !self.step(&mut progress).await? {
+            // The data source has become another since the rows were made for it.
+            progress.phase = Phase::Copying;
+            self.note(&progress)?;
+        }
+        Ok(progress)
+    }
+
+    /// Whether it is done; if not, everything has to be done again.
+    async fn step(&self, progress: &mut Progress) -> Result<bool, WorkError> {
         if progress.phase == Phase::Copying {
             self.control.check()?;
-            self.fill(&mut progress).await?;
+            self.fill(progress).await?;
             self.control.check()?;
             progress.phase = Phase::Writing;
             // From here on a restart must not run the query again.
-            self.note(&progress)?;
+            self.note(progress)?;
         }
         if progress.phase == Phase::Writing {
             match self.request.mode {
                 CopyInto::Append => self.append().await?,
-                CopyInto::Replace => self.replace(&progress).await?,
+                CopyInto::Replace if !self.replace(progress).await? => return Ok(false),
+                CopyInto::Replace => {}
             }
             progress.phase = Phase::Written;
             // Before the table goes: a restart after that would miss it.
-            self.note(&progress)?;
+            self.note(progress)?;
         }
-        Ok(progress)
+        Ok(true)
     }
 
     fn ingest(&self) -> &Ingest {
@@ -341,6 +352,7 @@ impl Run<'_> {
     async fn append(&self) -> Result<(), WorkError> {
         let name = &self.request.datasource.name;
         self.ingest().prepare_named(name).await.map_err(failed)?;
+        self.ingest().mark(Mark::Direct, name).map_err(failed)?;
         let _together = self.ingest().together(&ResourceName::local(name)).await;
         let columns = self.columns();
         let sql = format!(
@@ -357,8 +369,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Lets the job's own table and the data source's change places, unless they have.
-    async fn replace(&self, progress: &Progress) -> Result<(), WorkError> {
+    /// Lets the job's own table and the data source's change places, unless they have; false when they are not of one kind any more.
+    async fn replace(&self, progress: &Progress) -> Result<bool, WorkError> {
         let name = &self.request.datasource.name;
         let _alone = self.ingest().alone(&ResourceName::local(name)).await;
         let reason = self.ingest().not_replaceable(name).await.map_err(failed)?;
@@ -371,7 +383,14 @@ impl Run<'_> {
             quote_literal(&progress.table)
         );
         if self.text(&done).await? == "1" {
-            return Ok(());
+            return Ok(true);
+        }
+        let alike = self.ingest().are_alike(name, &self.name).await;
+        if !alike.map_err(failed)? {
+            return Ok(false);
+        }
+        for mark in [Mark::Direct, Mark::Rewritten] {
+            self.ingest().mark(mark, name).map_err(failed)?;
         }
         self.execute(&format!(
             "EXCHANGE TABLES {} AND {}",
@@ -379,7 +398,7 @@ impl Run<'_> {
         ))
         .await?;
         self.ingest().tables_changed();
-        Ok(())
+        Ok(true)
     }
 
     async fn tidy(&self) {

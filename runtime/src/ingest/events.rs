@@ -189,16 +189,16 @@ impl Events {
     /// Writes what an earlier process left on disk. To be called before anything is pushed. Returns how many files there were.
     pub async fn replay(&self, plan: &Plan) -> Result<usize, IngestError> {
         let mut files = 0;
-        for (name, table) in plan
+        let names = plan
             .tables
-            .iter()
-            .filter(|(name, _)| name.workspace.is_none())
-        {
-            let folder = self
-                .ingest
-                .folder
-                .join("events")
-                .join(folder_name(&name.to_string()));
+            .keys()
+            .filter(|name| name.workspace.is_none())
+            .map(ToString::to_string);
+        for name in names.chain(self.ingest.old_names()) {
+            let Some(table) = self.ingest.table_of(plan, &name) else {
+                continue;
+            };
+            let folder = self.ingest.folder.join("events").join(folder_name(&name));
             let Ok(entries) = std::fs::read_dir(&folder) else {
                 continue;
             };
@@ -480,10 +480,12 @@ impl Segment {
 
     async fn into_engine(mut self, ingest: &Ingest, told: &Told) {
         let mut pause = Duration::from_millis(100);
+        // Until the file is gone: a table that is made anew in between would not know the rows' token.
+        let _together = ingest.together(&self.table.name).await;
         let counts = loop {
             let started = Instant::now();
             let loaded = ingest
-                .load(
+                .load_within(
                     &self.table,
                     &Input::Json(&json_source(&self.path)),
                     self.rows,

@@ -73,8 +73,22 @@ impl Ingest {
         rows: u64,
         token: &str,
     ) -> Result<Counts, IngestError> {
-        self.prepare(table).await?;
         let _together = self.together(&table.name).await;
+        self.load_within(table, input, rows, token).await
+    }
+
+    /// The same for one who shares the data source already, and so can say that the rows are in before anything else happens to it.
+    pub(super) async fn load_within(
+        &self,
+        table: &TablePlan,
+        input: &Input<'_>,
+        rows: u64,
+        token: &str,
+    ) -> Result<Counts, IngestError> {
+        let table = self.newest(table);
+        let table = table.as_ref();
+        self.arriving(table)?;
+        self.prepare(table).await?;
         let ingestion = Ingestion::new(table, input);
         match self
             .engine
@@ -100,7 +114,7 @@ impl Ingest {
         }
     }
 
-    /// Inserts the rows of one file of any size, whose blocks are the same each time it is read.
+    /// Inserts the rows of one file of any size, whose blocks are the same each time it is read. For one who shares the data source.
     pub(super) async fn load_large(
         &self,
         table: &TablePlan,
@@ -108,8 +122,10 @@ impl Ingest {
         rows: u64,
         token: &str,
     ) -> Result<Counts, IngestError> {
+        let table = self.newest(table);
+        let table = table.as_ref();
+        self.arriving(table)?;
         self.prepare(table).await?;
-        let _together = self.together(&table.name).await;
         let ingestion = Ingestion::new(table, input);
         // Blocks are written as they come, so that bad rows must be known before.
         let bad = self.count(&ingestion.count_bad()).await?;
@@ -123,6 +139,11 @@ impl Ingest {
             successful: rows.saturating_sub(bad),
             quarantined: bad,
         })
+    }
+
+    /// Notes that rows come to a data source otherwise than through a view.
+    fn arriving(&self, table: &TablePlan) -> Result<(), IngestError> {
+        Ok(self.mark(super::Mark::Direct, &table.name.to_string())?)
     }
 
     async fn set_aside(

@@ -11,9 +11,11 @@ mod copy;
 mod events;
 mod kept;
 mod load;
+mod marks;
 mod populate;
 mod prepare;
 mod rewrite;
+mod shape;
 mod split;
 mod spool;
 
@@ -28,6 +30,8 @@ pub use copy::{COPY, CopyInto, CopyRequest, CopyRows, Target};
 pub use events::{EventLimits, Events, Flushed, Listener};
 pub use kept::{Kept, is_allowed, without_query};
 pub use load::Counts;
+pub(crate) use marks::Mark;
+pub(crate) use populate::upstream;
 pub use populate::{Populate, PopulateOptions, PopulateRequest};
 pub use rewrite::DeleteData;
 pub use split::json_lines;
@@ -66,6 +70,13 @@ pub struct Ingest {
     prepared: Prepared,
     /// Inserts share a data source; what rewrites it has it alone.
     gates: Mutex<BTreeMap<String, Arc<RwLock<()>>>>,
+    /// How often each mark was set in this process.
+    counted: Mutex<BTreeMap<(&'static str, String), u64>>,
+    /// How many deletes go on in each data source.
+    deleting: Mutex<BTreeMap<String, usize>>,
+    /// Who relies on the shapes of tables, and who changes them, has this alone: populates and deploys.
+    shapes: Arc<RwLock<()>>,
+    newest: Mutex<shape::Newest>,
 }
 
 impl Ingest {
@@ -80,11 +91,20 @@ impl Ingest {
             folder,
             prepared: Prepared::default(),
             gates: Mutex::default(),
+            counted: Mutex::default(),
+            deleting: Mutex::default(),
+            shapes: Arc::default(),
+            newest: Mutex::default(),
         }))
     }
 }
 
 impl Ingest {
+    /// The engine that rows go to.
+    pub fn engine(&self) -> &dyn Engine {
+        self.engine.as_ref()
+    }
+
     fn gate(&self, name: &ResourceName) -> Arc<RwLock<()>> {
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(gates.entry(name.to_string()).or_default())

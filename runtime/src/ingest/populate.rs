@@ -15,6 +15,7 @@ use pipewright_compiler::project::ResourceName;
 use pipewright_compiler::sql::{quote_identifier, quote_literal};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::sync::OwnedRwLockWriteGuard;
 
 use super::copy::Target;
 use super::rewrite::reader;
@@ -145,7 +146,7 @@ impl Ingest {
 }
 
 /// The data sources from which rows reach a data source by views, with itself.
-fn upstream(plan: &Plan, source: &str) -> BTreeSet<String> {
+pub(crate) fn upstream(plan: &Plan, source: &str) -> BTreeSet<String> {
     let edges = plan.graph.edges();
     let start = Vertex::Datasource(ResourceName::local(source));
     let mut reached = BTreeSet::from([&start]);
@@ -203,6 +204,8 @@ impl Work for Populate {
         let request: PopulateRequest =
             serde_json::from_value(job.request.clone()).map_err(failed)?;
         let progress: Progress = serde_json::from_value(job.progress.clone()).unwrap_or_default();
+        let begins = progress.phase == Phase::Starting;
+        let _alone = self.alone(job, begins, control).await?;
         let id = job.id.replace('-', "");
         let run = Run {
             ingest: &self.0,
@@ -225,6 +228,36 @@ impl Work for Populate {
 
     fn resumes(&self) -> bool {
         true
+    }
+}
+
+impl Populate {
+    /// The right to rely on tables as they are. Two populates of one table, each of which empties it before, would fill it twice; so one goes on at a time,
+    /// and one that an earlier process began goes on before others begin.
+    async fn alone(
+        &self,
+        job: &Job,
+        begins: bool,
+        control: &Control,
+    ) -> Result<OwnedRwLockWriteGuard<()>, WorkError> {
+        loop {
+            let alone = tokio::select! {
+                alone = self.0.change_shapes() => alone,
+                reason = control.stopped() => return Err(reason),
+            };
+            let has_begun = |other: &Job| {
+                let phase = other.progress["phase"].as_str();
+                other.kind == job.kind
+                    && other.id != job.id
+                    && matches!(phase, Some("copying" | "moving"))
+            };
+            if !begins || !control.unfinished()?.iter().any(has_begun) {
+                return Ok(alone);
+            }
+            drop(alone);
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            control.check()?;
+        }
     }
 }
 

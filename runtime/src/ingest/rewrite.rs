@@ -12,8 +12,8 @@ use pipewright_compiler::template::{RenderContext, Values};
 use serde_json::{Value, json};
 
 use super::append::STAGING;
-use super::{Append, Appended, Ingest, IngestError, unique};
-use crate::engine::{Engine, EngineError, Query};
+use super::{Append, Appended, Ingest, IngestError, Mark, unique};
+use crate::engine::{EngineError, Query};
 use crate::jobs::{Control, Job, Work, WorkError};
 use std::sync::Arc;
 
@@ -94,6 +94,15 @@ impl Ingest {
                 .await?;
         }
         let _alone = self.alone(&table.name).await;
+        let (old_name, new_name) = (table.name.to_string(), staging.name.to_string());
+        if !self.are_alike(&old_name, &new_name).await? {
+            return Err(IngestError::Unreadable(format!(
+                "`{old_name}` was changed by a deploy while the rows were on their way; its rows are as they were: send them again"
+            )));
+        }
+        for mark in [Mark::Direct, Mark::Rewritten] {
+            self.mark(mark, &old_name)?;
+        }
         if let Some(condition) = condition {
             self.engine.execute(&format!("ALTER TABLE {new} DELETE WHERE NOT (\n{condition}\n) SETTINGS mutations_sync = 2")).await?;
             self.engine
@@ -112,6 +121,7 @@ impl Ingest {
     /// Takes all rows away.
     pub async fn truncate(&self, table: &TablePlan) -> Result<(), IngestError> {
         let _alone = self.alone(&table.name).await;
+        self.mark(Mark::Rewritten, &table.name.to_string())?;
         Ok(self
             .engine
             .execute(&format!("TRUNCATE TABLE {}", table_name(&table.name)))
@@ -212,7 +222,7 @@ fn is_closed(text: &str) -> bool {
 
 /// Deletes the rows that a condition names.
 #[derive(Debug)]
-pub struct DeleteData(pub Arc<dyn Engine>);
+pub struct DeleteData(pub Arc<Ingest>);
 
 #[async_trait]
 impl Work for DeleteData {
@@ -227,9 +237,15 @@ impl Work for DeleteData {
             ));
         };
         control.check()?;
+        // A deploy neither begins nor ends between the two marks.
+        let _deleting = self.0.deleting(name).await;
+        let mark = || self.0.mark(Mark::Rewritten, name);
+        let unmarked = |error: io::Error| WorkError::Failed(error.to_string());
+        mark().map_err(unmarked)?;
         let name = table_name(&ResourceName::local(name));
         let answer = self
             .0
+            .engine()
             .query(Query::new(
                 format!("SELECT count() FROM {name} WHERE (\n{condition}\n)"),
                 "TSV",
@@ -240,11 +256,13 @@ impl Work for DeleteData {
         let rows: u64 = String::from_utf8_lossy(&rows).trim().parse().unwrap_or(0);
         control.progress(&json!({ "rows_to_be_deleted": rows }))?;
         self.0
+            .engine()
             .execute(&format!(
                 "ALTER TABLE {name} DELETE WHERE (\n{condition}\n) SETTINGS mutations_sync = 2"
             ))
             .await
             .map_err(failed)?;
+        mark().map_err(unmarked)?;
         Ok(json!({ "rows_deleted": rows }))
     }
 

@@ -24,6 +24,11 @@ pub trait Work: Send + Sync {
     fn resumes(&self) -> bool {
         false
     }
+
+    /// Whether it begins at once, however many other jobs wait and run.
+    fn is_urgent(&self) -> bool {
+        false
+    }
 }
 
 /// Why work did not come to its end.
@@ -112,6 +117,12 @@ impl Control {
     pub fn progress(&self, progress: &Value) -> Result<(), WorkError> {
         let noted = self.state.jobs().set_progress(&self.id, progress);
         noted.map_err(|error| WorkError::Failed(error.to_string()))
+    }
+
+    /// The jobs that have not ended, of every kind.
+    pub fn unfinished(&self) -> Result<Vec<Job>, WorkError> {
+        let found = self.state.jobs().unfinished();
+        found.map_err(|error| WorkError::Failed(error.to_string()))
     }
 
     fn interrupt(&self) {
@@ -358,6 +369,16 @@ impl Jobs {
         }
         let all = u32::try_from(self.limits.workers).unwrap_or(u32::MAX);
         _ = self.slots.acquire_many(all).await;
+        loop {
+            let ended = self.ended.notified();
+            tokio::pin!(ended);
+            // Registered before the look, so that an end in between is not missed.
+            ended.as_mut().enable();
+            if self.queue().running.is_empty() {
+                return;
+            }
+            ended.await;
+        }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -365,26 +386,38 @@ impl Jobs {
     }
 
     fn enqueue(self: &Arc<Self>, job: Job) {
+        let urgent = self.is_urgent(&job).then(|| job.id.clone());
         self.queue().waiting.push_back(job);
         let jobs = Arc::clone(self);
         tokio::spawn(async move {
-            let slots = Arc::clone(&jobs.slots);
-            let Ok(_slot) = slots.acquire_owned().await else {
-                return;
-            };
-            jobs.work().await;
+            if let Some(id) = urgent {
+                jobs.work(|job| job.id == id).await;
+            } else {
+                let slots = Arc::clone(&jobs.slots);
+                let Ok(_slot) = slots.acquire_owned().await else {
+                    return;
+                };
+                jobs.work(|job| !jobs.is_urgent(job)).await;
+            }
             jobs.ended.notify_waiters();
         });
     }
 
-    /// Does the first job that waits.
-    async fn work(&self) {
+    fn is_urgent(&self, job: &Job) -> bool {
+        self.works
+            .get(job.kind.as_str())
+            .is_some_and(|work| work.is_urgent())
+    }
+
+    /// Does the first of these jobs that waits.
+    async fn work(&self, wanted: impl Fn(&Job) -> bool) {
         let (job, control) = {
             let mut queue = self.queue();
             if queue.closed {
                 return;
             }
-            let Some(job) = queue.waiting.pop_front() else {
+            let place = queue.waiting.iter().position(wanted);
+            let Some(job) = place.and_then(|place| queue.waiting.remove(place)) else {
                 return;
             };
             let control = Arc::new(Control {

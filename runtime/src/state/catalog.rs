@@ -129,10 +129,37 @@ impl<'state> CatalogStore<'state> {
     ) -> Result<(), StateError> {
         let mut connection = self.state.connection();
         let transaction = connection.transaction()?;
-        for path in reverted {
+        let written = CatalogWrite {
+            files: files.to_vec(),
+            reverted: reverted.to_vec(),
+            objects: objects.to_vec(),
+            removed: removed.to_vec(),
+        };
+        written.run(&transaction)?;
+        transaction.commit()?;
+        Ok(())
+    }
+}
+
+/// A change of the catalog that is written together with something else.
+#[derive(Debug, Clone, Default)]
+pub struct CatalogWrite {
+    /// Files that are changed.
+    pub files: Vec<StoredFile>,
+    /// Paths of files that are as they are on disk.
+    pub reverted: Vec<String>,
+    /// Ids that are new or whose resources have changed.
+    pub objects: Vec<StoredObject>,
+    /// Ids that are gone.
+    pub removed: Vec<String>,
+}
+
+impl CatalogWrite {
+    pub(super) fn run(&self, transaction: &rusqlite::Transaction<'_>) -> Result<(), StateError> {
+        for path in &self.reverted {
             transaction.execute("DELETE FROM catalog_files WHERE path = ?1", [path])?;
         }
-        for file in files {
+        for file in &self.files {
             transaction.execute(
                 "INSERT INTO catalog_files (path, text, base, updated_at) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT (path) DO UPDATE SET text = excluded.text, updated_at = excluded.updated_at",
@@ -140,19 +167,19 @@ impl<'state> CatalogStore<'state> {
             )?;
         }
         // All go before any comes: two resources may have exchanged their names.
-        for id in removed
+        for id in self
+            .removed
             .iter()
-            .chain(objects.iter().map(|object| &object.id))
+            .chain(self.objects.iter().map(|object| &object.id))
         {
             transaction.execute("DELETE FROM catalog_objects WHERE id = ?1", [id])?;
         }
-        for object in objects {
+        for object in &self.objects {
             transaction.execute(
                 "INSERT INTO catalog_objects (id, kind, parent, name, digest, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                 params![object.id, object.kind.as_str(), object.parent, object.name, object.digest, object.created_at, object.updated_at],
             )?;
         }
-        transaction.commit()?;
         Ok(())
     }
 }

@@ -1,11 +1,13 @@
-//! The journal of deployments: what was put into the engine, when, and whether it got there.
+//! The journal of deployments: what was put into the engine, when, how far it got, and the files of the versions before and after.
 //!
-//! An entry is written before the first step and closed after the last, so that an entry still running when the
-//! process starts is a deployment that was cut off.
+//! An entry is written before the first step and closed after the last, so that an entry still running when the process starts is a deployment that was cut off.
+//! That the new version is in force, and its files are, is written in one transaction.
+
+use std::collections::BTreeMap;
 
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::{State, StateError, now};
+use super::{CatalogWrite, State, StateError, now};
 
 /// How a deployment ended, or that it has not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,12 +16,13 @@ pub enum DeploymentStatus {
     Running,
     /// All steps are done.
     Done,
-    /// A step failed.
+    /// A step failed, and nothing has changed.
     Failed,
 }
 
 impl DeploymentStatus {
-    fn as_str(self) -> &'static str {
+    /// The status as it is written.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
             Self::Done => "done",
@@ -36,6 +39,73 @@ impl DeploymentStatus {
     }
 }
 
+/// How far a running deployment is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeploymentPhase {
+    /// The old version is in force; tables are made beside those that are used.
+    Preparing,
+    /// The new version is in force as soon as tables have changed places.
+    Switching,
+    /// A table could not change its place: what was done is taken back.
+    Undoing,
+    /// The new version is in force; what nobody needs any more goes.
+    Cleaning,
+}
+
+impl DeploymentPhase {
+    /// The phase as it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Preparing => "preparing",
+            Self::Switching => "switching",
+            Self::Undoing => "undoing",
+            Self::Cleaning => "cleaning",
+        }
+    }
+
+    fn parse(text: &str) -> Self {
+        match text {
+            "switching" => Self::Switching,
+            "undoing" => Self::Undoing,
+            "cleaning" => Self::Cleaning,
+            _ => Self::Preparing,
+        }
+    }
+}
+
+/// Why a version is deployed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeploymentKind {
+    /// It was asked for.
+    Deploy,
+    /// A process began with it.
+    Start,
+    /// To get back to the version before.
+    Rollback,
+}
+
+impl DeploymentKind {
+    /// The kind as it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deploy => "deploy",
+            Self::Start => "start",
+            Self::Rollback => "rollback",
+        }
+    }
+
+    fn parse(text: &str) -> Self {
+        match text {
+            "start" => Self::Start,
+            "rollback" => Self::Rollback,
+            _ => Self::Deploy,
+        }
+    }
+}
+
+/// The texts of a version by path.
+type Files = BTreeMap<String, String>;
+
 /// One deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deployment {
@@ -49,6 +119,33 @@ pub struct Deployment {
     pub started_at: i64,
     /// When it ended.
     pub finished_at: Option<i64>,
+    /// Why it was made.
+    pub kind: DeploymentKind,
+    /// How far it is, while it runs.
+    pub phase: DeploymentPhase,
+    /// What another process needs to finish it or to take it back, as JSON.
+    pub journal: String,
+    /// Its steps, as JSON.
+    pub steps: String,
+    /// Why it failed, or what could not be cleaned up.
+    pub error: Option<String>,
+    /// Whether it has been rolled back.
+    pub undone: bool,
+}
+
+/// What is known when a deployment begins.
+#[derive(Debug, Clone, Copy)]
+pub struct NewDeployment<'a> {
+    /// The hash of the artifacts.
+    pub artifact_hash: &'a str,
+    /// Why it is made.
+    pub kind: DeploymentKind,
+    /// The files of the new version.
+    pub files: &'a Files,
+    /// The files of the version that is in force, where they are known.
+    pub before: Option<&'a Files>,
+    /// The steps, as JSON.
+    pub steps: &'a str,
 }
 
 /// The journal of a workspace.
@@ -57,7 +154,10 @@ pub struct Deployments<'state> {
     state: &'state State,
 }
 
-const SELECT: &str = "SELECT id, artifact_hash, status, started_at, finished_at FROM deployments";
+/// The files of so many deployments are kept.
+const KEPT: i64 = 50;
+
+const SELECT: &str = "SELECT id, artifact_hash, status, started_at, finished_at, kind, phase, journal, steps, error, undone FROM deployments";
 
 impl<'state> Deployments<'state> {
     pub(super) fn new(state: &'state State) -> Self {
@@ -65,30 +165,142 @@ impl<'state> Deployments<'state> {
     }
 
     /// Notes that a deployment begins; returns its id.
-    pub fn start(&self, artifact_hash: &str) -> Result<i64, StateError> {
+    pub fn start(&self, new: NewDeployment<'_>) -> Result<i64, StateError> {
         let connection = self.state.connection();
+        let before = new.before.map(serde_json::to_string).transpose()?;
         connection.execute(
-            "INSERT INTO deployments (artifact_hash, status, started_at) VALUES (?1, ?2, ?3)",
-            params![artifact_hash, DeploymentStatus::Running.as_str(), now()],
+            "INSERT INTO deployments (artifact_hash, status, started_at, kind, files, files_before, steps) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![
+                new.artifact_hash,
+                DeploymentStatus::Running.as_str(),
+                now(),
+                new.kind.as_str(),
+                serde_json::to_string(new.files)?,
+                before,
+                new.steps
+            ],
         )?;
-        Ok(connection.last_insert_rowid())
+        let id = connection.last_insert_rowid();
+        connection.execute(
+            "UPDATE deployments SET files = NULL, files_before = NULL WHERE id <= ?1",
+            [id - KEPT],
+        )?;
+        Ok(id)
+    }
+
+    /// Notes the steps of a deployment whose plan was made after it began.
+    pub fn set_steps(&self, id: i64, steps: &str) -> Result<(), StateError> {
+        self.state.connection().execute(
+            "UPDATE deployments SET steps = ?1 WHERE id = ?2",
+            params![steps, id],
+        )?;
+        Ok(())
+    }
+
+    /// Notes how far a deployment is. On disk when this returns.
+    pub fn note(&self, id: i64, phase: DeploymentPhase, journal: &str) -> Result<(), StateError> {
+        self.state.connection().execute(
+            "UPDATE deployments SET phase = ?1, journal = ?2 WHERE id = ?3",
+            params![phase.as_str(), journal, id],
+        )?;
+        Ok(())
+    }
+
+    /// Notes that the new version comes into force, with its files, all at once.
+    pub fn switch(
+        &self,
+        id: i64,
+        journal: &str,
+        catalog: Option<&CatalogWrite>,
+    ) -> Result<(), StateError> {
+        let mut connection = self.state.connection();
+        let transaction = connection.transaction()?;
+        transaction.execute(
+            "UPDATE deployments SET phase = ?1, journal = ?2 WHERE id = ?3",
+            params![DeploymentPhase::Switching.as_str(), journal, id],
+        )?;
+        if let Some(catalog) = catalog {
+            transaction.execute_batch(
+                "DELETE FROM catalog_files_before;
+                 DELETE FROM catalog_objects_before;
+                 INSERT INTO catalog_files_before SELECT * FROM catalog_files;
+                 INSERT INTO catalog_objects_before SELECT * FROM catalog_objects;",
+            )?;
+            catalog.run(&transaction)?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Notes that the new version does not come into force after all; the files of the old one are in force again, all at once.
+    pub fn undo(&self, id: i64, with_catalog: bool) -> Result<(), StateError> {
+        let mut connection = self.state.connection();
+        let transaction = connection.transaction()?;
+        transaction.execute(
+            "UPDATE deployments SET phase = ?1 WHERE id = ?2",
+            params![DeploymentPhase::Undoing.as_str(), id],
+        )?;
+        if with_catalog {
+            transaction.execute_batch(
+                "DELETE FROM catalog_files;
+                 DELETE FROM catalog_objects;
+                 INSERT INTO catalog_files SELECT * FROM catalog_files_before;
+                 INSERT INTO catalog_objects SELECT * FROM catalog_objects_before;",
+            )?;
+        }
+        transaction.commit()?;
+        Ok(())
     }
 
     /// Notes how the deployment `id` ended.
-    pub fn finish(&self, id: i64, status: DeploymentStatus) -> Result<(), StateError> {
+    pub fn finish(
+        &self,
+        id: i64,
+        status: DeploymentStatus,
+        error: Option<&str>,
+    ) -> Result<(), StateError> {
         self.state.connection().execute(
-            "UPDATE deployments SET status = ?1, finished_at = ?2 WHERE id = ?3",
-            params![status.as_str(), now(), id],
+            "UPDATE deployments SET status = ?1, finished_at = ?2, error = ?3, journal = '{}' WHERE id = ?4",
+            params![status.as_str(), now(), error, id],
         )?;
+        Ok(())
+    }
+
+    /// Notes that the version of a deployment is in force no more, because the one before it is again.
+    pub fn set_undone(&self, id: i64) -> Result<(), StateError> {
+        self.state
+            .connection()
+            .execute("UPDATE deployments SET undone = 1 WHERE id = ?1", [id])?;
         Ok(())
     }
 
     /// All deployments, the latest first.
     pub fn list(&self) -> Result<Vec<Deployment>, StateError> {
+        self.select("ORDER BY id DESC")
+    }
+
+    /// Deployments that have not ended, the oldest first.
+    pub fn running(&self) -> Result<Vec<Deployment>, StateError> {
+        self.select("WHERE status = 'running' ORDER BY id")
+    }
+
+    /// Deployments that ended well, the oldest first.
+    pub fn done(&self) -> Result<Vec<Deployment>, StateError> {
+        self.select("WHERE status = 'done' ORDER BY id")
+    }
+
+    fn select(self, rest: &str) -> Result<Vec<Deployment>, StateError> {
         let connection = self.state.connection();
-        let mut statement = connection.prepare_cached(&format!("{SELECT} ORDER BY id DESC"))?;
+        let mut statement = connection.prepare_cached(&format!("{SELECT} {rest}"))?;
         let rows = statement.query_map([], deployment)?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The deployment with this id.
+    pub fn find(&self, id: i64) -> Result<Option<Deployment>, StateError> {
+        let connection = self.state.connection();
+        let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE id = ?1"))?;
+        Ok(statement.query_row([id], deployment).optional()?)
     }
 
     /// The latest deployment.
@@ -97,6 +309,23 @@ impl<'state> Deployments<'state> {
         let mut statement =
             connection.prepare_cached(&format!("{SELECT} ORDER BY id DESC LIMIT 1"))?;
         Ok(statement.query_row([], deployment).optional()?)
+    }
+
+    /// The files of a deployment: those of its version, and those of the version before it; each only while they are kept.
+    pub fn files(&self, id: i64) -> Result<(Option<Files>, Option<Files>), StateError> {
+        let connection = self.state.connection();
+        let found: Option<(Option<String>, Option<String>)> = connection
+            .query_row(
+                "SELECT files, files_before FROM deployments WHERE id = ?1",
+                [id],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .optional()?;
+        let read = |text: Option<String>| -> Result<Option<Files>, StateError> {
+            Ok(text.map(|text| serde_json::from_str(&text)).transpose()?)
+        };
+        let (files, before) = found.unwrap_or_default();
+        Ok((read(files)?, read(before)?))
     }
 }
 
@@ -107,12 +336,31 @@ fn deployment(row: &Row<'_>) -> rusqlite::Result<Deployment> {
         status: DeploymentStatus::parse(&row.get::<_, String>(2)?),
         started_at: row.get(3)?,
         finished_at: row.get(4)?,
+        kind: DeploymentKind::parse(&row.get::<_, String>(5)?),
+        phase: DeploymentPhase::parse(&row.get::<_, String>(6)?),
+        journal: row.get(7)?,
+        steps: row.get(8)?,
+        error: row.get(9)?,
+        undone: row.get(10)?,
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::StoredFile;
     use super::*;
+
+    fn start(state: &State, hash: &str) -> i64 {
+        let files = Files::from([("a.pipe".to_owned(), hash.to_owned())]);
+        let new = NewDeployment {
+            artifact_hash: hash,
+            kind: DeploymentKind::Deploy,
+            files: &files,
+            before: None,
+            steps: "[]",
+        };
+        state.deployments().start(new).unwrap()
+    }
 
     #[test]
     fn a_deployment_that_was_cut_off_stays_running() {
@@ -120,12 +368,12 @@ mod tests {
         let path = folder.path().join("state.sqlite");
         let state = State::open(&path).unwrap();
         assert_eq!(state.deployments().latest().unwrap(), None);
-        let done = state.deployments().start("aaa").unwrap();
+        let done = start(&state, "aaa");
         state
             .deployments()
-            .finish(done, DeploymentStatus::Done)
+            .finish(done, DeploymentStatus::Done, None)
             .unwrap();
-        let cut_off = state.deployments().start("bbb").unwrap();
+        let cut_off = start(&state, "bbb");
         drop(state);
 
         let state = State::open(&path).unwrap();
@@ -134,6 +382,7 @@ mod tests {
             (latest.id, latest.status, latest.finished_at),
             (cut_off, DeploymentStatus::Running, None)
         );
+        assert_eq!(state.deployments().running().unwrap(), [latest]);
         let all = state.deployments().list().unwrap();
         assert_eq!(all.len(), 2);
         assert_eq!(
@@ -141,5 +390,33 @@ mod tests {
             ("aaa", DeploymentStatus::Done)
         );
         assert!(all[1].finished_at >= Some(all[1].started_at));
+        let (files, before) = state.deployments().files(done).unwrap();
+        assert_eq!((files.unwrap()["a.pipe"].as_str(), before), ("aaa", None));
+    }
+
+    #[test]
+    fn files_come_into_force_with_the_version_and_go_with_it() {
+        let state = State::in_memory().unwrap();
+        let file = |text: &str| StoredFile {
+            path: "a.pipe".to_owned(),
+            text: Some(text.to_owned()),
+            base: None,
+        };
+        state
+            .catalog()
+            .write(&[file("old")], &[], &[], &[])
+            .unwrap();
+        let id = start(&state, "aaa");
+        let write = CatalogWrite {
+            files: vec![file("new")],
+            ..CatalogWrite::default()
+        };
+        state.deployments().switch(id, "{}", Some(&write)).unwrap();
+        assert_eq!(state.catalog().files().unwrap(), [file("new")]);
+        let phase = |state: &State| state.deployments().find(id).unwrap().unwrap().phase;
+        assert_eq!(phase(&state), DeploymentPhase::Switching);
+        state.deployments().undo(id, true).unwrap();
+        assert_eq!(state.catalog().files().unwrap(), [file("old")]);
+        assert_eq!(phase(&state), DeploymentPhase::Undoing);
     }
 }

@@ -15,6 +15,7 @@ const STEPS: &[&str] = &[
     include_str!("migrations/0004_jobs.sql"),
     include_str!("migrations/0005_variables.sql"),
     include_str!("migrations/0006_schedules.sql"),
+    include_str!("migrations/0007_deployments.sql"),
 ];
 
 /// Runs the steps that `connection` lacks.

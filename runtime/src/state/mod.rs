@@ -20,8 +20,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-pub use catalog::{CatalogStore, ObjectKind, StoredFile, StoredObject};
-pub use deployments::{Deployment, DeploymentStatus, Deployments};
+pub use catalog::{CatalogStore, CatalogWrite, ObjectKind, StoredFile, StoredObject};
+pub use deployments::{
+    Deployment, DeploymentKind, DeploymentPhase, DeploymentStatus, Deployments, NewDeployment,
+};
 pub use jobs::{Job, JobStatus, Jobs};
 pub use random::uuid;
 pub use schedules::{Schedules, Slot, StoredSchedule};

@@ -1,6 +1,7 @@
 //! Servers killed at random moments: every acknowledged row is there once, and views agree with what they read.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,15 +28,79 @@ fn project() -> tempfile::TempDir {
             "SCHEMA >\n    `part` UInt8,\n    `rows` UInt64,\n    `ids` UInt64\n\nENGINE \"SummingMergeTree\"\nENGINE_SORTING_KEY \"part\"\n",
         ),
         (
-            "to_totals.pipe",
-            "NODE n\nSQL >\n    SELECT part, count() AS rows, sum(id) AS ids FROM rows GROUP BY part\n\nTYPE materialized\nDATASOURCE totals\n",
+            "whole.datasource",
+            "SCHEMA >\n    `version` UInt64 `json:$.version`\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"version\"\n",
         ),
     ];
     for (name, text) in files {
         std::fs::write(folder.path().join(name), text).expect("a file");
     }
+    std::fs::write(folder.path().join("to_totals.pipe"), to_totals(0)).expect("a file");
     folder
 }
+
+/// The same sums by another query.
+fn to_totals(version: u64) -> String {
+    format!(
+        "NODE n\nSQL >\n    SELECT part, count() AS rows, sum(id + {version}) - {version} * count() AS ids FROM rows GROUP BY part\n\nTYPE materialized\nDATASOURCE totals\n"
+    )
+}
+
+/// Deploys one version after the other until the server is gone: other queries, keys, columns.
+fn deploy(address: &str, folder: &Path, number: &AtomicU64) {
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect("a file");
+    loop {
+        let version = number.fetch_add(1, Ordering::SeqCst);
+        let mut rows = read("rows.datasource");
+        if version.is_multiple_of(3) {
+            rows = rows.replace("SORTING_KEY \"id\"", "SORTING_KEY \"part, id\"");
+        }
+        if version.is_multiple_of(2) {
+            rows = rows.replace("\n\nENGINE", ",\n    `more` UInt8 DEFAULT 1\n\nENGINE");
+        }
+        let files = serde_json::json!({ "files": {
+            "rows.datasource": rows,
+            "totals.datasource": read("totals.datasource"),
+            "whole.datasource": read("whole.datasource"),
+            "to_totals.pipe": to_totals(version),
+        }});
+        let path = "/v1/deploy?wait=true&allow_destructive_operations=true";
+        match request(address, "POST", path, files.to_string().as_bytes()) {
+            // One goes on that an earlier process began.
+            Some((409, _)) => std::thread::sleep(Duration::from_millis(20)),
+            Some((200, text)) => assert!(!text.contains("\"failed\""), "{text}"),
+            Some((status, text)) => panic!("{status}: {text}"),
+            None => return,
+        }
+    }
+}
+
+/// Fills what the view fills anew until the server is gone.
+fn populate(address: &str) {
+    let path = "/v0/pipes/to_totals/nodes/n/population?truncate=true";
+    while let Some((status, text)) = request(address, "POST", path, b"") {
+        assert!(matches!(status, 200 | 400 | 403 | 429), "{status}: {text}");
+        std::thread::sleep(Duration::from_millis(300));
+    }
+}
+
+/// Puts a hundred rows in place of those before, until the server is gone; notes which were acknowledged.
+fn replace(address: &str, next: &AtomicU64, acknowledged: &AtomicU64) {
+    let path = "/v0/datasources?mode=replace&name=whole&format=ndjson";
+    loop {
+        let version = next.fetch_add(1, Ordering::SeqCst);
+        let body = format!("{{\"version\":{version}}}\n").repeat(100);
+        match request(address, "POST", path, body.as_bytes()) {
+            Some((200, _)) => _ = acknowledged.fetch_max(version, Ordering::SeqCst),
+            Some((429, _)) => {}
+            Some((status, text)) => panic!("{status}: {text}"),
+            None => return,
+        }
+    }
+}
+
+/// What a client does to the server at an address until that is gone.
+type Action = Box<dyn FnOnce(&str) + Send>;
 
 /// A number that differs from call to call, without a crate for it.
 fn random(state: &mut u64) -> u64 {
@@ -90,9 +155,14 @@ fn acknowledged_rows_survive_kills_once() {
         Arc::new(Mutex::new(BTreeSet::new())),
     );
     let mut seed = 0x9E37_79B9_7F4A_7C15 ^ u64::from(std::process::id());
+    let (deploys, versions, replaced) = (
+        Arc::new(AtomicU64::new(1)),
+        Arc::new(AtomicU64::new(1)),
+        Arc::new(AtomicU64::new(0)),
+    );
     for kill in 0..kills() {
         let server = Server::start(folder.path());
-        let clients: Vec<_> = [0, 0, 1, 2]
+        let mut clients: Vec<_> = [0, 0, 1, 2]
             .into_iter()
             .map(|kind| {
                 let (address, next, sent, acknowledged) = (
@@ -104,26 +174,81 @@ fn acknowledged_rows_survive_kills_once() {
                 std::thread::spawn(move || send(&address, &next, &acknowledged, &sent, kind))
             })
             .collect();
+        let others: [Action; 3] = [
+            {
+                let (folder, deploys) = (folder.path().to_owned(), Arc::clone(&deploys));
+                Box::new(move |address| deploy(address, &folder, &deploys))
+            },
+            Box::new(populate),
+            {
+                let (versions, replaced) = (Arc::clone(&versions), Arc::clone(&replaced));
+                Box::new(move |address| replace(address, &versions, &replaced))
+            },
+        ];
+        clients.extend(others.into_iter().map(|action| {
+            let address = server.address().to_owned();
+            std::thread::spawn(move || action(&address))
+        }));
         std::thread::sleep(Duration::from_millis(50 + random(&mut seed) % 1500));
         server.kill();
         for client in clients {
             client.join().expect("the client");
         }
         let server = Server::start(folder.path());
+        settle(&server);
         check(&server, &acknowledged.lock().expect("lock"), kill);
+        let (whole, last) = (
+            ask(
+                &server,
+                "SELECT count(), min(version), max(version) FROM whole FORMAT TSV",
+            ),
+            replaced.load(Ordering::SeqCst),
+        );
+        let numbers: Vec<u64> = whole
+            .split('\t')
+            .map(|number| number.parse().expect("a number"))
+            .collect();
+        assert!(
+            last == 0 && numbers[0] == 0
+                || numbers[0] == 100 && numbers[1] == numbers[2] && numbers[1] >= last,
+            "{whole} after kill {kill}; version {last} was acknowledged"
+        );
         server.kill();
     }
+    println!(
+        "{} deploys and {} replaces were begun",
+        deploys.load(Ordering::SeqCst),
+        versions.load(Ordering::SeqCst)
+    );
     assert!(acknowledged.lock().expect("lock").len() > 100);
 }
 
-fn check(server: &Server, acknowledged: &BTreeSet<u64>, kill: u64) {
-    let ask = |sql: &str| {
-        let (status, text) = server
-            .request("POST", "/v0/sql", sql.as_bytes())
-            .expect("an answer");
+/// Waits until no job goes on: those of before go on when the server starts.
+fn settle(server: &Server) {
+    for _ in 0..1200 {
+        let (status, text) = server.request("GET", "/v0/jobs", b"").expect("an answer");
         assert_eq!(status, 200, "{text}");
-        text.trim().to_owned()
-    };
+        let active = ["waiting", "working", "cancelling"]
+            .iter()
+            .any(|status| text.contains(&format!("\"status\":\"{status}\"")));
+        if !active {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("jobs do not end");
+}
+
+fn ask(server: &Server, sql: &str) -> String {
+    let (status, text) = server
+        .request("POST", "/v0/sql", sql.as_bytes())
+        .expect("an answer");
+    assert_eq!(status, 200, "{text}");
+    text.trim().to_owned()
+}
+
+fn check(server: &Server, acknowledged: &BTreeSet<u64>, kill: u64) {
+    let ask = |sql: &str| ask(server, sql);
     assert_eq!(
         ask("SELECT count() - uniqExact(id) FROM rows FORMAT TSV"),
         "0",

@@ -7,7 +7,6 @@
 
 mod copies;
 mod crashes;
-mod deploys;
 mod events;
 mod files;
 mod populate;

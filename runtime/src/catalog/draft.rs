@@ -1,0 +1,103 @@
+//! Another version of the whole project, compiled and not yet in force: what a deploy brings.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use pipewright_compiler::plan::Plan;
+
+use super::{ChangeError, Current, Objects, Rename, Writer, compile, hash};
+use crate::state::{CatalogWrite, StateError, StoredFile};
+
+/// A version of the project.
+#[derive(Debug)]
+pub struct Draft {
+    files: BTreeMap<String, String>,
+    plan: Arc<Plan>,
+    objects: Objects,
+    before: Arc<Current>,
+}
+
+impl Draft {
+    /// The compiled project.
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// The texts by path.
+    pub fn files(&self) -> &BTreeMap<String, String> {
+        &self.files
+    }
+
+    /// What is in force now.
+    pub fn before(&self) -> &Arc<Current> {
+        &self.before
+    }
+}
+
+impl Writer<'_> {
+    /// Compiles files that are to take the place of all that there are. A project with errors is refused.
+    pub async fn draft(&self, files: BTreeMap<String, String>) -> Result<Draft, ChangeError> {
+        let before = self.current();
+        let rules = before.plan.rules.clone();
+        let compiled = tokio::task::spawn_blocking(move || {
+            let (plan, errors) = compile(&files, &rules);
+            (files, plan, errors)
+        });
+        let (files, plan, errors) = compiled.await.map_err(std::io::Error::other)?;
+        if !errors.is_empty() {
+            let errors: Vec<String> = errors.into_iter().map(|(_, text)| text).collect();
+            return Err(ChangeError::Invalid(errors.join("\n")));
+        }
+        let objects = before.objects.of_project(&plan.project, &[])?;
+        Ok(Draft {
+            files,
+            plan: Arc::new(plan),
+            objects,
+            before,
+        })
+    }
+
+    /// What is to be written when a draft comes into force. Resources that are renamed keep their ids.
+    pub fn written(
+        &self,
+        draft: &mut Draft,
+        renames: &[Rename],
+    ) -> Result<CatalogWrite, StateError> {
+        let before = &draft.before;
+        draft.objects = before.objects.of_project(&draft.plan.project, renames)?;
+        let base = &self.catalog.base;
+        let paths: BTreeSet<&String> = before.files.keys().chain(draft.files.keys()).collect();
+        let (mut files, mut reverted) = (Vec::new(), Vec::new());
+        for path in paths {
+            let text = draft.files.get(path);
+            if base.get(path) == text {
+                reverted.push(path.clone());
+            } else {
+                files.push(StoredFile {
+                    path: path.clone(),
+                    text: text.cloned(),
+                    base: base.get(path).map(|text| hash(text)),
+                });
+            }
+        }
+        let (objects, removed) = draft.objects.difference(&before.objects);
+        Ok(CatalogWrite {
+            files,
+            reverted,
+            objects,
+            removed,
+        })
+    }
+
+    /// Puts a draft into force that has been written.
+    pub fn adopt(&self, draft: &Draft) -> Arc<Current> {
+        let current = Arc::new(Current {
+            files: draft.files.clone(),
+            plan: Arc::clone(&draft.plan),
+            objects: draft.objects.clone(),
+            errors: BTreeSet::new(),
+        });
+        self.catalog.current.store(Arc::clone(&current));
+        current
+    }
+}

@@ -1,0 +1,559 @@
+//! Project × engine → [`DeployPlan`]. Nothing is changed here but empty tables that are made to be looked at, and gone again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pipewright_compiler::deploy::{
+    self as steps, Change, Effect, Method, Step, StepKind, TableShape,
+};
+use pipewright_compiler::graph::Vertex;
+use pipewright_compiler::plan::Plan;
+use pipewright_compiler::project::ResourceName;
+use pipewright_compiler::sql::{quote_identifier, quote_literal};
+
+use super::names;
+use super::plan::{Action, Build, DeployPlan, DeployStep, Estimate, Feed, Size};
+use super::shape::{create_as, shape, sketch};
+use super::views::{Standing, View};
+use super::{Actual, ActualTable, DeployError, describe, introspect, views};
+use crate::engine::{Engine, EngineError};
+use crate::ingest::Ingest;
+
+/// Compares a project with what is in the engine. `before` is the project that is in force, where it is known.
+pub async fn plan(
+    wanted: &Plan,
+    before: Option<&Plan>,
+    ingest: &Ingest,
+) -> Result<DeployPlan, DeployError> {
+    let (desired, diagnostics) = steps::desired(wanted);
+    if let Some(diagnostic) = diagnostics.into_iter().next() {
+        return Err(DeployError::NotCompiled(describe(wanted, &diagnostic)));
+    }
+    let actual = introspect(ingest.engine(), &wanted.database).await?;
+    let mut planner = Planner {
+        wanted,
+        before,
+        ingest,
+        engine: ingest.engine(),
+        actual,
+        views: Vec::new(),
+        present_canonical: BTreeMap::new(),
+        kept: BTreeMap::new(),
+        planned: DeployPlan::default(),
+    };
+    planner
+        .plan(&desired)
+        .await
+        .map_err(|source| DeployError::Introspect { source })?;
+    Ok(planner.planned)
+}
+
+pub(super) struct Planner<'a> {
+    pub(super) wanted: &'a Plan,
+    pub(super) before: Option<&'a Plan>,
+    pub(super) ingest: &'a Ingest,
+    pub(super) engine: &'a dyn Engine,
+    pub(super) actual: Actual,
+    pub(super) views: Vec<View>,
+    /// By target, the views that fill it now, with their queries in canonical form.
+    pub(super) present_canonical: BTreeMap<String, Vec<(String, String)>>,
+    /// Why the rows of a table stay although its views change.
+    pub(super) kept: BTreeMap<String, String>,
+    pub(super) planned: DeployPlan,
+}
+
+impl Planner<'_> {
+    async fn plan(&mut self, desired: &[Step]) -> Result<(), EngineError> {
+        let database = &self.wanted.database;
+        let left_over: Vec<(String, bool)> = self
+            .actual
+            .left_over(desired, database)
+            .into_iter()
+            .map(|(name, table)| (name.to_owned(), table.is_view()))
+            .collect();
+        let mut gone: Vec<String> = left_over
+            .iter()
+            .filter(|(_, is_view)| !is_view)
+            .map(|(name, _)| name.clone())
+            .collect();
+        self.find_renames(desired, &mut gone).await?;
+        self.views = views::find(self, desired).await?;
+        self.read_present_queries().await?;
+        let changed: BTreeMap<String, Change> = self.changed_tables(desired).await?;
+        let databases = desired
+            .iter()
+            .filter(|step| step.kind == StepKind::CreateDatabase);
+        self.planned.blueprint.databases = databases.map(|step| step.sql.clone()).collect();
+        self.builds(desired, &changed);
+        self.switch_views(desired, &left_over);
+        for name in gone {
+            self.drop_table(name);
+        }
+        Ok(())
+    }
+
+    /// The name that a table has now.
+    pub(super) fn present(&self, name: &str) -> String {
+        self.planned.blueprint.present_name(name).to_owned()
+    }
+
+    pub(super) fn size(&self, name: &str) -> Size {
+        let table = self.actual.table(&self.present(name));
+        table.map_or_else(Size::default, |table| Size {
+            rows: table.rows,
+            bytes: table.bytes,
+        })
+    }
+
+    pub(super) fn exists(&self, name: &str) -> bool {
+        self.actual.table(&self.present(name)).is_some()
+    }
+
+    /// A table that is gone from the project and one that is new are the same under another name when nothing else could be meant: both are the only ones of
+    /// their shape, and where it is known from where in a JSON object the columns come, that is the same too.
+    async fn find_renames(
+        &mut self,
+        desired: &[Step],
+        gone: &mut Vec<String>,
+    ) -> Result<(), EngineError> {
+        let mut pairs: Vec<(&Step, String)> = Vec::new();
+        let mut old_shapes = BTreeMap::new();
+        for name in gone.iter() {
+            old_shapes.insert(name.clone(), shape(self.engine, name).await?);
+        }
+        for step in desired.iter().filter(|step| {
+            step.kind == StepKind::CreateTable && self.actual.table(&step.name).is_none()
+        }) {
+            if old_shapes.is_empty() {
+                break;
+            }
+            // What follows from a query cannot be made before what the query reads.
+            let Ok(new) = sketch(step, self.engine).await else {
+                continue;
+            };
+            for (name, old) in &old_shapes {
+                let same = steps::change_table(step, old, &new, false, &BTreeMap::new()).is_none();
+                if same && self.same_paths(name, &step.name) {
+                    pairs.push((step, name.clone()));
+                }
+            }
+        }
+        for (step, from) in &pairs {
+            let rivals = pairs
+                .iter()
+                .filter(|(other, name)| other.name == step.name || name == from)
+                .count();
+            if rivals > 1 {
+                continue;
+            }
+            gone.retain(|name| name != from);
+            let blueprint = &mut self.planned.blueprint;
+            blueprint.renames.push((from.clone(), step.name.clone()));
+            blueprint.touched.extend([from.clone(), step.name.clone()]);
+            let retag = retag(step);
+            blueprint.during.push(steps::Statement {
+                sql: retag,
+                undo: None,
+            });
+            self.planned.steps.push(DeployStep {
+                action: Action::RenameTable,
+                name: step.name.clone(),
+                from: Some(from.clone()),
+                what: vec![format!(
+                    "`{from}` is gone from the project and `{}` is new, with the same columns, engine and keys: it is taken for the same, and its rows stay",
+                    step.name
+                )],
+                effect: Effect::Nothing,
+                estimate: Estimate::default(),
+                sql: vec![format!(
+                    "RENAME TABLE {} TO {}",
+                    quote_identifier(from),
+                    quote_identifier(&step.name)
+                )],
+            });
+        }
+        Ok(())
+    }
+
+    fn same_paths(&self, old: &str, new: &str) -> bool {
+        let Some(old) = self.before.and_then(|before| before.table(old)) else {
+            return true;
+        };
+        let paths = |columns: &[pipewright_compiler::plan::Column]| -> Vec<_> {
+            columns
+                .iter()
+                .map(|column| column.json_path.clone())
+                .collect()
+        };
+        self.wanted
+            .table(new)
+            .is_some_and(|new| paths(&new.columns) == paths(&old.columns))
+    }
+
+    /// What differs in the tables that are there. A table of which only the text differs is given its new mark when the new version comes into force.
+    async fn changed_tables(
+        &mut self,
+        desired: &[Step],
+    ) -> Result<BTreeMap<String, Change>, EngineError> {
+        let mut changed = BTreeMap::new();
+        let drifted = self.actual.drifted(desired);
+        for step in desired.iter().filter(|step| {
+            step.kind == StepKind::CreateTable
+                && drifted.contains(&step.name)
+                && ResourceName::local(&step.name).to_string() == step.name
+                && !step.name.contains('.')
+        }) {
+            let found = shape(self.engine, &step.name).await?;
+            let wanted = sketch(step, self.engine).await?;
+            let renamed = self.renamed_columns(&step.name, &found, &wanted);
+            let forward = self.forward_query(&step.name).is_some();
+            match steps::change_table(step, &found, &wanted, forward, &renamed) {
+                Some(change) => _ = changed.insert(step.name.clone(), change),
+                None => self.planned.blueprint.during.push(steps::Statement {
+                    sql: retag(step),
+                    undo: None,
+                }),
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Columns that are the same under another name: they take their values from the same place of a JSON object.
+    fn renamed_columns(
+        &self,
+        name: &str,
+        found: &TableShape,
+        wanted: &TableShape,
+    ) -> BTreeMap<String, String> {
+        let tables = self
+            .before
+            .and_then(|before| Some((before.table(name)?, self.wanted.table(name)?)));
+        let Some((old, new)) = tables else {
+            return BTreeMap::new();
+        };
+        let has =
+            |shape: &TableShape, name: &str| shape.columns.iter().any(|column| column.name == name);
+        let mut renamed = BTreeMap::new();
+        for column in new
+            .columns
+            .iter()
+            .filter(|column| !has(found, &column.name) && has(wanted, &column.name))
+        {
+            let Some(path) = &column.json_path else {
+                continue;
+            };
+            let only = |columns: &[pipewright_compiler::plan::Column]| {
+                let mut named = columns
+                    .iter()
+                    .filter(|column| column.json_path.as_ref() == Some(path));
+                let first = named.next().map(|column| column.name.clone());
+                first.filter(|_| named.next().is_none())
+            };
+            let from = only(&old.columns).filter(|from| has(found, from) && !has(wanted, from));
+            if let Some(from) = from.filter(|_| only(&new.columns).is_some()) {
+                renamed.insert(column.name.clone(), from);
+            }
+        }
+        renamed
+    }
+
+    pub(super) fn forward_query(&self, name: &str) -> Option<&str> {
+        let datasource = self.wanted.project.datasource(name)?;
+        let query = datasource.syntax.forward_query.as_ref()?;
+        Some(query.text.as_str())
+    }
+
+    fn alter(&mut self, step: &Step, change: Option<&Change>) {
+        let Some(Change {
+            what,
+            effect,
+            method:
+                Method::Alter {
+                    before,
+                    during,
+                    after,
+                },
+            ..
+        }) = change
+        else {
+            return;
+        };
+        let size = self.size(&step.name);
+        let estimate = match effect {
+            Effect::Nothing => Estimate::default(),
+            Effect::Rewrites => Estimate {
+                reads: size,
+                rewrites: size,
+                ..Estimate::default()
+            },
+            Effect::Destroys => Estimate {
+                destroys: size,
+                ..Estimate::default()
+            },
+        };
+        let sql = before
+            .iter()
+            .chain(during)
+            .map(|statement| statement.sql.clone())
+            .chain(after.iter().cloned())
+            .collect();
+        let blueprint = &mut self.planned.blueprint;
+        blueprint.before.extend(before.iter().cloned());
+        blueprint.during.extend(during.iter().cloned());
+        blueprint.during.push(steps::Statement {
+            sql: retag(step),
+            undo: None,
+        });
+        blueprint.after.extend(after.iter().cloned());
+        blueprint.touched.insert(step.name.clone());
+        self.planned.steps.push(DeployStep {
+            action: Action::AlterTable,
+            name: step.name.clone(),
+            from: None,
+            what: what.clone(),
+            effect: *effect,
+            estimate,
+            sql,
+        });
+    }
+
+    /// Tables that are new or made anew, each after those that it is filled from.
+    fn builds(&mut self, desired: &[Step], changed: &BTreeMap<String, Change>) {
+        let mut order: Vec<&Step> = Vec::new();
+        let tables = || {
+            desired
+                .iter()
+                .filter(|step| step.kind == StepKind::CreateTable)
+        };
+        for vertex in self.wanted.graph.topological() {
+            let Vertex::Datasource(name) = vertex else {
+                continue;
+            };
+            order.extend(tables().find(|step| step.name == name.to_string()));
+        }
+        let rest: Vec<&Step> = tables()
+            .filter(|step| !order.iter().any(|known| known.name == step.name))
+            .collect();
+        order.extend(rest);
+        for step in order {
+            if self.exists(&step.name) {
+                self.change(step, changed.get(&step.name));
+            } else {
+                self.create(step);
+            }
+        }
+    }
+
+    fn create(&mut self, step: &Step) {
+        let feedings = self.feedings_of_new(&step.name);
+        if feedings.is_empty() {
+            self.planned.blueprint.creates.push(step.clone());
+            self.planned.steps.push(DeployStep {
+                action: Action::CreateTable,
+                name: step.name.clone(),
+                from: None,
+                what: Vec::new(),
+                effect: Effect::Nothing,
+                estimate: Estimate::default(),
+                sql: vec![step.sql.clone()],
+            });
+            return;
+        }
+        let what = vec!["filled with what its views make of the rows that are there".to_owned()];
+        self.fill(step, feedings, false, what, Effect::Nothing);
+    }
+
+    fn change(&mut self, step: &Step, change: Option<&Change>) {
+        let is_rebuilt =
+            change.is_some_and(|change| matches!(change.method, Method::Rebuild { .. }));
+        match self.standing_of(&step.name, is_rebuilt) {
+            Standing::Same => {}
+            Standing::Kept(why) => _ = self.kept.insert(step.name.clone(), why),
+            Standing::Filled {
+                feedings,
+                mut what,
+                mut effect,
+            } => {
+                if let Some(change) = change {
+                    what.splice(0..0, change.what.iter().cloned());
+                    effect = effect.max(change.effect);
+                }
+                self.fill(step, feedings, true, what, effect);
+                return;
+            }
+        }
+        match change {
+            Some(change) if is_rebuilt => self.rebuild(step, change),
+            change => self.alter(step, change),
+        }
+    }
+
+    pub(super) fn fill(
+        &mut self,
+        step: &Step,
+        feedings: Vec<super::plan::Feeding>,
+        exists: bool,
+        what: Vec<String>,
+        effect: Effect,
+    ) {
+        let next = quote_identifier(&names::next(&step.name));
+        let mut sql = vec![create_as(step, &step.sql, &names::next(&step.name))];
+        let mut reads = Size::default();
+        for feeding in &feedings {
+            sql.push(format!("INSERT INTO {next}\n{}", feeding.query));
+            reads = reads.plus(self.size(&feeding.trigger));
+        }
+        sql.extend(changing_places(&step.name, exists));
+        let size = self.size(&step.name);
+        let estimate = Estimate {
+            reads,
+            rewrites: if exists { size } else { Size::default() },
+            destroys: if effect == Effect::Destroys {
+                size
+            } else {
+                Size::default()
+            },
+        };
+        let triggers = feedings.iter().map(|feeding| feeding.trigger.clone());
+        self.planned.blueprint.touched.extend(triggers);
+        self.built(step, exists, Feed::Views(feedings));
+        self.planned.steps.push(DeployStep {
+            action: Action::FillTable,
+            name: step.name.clone(),
+            from: None,
+            what,
+            effect,
+            estimate,
+            sql,
+        });
+    }
+
+    fn rebuild(&mut self, step: &Step, change: &Change) {
+        let Method::Rebuild { columns, values } = &change.method else {
+            return;
+        };
+        let (name, next) = (
+            quote_identifier(&step.name),
+            quote_identifier(&names::next(&step.name)),
+        );
+        let keeps_rows = self
+            .actual
+            .table(&step.name)
+            .is_some_and(ActualTable::keeps_rows);
+        let forward = self.forward_query(&step.name).map(ToOwned::to_owned);
+        let (feed, insert) = match forward {
+            _ if !keeps_rows => (Feed::Nothing, None),
+            Some(query) => {
+                let insert = format!("INSERT INTO {next}\n{query}");
+                (Feed::Forward { query }, Some(insert))
+            }
+            None => {
+                let names: Vec<String> = columns
+                    .iter()
+                    .map(|column| quote_identifier(column))
+                    .collect();
+                let insert = format!(
+                    "INSERT INTO {next} ({}) SELECT {} FROM {name}",
+                    names.join(", "),
+                    values.join(", ")
+                );
+                let feed = Feed::Own {
+                    columns: columns.clone(),
+                    values: values.clone(),
+                };
+                (feed, Some(insert))
+            }
+        };
+        let mut sql = vec![create_as(step, &step.sql, &names::next(&step.name))];
+        sql.extend(insert);
+        sql.extend(changing_places(&step.name, true));
+        let size = self.size(&step.name);
+        let estimate = Estimate {
+            reads: size,
+            rewrites: size,
+            destroys: if change.effect == Effect::Destroys {
+                size
+            } else {
+                Size::default()
+            },
+        };
+        self.built(step, true, feed);
+        self.planned.steps.push(DeployStep {
+            action: Action::RebuildTable,
+            name: step.name.clone(),
+            from: None,
+            what: change.what.clone(),
+            effect: change.effect,
+            estimate,
+            sql,
+        });
+    }
+
+    fn built(&mut self, step: &Step, exists: bool, feed: Feed) {
+        let blueprint = &mut self.planned.blueprint;
+        blueprint.touched.insert(step.name.clone());
+        blueprint.builds.push(Build {
+            name: step.name.clone(),
+            step: step.clone(),
+            exists,
+            feed,
+        });
+    }
+
+    fn drop_table(&mut self, name: String) {
+        let size = self.size(&name);
+        let quarantine = pipewright_compiler::emit::quarantine_name(&ResourceName::local(&name));
+        let mut what = vec!["it is gone from the project".to_owned()];
+        if self.actual.table(&quarantine.to_string()).is_some() {
+            what.push(format!("`{quarantine}` goes with it"));
+        }
+        let effect = if size.rows > 0 {
+            Effect::Destroys
+        } else {
+            Effect::Nothing
+        };
+        self.planned.steps.push(DeployStep {
+            action: Action::DropTable,
+            name: name.clone(),
+            from: None,
+            what,
+            effect,
+            estimate: Estimate {
+                destroys: size,
+                ..Estimate::default()
+            },
+            sql: vec![format!("DROP TABLE {} SYNC", quote_identifier(&name))],
+        });
+        self.planned.blueprint.touched.insert(name.clone());
+        self.planned.blueprint.drops.push(name);
+    }
+}
+
+fn changing_places(name: &str, exists: bool) -> Vec<String> {
+    let (name, next) = (quote_identifier(name), quote_identifier(&names::next(name)));
+    if exists {
+        vec![
+            format!("EXCHANGE TABLES {name} AND {next}"),
+            format!("DROP TABLE {next} SYNC"),
+        ]
+    } else {
+        vec![format!("RENAME TABLE {next} TO {name}")]
+    }
+}
+
+/// The statement after which an object says which text it is of.
+pub(super) fn retag(step: &Step) -> String {
+    format!(
+        "ALTER TABLE {} MODIFY COMMENT {}",
+        quote_identifier(&step.name),
+        quote_literal(&step.comment())
+    )
+}
+
+/// Names of views that stand in a step's way.
+pub(super) fn touching(view: &View, names: &BTreeSet<String>) -> bool {
+    names.contains(&view.target)
+        || view
+            .trigger
+            .as_ref()
+            .is_some_and(|name| names.contains(name))
+}

@@ -1,0 +1,362 @@
+//! Runs a plan while rows come in and queries are answered.
+//!
+//! What the old version does not notice is done first. Tables that are made anew are filled beside the old ones ([`super::fill`]). Then, in one moment in which no
+//! rows come in and no query begins, tables change places and the new version comes into force. What only the old version needed goes last.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use pipewright_compiler::deploy::Statement;
+use pipewright_compiler::plan::Plan;
+use pipewright_compiler::project::ResourceName;
+use pipewright_compiler::sql::quote_identifier;
+
+use super::fill::Filling;
+use super::journal::{Journal, Operation, table_id};
+use super::names;
+use super::plan::{Blueprint, DeployPlan, Feed};
+use super::{DeployError, Progress};
+use crate::engine::{Engine, EngineError};
+use crate::ingest::{Ingest, Mark, upstream};
+use crate::state::{CatalogWrite, DeploymentPhase, DeploymentStatus, State};
+
+/// Who answers queries while a deploy runs.
+#[async_trait]
+pub trait Audience: Send + Sync {
+    /// Lets no query begin until what is returned is dropped; those that have begun have got hold of their tables when this returns.
+    async fn hold(&self) -> Box<dyn Send>;
+    /// Answers by the new version from now on.
+    fn present(&self);
+}
+
+/// Nobody asks anything.
+#[derive(Debug)]
+pub struct Nobody;
+
+#[async_trait]
+impl Audience for Nobody {
+    async fn hold(&self) -> Box<dyn Send> {
+        Box::new(())
+    }
+
+    fn present(&self) {}
+}
+
+/// A deploy that has begun: its place in the journal, and all that it works with.
+pub struct Run<'a> {
+    /// The way into the engine.
+    pub ingest: &'a Ingest,
+    /// Where the journal is.
+    pub state: &'a State,
+    /// The number of the deployment.
+    pub id: i64,
+    /// The new version.
+    pub wanted: &'a Plan,
+    /// The version that is in force, where it is known.
+    pub before: Option<&'a Plan>,
+    /// What is written when the new version comes into force.
+    pub catalog: Option<CatalogWrite>,
+    /// Who answers queries.
+    pub audience: &'a dyn Audience,
+    /// Who is told what is done.
+    pub progress: &'a dyn Progress,
+}
+
+/// So often a table is filled from the beginning when its rows were replaced or deleted meanwhile.
+const TRIES: u32 = 5;
+
+impl Run<'_> {
+    /// Runs the plan. On an error the old version is in force, and nothing has changed.
+    pub async fn run(&self, plan: &DeployPlan) -> Result<(), DeployError> {
+        let mut journal = Journal::default();
+        let done = self.attempt(&plan.blueprint, &mut journal).await;
+        let deployments = self.state.deployments();
+        match done {
+            Ok(()) => {
+                let failed = journal.clean(self.engine()).await;
+                for failure in &failed {
+                    self.progress.say(&format!("cannot clean up: {failure}"));
+                }
+                let failed = (!failed.is_empty()).then(|| failed.join("\n"));
+                deployments.finish(self.id, DeploymentStatus::Done, failed.as_deref())?;
+                Ok(())
+            }
+            // What has been begun cannot be taken back now; the next start goes on.
+            Err(error @ DeployError::Recover { .. }) => Err(error),
+            Err(error) => {
+                journal.take_back(self.engine(), self.progress).await;
+                let text = describe_error(&error);
+                deployments.finish(self.id, DeploymentStatus::Failed, Some(&text))?;
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) fn engine(&self) -> &dyn Engine {
+        self.ingest.engine()
+    }
+
+    fn note(&self, journal: &Journal) -> Result<(), DeployError> {
+        let text = serde_json::to_string(journal).map_err(crate::state::StateError::from)?;
+        let noted = self
+            .state
+            .deployments()
+            .note(self.id, DeploymentPhase::Preparing, &text);
+        Ok(noted?)
+    }
+
+    async fn attempt(
+        &self,
+        blueprint: &Blueprint,
+        journal: &mut Journal,
+    ) -> Result<(), DeployError> {
+        self.prepare(blueprint, journal).await?;
+        for _ in 0..TRIES {
+            self.progress.check()?;
+            super::journal::sweep_own(self.engine())
+                .await
+                .map_err(|source| DeployError::Introspect { source })?;
+            let mut filling = Filling::new(self, blueprint);
+            filling.fill().await?;
+            let gates = self.gates(blueprint, &filling).await;
+            if !filling.still_holds().await? {
+                self.progress
+                    .say("rows were replaced or deleted meanwhile: beginning anew");
+                continue;
+            }
+            filling.finish().await?;
+            self.switch(blueprint, journal).await?;
+            drop(gates);
+            return Ok(());
+        }
+        Err(DeployError::Restless)
+    }
+
+    /// What the old version does not notice, each step with what takes it back on disk before.
+    async fn prepare(
+        &self,
+        blueprint: &Blueprint,
+        journal: &mut Journal,
+    ) -> Result<(), DeployError> {
+        let engine = self.engine();
+        for sql in &blueprint.databases {
+            self.execute("database", "of another workspace", sql)
+                .await?;
+        }
+        for step in &blueprint.creates {
+            self.progress.say(&format!("creating table {}", step.name));
+            journal.undo.extend(step.undo());
+            self.note(journal)?;
+            self.execute("table", &step.name, &step.sql_with_comment())
+                .await?;
+        }
+        for Statement { sql, undo } in &blueprint.before {
+            self.progress.check()?;
+            self.progress.say(sql);
+            if let Some(undo) = undo {
+                journal.undo.push(undo.clone());
+                self.note(journal)?;
+            }
+            engine
+                .execute(sql)
+                .await
+                .map_err(|source| DeployError::Statement {
+                    sql: sql.clone(),
+                    source,
+                })?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn execute(
+        &self,
+        what: &'static str,
+        name: &str,
+        sql: &str,
+    ) -> Result<(), DeployError> {
+        let done = self.engine().execute(sql).await;
+        done.map_err(|source| DeployError::Step {
+            what,
+            name: name.to_owned(),
+            source,
+        })
+    }
+
+    /// The right to change all that the deploy touches: no rows come in while it is held.
+    async fn gates(&self, blueprint: &Blueprint, filling: &Filling<'_>) -> Box<dyn Send> {
+        let names = blueprint
+            .touched
+            .iter()
+            .cloned()
+            .chain(filling.roots().map(ToOwned::to_owned));
+        let names = self.with_upstream(names);
+        loop {
+            let gates = self.ingest.all_alone(&names).await;
+            if !self.in_doubt(&names) {
+                return Box::new(gates);
+            }
+            drop(gates);
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    }
+
+    /// The data sources with those from which rows reach them.
+    pub(super) fn with_upstream(&self, names: impl Iterator<Item = String>) -> BTreeSet<String> {
+        let mut all = BTreeSet::new();
+        for name in names {
+            all.extend(upstream(self.wanted, &name));
+            if let Some(before) = self.before {
+                all.extend(upstream(before, &name));
+            }
+            all.insert(name);
+        }
+        all
+    }
+
+    /// Whether rows may be in one of these tables of which nobody knows for certain: those of a copy that was cut off and is not taken up yet, and of rows that
+    /// are being deleted.
+    fn in_doubt(&self, names: &BTreeSet<String>) -> bool {
+        let copies = self.state.jobs().unfinished().unwrap_or_default();
+        let is_writing = copies.iter().any(|job| {
+            job.kind == crate::ingest::COPY
+                && job.progress["phase"] == "writing"
+                && job.request["datasource"]["name"]
+                    .as_str()
+                    .is_some_and(|name| names.contains(name))
+        });
+        is_writing || names.iter().any(|name| self.ingest.is_deleting(name))
+    }
+
+    /// The moment in which the new version comes into force.
+    async fn switch(
+        &self,
+        blueprint: &Blueprint,
+        journal: &mut Journal,
+    ) -> Result<(), DeployError> {
+        let engine = self.engine();
+        journal.switch = self
+            .operations(blueprint)
+            .await
+            .map_err(|source| DeployError::Introspect { source })?;
+        journal.after = cleaning(blueprint);
+        let deployments = self.state.deployments();
+        let text = serde_json::to_string(journal).map_err(crate::state::StateError::from)?;
+        let held = self.audience.hold().await;
+        deployments.switch(self.id, &text, self.catalog.as_ref())?;
+        for operation in &journal.switch {
+            let Err(source) = operation.run(engine).await else {
+                continue;
+            };
+            deployments.undo(self.id, self.catalog.is_some())?;
+            if let Err(source) = journal.take_back_switch(engine).await {
+                return Err(DeployError::Recover { source });
+            }
+            return Err(DeployError::Statement {
+                sql: format!("{operation:?}"),
+                source,
+            });
+        }
+        self.ingest.adopt(self.wanted, &blueprint.renames);
+        self.audience.present();
+        drop(held);
+        self.mark(blueprint);
+        deployments.note(self.id, DeploymentPhase::Cleaning, &text)?;
+        Ok(())
+    }
+
+    async fn operations(&self, blueprint: &Blueprint) -> Result<Vec<Operation>, EngineError> {
+        let run = |sql: String, undo: Option<String>| Operation::Run { sql, undo };
+        let mut operations = Vec::new();
+        for (name, create) in &blueprint.old_views {
+            let undo = create.replacen(
+                "CREATE MATERIALIZED VIEW ",
+                "CREATE MATERIALIZED VIEW IF NOT EXISTS ",
+                1,
+            );
+            operations.push(run(
+                format!("DROP VIEW IF EXISTS {} SYNC", quote_identifier(name)),
+                Some(undo),
+            ));
+        }
+        for (from, to) in &blueprint.renames {
+            for (from, to) in [
+                (from.clone(), to.clone()),
+                (quarantine(from), quarantine(to)),
+            ] {
+                operations.push(Operation::Rename { from, to });
+            }
+        }
+        for build in &blueprint.builds {
+            let (table, with) = (build.name.clone(), names::next(&build.name));
+            operations.push(if build.exists {
+                Operation::Exchange {
+                    new: table_id(self.engine(), &with).await?,
+                    old: table_id(self.engine(), blueprint.present_name(&table)).await?,
+                    table,
+                    with,
+                }
+            } else {
+                Operation::Rename {
+                    from: with,
+                    to: table,
+                }
+            });
+        }
+        for Statement { sql, undo } in &blueprint.during {
+            operations.push(run(sql.clone(), undo.clone()));
+        }
+        for step in &blueprint.new_views {
+            operations.push(run(step.sql_with_comment(), step.undo()));
+        }
+        Ok(operations)
+    }
+
+    /// What later deploys have to know of the rows.
+    fn mark(&self, blueprint: &Blueprint) {
+        for (from, to) in &blueprint.renames {
+            self.ingest.rename_marks(from, to);
+        }
+        for build in &blueprint.builds {
+            if !matches!(build.feed, Feed::Views(_)) {
+                continue;
+            }
+            self.ingest.unmark(Mark::Direct, &build.name);
+            if let Err(error) = self.ingest.mark(Mark::Filled, &build.name) {
+                tracing::warn!(%error, "cannot note that a data source was filled");
+            }
+        }
+    }
+}
+
+fn quarantine(name: &str) -> String {
+    pipewright_compiler::emit::quarantine_name(&ResourceName::local(name)).to_string()
+}
+
+/// What goes when the new version is in force. After an exchange the old table has the name of the new one; snapshots and what came since are swept away.
+fn cleaning(blueprint: &Blueprint) -> Vec<String> {
+    let mut statements = blueprint.after.clone();
+    for name in &blueprint.drops {
+        for name in [name.clone(), quarantine(name)] {
+            statements.push(format!(
+                "DROP TABLE IF EXISTS {} SYNC",
+                quote_identifier(&name)
+            ));
+        }
+    }
+    statements
+}
+
+/// An error with its causes.
+pub(super) fn describe_error(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,505 @@
+//! Views: which of them change, what they follow, and what that means for the tables that they fill.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pipewright_compiler::deploy::{Effect, Step, StepKind, view_name};
+use pipewright_compiler::emit;
+use pipewright_compiler::plan::Role;
+use pipewright_compiler::sql::{quote_identifier, quote_literal};
+
+use super::ask::lines;
+use super::names;
+use super::plan::{Action, DeployStep, Estimate, Feed, Feeding};
+use super::planner::{Planner, touching};
+use crate::engine::{Engine, EngineError, Query};
+use crate::ingest::Mark;
+
+/// A view of the new version.
+#[derive(Debug)]
+pub(super) struct View {
+    pub(super) step: Step,
+    /// The data source that it fills.
+    pub(super) target: String,
+    /// The data source whose inserts it follows; nothing when that is none of the project's own.
+    pub(super) trigger: Option<String>,
+    pub(super) query: String,
+    /// The query in canonical form.
+    canonical: String,
+    /// Whether the project wants it to change without a look at the rows of before.
+    in_place: bool,
+}
+
+/// What is to become of the rows of a table that views fill.
+#[derive(Debug)]
+pub(super) enum Standing {
+    /// The views make the same rows as before.
+    Same,
+    /// The views make others from now on; what is there stays, for this reason.
+    Kept(String),
+    /// All is made anew.
+    Filled {
+        feedings: Vec<Feeding>,
+        what: Vec<String>,
+        effect: Effect,
+    },
+}
+
+/// The views of the new version.
+pub(super) async fn find(
+    planner: &Planner<'_>,
+    desired: &[Step],
+) -> Result<Vec<View>, EngineError> {
+    let mut views = Vec::new();
+    for step in desired
+        .iter()
+        .filter(|step| step.kind == StepKind::CreateMaterializedView)
+    {
+        let nodes = planner.wanted.pipes.values().flat_map(|pipe| &pipe.nodes);
+        let found = nodes.into_iter().find_map(|node| match &node.role {
+            Role::Materialized { target }
+                if view_name(&node.id.pipe, &node.id.node) == step.name =>
+            {
+                Some((node.id.clone(), target.to_string()))
+            }
+            _ => None,
+        });
+        let Some((node, target)) = found else {
+            continue;
+        };
+        let Ok(compiled) = emit::default_sql(planner.wanted, &node) else {
+            continue;
+        };
+        let read: BTreeSet<String> = compiled
+            .datasources
+            .iter()
+            .filter(|name| name.workspace.is_none())
+            .map(|name| name.name.clone())
+            .collect();
+        let query = compiled.sql.into_text();
+        let pipe = planner.wanted.project.pipes.get(&node.pipe);
+        let directives = pipe
+            .and_then(|pipe| pipe.node(&node.node))
+            .map_or(&[][..], |node| &node.directives);
+        let in_place = directives.iter().any(|directive| {
+            directive.keyword.value == "DEPLOYMENT_METHOD"
+                && directive.value.value.eq_ignore_ascii_case("alter")
+        });
+        views.push(View {
+            trigger: trigger(planner, &step.name, &query, &read).await?,
+            canonical: canonical(planner.engine, &query).await?,
+            step: step.clone(),
+            target,
+            query,
+            in_place,
+        });
+    }
+    Ok(views)
+}
+
+/// A query without what makes no difference: layout and comments.
+async fn canonical(engine: &dyn Engine, query: &str) -> Result<String, EngineError> {
+    let ask = Query::new(
+        "SELECT formatQuerySingleLineOrNull({query:String})",
+        "TSVRaw",
+    )
+    .text("query", query);
+    let bytes = engine.query(ask).await?.bytes().await?;
+    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+}
+
+/// The data source whose inserts a view with this query follows.
+async fn trigger(
+    planner: &Planner<'_>,
+    view: &str,
+    query: &str,
+    read: &BTreeSet<String>,
+) -> Result<Option<String>, EngineError> {
+    if read.len() < 2 {
+        return Ok(read.first().cloned());
+    }
+    let probe = names::probe(view);
+    let (probe, beside) = (
+        quote_identifier(&probe),
+        quote_identifier(&format!("{}_to", names::probe(view))),
+    );
+    let drop = [
+        format!("DROP VIEW IF EXISTS {probe} SYNC"),
+        format!("DROP TABLE IF EXISTS {beside} SYNC"),
+    ];
+    let engine = planner.engine;
+    for sql in &drop {
+        engine.execute(sql).await?;
+    }
+    // Rows that come in this moment are seen by a view that wants none and writes nowhere.
+    let made = async {
+        engine
+            .execute(&format!(
+                "CREATE TABLE {beside} ENGINE = Null EMPTY AS\n{query}"
+            ))
+            .await?;
+        engine
+            .execute(&format!(
+                "CREATE MATERIALIZED VIEW {probe} TO {beside} AS\nSELECT * FROM (\n{query}\n) WHERE 0"
+            ))
+            .await?;
+        lines(
+            engine,
+            &format!(
+                "SELECT name FROM system.tables WHERE database = currentDatabase() AND has(dependencies_table, {})",
+                quote_literal(&names::probe(view))
+            ),
+        )
+        .await
+    }
+    .await;
+    for sql in &drop {
+        engine.execute(sql).await?;
+    }
+    let renamed = |name: &String| {
+        let renames = &planner.planned.blueprint.renames;
+        renames
+            .iter()
+            .find(|(from, _)| from == name)
+            .map_or_else(|| name.clone(), |(_, to)| to.clone())
+    };
+    if let Ok(followed) = made {
+        let found = followed
+            .iter()
+            .map(renamed)
+            .find(|name| read.contains(name));
+        return Ok(found);
+    }
+    // The query needs columns or tables that are not there yet: the one that stands first in it is the one, as a rule; the engine's view has the last word.
+    let place = |name: &String| {
+        query
+            .find(&quote_identifier(name))
+            .or_else(|| query.find(name.as_str()))
+    };
+    Ok(read
+        .iter()
+        .filter_map(|name| Some((place(name)?, name)))
+        .min()
+        .map(|(_, name)| name.clone()))
+}
+
+impl Planner<'_> {
+    fn views_of(&self, target: &str) -> Vec<&View> {
+        self.views
+            .iter()
+            .filter(|view| view.target == target)
+            .collect()
+    }
+
+    fn skips_backfill(&self, name: &str) -> bool {
+        let directive = self
+            .wanted
+            .project
+            .datasource(name)
+            .and_then(|datasource| datasource.syntax.directive("BACKFILL"));
+        directive.is_some_and(|directive| directive.value.value.eq_ignore_ascii_case("skip"))
+    }
+
+    /// Whether a view can be run over the rows of before.
+    fn has_rows(&self, view: &View) -> bool {
+        let Some(trigger) = &view.trigger else {
+            return false;
+        };
+        self.planned.blueprint.build(trigger).is_some()
+            || self
+                .actual
+                .table(&self.present(trigger))
+                .is_some_and(super::introspect::ActualTable::keeps_rows)
+    }
+
+    fn feeding(view: &View) -> Option<Feeding> {
+        Some(Feeding {
+            trigger: view.trigger.clone()?,
+            query: view.query.clone(),
+        })
+    }
+
+    /// What fills a table that is not there yet with the rows of before; nothing when there are none.
+    pub(super) fn feedings_of_new(&self, target: &str) -> Vec<Feeding> {
+        if self.skips_backfill(target) {
+            return Vec::new();
+        }
+        let has_rows = |view: &&View| {
+            let Some(trigger) = &view.trigger else {
+                return false;
+            };
+            let built = self.planned.blueprint.build(trigger);
+            built.is_some() || (self.has_rows(view) && self.size(trigger).rows > 0)
+        };
+        self.views_of(target)
+            .into_iter()
+            .filter(has_rows)
+            .filter_map(Self::feeding)
+            .collect()
+    }
+
+    /// The queries, in canonical form, of the views that fill a table now.
+    fn present_queries(&self, target: &str) -> BTreeMap<String, String> {
+        let views = self.actual.views_into(&self.present(target));
+        views
+            .into_iter()
+            .filter(|(name, _)| !names::is_passing(name))
+            .map(|(name, view)| (name.to_owned(), view.as_select.clone()))
+            .collect()
+    }
+
+    /// What becomes of the rows of a table that is there.
+    pub(super) fn standing_of(&self, target: &str, rebuilt: bool) -> Standing {
+        let views = self.views_of(target);
+        let present = self.present_canonical.get(target);
+        let known: BTreeSet<&str> = present
+            .into_iter()
+            .flatten()
+            .map(|(_, query)| query.as_str())
+            .collect();
+        let others: Vec<&&View> = views
+            .iter()
+            .filter(|view| !known.contains(view.canonical.as_str()))
+            .collect();
+        let made_anew = |view: &View| {
+            let build = view
+                .trigger
+                .as_ref()
+                .and_then(|trigger| self.planned.blueprint.build(trigger));
+            build.is_some_and(|build| build.exists && matches!(build.feed, Feed::Views(_)))
+        };
+        let follows: Vec<String> = views
+            .iter()
+            .filter(|view| made_anew(view))
+            .filter_map(|view| view.trigger.clone())
+            .collect();
+        if others.is_empty() && follows.is_empty() {
+            return Standing::Same;
+        }
+        let wanted: BTreeSet<&str> = views.iter().map(|view| view.canonical.as_str()).collect();
+        let replaced = known.iter().any(|query| !wanted.contains(query));
+        if follows.is_empty() && !replaced {
+            return Standing::Kept(
+                "the rows of before are not put into it: `pipewright materialization populate` does that"
+                    .to_owned(),
+            );
+        }
+        if self.skips_backfill(target) {
+            return Standing::Kept("its rows stay as they are: BACKFILL skip".to_owned());
+        }
+        if follows.is_empty() && others.iter().all(|view| view.in_place) {
+            return Standing::Kept("its rows stay as they are: DEPLOYMENT_METHOD alter".to_owned());
+        }
+        if self.forward_query(target).is_some() {
+            let why = if rebuilt {
+                "its rows go through FORWARD_QUERY"
+            } else {
+                "its rows stay as they are: it has a FORWARD_QUERY"
+            };
+            return Standing::Kept(why.to_owned());
+        }
+        if let Some(view) = views.iter().find(|view| !self.has_rows(view)) {
+            let source = view.trigger.as_deref().unwrap_or("another store");
+            return Standing::Kept(format!(
+                "its rows stay as they are: `{source}` keeps none to make them anew from"
+            ));
+        }
+        let mut what: Vec<String> = others
+            .iter()
+            .map(|view| format!("view `{}` has another query", view.step.name))
+            .collect();
+        what.extend(
+            follows
+                .iter()
+                .map(|name| format!("`{name}`, which it follows, is made anew")),
+        );
+        let lost = self.not_made_again(target, &views);
+        let effect = if lost.is_empty() {
+            Effect::Rewrites
+        } else {
+            Effect::Destroys
+        };
+        what.extend(lost);
+        Standing::Filled {
+            feedings: views.into_iter().filter_map(Self::feeding).collect(),
+            what,
+            effect,
+        }
+    }
+
+    /// Why rows of a table would be missing after it has been made anew by its views.
+    fn not_made_again(&self, target: &str, views: &[&View]) -> Vec<String> {
+        let mut reasons = Vec::new();
+        let present = self.present(target);
+        if self.ingest.marked(Mark::Direct, &present).is_some() {
+            reasons.push(format!(
+                "rows came to `{target}` otherwise than through its views, and cannot be made anew; FORWARD_QUERY or DEPLOYMENT_METHOD alter keep them"
+            ));
+        }
+        let filled = self.ingest.marked(Mark::Filled, &present);
+        let triggers: BTreeSet<&str> = views
+            .iter()
+            .filter_map(|view| view.trigger.as_deref())
+            .collect();
+        for trigger in triggers {
+            let old = self.present(trigger);
+            let rewritten = self.ingest.marked(Mark::Rewritten, &old);
+            if rewritten.is_some_and(|at| filled.is_none_or(|filled| at >= filled)) {
+                reasons.push(format!(
+                    "rows were taken away from `{trigger}` that `{target}` may still count"
+                ));
+            }
+            let definition = self
+                .actual
+                .table(&old)
+                .map(|table| &table.create_table_query);
+            if definition.is_some_and(|text| text.contains(" TTL ")) {
+                reasons.push(format!(
+                    "`{trigger}` has a TTL: what it no longer has cannot be made anew"
+                ));
+            }
+        }
+        reasons
+    }
+
+    /// The present queries of all views in canonical form, with the new names of what has been renamed.
+    pub(super) async fn read_present_queries(&mut self) -> Result<(), EngineError> {
+        let targets: BTreeSet<String> = self.views.iter().map(|view| view.target.clone()).collect();
+        let database = format!("{}.", self.wanted.database);
+        for target in targets {
+            let mut queries = Vec::new();
+            for (name, query) in self.present_queries(&target) {
+                let mut query = query.replace(&database, "");
+                for (from, to) in &self.planned.blueprint.renames {
+                    query = replace_word(&query, from, to);
+                }
+                queries.push((name, canonical(self.engine, &query).await?));
+            }
+            self.present_canonical.insert(target, queries);
+        }
+        Ok(())
+    }
+
+    /// Which views go for the moment in which tables change places, and which come.
+    pub(super) fn switch_views(&mut self, desired: &[Step], left_over: &[(String, bool)]) {
+        let blueprint = &self.planned.blueprint;
+        let moved: BTreeSet<String> = blueprint
+            .builds
+            .iter()
+            .map(|build| build.name.clone())
+            .chain(
+                blueprint
+                    .renames
+                    .iter()
+                    .flat_map(|(from, to)| [from.clone(), to.clone()]),
+            )
+            .collect();
+        let drifted = self.actual.drifted(desired);
+        let mut steps = Vec::new();
+        let (mut old_views, mut new_views, mut touched) = (Vec::new(), Vec::new(), BTreeSet::new());
+        for view in &self.views {
+            let there = self.actual.table(&view.step.name);
+            let changes = drifted.contains(&view.step.name);
+            if there.is_some() && !changes && !touching(view, &moved) {
+                continue;
+            }
+            touched.insert(view.target.clone());
+            touched.extend(view.trigger.clone());
+            if let Some(there) = there {
+                old_views.push((view.step.name.clone(), there.create_table_query.clone()));
+                touched.extend(there.target());
+            }
+            new_views.push(view.step.clone());
+            if there.is_some() && !changes {
+                continue;
+            }
+            let same = self
+                .present_canonical
+                .get(&view.target)
+                .is_some_and(|queries| queries.iter().any(|(_, query)| *query == view.canonical));
+            if there.is_some() && same {
+                // Another text for the same query.
+                continue;
+            }
+            let mut what = Vec::new();
+            what.extend(self.kept.get(&view.target).cloned());
+            steps.push(DeployStep {
+                action: if there.is_some() {
+                    Action::ChangeView
+                } else {
+                    Action::CreateView
+                },
+                name: view.step.name.clone(),
+                from: None,
+                what,
+                effect: Effect::Nothing,
+                estimate: Estimate::default(),
+                sql: vec![view.step.sql.clone()],
+            });
+        }
+        for (name, _) in left_over.iter().filter(|(_, is_view)| *is_view) {
+            let Some(there) = self.actual.table(name) else {
+                continue;
+            };
+            touched.extend(there.target());
+            touched.extend(self.followed_by(name));
+            old_views.push((name.clone(), there.create_table_query.clone()));
+            steps.push(DeployStep {
+                action: Action::DropView,
+                name: name.clone(),
+                from: None,
+                what: vec!["it is gone from the project; what it has made stays".to_owned()],
+                effect: Effect::Nothing,
+                estimate: Estimate::default(),
+                sql: vec![format!("DROP VIEW {} SYNC", quote_identifier(name))],
+            });
+        }
+        self.planned.steps.append(&mut steps);
+        let blueprint = &mut self.planned.blueprint;
+        blueprint.old_views = old_views;
+        blueprint.new_views = new_views;
+        blueprint.touched.append(&mut touched);
+    }
+
+    /// The tables whose inserts a view follows now.
+    fn followed_by(&self, view: &str) -> Vec<String> {
+        self.actual
+            .names()
+            .into_iter()
+            .filter(|name| {
+                self.actual
+                    .table(name)
+                    .is_some_and(|table| table.dependencies_table.iter().any(|found| found == view))
+            })
+            .collect()
+    }
+}
+
+/// Replaces a name where it stands as a whole word.
+fn replace_word(text: &str, from: &str, to: &str) -> String {
+    let is_name = |character: char| character.is_alphanumeric() || character == '_';
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(from) {
+        let before = rest[..at].chars().next_back().or(out.chars().next_back());
+        let after = rest[at + from.len()..].chars().next();
+        out.push_str(&rest[..at]);
+        let whole = !before.is_some_and(is_name) && !after.is_some_and(is_name);
+        out.push_str(if whole { to } else { from });
+        rest = &rest[at + from.len()..];
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::replace_word;
+
+    #[test]
+    fn only_whole_names_are_replaced() {
+        assert_eq!(
+            replace_word("SELECT a.x, aa FROM a, ba", "a", "new"),
+            "SELECT new.x, aa FROM new, ba"
+        );
+    }
+}

@@ -1,0 +1,56 @@
+//! The tokens that datafiles declare: made when the project comes into force.
+
+use std::collections::BTreeMap;
+
+use pipewright_compiler::plan::Plan;
+use pipewright_grammar::syntax::TokenDecl;
+
+use super::{App, Scope};
+use crate::state::{NewToken, State, StateError};
+
+/// The tokens that datafiles declare with `TOKEN name READ`, with what each may read.
+fn declared(plan: &Plan) -> BTreeMap<String, Vec<Scope>> {
+    let mut declared: BTreeMap<String, Vec<Scope>> = BTreeMap::new();
+    let mut add = |tokens: &[TokenDecl], scope: Scope| {
+        for token in tokens
+            .iter()
+            .filter(|token| token.permission.value == "READ")
+        {
+            declared
+                .entry(token.name.value.clone())
+                .or_default()
+                .push(scope.clone());
+        }
+    };
+    for pipe in plan.project.pipes.values() {
+        add(&pipe.tokens, Scope::ReadPipe(pipe.name.to_string()));
+    }
+    for datasource in plan.project.datasources.values() {
+        add(
+            &datasource.syntax.tokens,
+            Scope::ReadDatasource(datasource.name.to_string()),
+        );
+    }
+    declared
+}
+
+/// Makes the tokens of a project that are not there yet; those that it made, by name.
+pub fn ensure_declared(plan: &Plan, state: &State) -> Result<Vec<(String, NewToken)>, StateError> {
+    let mut made = Vec::new();
+    for (name, scopes) in declared(plan) {
+        let scopes = scopes.iter().map(Scope::to_json).collect();
+        if let Some(token) = state.tokens().ensure(&name, &scopes)? {
+            made.push((name, token));
+        }
+    }
+    Ok(made)
+}
+
+/// Makes the tokens of what is in force now, and serves them.
+pub(super) fn ensure(app: &App) -> Result<(), StateError> {
+    let plan = app.catalog.current().plan.clone();
+    if !ensure_declared(&plan, app.catalog.state())?.is_empty() {
+        app.reload_tokens()?;
+    }
+    Ok(())
+}

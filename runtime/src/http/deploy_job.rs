@@ -1,0 +1,287 @@
+//! A deploy as a job: the files of a version, which are on disk, into force.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+
+use async_trait::async_trait;
+use serde_json::{Map, Value, json};
+
+use super::App;
+use crate::catalog::{Draft, Writer};
+use crate::deploy::{self, DeployError, DeployPlan, Progress};
+use crate::jobs::{Control, Job, Work, WorkError};
+use crate::state::{Deployment, DeploymentStatus};
+
+/// The kind of the jobs.
+pub(super) const DEPLOY: &str = "deploy";
+
+/// Work that deploys. It belongs to a server, which it changes.
+#[derive(Debug, Default)]
+pub struct Deploys {
+    app: OnceLock<Weak<App>>,
+    /// Plans are made one after the other.
+    pub(super) planning: tokio::sync::Mutex<()>,
+}
+
+impl Deploys {
+    pub(super) fn serve(&self, app: &Arc<App>) {
+        _ = self.app.set(Arc::downgrade(app));
+    }
+}
+
+/// The moment in which a version comes into force.
+pub(super) struct Switch<'a> {
+    pub(super) app: &'a Arc<App>,
+    pub(super) writer: &'a Writer<'a>,
+    pub(super) draft: &'a Draft,
+}
+
+#[async_trait]
+impl Work for Deploys {
+    async fn run(&self, job: &Job, control: &Control) -> Result<Value, WorkError> {
+        let app = self.app.get().and_then(Weak::upgrade);
+        let app = app.ok_or_else(|| WorkError::Failed("the server is stopping".to_owned()))?;
+        let id = job.request["deployment_id"].as_i64().unwrap_or_default();
+        let found = app.catalog.state().deployments().find(id).map_err(failed)?;
+        let Some(deployment) = found else {
+            return Err(WorkError::Failed(format!("there is no deployment {id}")));
+        };
+        match deployment.status {
+            // An earlier process came to its end, or this one at its start.
+            DeploymentStatus::Done => return Ok(result(&deployment)),
+            DeploymentStatus::Failed => {
+                let why = deployment.error.unwrap_or_default();
+                return Err(WorkError::Failed(why));
+            }
+            DeploymentStatus::Running => {}
+        }
+        let allowed = job.request["allow_destructive_operations"] == true;
+        let outcome = self.deploy(&app, &deployment, allowed, control).await;
+        match outcome {
+            Ok(()) => {
+                if let Some(undone) = job.request["undoes"].as_i64() {
+                    let deployments = app.catalog.state().deployments();
+                    deployments.set_undone(undone).map_err(failed)?;
+                }
+                let done = app.catalog.state().deployments().find(id).map_err(failed)?;
+                Ok(result(&done.unwrap_or(deployment)))
+            }
+            Err(error) => {
+                control.check()?;
+                Err(error)
+            }
+        }
+    }
+
+    fn resumes(&self) -> bool {
+        true
+    }
+
+    fn is_urgent(&self) -> bool {
+        true
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> WorkError {
+    WorkError::Failed(error.to_string())
+}
+
+fn result(deployment: &Deployment) -> Value {
+    let steps: Value = serde_json::from_str(&deployment.steps).unwrap_or_default();
+    json!({ "deployment_id": deployment.id, "steps": steps.as_array().map_or(0, Vec::len) })
+}
+
+impl Deploys {
+    async fn deploy(
+        &self,
+        app: &Arc<App>,
+        deployment: &Deployment,
+        allowed: bool,
+        control: &Control,
+    ) -> Result<(), WorkError> {
+        let state = app.catalog.state();
+        let done = self.attempt(app, deployment.id, allowed, control).await;
+        let Err(error) = done else { return Ok(()) };
+        let now = state.deployments().find(deployment.id).map_err(failed)?;
+        let open = now.is_some_and(|now| {
+            now.status == DeploymentStatus::Running
+                && now.phase == crate::state::DeploymentPhase::Preparing
+        });
+        // What failed before the plan was begun is not in the journal yet.
+        if open {
+            let text = error.to_string();
+            let finished = state.deployments().finish(
+                deployment.id,
+                DeploymentStatus::Failed,
+                Some(text.as_str()),
+            );
+            finished.map_err(failed)?;
+        }
+        Err(error)
+    }
+
+    async fn attempt(
+        &self,
+        app: &Arc<App>,
+        id: i64,
+        allowed: bool,
+        control: &Control,
+    ) -> Result<(), WorkError> {
+        let progress = JobProgress::new(control);
+        let state = app.catalog.state();
+        let ingest = &app.data().map_err(|error| failed(error.message()))?.ingest;
+        progress.say("waiting for other changes to end");
+        let _planning = self.planning.lock().await;
+        let writer = app.catalog.write().await;
+        let _shapes = alone(app, control).await?;
+        let (files, _) = state.deployments().files(id).map_err(failed)?;
+        let files = files.ok_or_else(|| failed("the files of the deployment are gone"))?;
+        let mut draft = writer.draft(files).await.map_err(failed)?;
+        let before = Arc::clone(&draft.before().plan);
+        let plan = deploy::plan(draft.plan(), Some(&before), ingest)
+            .await
+            .map_err(|error| failed(with_causes(&error)))?;
+        let steps = serde_json::to_string(&plan.steps).map_err(failed)?;
+        state.deployments().set_steps(id, &steps).map_err(failed)?;
+        if !allowed && !plan.destructive().is_empty() {
+            return Err(failed(refusal(&plan)));
+        }
+        let written = writer
+            .written(&mut draft, &deploy::renamed(&plan))
+            .map_err(failed)?;
+        let switch = Switch {
+            app,
+            writer: &writer,
+            draft: &draft,
+        };
+        let run = deploy::Run {
+            ingest,
+            state,
+            id,
+            wanted: draft.plan(),
+            before: Some(&before),
+            catalog: Some(written),
+            audience: &switch,
+            progress: &progress,
+        };
+        run.run(&plan)
+            .await
+            .map_err(|error| failed(with_causes(&error)))?;
+        drop(writer);
+        super::declared::ensure(app).map_err(failed)?;
+        progress.say("deployed");
+        Ok(())
+    }
+}
+
+/// Waits until no job relies on the shapes of tables, nor one that an earlier process began.
+async fn alone(
+    app: &App,
+    control: &Control,
+) -> Result<tokio::sync::OwnedRwLockWriteGuard<()>, WorkError> {
+    let data = app.data().map_err(|error| failed(error.message()))?;
+    loop {
+        let shapes = tokio::select! {
+            shapes = data.ingest.change_shapes() => shapes,
+            reason = control.stopped() => return Err(reason),
+        };
+        let begun = data
+            .jobs
+            .active(super::population::POPULATE)
+            .map_err(failed)?
+            .iter()
+            .any(|job| matches!(job.progress["phase"].as_str(), Some("copying" | "moving")));
+        if !begun {
+            return Ok(shapes);
+        }
+        drop(shapes);
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+}
+
+/// An error with its causes.
+pub(super) fn with_causes(error: &DeployError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let words = error.to_string();
+        if !text.contains(&words) {
+            _ = write!(text, ": {words}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// Why a plan that takes something away is not run.
+pub(super) fn refusal(plan: &DeployPlan) -> String {
+    let lost: Vec<String> = plan
+        .destructive()
+        .iter()
+        .map(|step| {
+            format!(
+                "{} {}: {}",
+                step.action.words(),
+                step.name,
+                step.what.join("; ")
+            )
+        })
+        .collect();
+    format!(
+        "this deploy takes rows or values away and is not run without `allow_destructive_operations=true`: {}",
+        lost.join(" · ")
+    )
+}
+
+/// Progress that is written down with the job.
+struct JobProgress<'a> {
+    control: &'a Control,
+    noted: Mutex<Map<String, Value>>,
+}
+
+impl<'a> JobProgress<'a> {
+    fn new(control: &'a Control) -> Self {
+        Self {
+            control,
+            noted: Mutex::default(),
+        }
+    }
+
+    fn note(&self, fields: Value) {
+        let noted = {
+            let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Value::Object(fields) = fields {
+                noted.extend(fields);
+            }
+            Value::Object(noted.clone())
+        };
+        if let Err(error) = self.control.progress(&noted) {
+            tracing::warn!(%error, "the progress of a deploy cannot be noted");
+        }
+    }
+}
+
+#[async_trait]
+impl Progress for JobProgress<'_> {
+    fn say(&self, text: &str) {
+        self.note(json!({ "step": text }));
+    }
+
+    fn rows(&self, done: u64, total: u64) {
+        #[expect(clippy::cast_precision_loss, reason = "a percentage")]
+        let share = done as f64 / total.max(1) as f64;
+        self.note(json!({
+            "rows": done,
+            "rows_total": total,
+            "progress_percentage": (share * 10_000.0).round() / 100.0,
+        }));
+    }
+
+    fn check(&self) -> Result<(), DeployError> {
+        self.control.check().map_err(|_| DeployError::Stopped)
+    }
+
+    async fn stopped(&self) {
+        _ = self.control.stopped().await;
+    }
+}

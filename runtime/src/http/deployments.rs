@@ -1,0 +1,376 @@
+//! `/v1/deploy`, `/v1/rollback` and `/v1/deployments`: a whole project into force while it is served.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest as _, Multipart, Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use pipewright_compiler::project::FileKind;
+use serde_json::{Value, json};
+
+use super::call::{Call, json_response};
+use super::deploy_job::{DEPLOY, refusal, with_causes};
+use super::error::ApiError;
+use super::{App, jobs};
+use crate::catalog::{ChangeError, Draft, format_micros};
+use crate::deploy::{self, DeployPlan, DeployStep, destructive};
+use crate::ingest::Ingest;
+use crate::jobs::{Job, SubmitError};
+use crate::state::{Deployment, DeploymentKind, DeploymentStatus, NewDeployment};
+
+/// The project's settings, of which those of the server are its own affair.
+const SETTINGS: &str = "pipewright.toml";
+
+/// `POST /v1/deploy`: the files as parts of a form, each with its path as file name, or as JSON, `{"files": {path: text}}`.
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (uri, headers) = (request.uri().clone(), request.headers().clone());
+    let call = Call::new(&app, &uri, &headers, &Bytes::new())?;
+    require_admin(&call)?;
+    let files = read_files(&app, request, &headers).await?;
+    let files = checked(&call, files)?;
+    begin(call, files, DeploymentKind::Deploy, None).await
+}
+
+/// `POST /v1/rollback`: back to the version before the last deploy.
+pub(super) async fn rollback(call: Call) -> Result<Response, ApiError> {
+    require_admin(&call)?;
+    let deployments = call.app.catalog.state().deployments();
+    let done = deployments.done()?;
+    let last = deploy::to_roll_back(&done).map_err(ApiError::Conflict)?;
+    let (_, before) = deployments.files(last.id)?;
+    let before = before.ok_or_else(|| {
+        ApiError::Conflict(format!(
+            "the version before deployment {} is not known",
+            last.id
+        ))
+    })?;
+    begin(call, before, DeploymentKind::Rollback, Some(last.id)).await
+}
+
+/// `GET /v1/deployments`.
+pub(super) async fn list(call: Call) -> Result<Response, ApiError> {
+    require_admin(&call)?;
+    let deployments = call.app.catalog.state().deployments().list()?;
+    let live = live(&deployments);
+    let shown: Vec<Value> = deployments
+        .iter()
+        .map(|deployment| body(deployment, live))
+        .collect();
+    Ok(json_response(&json!({ "deployments": shown })))
+}
+
+/// `GET /v1/deployments/<id>`.
+pub(super) async fn get(Path(id): Path<String>, call: Call) -> Result<Response, ApiError> {
+    require_admin(&call)?;
+    let id = number(&id)?;
+    let deployments = call.app.catalog.state().deployments();
+    let found = deployments
+        .find(id)?
+        .ok_or_else(|| ApiError::NotFound(format!("there is no deployment {id}")))?;
+    let live = live(&deployments.done()?);
+    let mut shown = body(&found, live);
+    let job = call.app.data()?.jobs.list(1000)?;
+    let job = job
+        .iter()
+        .find(|job| job.kind == DEPLOY && job.request["deployment_id"] == id);
+    if let (Some(job), Value::Object(fields)) = (job, &mut shown) {
+        fields.insert("job".to_owned(), jobs::body(job, &call.host));
+    }
+    Ok(json_response(
+        &json!({ "result": "success", "deployment": shown }),
+    ))
+}
+
+/// `POST /v1/deployments/<id>/set-live`: a deployment is in force as soon as it is done.
+pub(super) async fn set_live(Path(id): Path<String>, call: Call) -> Result<Response, ApiError> {
+    require_admin(&call)?;
+    let id = number(&id)?;
+    let deployments = call.app.catalog.state().deployments();
+    if live(&deployments.done()?) == Some(id) {
+        return get(Path(id.to_string()), call).await;
+    }
+    Err(ApiError::Conflict(format!(
+        "deployment {id} is not the latest that is done: `rollback` returns to the version before it"
+    )))
+}
+
+fn number(id: &str) -> Result<i64, ApiError> {
+    id.parse()
+        .map_err(|_| ApiError::NotFound(format!("there is no deployment `{id}`")))
+}
+
+fn require_admin(call: &Call) -> Result<(), ApiError> {
+    if call.access.is_admin() {
+        Ok(())
+    } else {
+        Err(ApiError::Forbidden(
+            "deployments need an admin token".to_owned(),
+        ))
+    }
+}
+
+/// The files of a request.
+async fn read_files(
+    app: &Arc<App>,
+    request: Request,
+    headers: &HeaderMap,
+) -> Result<BTreeMap<String, String>, ApiError> {
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .unwrap_or_default();
+    if !kind.starts_with("multipart/") {
+        #[derive(serde::Deserialize)]
+        struct Body {
+            files: BTreeMap<String, String>,
+        }
+        let bytes = Bytes::from_request(request, app)
+            .await
+            .map_err(|rejection| ApiError::Body(rejection.status(), rejection.body_text()))?;
+        let body: Body = serde_json::from_slice(&bytes).map_err(|error| {
+            ApiError::BadRequest(format!(
+                "send the files as a form, or as JSON, {{\"files\": {{path: text}}}}: {error}"
+            ))
+        })?;
+        return Ok(body.files);
+    }
+    let bad =
+        |error: axum::extract::multipart::MultipartError| ApiError::BadRequest(error.body_text());
+    let mut form = Multipart::from_request(request, app)
+        .await
+        .map_err(|error| ApiError::BadRequest(error.body_text()))?;
+    let mut files = BTreeMap::new();
+    while let Some(field) = form.next_field().await.map_err(bad)? {
+        let Some(path) = field.file_name().map(ToOwned::to_owned) else {
+            continue;
+        };
+        files.insert(path, field.text().await.map_err(bad)?);
+    }
+    Ok(files)
+}
+
+/// The files as they would be in force: only datafiles, at places inside the project, and with the server's own settings.
+fn checked(
+    call: &Call,
+    files: BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, ApiError> {
+    let mut kept = BTreeMap::new();
+    for (path, text) in files {
+        let inside = std::path::Path::new(&path)
+            .components()
+            .all(|part| matches!(part, std::path::Component::Normal(_)));
+        if !inside || path.contains('\\') {
+            return Err(ApiError::BadRequest(format!(
+                "`{path}` is no path inside a project"
+            )));
+        }
+        if FileKind::of(&path).is_none() {
+            return Err(ApiError::BadRequest(format!("`{path}` is no datafile")));
+        }
+        kept.insert(path, text);
+    }
+    if kept.is_empty() {
+        return Err(ApiError::BadRequest("there is no datafile".to_owned()));
+    }
+    let current = call.current();
+    let own = current.files.get(SETTINGS);
+    match settings(kept.remove(SETTINGS).as_deref(), own.map(String::as_str))? {
+        Some(text) => _ = kept.insert(SETTINGS.to_owned(), text),
+        None => _ = kept.remove(SETTINGS),
+    }
+    Ok(kept)
+}
+
+/// The settings of a version with the server's own about itself.
+fn settings(sent: Option<&str>, own: Option<&str>) -> Result<Option<String>, ApiError> {
+    let read = |text: Option<&str>| -> Result<toml::Table, ApiError> {
+        text.unwrap_or("")
+            .parse()
+            .map_err(|error| ApiError::BadRequest(format!("{SETTINGS}: {error}")))
+    };
+    let (mut wanted, own_table) = (read(sent)?, read(own)?);
+    wanted.remove("server");
+    if let Some(server) = own_table.get("server") {
+        wanted.insert("server".to_owned(), server.clone());
+    }
+    if wanted == own_table {
+        return Ok(own.map(ToOwned::to_owned));
+    }
+    if sent.is_none() && wanted.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(wanted.to_string()))
+}
+
+/// Plans a version, and deploys it unless only the plan is asked for.
+async fn begin(
+    call: Call,
+    files: BTreeMap<String, String>,
+    kind: DeploymentKind,
+    undoes: Option<i64>,
+) -> Result<Response, ApiError> {
+    let (check, wait) = (
+        call.parameters.flag("check")?,
+        call.parameters.flag("wait")?,
+    );
+    let allowed = call.parameters.flag("allow_destructive_operations")?;
+    Call::finish(async move {
+        let data = call.app.data()?.clone();
+        if let Some(job) = data.jobs.active(DEPLOY)?.first() {
+            return Err(busy(Some(job)));
+        }
+        let Ok(planning) = data.deploys.planning.try_lock() else {
+            return Err(busy(None));
+        };
+        let writer = call.app.catalog.write().await;
+        let draft = match writer.draft(files).await {
+            Ok(draft) => draft,
+            Err(ChangeError::Invalid(errors)) => return Ok(invalid(&errors)),
+            Err(error) => return Err(error.into()),
+        };
+        let plan = planned(&draft, &data.ingest).await?;
+        drop(writer);
+        let same = plan.is_empty() && draft.before().files == *draft.files();
+        if check || same {
+            let result = if same { "no_changes" } else { "success" };
+            return Ok(json_response(&json!({
+                "result": result,
+                "deployment": shown_plan(&draft, &plan),
+            })));
+        }
+        if !allowed && !plan.destructive().is_empty() {
+            let mut answer = json!({
+                "result": "failed",
+                "error": refusal(&plan),
+                "deployment": shown_plan(&draft, &plan),
+            });
+            answer["deployment"]["status"] = "failed".into();
+            return Ok((StatusCode::BAD_REQUEST, json_response(&answer)).into_response());
+        }
+        let id = start(&call, &draft, &plan, kind)?;
+        let mut request = json!({
+            "deployment_id": id,
+            "deployment_kind": kind.as_str(),
+            "allow_destructive_operations": allowed,
+        });
+        if let Some(undoes) = undoes {
+            request["undoes"] = undoes.into();
+        }
+        let job = match data.jobs.submit_within(DEPLOY, &request, 1) {
+            Ok(job) => job,
+            Err(error) => {
+                let text = error.to_string();
+                let deployments = call.app.catalog.state().deployments();
+                deployments.finish(id, DeploymentStatus::Failed, Some(&text))?;
+                return Err(match error {
+                    SubmitError::TooManyOfKind(_) => busy(None),
+                    other => other.into(),
+                });
+            }
+        };
+        drop(planning);
+        if wait {
+            data.jobs.ended(&job.id).await?;
+        }
+        get(Path(id.to_string()), call).await
+    })
+    .await
+}
+
+async fn planned(draft: &Draft, ingest: &Ingest) -> Result<DeployPlan, ApiError> {
+    let plan = deploy::plan(draft.plan(), Some(&draft.before().plan), ingest).await;
+    plan.map_err(|error| ApiError::BadRequest(with_causes(&error)))
+}
+
+fn start(
+    call: &Call,
+    draft: &Draft,
+    plan: &DeployPlan,
+    kind: DeploymentKind,
+) -> Result<i64, ApiError> {
+    let steps = serde_json::to_string(&plan.steps).map_err(crate::state::StateError::from)?;
+    let new = NewDeployment {
+        artifact_hash: &deploy::hash_of(draft.files()),
+        kind,
+        files: draft.files(),
+        before: Some(&draft.before().files),
+        steps: &steps,
+    };
+    Ok(call.app.catalog.state().deployments().start(new)?)
+}
+
+fn busy(job: Option<&Job>) -> ApiError {
+    let which = job.map_or(String::new(), |job| {
+        let began = format_micros(job.created_at.saturating_mul(1000));
+        format!(" (job {}, asked for at {began})", job.id)
+    });
+    ApiError::Conflict(format!(
+        "another deploy is going on{which}: one goes on at a time, try again when it has ended"
+    ))
+}
+
+fn invalid(errors: &str) -> Response {
+    let errors: Vec<Value> = errors
+        .lines()
+        .map(|line| json!({ "error": line }))
+        .collect();
+    let answer = json!({
+        "result": "failed",
+        "error": "the project has errors and is not deployed",
+        "deployment": { "status": "failed", "errors": errors },
+    });
+    (StatusCode::BAD_REQUEST, json_response(&answer)).into_response()
+}
+
+fn shown_plan(draft: &Draft, plan: &DeployPlan) -> Value {
+    let (old, new) = (&draft.before().files, draft.files());
+    let paths = |wanted: &dyn Fn(&String) -> bool, of: &BTreeMap<String, String>| -> Vec<String> {
+        of.keys().filter(|path| wanted(path)).cloned().collect()
+    };
+    json!({
+        "status": "valid",
+        "steps": plan.steps,
+        "destructive": plan.destructive().len(),
+        "new_files": paths(&|path| !old.contains_key(path), new),
+        "changed_files": paths(&|path| old.get(path).is_some_and(|text| new.get(path) != Some(text)), new),
+        "deleted_files": paths(&|path| !new.contains_key(path), old),
+    })
+}
+
+/// The deployment whose version is in force.
+fn live(deployments: &[Deployment]) -> Option<i64> {
+    deployments
+        .iter()
+        .filter(|deployment| deployment.status == DeploymentStatus::Done)
+        .map(|deployment| deployment.id)
+        .max()
+}
+
+fn body(deployment: &Deployment, live: Option<i64>) -> Value {
+    let time = |milliseconds: i64| format_micros(milliseconds.saturating_mul(1000));
+    let steps: Vec<DeployStep> = serde_json::from_str(&deployment.steps).unwrap_or_default();
+    let is_live = live == Some(deployment.id);
+    json!({
+        "id": deployment.id,
+        "kind": deployment.kind.as_str(),
+        "status": match deployment.status {
+            DeploymentStatus::Running => "deploying",
+            DeploymentStatus::Done if is_live => "live",
+            DeploymentStatus::Done => "done",
+            DeploymentStatus::Failed => "failed",
+        },
+        "live": is_live,
+        "phase": deployment.phase.as_str(),
+        "created_at": time(deployment.started_at),
+        "updated_at": deployment.finished_at.map(time),
+        "rolled_back": deployment.undone,
+        "error": deployment.error,
+        "destructive": destructive(&steps).len(),
+        "steps": steps,
+    })
+}

@@ -1,0 +1,186 @@
+//! Tables that become others while rows are on their way to them.
+//!
+//! Rows that were taken under an old version of a data source may be written under a new one: what counts is what the table is when they are written. A deploy has
+//! all tables that it touches alone, for as short as it can.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use pipewright_compiler::plan::{Plan, TablePlan};
+use pipewright_compiler::project::ResourceName;
+use pipewright_compiler::sql::quote_literal;
+use tokio::sync::OwnedRwLockWriteGuard;
+use tokio::time::Instant;
+
+use super::{Ingest, Mark};
+use crate::engine::EngineError;
+
+/// So long others may overtake the one who wants tables alone.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// What deploys of this process made of data sources.
+#[derive(Debug, Default)]
+pub(super) struct Newest {
+    /// By name, as of the last deploy.
+    tables: BTreeMap<String, TablePlan>,
+    /// New names by old ones.
+    names: BTreeMap<String, String>,
+}
+
+impl Ingest {
+    /// What a data source is now, whatever it was called and whatever it was when somebody looked it up.
+    pub(super) fn newest<'a>(&self, table: &'a TablePlan) -> Cow<'a, TablePlan> {
+        if table.name.workspace.is_some() {
+            return Cow::Borrowed(table);
+        }
+        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut name = table.name.name.as_str();
+        // As many steps as there are names, at most: names may have changed in a circle.
+        for _ in 0..newest.names.len() {
+            match newest.names.get(name) {
+                Some(next) if !newest.tables.contains_key(name) => name = next,
+                _ => break,
+            }
+        }
+        match newest.tables.get(name) {
+            Some(newest) => Cow::Owned(newest.clone()),
+            None => Cow::Borrowed(table),
+        }
+    }
+
+    /// From now on the tables are those of this version.
+    pub(crate) fn adopt(&self, plan: &Plan, renames: &[(String, String)]) {
+        {
+            let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+            newest.tables = plan
+                .tables
+                .iter()
+                .filter(|(name, _)| name.workspace.is_none())
+                .map(|(name, table)| (name.name.clone(), table.clone()))
+                .collect();
+            newest.names.extend(renames.iter().cloned());
+        }
+        self.tables_changed();
+    }
+
+    /// The names that data sources got in earlier processes: rows that wait on disk may be addressed to old ones.
+    pub fn know_renames(&self, renames: impl IntoIterator<Item = (String, String)>) {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        newest.names.extend(renames);
+    }
+
+    /// The names that data sources had.
+    pub(super) fn old_names(&self) -> Vec<String> {
+        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        newest.names.keys().cloned().collect()
+    }
+
+    /// The data source that is called so now, or was.
+    pub(super) fn table_of<'a>(&self, plan: &'a Plan, name: &str) -> Option<&'a TablePlan> {
+        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut name = name;
+        for _ in 0..=newest.names.len() {
+            if let Some(table) = plan.table(name) {
+                return Some(table);
+            }
+            name = newest.names.get(name)?;
+        }
+        None
+    }
+
+    /// Whether two tables could change places: they have the same columns and keys.
+    pub(super) async fn are_alike(&self, one: &str, other: &str) -> Result<bool, EngineError> {
+        let described = |name: &str| {
+            let name = quote_literal(name);
+            format!(
+                "SELECT (partition_key, sorting_key, engine, (SELECT groupArray((name, type)) FROM (SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = {name} ORDER BY position))) FROM system.tables WHERE database = currentDatabase() AND name = {name}"
+            )
+        };
+        let one = self.text(&described(one)).await?;
+        Ok(one == self.text(&described(other)).await?)
+    }
+
+    /// No rows come to any of these data sources while this is held.
+    pub(crate) async fn all_alone(
+        &self,
+        names: &BTreeSet<String>,
+    ) -> Vec<OwnedRwLockWriteGuard<()>> {
+        let gates: Vec<_> = names
+            .iter()
+            .map(|name| self.gate(&ResourceName::local(name)))
+            .collect();
+        // Who waits for a lock lets nobody pass: while one long insert goes on, short ones go on too.
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            let held: Option<Vec<_>> = gates
+                .iter()
+                .map(|gate| Arc::clone(gate).try_write_owned().ok())
+                .collect();
+            if let Some(held) = held {
+                return held;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let mut held = Vec::with_capacity(gates.len());
+        for gate in gates {
+            held.push(gate.write_owned().await);
+        }
+        held
+    }
+
+    /// The right to change the shapes of tables, or to rely on them.
+    pub(crate) async fn change_shapes(&self) -> OwnedRwLockWriteGuard<()> {
+        Arc::clone(&self.shapes).write_owned().await
+    }
+
+    /// Whether rows are being deleted from a data source.
+    pub(crate) fn is_deleting(&self, name: &str) -> bool {
+        let deleting = self.deleting.lock().unwrap_or_else(PoisonError::into_inner);
+        deleting.get(name).is_some_and(|count| *count > 0)
+    }
+
+    /// Notes that rows are being deleted from a data source, until what is returned is dropped.
+    pub(super) async fn deleting(&self, name: &str) -> Deleting<'_> {
+        // Not in the moment in which a deploy looks whether that is so.
+        let _together = self.together(&ResourceName::local(name)).await;
+        let mut deleting = self.deleting.lock().unwrap_or_else(PoisonError::into_inner);
+        *deleting.entry(name.to_owned()).or_default() += 1;
+        Deleting {
+            ingest: self,
+            name: name.to_owned(),
+        }
+    }
+
+    /// Lets marks follow a data source to its new name.
+    pub(crate) fn rename_marks(&self, from: &str, to: &str) {
+        for mark in [Mark::Direct, Mark::Rewritten, Mark::Filled] {
+            if self.marked(mark, from).is_some() {
+                if let Err(error) = self.mark(mark, to) {
+                    tracing::warn!(%error, "a mark of a data source cannot follow it to its new name");
+                }
+                self.unmark(mark, from);
+            }
+        }
+    }
+}
+
+/// Rows are being deleted.
+pub(super) struct Deleting<'a> {
+    ingest: &'a Ingest,
+    name: String,
+}
+
+impl Drop for Deleting<'_> {
+    fn drop(&mut self) {
+        let mut deleting = self
+            .ingest
+            .deleting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = deleting.get_mut(&self.name) {
+            *count -= 1;
+        }
+    }
+}
