@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use pipewright::engine::chdb::ffi::{Connection, Library};
 use pipewright::engine::{self, Config};
 use pipewright::http;
-use pipewright_compiler::plan::{Plan, RequestContext};
+use pipewright_compiler::plan::{Plan, RequestContext, RowFilters};
 use pipewright_compiler::project::SourceTree;
 use pipewright_compiler::template::{RenderContext, Values};
 use shapes::{Group, SHAPES, Shape};
@@ -107,7 +107,7 @@ fn compiled(plan: &Plan, shape: &Shape) -> [String; 2] {
         render: RenderContext::default(),
     };
     let plain = plan
-        .compile_node_as_written(node, request)
+        .compile_node_as_written(node, request, RowFilters::NONE)
         .expect("it compiles");
     let optimized = plan.compile_node(node, request).expect("it compiles");
     [plain.sql.into_text(), optimized.sql.into_text()]

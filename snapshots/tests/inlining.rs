@@ -14,7 +14,7 @@ use generate::{Model, Tape};
 use pipewright::engine::{self, Config, Engine, Query};
 use pipewright_compiler::emit;
 use pipewright_compiler::graph::{Edge, NodeId};
-use pipewright_compiler::plan::{Plan, RequestContext};
+use pipewright_compiler::plan::{Plan, RequestContext, RowFilters};
 use pipewright_compiler::project::{ResourceName, SourceTree};
 use pipewright_compiler::template::{RenderContext, Values};
 use pipewright_grammar::diagnostic::Severity;
@@ -164,7 +164,7 @@ fn inlined(pipe: &str) -> String {
     };
     let id = node_id("p", "reader");
     let compiled = plan
-        .compile_node_as_written(&id, request)
+        .compile_node_as_written(&id, request, RowFilters::NONE)
         .expect("it compiles");
     compiled.sql.into_text()
 }

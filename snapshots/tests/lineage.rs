@@ -17,7 +17,7 @@ use pipewright::engine::{self, Config, Engine, Query};
 use pipewright_compiler::emit;
 use pipewright_compiler::graph::{NodeId, Vertex};
 use pipewright_compiler::lineage::{self, ColumnId};
-use pipewright_compiler::plan::{Plan, RequestContext, TablePlan};
+use pipewright_compiler::plan::{Plan, RequestContext, RowFilters, TablePlan};
 use pipewright_compiler::project::SourceTree;
 use pipewright_compiler::template::{RenderContext, Values};
 use proptest::prelude::*;
@@ -56,7 +56,7 @@ fn compiled(plan: &Plan, id: &NodeId) -> String {
         render: RenderContext::default(),
     };
     let compiled = plan
-        .compile_node(id, request)
+        .compile_node_as_written(id, request, RowFilters::NONE)
         .expect("a node that compiles");
     compiled.sql.into_text()
 }

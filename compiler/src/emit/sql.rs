@@ -4,7 +4,7 @@ use pipewright_grammar::diagnostic::Diagnostic;
 
 use crate::diagnostics::codes;
 use crate::graph::NodeId;
-use crate::plan::{Compiled, Plan, QueryError, RequestContext};
+use crate::plan::{Compiled, Plan, QueryError, RequestContext, RowFilters};
 use crate::template::{ErrorKind, RenderContext, Values};
 
 /// A node's statement with every parameter at its default; where one has none, with the placeholder that checks use.
@@ -19,7 +19,9 @@ pub fn compiled_sql(plan: &Plan, id: &NodeId, values: &Values) -> Result<Compile
 
 /// The same before the optimizer looked at it.
 pub fn sql_before_rules(plan: &Plan, id: &NodeId, values: &Values) -> Result<Compiled, QueryError> {
-    or_checked(values, |request| plan.compile_node_as_written(id, request))
+    or_checked(values, |request| {
+        plan.compile_node_as_written(id, request, RowFilters::NONE)
+    })
 }
 
 fn or_checked(

@@ -94,8 +94,9 @@ impl Plan {
         &self,
         id: &NodeId,
         request: RequestContext<'_>,
+        filters: &RowFilters,
     ) -> Result<Compiled, QueryError> {
-        let mut compilation = Compilation::new(self, request, RowFilters::NONE);
+        let mut compilation = Compilation::new(self, request, filters);
         let node = compilation.node(id)?;
         Ok(compilation.finish(&node))
     }
@@ -107,9 +108,7 @@ impl Plan {
         request: RequestContext<'_>,
         filters: &RowFilters,
     ) -> Result<Compiled, QueryError> {
-        let mut compilation = Compilation::new(self, request, filters);
-        let node = compilation.node(id)?;
-        let mut compiled = compilation.finish(&node);
+        let mut compiled = self.compile_node_as_written(id, request, filters)?;
         self.optimize(id, &mut compiled);
         Ok(compiled)
     }

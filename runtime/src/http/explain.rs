@@ -57,7 +57,8 @@ async fn explain(
     };
     let values = std::mem::take(&mut call.parameters).values();
     let (now, secrets) = (now(), secret_names(&served));
-    let compiled = current.plan.compile_node_for(
+    // As its author wrote it, which is what clients of this route compare it with. `pipewright explain` shows what the rules make of it.
+    let compiled = current.plan.compile_node_as_written(
         &id,
         request(&served, &values, &now, &secrets),
         &call.access.filters,
