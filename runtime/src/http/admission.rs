@@ -3,10 +3,11 @@
 //!
 //! There is no queue here: the engine has one. Each query that waits for or uses the engine holds a [`Place`]. As long as no more are inside than the engine
 //! works on side by side, all is well, up to a fixed number for a burst. When more have been inside without a break for [`BURST`], the server is *overrun*:
-//! from then on only one for two processors is let in, until nobody has been turned away for [`CALM`].
+//! from then on only one for two processors is let in, until nobody has been turned away for [`CALM`]. A query that runs for longer than [`SHORT`] is not one of
+//! those: it would keep all others out until its end.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long more queries than the engine works on at once may be inside before they are no burst.
@@ -15,6 +16,9 @@ const BURST: Duration = Duration::from_secs(1);
 /// How long nobody may have been turned away before all are let in again.
 const CALM: Duration = Duration::from_secs(1);
 
+/// How long a query keeps others out while the server is overrun.
+const SHORT: Duration = Duration::from_millis(250);
+
 /// Queries for each processor that are no sign of too many.
 const BUSY: usize = 8;
 
@@ -22,11 +26,13 @@ const BUSY: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Admission {
     inside: AtomicUsize,
+    /// When those inside came, in milliseconds since the beginning.
+    entered: Mutex<Vec<u64>>,
     /// The most inside, ever.
     most: usize,
     /// More than this for long is too many.
     busy: usize,
-    /// The most inside while the server is overrun.
+    /// The most inside for a short time while the server is overrun.
     overrun: usize,
     began: Instant,
     /// Milliseconds since the beginning when `busy` was exceeded without a break since; 0 if it is not.
@@ -37,13 +43,21 @@ pub(crate) struct Admission {
 
 /// A place among the queries, given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Place(Arc<Admission>);
+pub(crate) struct Place {
+    admission: Arc<Admission>,
+    entered: u64,
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let before = self.0.inside.fetch_sub(1, Ordering::AcqRel);
-        if before <= self.0.busy + 1 {
-            self.0.crowded_since.store(0, Ordering::Release);
+        let mut entered = self.admission.entered();
+        if let Some(at) = entered.iter().position(|entered| *entered == self.entered) {
+            entered.swap_remove(at);
+        }
+        drop(entered);
+        let before = self.admission.inside.fetch_sub(1, Ordering::AcqRel);
+        if before <= self.admission.busy + 1 {
+            self.admission.crowded_since.store(0, Ordering::Release);
         }
     }
 }
@@ -64,6 +78,7 @@ impl Admission {
     fn new(most: usize, busy: usize, overrun: usize) -> Self {
         Self {
             inside: AtomicUsize::new(0),
+            entered: Mutex::default(),
             most,
             busy: busy.min(most),
             overrun: overrun.clamp(1, most.max(1)),
@@ -71,6 +86,10 @@ impl Admission {
             crowded_since: AtomicU64::new(0),
             overrun_until: AtomicU64::new(0),
         }
+    }
+
+    fn entered(&self) -> MutexGuard<'_, Vec<u64>> {
+        self.entered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A place, if there is one now.
@@ -82,12 +101,18 @@ impl Admission {
         // One more, so that 0 stays free for "not".
         let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX - 1) + 1;
         let is_overrun = now < self.overrun_until.load(Ordering::Acquire);
-        let limit = if is_overrun { self.overrun } else { self.most };
+        let mut places = self.entered();
+        let is_short = |entered: &&u64| now.saturating_sub(**entered) < millis(SHORT);
+        let has_room = !is_overrun || places.iter().filter(is_short).count() < self.overrun;
         let entered = self
             .inside
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |inside| {
-                (inside < limit).then_some(inside + 1)
+                (has_room && inside < self.most).then_some(inside + 1)
             });
+        if entered.is_ok() {
+            places.push(now);
+        }
+        drop(places);
         let Ok(inside) = entered else {
             if is_overrun {
                 self.overrun_until
@@ -104,7 +129,10 @@ impl Admission {
                     .store(now + millis(CALM), Ordering::Release);
             }
         }
-        Some(Place(Arc::clone(self)))
+        Some(Place {
+            admission: Arc::clone(self),
+            entered: now,
+        })
     }
 }
 
@@ -139,15 +167,33 @@ mod tests {
         inside.extend(admission.enter_at(AT(1001)));
         assert_eq!(inside.len(), 8, "the one who finds it out is let in");
         assert!(admission.enter_at(AT(1002)).is_none());
-        inside.truncate(2);
-        assert!(admission.enter_at(AT(1900)).is_none(), "two are inside");
+        inside.drain(..6);
+        assert!(admission.enter_at(AT(1200)).is_none(), "two are inside");
         inside.truncate(1);
-        assert!(admission.enter_at(AT(2800)).is_some(), "one is inside");
-        assert!(admission.enter_at(AT(2950)).is_some(), "it is calm again");
+        let late = admission.enter_at(AT(1210));
+        assert!(late.is_some(), "one is inside");
+        assert!(admission.enter_at(AT(1220)).is_none());
+        drop((late, inside));
+        assert!(admission.enter_at(AT(2300)).is_some(), "it is calm again");
         let many: Vec<_> = (0..5)
             .filter_map(|_| admission.enter_at(AT(3000)))
             .collect();
         assert_eq!(many.len(), 5);
+    }
+
+    #[test]
+    fn long_queries_keep_no_short_ones_out() {
+        let admission = admission();
+        let inside: Vec<_> = (0..6)
+            .filter_map(|_| admission.enter_at(AT(0)))
+            .chain(admission.enter_at(AT(1001)))
+            .collect();
+        assert_eq!(inside.len(), 7);
+        let next = admission.enter_at(AT(1002));
+        assert!(next.is_some(), "six of them are long");
+        assert!(admission.enter_at(AT(1003)).is_none());
+        drop(next);
+        assert!(admission.enter_at(AT(1260)).is_some());
     }
 
     #[test]
