@@ -2,6 +2,7 @@
 
 mod datasource;
 mod filter;
+mod optimized;
 mod pipe;
 mod query;
 mod schedule;

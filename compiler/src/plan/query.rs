@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use pipewright_grammar::diagnostic::Diagnostic;
 use pipewright_grammar::source::{SourceId, Span};
-use pipewright_grammar::syntax::DefaultKind;
 
 use super::filter::RowFilters;
 use super::shape::{self, Inline, Shape, TableUse};
@@ -15,7 +14,7 @@ use super::{NodePlan, Plan, Role};
 use crate::diagnostics::codes;
 use crate::graph::{Branch, NodeId, Scope, Target, resolve};
 use crate::mapped_text::{MappedText, PieceKind};
-use crate::optimize::{self, Context, Rewrite, TableColumns};
+use crate::optimize::Rewrite;
 use crate::project::ResourceName;
 use crate::sql::blocks::Statement;
 use crate::sql::{self, Policy, Position, Scan, TableReference, Use};
@@ -111,58 +110,6 @@ impl Plan {
         let mut compiled = self.compile_node_as_written(id, request, filters)?;
         self.optimize(id, &mut compiled);
         Ok(compiled)
-    }
-
-    /// Optimizes the statement of a node that answers requests. What fills tables stays as its author wrote it: the statement of a view is compared with
-    /// that of the engine, and a copy is not waited for.
-    fn optimize(&self, id: &NodeId, compiled: &mut Compiled) {
-        let node = self
-            .pipes
-            .get(&id.pipe)
-            .and_then(|pipe| pipe.node(&id.node));
-        let Some(node) = node.filter(|node| matches!(node.role, Role::Standard | Role::Endpoint))
-        else {
-            return;
-        };
-        if self.rules.is_empty() || compiled.settings.disable.is_some() {
-            return;
-        }
-        let key = shape::key(&compiled.sql);
-        let recipe = node.recipes.find(&key).unwrap_or_else(|| {
-            let table = |database: Option<&str>, name: &str| self.table_columns(database, name);
-            let recipe = optimize::run(&compiled.sql, &self.rules, &Context { table: &table });
-            let recipe = Arc::new(recipe);
-            node.recipes.keep(key, Arc::clone(&recipe));
-            recipe
-        });
-        if let Some(recipe) = recipe.as_ref() {
-            compiled.sql = recipe.follow(&compiled.sql);
-            compiled.rewrites = Arc::clone(recipe.rewrites());
-        }
-    }
-
-    /// The columns of a table of the project.
-    fn table_columns(&self, database: Option<&str>, name: &str) -> Option<TableColumns> {
-        let database = database.filter(|database| *database != self.database);
-        let table = self.tables.get(&ResourceName {
-            workspace: database.map(ToOwned::to_owned),
-            name: name.to_owned(),
-        })?;
-        let computed = |column: &&super::Column| {
-            let kind = column.default.as_ref().map(|(kind, _)| *kind);
-            !matches!(kind, None | Some(DefaultKind::Default))
-        };
-        let (hidden, shown): (Vec<_>, Vec<_>) = table.columns.iter().partition(computed);
-        let names = |columns: Vec<&super::Column>| {
-            columns
-                .into_iter()
-                .map(|column| column.name.clone())
-                .collect()
-        };
-        Some(TableColumns {
-            shown: names(shown),
-            hidden: names(hidden),
-        })
     }
 
     /// The statement of one branch of a node as a check renders it, with the nodes that it reads on the way of their defaults.
