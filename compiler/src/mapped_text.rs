@@ -28,6 +28,9 @@ pub struct Piece {
     pub kind: PieceKind,
     /// The source bytes that made it: the same bytes for verbatim pieces, the whole tag for values.
     pub origin: Option<Span>,
+    /// Which value of the request a literal holds, counted from 1 over all nodes; 0 where it was not counted. Its origin does not say: a loop makes several
+    /// values at one place.
+    pub value: u32,
 }
 
 /// Text with the origin of every byte.
@@ -52,6 +55,10 @@ impl MappedText {
 
     /// Appends a piece. Empty pieces are dropped; adjacent verbatim pieces that are also adjacent in the source become one.
     pub fn push(&mut self, text: &str, kind: PieceKind, origin: Option<Span>) {
+        self.push_value(text, kind, origin, 0);
+    }
+
+    fn push_value(&mut self, text: &str, kind: PieceKind, origin: Option<Span>, value: u32) {
         if text.is_empty() {
             return;
         }
@@ -62,6 +69,7 @@ impl MappedText {
                 end: last_end,
                 kind: PieceKind::Verbatim,
                 origin: Some(last),
+                ..
             }) = self.pieces.last_mut()
             && let Some(span) = origin
             && last.source == span.source
@@ -71,7 +79,30 @@ impl MappedText {
             *last_end = end;
             return;
         }
-        self.pieces.push(Piece { end, kind, origin });
+        self.pieces.push(Piece {
+            end,
+            kind,
+            origin,
+            value,
+        });
+    }
+
+    /// Counts the literals on from `last`, so that copies of this text can be told from texts with other values.
+    pub fn count_values(&mut self, last: &mut u32) {
+        for piece in &mut self.pieces {
+            if piece.kind == PieceKind::Literal {
+                *last = last.saturating_add(1);
+                piece.value = *last;
+            }
+        }
+    }
+
+    /// The piece that the byte at `offset` is in.
+    pub fn piece_at(&self, offset: usize) -> Option<&Piece> {
+        let index = self
+            .pieces
+            .partition_point(|piece| piece.end as usize <= offset);
+        self.pieces.get(index)
     }
 
     /// The text.
@@ -165,7 +196,7 @@ impl MappedText {
     /// Appends other mapped text.
     pub fn append(&mut self, other: &Self) {
         for (range, piece) in other.pieces() {
-            self.push(&other.text[range], piece.kind, piece.origin);
+            self.push_value(&other.text[range], piece.kind, piece.origin, piece.value);
         }
     }
 
@@ -193,7 +224,7 @@ impl MappedText {
                 }
                 (_, origin) => origin,
             };
-            out.push(&self.text[part], piece.kind, origin);
+            out.push_value(&self.text[part], piece.kind, origin, piece.value);
             start = piece.end as usize;
         }
     }

@@ -108,7 +108,7 @@ fn copies(subject: &Subject<'_>) -> BTreeMap<Vec<u8>, Vec<Copied>> {
     copies
 }
 
-/// What two pieces of text have in common that are the same for every request: values count by the place of the template that made them.
+/// What two pieces of text have in common that are the same for every request: a value is the same only as itself.
 fn identity(subject: &Subject<'_>, range: &Range<usize>) -> Vec<u8> {
     let part = subject.text.part(range.clone());
     let mut key = Vec::new();
@@ -116,11 +116,13 @@ fn identity(subject: &Subject<'_>, range: &Range<usize>) -> Vec<u8> {
         let written = (piece.kind == PieceKind::Literal)
             .then_some(piece.origin)
             .flatten();
-        match written.and_then(|here| subject.first.locate(here.start as usize)) {
-            Some(origin) => {
+        match written {
+            Some(here) => {
+                let first = subject.first.piece_at(here.start as usize);
                 key.push(0);
-                for number in [origin.source.0, origin.start, origin.end] {
-                    key.extend_from_slice(&number.to_le_bytes());
+                match first.map_or(0, |piece| piece.value) {
+                    0 => key.extend_from_slice(&[&[1], &here.start.to_le_bytes()[..]].concat()),
+                    value => key.extend_from_slice(&[&[2], &value.to_le_bytes()[..]].concat()),
                 }
             }
             None => key.extend_from_slice(&part.text().as_bytes()[range]),

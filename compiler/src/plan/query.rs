@@ -200,6 +200,8 @@ struct Compilation<'a> {
     compiled: Compiled,
     done: BTreeMap<NodeId, Rc<Resolved>>,
     under_way: Vec<NodeId>,
+    /// Values counted so far.
+    values: u32,
 }
 
 impl<'a> Compilation<'a> {
@@ -211,6 +213,7 @@ impl<'a> Compilation<'a> {
             compiled: Compiled::default(),
             done: BTreeMap::new(),
             under_way: Vec::new(),
+            values: 0,
         }
     }
 
@@ -272,9 +275,11 @@ impl<'a> Compilation<'a> {
             .map_err(QueryError::Template)?;
         merge(&mut self.compiled.settings, rendered.settings);
         self.compiled.secrets.extend(rendered.secrets);
-        let shape = self.shape_of(&rendered.sql, node_plan, Plan::scope(pipe, &id.node))?;
+        let mut sql = rendered.sql;
+        let shape = self.shape_of(&sql, node_plan, Plan::scope(pipe, &id.node))?;
+        sql.count_values(&mut self.values);
         self.under_way.push(id.clone());
-        let resolved = Rc::new(self.inline(&rendered.sql, &shape)?);
+        let resolved = Rc::new(self.inline(&sql, &shape)?);
         self.under_way.pop();
         self.done.insert(id.clone(), Rc::clone(&resolved));
         Ok(resolved)

@@ -124,6 +124,7 @@ pub(super) fn key(text: &MappedText) -> Key {
                 let place = origin.map_or((0, 0), |span| (span.source.0, span.start));
                 key.extend_from_slice(&place.0.to_le_bytes());
                 key.extend_from_slice(&place.1.to_le_bytes());
+                key.extend_from_slice(&piece.value.to_le_bytes());
             }
             (PieceKind::Verbatim, Some(origin)) => {
                 key.push(2);
