@@ -288,7 +288,11 @@ fn span(start: u32, length: u32) -> Span {
 fn the_turns_of_a_loop_are_not_one_node() {
     let pipe = "NODE e\nSQL >\n    %\n    {% for c in [1, 2] %}\n    SELECT * FROM (SELECT k, count() AS n FROM t WHERE k = {{c}} GROUP BY k) AS q\n    {% if not loop.last %} UNION ALL {% end %}\n    {% end %}\n\nTYPE endpoint\n";
     let sources = SourceTree::new([
-        ("t.datasource".to_owned(), "SCHEMA >\n    `k` UInt64\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"k\"\n".to_owned()),
+        (
+            "t.datasource".to_owned(),
+            "SCHEMA >\n    `k` UInt64\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"k\"\n"
+                .to_owned(),
+        ),
         ("p.pipe".to_owned(), pipe.to_owned()),
     ]);
     let (plan, _) = crate::check(sources);

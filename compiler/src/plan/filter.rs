@@ -7,6 +7,7 @@ use std::ops::Range;
 use pipewright_grammar::diagnostic::Diagnostic;
 use pipewright_grammar::syntax::DefaultKind;
 
+use super::closed;
 use super::shape::{self, TableUse};
 use super::{Plan, QueryError};
 use crate::diagnostics::codes;
@@ -50,35 +51,12 @@ impl RowFilters {
 
     /// Whether a text is one expression that reads no table, so that it stays inside the parentheses that are put around it.
     pub fn check(filter: &str) -> Result<(), FilterError> {
-        let bad = |message: &str| FilterError(format!("`{filter}` is no row filter: {message}"));
-        if filter.trim().is_empty() {
-            return Err(bad("it is empty"));
+        match closed::reason_against(filter, &sql::Policy::default()) {
+            None => Ok(()),
+            Some(reason) => Err(FilterError(format!(
+                "`{filter}` is no row filter: {reason}"
+            ))),
         }
-        // Alone, so that a parenthesis that closes ours is found; in parentheses, so that an open comment is.
-        for statement in [
-            format!("SELECT 1 WHERE {filter}"),
-            format!("SELECT 1 WHERE (\n{filter}\n)"),
-        ] {
-            let scan = sql::scan(&statement).map_err(|error| bad(&error.message))?;
-            if !scan.tables.is_empty() || !scan.table_functions.is_empty() {
-                return Err(bad("it reads a table"));
-            }
-            if scan.format.is_some()
-                || !scan.settings.is_empty()
-                || scan.trailing_semicolon.is_some()
-                || scan.into_outfile.is_some()
-            {
-                return Err(bad("only an expression can stand here"));
-            }
-            let policy = sql::Policy::default();
-            if let Some(violation) = sql::guard(&scan, &policy, sql::Use::Node)
-                .into_iter()
-                .next()
-            {
-                return Err(bad(&violation.message));
-            }
-        }
-        Ok(())
     }
 
     /// The edits that put the filters into a statement.

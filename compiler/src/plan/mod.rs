@@ -1,5 +1,6 @@
 //! Stage *plan*: `Graph` → [`Plan`], what each pipe is, which tables and views it needs, and how each node becomes one SQL statement.
 
+mod closed;
 mod datasource;
 mod filter;
 mod optimized;
@@ -48,7 +49,10 @@ pub fn plan(project: Arc<Project>, graph: Graph, policies: Policies) -> (Plan, V
     let tables = project
         .datasources
         .iter()
-        .map(|(name, datasource)| (name.clone(), datasource::plan(datasource, &mut diagnostics)))
+        .map(|(name, datasource)| {
+            closed::check(&datasource.syntax, &policies.common, &mut diagnostics);
+            (name.clone(), datasource::plan(datasource, &mut diagnostics))
+        })
         .collect();
     let pipes = project
         .pipes
