@@ -1,6 +1,7 @@
 #![doc = include_str!("../ARCHITECTURE.md")]
 
 pub mod check;
+pub mod connect;
 pub mod contract;
 pub mod deploy;
 pub mod diagnostics;

@@ -3,6 +3,7 @@
 //! Each rule is one file with a page for people and a function from the plan to diagnostics, and is listed in [`RULES`]. A rule must be right without an
 //! engine: where the text leaves a doubt, it is silent. `-- pipewright: allow(code)` on the line of a finding or on the one above silences it.
 
+mod ignored;
 mod inserts;
 mod join_order;
 mod lints;
@@ -129,6 +130,8 @@ pub fn rule(code: &str) -> Option<&'static Rule> {
 /// Runs every rule.
 pub fn run(plan: &Plan) -> Vec<Diagnostic> {
     let mut findings = unpublishable::check(plan);
+    findings.extend(ignored::check(plan));
+    findings.extend(crate::connect::connectors(plan).1);
     for rule in RULES.iter().filter(|rule| rule.is_on(plan)) {
         let found = (rule.check)(plan);
         findings.extend(

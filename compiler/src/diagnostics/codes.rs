@@ -104,6 +104,14 @@ declare_codes! {
     OVER_BUDGET = "over-budget";
     /// The mode of a copy node is neither `append` nor `replace`.
     BAD_COPY_MODE = "bad-copy-mode";
+    /// A key of a data source that nothing acts on.
+    IGNORED_KEY = "ignored-key";
     /// Running this needs a system outside of Pipewright (Kafka, S3, a database, …).
     NEEDS_EXTERNAL_SYSTEM = "needs-external-system";
+    /// A connector that lacks a key, or has a value that means nothing.
+    BAD_CONNECTOR = "bad-connector";
+    /// A connector, or a part of one, that ClickHouse has nothing for.
+    UNSUPPORTED_CONNECTOR = "unsupported-connector";
+    /// A credential that stands in a datafile as it is.
+    PLAIN_CREDENTIAL = "plain-credential";
 }

@@ -19,8 +19,8 @@ pub use explain::{
     explain_text,
 };
 pub use ingest::{
-    BAD_ROW, Ingestion, Input, create_quarantine, extend_quarantine, given_columns, insert_json,
-    quarantine_name,
+    Also, BAD_ROW, Ingestion, Input, create_quarantine, extend_quarantine, given_columns,
+    insert_json, quarantine_name,
 };
 pub use lineage::{graph, lineage};
 pub use manifest::manifest;
@@ -67,6 +67,12 @@ pub fn emit(plan: &Plan) -> (Artifacts, Vec<Diagnostic>) {
         files.insert(
             format!("ddl/{:03}_{}.sql", at + 1, step.name),
             with_newline(format!("{};", step.sql)),
+        );
+    }
+    for connector in crate::connect::connectors(plan).0 {
+        files.insert(
+            format!("connectors/{}.sql", connector.owner),
+            connector.text(),
         );
     }
     files.insert("lineage.json".to_owned(), pretty(&lineage(plan)));

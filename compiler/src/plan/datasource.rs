@@ -123,9 +123,18 @@ pub(super) fn plan(datasource: &Datasource, diagnostics: &mut Vec<Diagnostic>) -
     for column in &syntax.columns {
         check_type(column, diagnostics);
     }
-    let columns = syntax.columns.iter().map(column).collect();
-    let indexes = syntax
-        .indexes
+    let mut columns: Vec<Column> = syntax.columns.iter().map(column).collect();
+    if !columns.is_empty() {
+        columns.extend(crate::connect::implied_columns(syntax));
+    }
+    let engine = engine(syntax, diagnostics);
+    // A table that keeps no rows takes none.
+    let indexes = if engine.name == "Null" {
+        &[][..]
+    } else {
+        &syntax.indexes
+    };
+    let indexes = indexes
         .iter()
         .map(|index| Index {
             name: index.name.value.clone(),
@@ -141,7 +150,7 @@ pub(super) fn plan(datasource: &Datasource, diagnostics: &mut Vec<Diagnostic>) -
         name: datasource.name.clone(),
         columns,
         indexes,
-        engine: engine(syntax, diagnostics),
+        engine,
         made_by: datasource
             .made_by
             .clone()

@@ -42,7 +42,14 @@ pub(super) fn run(
 
 /// Makes the folder hold exactly the artifacts: what an earlier build wrote and this one does not is removed, everything else in it is left alone.
 fn write(out: &Path, artifacts: &emit::Artifacts) -> std::io::Result<()> {
-    for folder in ["ddl", "endpoints", "explain", "pipes", "source"] {
+    for folder in [
+        "connectors",
+        "ddl",
+        "endpoints",
+        "explain",
+        "pipes",
+        "source",
+    ] {
         let folder = out.join(folder);
         if out.join("manifest.json").is_file() && folder.is_dir() {
             std::fs::remove_dir_all(&folder)?;

@@ -1,6 +1,7 @@
-//! A running server, as the command line talks to it: HTTP/1.1 over TCP.
+//! A running server, as the command line talks to it: HTTP/1.1 over TCP or TLS.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
@@ -10,18 +11,65 @@ use hyper::body::{Frame, Incoming};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::arguments::Remote;
 
 type Body = BoxBody<Bytes, std::io::Error>;
 
 /// A server and the token for it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Client {
     /// Host and port.
     address: String,
     token: String,
+    tls: Option<Tls>,
+}
+
+/// How a server proves who it is.
+#[derive(Clone)]
+struct Tls {
+    connector: TlsConnector,
+    name: ServerName<'static>,
+}
+
+/// A way to a server.
+trait Channel: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Channel for T {}
+
+impl Tls {
+    /// Trusts what the machine trusts.
+    fn new(host: &str) -> anyhow::Result<Self> {
+        let found = rustls_native_certs::load_native_certs();
+        let mut roots = RootCertStore::empty();
+        let (trusted, _) = roots.add_parsable_certificates(found.certs);
+        if trusted == 0 {
+            let why = found
+                .errors
+                .first()
+                .map_or(String::new(), |error| format!(": {error}"));
+            bail!(
+                "this machine trusts no certificate{why}; `SSL_CERT_FILE` can name a file of some"
+            );
+        }
+        let config = ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
+        Ok(Self {
+            connector: TlsConnector::from(Arc::new(config)),
+            name: ServerName::try_from(name)
+                .with_context(|| format!("`{host}` is no name of a server"))?,
+        })
+    }
 }
 
 /// Text as a part of an address.
@@ -36,25 +84,31 @@ impl Client {
             return Ok(None);
         };
         let host = host.trim_end_matches('/');
-        if host.starts_with("https://") {
-            bail!(
-                "`{host}`: this version speaks plain HTTP only; reach the server through a tunnel, or on its own machine"
-            );
-        }
-        let address = host.strip_prefix("http://").unwrap_or(host);
-        let has_port = address
+        let (address, is_secure) = match host.strip_prefix("https://") {
+            Some(address) => (address, true),
+            None => (host.strip_prefix("http://").unwrap_or(host), false),
+        };
+        let named = address
             .rsplit_once(':')
-            .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        let address = if has_port {
-            address.to_owned()
+            .filter(|(_, port)| port.parse::<u16>().is_ok());
+        let tls = if is_secure {
+            Some(Tls::new(named.map_or(address, |(name, _)| name))?)
         } else {
-            format!("{address}:7181")
+            None
+        };
+        let address = match named {
+            Some(_) => address.to_owned(),
+            None => format!("{address}:{}", if is_secure { 443 } else { 7181 }),
         };
         let token = remote
             .token
             .clone()
             .context("the server asks for a token: give `--token`, or set PIPEWRIGHT_TOKEN")?;
-        Ok(Some(Self { address, token }))
+        Ok(Some(Self {
+            address,
+            token,
+            tls,
+        }))
     }
 
     /// The server at an address.
@@ -62,6 +116,7 @@ impl Client {
         Self {
             address: address.to_string(),
             token,
+            tls: None,
         }
     }
 
@@ -81,6 +136,15 @@ impl Client {
             .await
             .with_context(|| format!("no server answers at {}", self.address))?;
         _ = stream.set_nodelay(true);
+        let stream: Box<dyn Channel> = match &self.tls {
+            None => Box::new(stream),
+            Some(tls) => {
+                let secured = tls.connector.connect(tls.name.clone(), stream).await;
+                let secured =
+                    secured.with_context(|| format!("no secure connection to {}", self.address))?;
+                Box::new(secured)
+            }
+        };
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .context("the server does not speak HTTP")?;

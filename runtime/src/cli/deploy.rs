@@ -54,16 +54,8 @@ pub(super) fn run(
     }
     runtime.block_on(async {
         let here = Here::open(&folder, &tree, plan, printer).await?;
-        let done = here.deploy(&wish, printer).await;
-        let done = match done {
-            Ok(ExitStatus::Success) if wish.applies => {
-                let plan = Arc::clone(&here.catalog.current().plan);
-                let engine = here.engine.as_ref();
-                deploy::deploy(&plan, &workspace.root, engine, &Lines::new(printer))
-                    .await
-                    .map(|_| ExitStatus::Success)
-                    .map_err(Into::into)
-            }
+        let done = match here.deploy(&wish, printer).await {
+            Ok(ExitStatus::Success) if wish.applies => here.finish(&workspace.root, printer).await,
             done => done,
         };
         here.engine.shutdown().await;
@@ -182,7 +174,22 @@ impl Here {
     async fn deploy(&self, wish: &Wish, printer: &Printer) -> anyhow::Result<ExitStatus> {
         let current = self.catalog.current();
         let before = self.before.as_ref().map(|(_, plan)| plan);
-        let planned = deploy::plan(&current.plan, before, &self.ingest).await?;
+        let mut planned = deploy::plan(&current.plan, before, &self.ingest).await?;
+        if self.is_server() {
+            let connects = deploy::pending(&current.plan, self.engine.as_ref()).await?;
+            // Rows that come by themselves know nothing of the moment in which tables change places.
+            let allowed = wish.allow_destructive || planned.destructive().is_empty();
+            if wish.applies && allowed && !planned.is_empty() {
+                deploy::disconnect(self.engine.as_ref()).await?;
+            }
+            planned.steps.extend(connects);
+        } else {
+            for owner in deploy::left_out(&current.plan) {
+                printer.note(&format!(
+                    "`{owner}` is connected with another system: the embedded engine does not start that"
+                ));
+            }
+        }
         let version = Version {
             kind: DeploymentKind::Deploy,
             files: &current.files,
@@ -192,6 +199,24 @@ impl Here {
             write: None,
         };
         self.apply(&planned, version, wish, printer).await
+    }
+
+    fn is_server(&self) -> bool {
+        let plan = &self.catalog.current().plan;
+        plan.project.config.server.clickhouse_url.is_some()
+    }
+
+    /// What a deploy leaves to the end: fixtures of empty tables, and rows that come by themselves.
+    async fn finish(&self, root: &Path, printer: &Printer) -> anyhow::Result<ExitStatus> {
+        let plan = Arc::clone(&self.catalog.current().plan);
+        let (engine, lines) = (self.engine.as_ref(), Lines::new(printer));
+        deploy::deploy(&plan, root, engine, &lines).await?;
+        if self.is_server() {
+            let stored = self.catalog.state().variables().values()?;
+            let secrets = crate::http::all_secrets(&workspace::secrets(root, &plan)?, stored);
+            deploy::connect(&plan, engine, &secrets, &lines).await?;
+        }
+        Ok(ExitStatus::Success)
     }
 
     async fn rollback(&self, wish: &Wish, printer: &Printer) -> anyhow::Result<ExitStatus> {

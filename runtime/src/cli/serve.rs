@@ -188,6 +188,10 @@ async fn deploy_and_serve(
     let token = guest_token(&state, manner.guest.is_some())?;
     // Rows are given to the engine as files, which a server on another machine does not see.
     let embedded = plan.project.config.server.clickhouse_url.is_none();
+    if !embedded {
+        let secrets = http::all_secrets(&secrets, state.variables().values()?);
+        deploy::connect(&plan, engine.as_ref(), &secrets, &Lines(printer)).await?;
+    }
     let data = if embedded {
         let state_folder = folder.join(STATE_FOLDER);
         Some(take_rows(&plan, &state, &state_folder, engine, &secrets, printer).await?)

@@ -35,6 +35,14 @@ pub enum DeployError {
         /// The engine's answer.
         source: EngineError,
     },
+    /// A connector needs a secret that nobody gave.
+    #[error("cannot connect `{name}`")]
+    Secret {
+        /// The object that needs it.
+        name: String,
+        /// Which.
+        source: pipewright_compiler::connect::MissingSecret,
+    },
     /// Rows could not be put into a new table. It is gone again.
     #[error("`{name}` cannot be filled, and nothing has changed")]
     Fill {

@@ -99,7 +99,11 @@ impl Actual {
     pub fn views_into(&self, table: &str) -> Vec<(&str, &ActualTable)> {
         self.tables
             .iter()
-            .filter(|(_, view)| view.is_view() && view.target().as_deref() == Some(table))
+            .filter(|(_, view)| {
+                view.is_view()
+                    && view.target().as_deref() == Some(table)
+                    && !super::connect::is_connector(&view.comment)
+            })
             .map(|(name, view)| (name.as_str(), view))
             .collect()
     }

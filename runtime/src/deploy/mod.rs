@@ -4,6 +4,7 @@
 
 mod apply;
 mod ask;
+mod connect;
 mod fill;
 mod fixtures;
 mod introspect;
@@ -28,6 +29,7 @@ use pipewright_grammar::diagnostic::Diagnostic;
 use sha2::{Digest as _, Sha256};
 
 pub use apply::DeployError;
+pub use connect::{connect, disconnect, left_out, pending};
 pub use introspect::{Actual, ActualTable, introspect};
 pub use journal::recover;
 pub use plan::{Action, DeployPlan, DeployStep, Estimate, Size, destructive};

@@ -38,6 +38,8 @@ pub enum Action {
     DropView,
     /// A table goes.
     DropTable,
+    /// Another system is connected.
+    Connect,
 }
 
 impl Action {
@@ -53,6 +55,7 @@ impl Action {
             Self::ChangeView => "change view",
             Self::DropView => "drop view",
             Self::DropTable => "drop table",
+            Self::Connect => "connect",
         }
     }
 }

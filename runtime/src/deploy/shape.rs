@@ -4,7 +4,7 @@ use pipewright_compiler::deploy::{ColumnShape, Step, StepKind, TableShape};
 use pipewright_compiler::sql::{quote_identifier, quote_literal};
 use serde::Deserialize;
 
-use super::ask::rows;
+use super::ask::{rows, text};
 use super::names;
 use crate::engine::{Engine, EngineError};
 
@@ -35,6 +35,25 @@ pub(super) async fn sketch(step: &Step, engine: &dyn Engine) -> Result<TableShap
     found
 }
 
+/// A column's own TTL, as the table's definition with a column on each line has it.
+fn column_ttl<'a>(definition: &'a str, name: &str) -> &'a str {
+    let start = format!("    `{}` ", name.replace('\\', "\\\\").replace('`', "\\`"));
+    let line = definition
+        .lines()
+        .find_map(|line| line.strip_prefix(&start))
+        .unwrap_or_default();
+    let Some((_, ttl)) = line.rsplit_once(" TTL ") else {
+        return "";
+    };
+    let ttl = ttl.strip_suffix(',').unwrap_or(ttl);
+    // Inside a string it is none.
+    if ttl.matches('\'').count() % 2 == 0 {
+        ttl
+    } else {
+        ""
+    }
+}
+
 #[derive(Deserialize)]
 struct Keys {
     engine_full: String,
@@ -58,7 +77,14 @@ pub(super) async fn shape(engine: &dyn Engine, name: &str) -> Result<TableShape,
     let columns = format!(
         "SELECT name, type, default_kind, default_expression, compression_codec AS codec FROM system.columns WHERE database = currentDatabase() AND table = {table} ORDER BY position"
     );
-    let columns: Vec<ColumnShape> = rows(engine, &columns).await?;
+    let mut columns: Vec<ColumnShape> = rows(engine, &columns).await?;
+    let definition = format!(
+        "SELECT formatQuery(create_table_query) FROM system.tables WHERE database = currentDatabase() AND name = {table}"
+    );
+    let definition = text(engine, &definition).await?;
+    for column in &mut columns {
+        column.ttl = column_ttl(&definition, &column.name).to_owned();
+    }
     let indexes = format!(
         "SELECT name, concat(expr, ' TYPE ', type_full, ' GRANULARITY ', toString(granularity)) AS definition FROM system.data_skipping_indices WHERE database = currentDatabase() AND table = {table} ORDER BY name"
     );

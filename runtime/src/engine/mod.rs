@@ -11,6 +11,7 @@ pub mod chdb;
 mod error;
 mod format;
 pub mod install;
+mod mortal;
 pub mod server;
 
 use std::fmt;
@@ -209,7 +210,7 @@ pub async fn open(config: Config) -> Result<Arc<dyn Engine>, EngineError> {
         Config::Embedded(config) => {
             let opened = tokio::task::spawn_blocking(move || chdb::Chdb::open(&config)).await;
             let engine = opened.map_err(std::io::Error::other)??;
-            Ok(Arc::new(engine))
+            Ok(mortal::maybe(Arc::new(engine)))
         }
         Config::Server(config) => Ok(Arc::new(server::Server::open(config).await?)),
     }

@@ -13,7 +13,8 @@ use serde_json::json;
 use super::call::{Call, json_response, no_content};
 use super::datasource_describe::{self, reader_pipes};
 use super::error::ApiError;
-use crate::catalog::{Change, Current, DatasourceText};
+use crate::catalog::{Change, Current, DatasourceText, Writer};
+use crate::deploy::Action;
 
 /// The text of a data source's file.
 pub(super) fn text(current: &Current, name: &str) -> Result<Response, ApiError> {
@@ -123,7 +124,9 @@ pub(super) async fn delete(
     .await
 }
 
-/// What other columns or another description mean for the engine, or with `dry=false` the change itself.
+/// What other columns or another description mean for the engine, or with `dry=true` only what would be done.
+///
+/// Columns behind the last one are added at once. Any other change is a deployment of its own, in place where the engine can do so.
 pub(super) async fn alter(Path(reference): Path<String>, call: Call) -> Result<Response, ApiError> {
     Call::require(call.access.creates_datasources(), "DATASOURCES:CREATE")?;
     let dry_run = call.parameters.flag("dry")?;
@@ -143,46 +146,28 @@ pub(super) async fn alter(Path(reference): Path<String>, call: Call) -> Result<R
         if let Some(schema) = call.parameters.given("schema") {
             text.set_schema(schema)?;
         }
-        let change = only(path, Some(text.into_text()));
+        let text = text.into_text();
+        let change = only(path.clone(), Some(text.clone()));
         let plan = writer.compile(change.clone()).await?;
-        let added = added_columns(&current.plan, &plan, &name)?;
-        operations.extend(
-            added
-                .iter()
-                .map(|column| format!("ADD COLUMN {}", emit::column_definition(column))),
-        );
+        match added_columns(&current.plan, &plan, &name)? {
+            Some(added) => {
+                let definitions = added.iter().map(emit::column_definition);
+                operations.extend(definitions.map(|column| format!("ADD COLUMN {column}")));
+                if !operations.is_empty() && !dry_run {
+                    add(&call, &writer, change, &name, added).await?;
+                }
+            }
+            None => {
+                drop(writer);
+                let mut files = current.files.clone();
+                files.insert(path, text);
+                operations.extend(deploy(&call, files, &name, dry_run).await?);
+            }
+        }
         if operations.is_empty() {
             return Err(ApiError::BadRequest(
                 "There were no operations to perform".to_owned(),
             ));
-        }
-        if !dry_run {
-            let alter = |parts: Vec<String>| {
-                format!(
-                    "ALTER TABLE {} {}",
-                    quote_identifier(&name),
-                    parts.join(", ")
-                )
-            };
-            let engine = &call.app.engine;
-            if !added.is_empty() {
-                let parts = added
-                    .iter()
-                    .map(|column| format!("ADD COLUMN {}", emit::column_definition(column)));
-                let done = engine.execute(&alter(parts.collect())).await;
-                done.map_err(|error| ApiError::BadRequest(error.to_string()))?;
-            }
-            if let Err(error) = call.commit(&writer, change).await {
-                if !added.is_empty() {
-                    let parts = added
-                        .iter()
-                        .map(|column| format!("DROP COLUMN {}", quote_identifier(&column.name)));
-                    if let Err(error) = engine.execute(&alter(parts.collect())).await {
-                        tracing::error!(%error, "added columns cannot be taken back");
-                    }
-                }
-                return Err(error);
-            }
         }
         Ok(json_response(
             &json!({ "operations": operations, "dependencies": reader_pipes(&current, table) }),
@@ -191,14 +176,85 @@ pub(super) async fn alter(Path(reference): Path<String>, call: Call) -> Result<R
     .await
 }
 
+/// Adds columns behind the last one, and writes the change.
+async fn add(
+    call: &Call,
+    writer: &Writer<'_>,
+    change: Change,
+    name: &str,
+    added: &[Column],
+) -> Result<(), ApiError> {
+    let engine = &call.app.engine;
+    let alter = |parts: Vec<String>| {
+        let table = quote_identifier(name);
+        format!("ALTER TABLE {table} {}", parts.join(", "))
+    };
+    if !added.is_empty() {
+        let parts = added
+            .iter()
+            .map(|column| format!("ADD COLUMN {}", emit::column_definition(column)));
+        let done = engine.execute(&alter(parts.collect())).await;
+        done.map_err(|error| ApiError::BadRequest(error.to_string()))?;
+    }
+    let Err(error) = call.commit(writer, change).await else {
+        return Ok(());
+    };
+    if !added.is_empty() {
+        let parts = added
+            .iter()
+            .map(|column| format!("DROP COLUMN {}", quote_identifier(&column.name)));
+        if let Err(error) = engine.execute(&alter(parts.collect())).await {
+            tracing::error!(%error, "added columns cannot be taken back");
+        }
+    }
+    Err(error)
+}
+
+/// Deploys other files; what is done, in the engine's words where it is done in place.
+async fn deploy(
+    call: &Call,
+    files: BTreeMap<String, String>,
+    name: &str,
+    dry_run: bool,
+) -> Result<Vec<String>, ApiError> {
+    let allowed = call.parameters.flag("allow_destructive_operations")?;
+    if allowed {
+        let may = call.access.drops_datasource(name);
+        Call::require(may, &format!("DATASOURCES:DROP:{name}"))?;
+    }
+    let steps = super::deployments::apply(call, files, dry_run, allowed).await?;
+    let start = format!("ALTER TABLE {} ", quote_identifier(name));
+    let operation = |sql: &String| {
+        let sql = sql.strip_prefix(&start)?;
+        Some(sql.split(" SETTINGS ").next().unwrap_or(sql).to_owned())
+    };
+    let operations = steps.iter().flat_map(|step| {
+        if step.action == Action::AlterTable && step.name == name {
+            step.sql.iter().filter_map(operation).collect()
+        } else {
+            vec![format!(
+                "{} {}: {}",
+                step.action.words(),
+                step.name,
+                step.what.join("; ")
+            )]
+        }
+    });
+    Ok(operations.collect())
+}
+
 fn described(current: &Current, name: &str) -> String {
     let datasource = current.plan.project.datasource(name);
     let text = datasource.and_then(|datasource| datasource.syntax.description.as_ref());
     text.map_or(String::new(), |text| text.value.trim().to_owned())
 }
 
-/// The columns that a change adds behind the others. Any other difference is a deployment's.
-fn added_columns<'a>(before: &Plan, after: &'a Plan, name: &str) -> Result<&'a [Column], ApiError> {
+/// The columns that a change adds behind the others; nothing when it is another change.
+fn added_columns<'a>(
+    before: &Plan,
+    after: &'a Plan,
+    name: &str,
+) -> Result<Option<&'a [Column]>, ApiError> {
     let gone = || ApiError::Internal("the data source is gone".to_owned());
     let old = before.table(name).ok_or_else(gone)?;
     let new = after.table(name).ok_or_else(gone)?;
@@ -209,10 +265,5 @@ fn added_columns<'a>(before: &Plan, after: &'a Plan, name: &str) -> Result<&'a [
             .iter()
             .zip(&new.columns)
             .all(|(old, new)| text(old) == text(new));
-    if !kept {
-        return Err(ApiError::BadRequest(format!(
-            "only columns behind the last one can be added to data source `{name}` here: deploy the project to change others"
-        )));
-    }
-    Ok(&new.columns[old.columns.len()..])
+    Ok(kept.then(|| &new.columns[old.columns.len()..]))
 }

@@ -218,68 +218,160 @@ async fn begin(
         call.parameters.flag("check")?,
         call.parameters.flag("wait")?,
     );
-    let allowed = call.parameters.flag("allow_destructive_operations")?;
+    let version = Version {
+        files,
+        kind,
+        undoes,
+        check,
+        allowed: call.parameters.flag("allow_destructive_operations")?,
+    };
     Call::finish(async move {
+        let begun = match version.begin(&call).await? {
+            Begun::Invalid(errors) => return Ok(invalid(&errors)),
+            Begun::Planned { result, shown, .. } => {
+                return Ok(json_response(
+                    &json!({ "result": result, "deployment": shown }),
+                ));
+            }
+            Begun::Refused { error, mut shown } => {
+                shown["status"] = "failed".into();
+                let answer = json!({ "result": "failed", "error": error, "deployment": shown });
+                return Ok((StatusCode::BAD_REQUEST, json_response(&answer)).into_response());
+            }
+            Begun::Started { id, job, .. } => {
+                if wait {
+                    call.app.data()?.jobs.ended(&job).await?;
+                }
+                id
+            }
+        };
+        get(Path(begun.to_string()), call).await
+    })
+    .await
+}
+
+/// Brings other files into force and waits for that; the steps. With `check`, only the steps.
+pub(super) async fn apply(
+    call: &Call,
+    files: BTreeMap<String, String>,
+    check: bool,
+    allowed: bool,
+) -> Result<Vec<DeployStep>, ApiError> {
+    let version = Version {
+        files,
+        kind: DeploymentKind::Deploy,
+        undoes: None,
+        check,
+        allowed,
+    };
+    match version.begin(call).await? {
+        Begun::Invalid(errors) => Err(ApiError::BadRequest(errors)),
+        Begun::Planned { steps, .. } => Ok(steps),
+        Begun::Refused { error, .. } => Err(ApiError::BadRequest(error)),
+        Begun::Started { id, job, steps } => {
+            call.app.data()?.jobs.ended(&job).await?;
+            let found = call.app.catalog.state().deployments().find(id)?;
+            match found {
+                Some(done) if done.status == DeploymentStatus::Done => Ok(steps),
+                other => {
+                    let error = other.and_then(|deployment| deployment.error);
+                    Err(ApiError::BadRequest(error.unwrap_or_else(|| {
+                        "the change has not come to its end".to_owned()
+                    })))
+                }
+            }
+        }
+    }
+}
+
+/// A version that is to be planned or deployed.
+struct Version {
+    files: BTreeMap<String, String>,
+    kind: DeploymentKind,
+    undoes: Option<i64>,
+    /// Whether only the plan is asked for.
+    check: bool,
+    /// Whether rows and values may go.
+    allowed: bool,
+}
+
+/// What became of it.
+enum Begun {
+    Invalid(String),
+    Planned {
+        result: &'static str,
+        shown: Value,
+        steps: Vec<DeployStep>,
+    },
+    Refused {
+        error: String,
+        shown: Value,
+    },
+    Started {
+        id: i64,
+        job: String,
+        steps: Vec<DeployStep>,
+    },
+}
+
+impl Version {
+    async fn begin(self, call: &Call) -> Result<Begun, ApiError> {
         let data = call.app.data()?.clone();
         if let Some(job) = data.jobs.active(DEPLOY)?.first() {
             return Err(busy(Some(job)));
         }
-        let Ok(planning) = data.deploys.planning.try_lock() else {
+        let Ok(_planning) = data.deploys.planning.try_lock() else {
             return Err(busy(None));
         };
         let writer = call.app.catalog.write().await;
-        let draft = match writer.draft(files).await {
+        let draft = match writer.draft(self.files).await {
             Ok(draft) => draft,
-            Err(ChangeError::Invalid(errors)) => return Ok(invalid(&errors)),
+            Err(ChangeError::Invalid(errors)) => return Ok(Begun::Invalid(errors)),
             Err(error) => return Err(error.into()),
         };
         let plan = planned(&draft, &data.ingest).await?;
         drop(writer);
         let same = plan.is_empty() && draft.before().files == *draft.files();
-        if check || same {
-            let result = if same { "no_changes" } else { "success" };
-            return Ok(json_response(&json!({
-                "result": result,
-                "deployment": shown_plan(&draft, &plan),
-            })));
-        }
-        if !allowed && !plan.destructive().is_empty() {
-            let mut answer = json!({
-                "result": "failed",
-                "error": refusal(&plan),
-                "deployment": shown_plan(&draft, &plan),
+        let shown = shown_plan(&draft, &plan);
+        if self.check || same {
+            return Ok(Begun::Planned {
+                result: if same { "no_changes" } else { "success" },
+                shown,
+                steps: plan.steps,
             });
-            answer["deployment"]["status"] = "failed".into();
-            return Ok((StatusCode::BAD_REQUEST, json_response(&answer)).into_response());
         }
-        let id = start(&call, &draft, &plan, kind)?;
+        if !self.allowed && !plan.destructive().is_empty() {
+            return Ok(Begun::Refused {
+                error: refusal(&plan),
+                shown,
+            });
+        }
+        let id = start(call, &draft, &plan, self.kind)?;
         let mut request = json!({
             "deployment_id": id,
-            "deployment_kind": kind.as_str(),
-            "allow_destructive_operations": allowed,
+            "deployment_kind": self.kind.as_str(),
+            "allow_destructive_operations": self.allowed,
         });
-        if let Some(undoes) = undoes {
+        if let Some(undoes) = self.undoes {
             request["undoes"] = undoes.into();
         }
-        let job = match data.jobs.submit_within(DEPLOY, &request, 1) {
-            Ok(job) => job,
+        match data.jobs.submit_within(DEPLOY, &request, 1) {
+            Ok(job) => Ok(Begun::Started {
+                id,
+                job: job.id,
+                steps: plan.steps,
+            }),
             Err(error) => {
                 let text = error.to_string();
                 let deployments = call.app.catalog.state().deployments();
                 deployments.finish(id, DeploymentStatus::Failed, Some(&text))?;
-                return Err(match error {
+                Err(match error {
                     SubmitError::TooManyOfKind(_) => busy(None),
                     other => other.into(),
-                });
+                })
             }
-        };
-        drop(planning);
-        if wait {
-            data.jobs.ended(&job.id).await?;
         }
-        get(Path(id.to_string()), call).await
-    })
-    .await
+    }
 }
 
 async fn planned(draft: &Draft, ingest: &Ingest) -> Result<DeployPlan, ApiError> {

@@ -243,7 +243,7 @@ impl App {
 }
 
 /// Secrets of the environment, and the stored ones that it does not have.
-fn all_secrets(
+pub(crate) fn all_secrets(
     environment: &[(String, String)],
     stored: Vec<(String, String)>,
 ) -> Vec<(String, String)> {

@@ -1,6 +1,6 @@
-//! Stage *read*: the process environment and `.env.local` → the secrets that templates may bind.
+//! Stage *read*: the process environment and `.env.local` → the secrets that templates and connections name.
 //!
-//! Only names that stand in the project's own templates are read: neither a request nor a pipe that is made later can reach another variable of the
+//! Only names that stand in the project's own templates and connections are read: neither a request nor a pipe that is made later can reach another variable of the
 //! environment. Messages name the line, never what is on it.
 
 use std::collections::BTreeSet;
@@ -33,14 +33,20 @@ pub enum SecretsError {
     },
 }
 
-/// The values of the secrets that the templates of `plan` name, sorted by name. The environment wins over the file; what is in neither is left out.
+/// The values of the secrets that the templates and connections of `plan` name, sorted by name. The environment wins over the file; what is in neither is left out.
 pub fn secrets(folder: &Path, plan: &Plan) -> Result<Vec<(String, String)>, SecretsError> {
+    let connectors = pipewright_compiler::connect::connectors(plan).0;
+    let statements = connectors
+        .iter()
+        .flat_map(|connector| &connector.statements);
+    let of_connectors = statements.flat_map(|statement| statement.sql.secrets());
     let names: BTreeSet<&str> = plan
         .project
         .pipes
         .values()
         .flat_map(|pipe| &pipe.nodes)
         .flat_map(|node| node.template.secret_names())
+        .chain(of_connectors)
         .collect();
     if names.is_empty() {
         return Ok(Vec::new());

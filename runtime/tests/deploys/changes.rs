@@ -208,3 +208,76 @@ async fn what_takes_rows_away_says_so() {
     );
     assert_eq!(bench.tsv("SELECT id FROM d_ttl").await, "1\n");
 }
+
+#[tokio::test]
+async fn types_that_hold_more_change_in_place() {
+    let bench = Bench::new().await;
+    let columns = |n: &str, word: &str, kind: &str, day: &str, key: &str| {
+        datasource(
+            &format!(
+                "`id` UInt64,\n`n` {n},\n`word` {word},\n`kind` {kind},\n`day` {day},\n`key` {key}"
+            ),
+            "ENGINE MergeTree\nENGINE_SORTING_KEY \"key, id\"\n",
+        )
+    };
+    let before = columns("UInt8", "String", "Enum8('a' = 1)", "Date", "UInt8");
+    let after = columns(
+        "Nullable(UInt32)",
+        "LowCardinality(String)",
+        "Enum8('a' = 1, 'b' = 2)",
+        "Date32",
+        "UInt8",
+    );
+    let id = "SELECT uuid FROM system.tables WHERE name = 'd_wide'";
+    let (old, _) = bench.deploy(&[("d_wide.datasource", &before)], None).await;
+    bench
+        .execute("INSERT INTO d_wide VALUES (1, 255, 'x', 'a', '2026-01-02', 3)")
+        .await;
+    let (same, row) = (bench.tsv(id).await, "SELECT * FROM d_wide ORDER BY id");
+    let (old, planned) = bench
+        .deploy(&[("d_wide.datasource", &after)], Some(&old))
+        .await;
+    insta::assert_snapshot!(planned);
+    assert_eq!(bench.tsv(id).await, same);
+    bench
+        .execute("INSERT INTO d_wide VALUES (2, 70000, 'y', 'b', '1950-01-01', 4)")
+        .await;
+    let rows = "1\t255\tx\ta\t2026-01-02\t3\n2\t70000\ty\tb\t1950-01-01\t4\n";
+    assert_eq!(bench.tsv(row).await, rows);
+    // A column of the key, and a type that holds less: a table anew.
+    let rebuilt = after.replace("`key` UInt8", "`key` UInt16");
+    let (_, planned) = bench
+        .deploy(&[("d_wide.datasource", &rebuilt)], Some(&old))
+        .await;
+    assert!(planned.starts_with("rebuild table d_wide"), "{planned}");
+    assert_ne!(bench.tsv(id).await, same);
+    assert_eq!(bench.tsv(row).await, rows);
+}
+
+#[tokio::test]
+async fn the_ttl_of_a_column_is_no_less_than_its_type() {
+    let bench = Bench::new().await;
+    let with = |ttl: &str| {
+        datasource(
+            &format!("`id` UInt64,\n`at` DateTime,\n`word` String DEFAULT 'a TTL b'{ttl}"),
+            KEYS,
+        )
+    };
+    let insert = "VALUES (1, '2020-01-01 00:00:00', 'old'), (2, now(), 'new')";
+    let (plain, expiring, later) = (
+        with(""),
+        with(" TTL at + INTERVAL 1 DAY"),
+        with(" TTL at + INTERVAL 90 YEAR"),
+    );
+    let planned = changed(&bench, "d_ttl", &plain, insert, &expiring).await;
+    assert!(planned.contains("Destroys"), "{planned}");
+    bench.execute("OPTIMIZE TABLE d_ttl FINAL").await;
+    assert_eq!(
+        bench.tsv("SELECT id, word FROM d_ttl ORDER BY id").await,
+        "1\ta TTL b\n2\tnew\n"
+    );
+    let planned = changed(&bench, "d_ttl", &expiring, insert, &later).await;
+    assert!(planned.contains("toIntervalYear(90)"), "{planned}");
+    let planned = changed(&bench, "d_ttl", &later, insert, &plain).await;
+    assert!(planned.contains("REMOVE TTL"), "{planned}");
+}

@@ -5,10 +5,15 @@
     reason = "a test fails by panicking, in what it calls too"
 )]
 
+mod altered;
 mod changes;
+mod connect;
+mod datafiles;
+mod kills;
 mod served;
 #[path = "../ingest/server.rs"]
 mod server;
+mod tls;
 mod views;
 
 use std::collections::BTreeMap;
@@ -52,6 +57,11 @@ impl Bench {
                 let drop = format!("DROP {kind} IF EXISTS `{name}` SYNC");
                 engine.execute(&drop).await.unwrap();
             }
+        }
+        let collections = "SELECT name FROM system.named_collections";
+        for name in text(engine.as_ref(), collections).await.lines() {
+            let drop = format!("DROP NAMED COLLECTION `{name}`");
+            engine.execute(&drop).await.unwrap();
         }
         _ = std::fs::remove_dir_all(folder.join("ingest"));
         Self {

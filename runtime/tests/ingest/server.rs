@@ -16,8 +16,14 @@ pub(crate) struct Server {
 impl Server {
     /// Serves the project in `folder` on a free port.
     pub(crate) fn start(folder: &Path) -> Self {
+        Self::start_mortal(folder, &folder.join("never"))
+    }
+
+    /// The same with a file that says at which statement the process dies.
+    pub(crate) fn start_mortal(folder: &Path, die_at: &Path) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_pipewright"))
             .args(["serve", "--port", "0", "--admin-token", TOKEN])
+            .env("PIPEWRIGHT_DIE_AT", die_at)
             .current_dir(folder)
             .stderr(Stdio::piped())
             .stdout(Stdio::null())

@@ -145,7 +145,11 @@ fn data_type(column: &Column) -> DataType {
 }
 
 /// Columns by their JSON paths. Without a path, a column takes the key of its own name when no column has a path, and its default otherwise.
-pub(super) fn json<'a>(table: &'a TablePlan, source: &str) -> (Row, Vec<Input<'a>>) {
+pub(super) fn json<'a>(
+    table: &'a TablePlan,
+    source: &str,
+    keeps_all: bool,
+) -> (Row, Vec<Input<'a>>) {
     let with_paths = table
         .columns
         .iter()
@@ -171,7 +175,11 @@ pub(super) fn json<'a>(table: &'a TablePlan, source: &str) -> (Row, Vec<Input<'a
         })
         .collect();
     let row = Row {
-        source: format!("(SELECT line AS {LINE}{} FROM {source})", rows.concat()),
+        source: format!(
+            "(SELECT {}line AS {LINE}{} FROM {source})",
+            if keeps_all { "*, " } else { "" },
+            rows.concat()
+        ),
         kept: vec![LINE.to_owned()],
         conditions: vec![format!("NOT startsWith({LINE}, '{{')")],
         reasons: vec![(
@@ -260,12 +268,37 @@ pub(super) fn csv<'a>(
     columns: Option<&[String]>,
     delimiter: char,
 ) -> (Row, Vec<Input<'a>>) {
+    let count = columns.map_or_else(|| given(table).count(), <[String]>::len);
+    let structure: Vec<String> = (0..=count)
+        .map(|at| format!("pw_field{at} Nullable(String)"))
+        .collect();
+    let source = format!(
+        "file({}, 'CSV', {})",
+        quote_literal(path),
+        quote_literal(&structure.join(", "))
+    );
+    let settings = vec![
+        ("format_csv_delimiter", delimiter.to_string()),
+        (
+            "input_format_csv_allow_variable_number_of_columns",
+            "1".to_owned(),
+        ),
+        ("input_format_csv_empty_as_default", "0".to_owned()),
+        ("format_csv_null_representation", "\u{1}".to_owned()),
+    ];
+    fields(table, source, columns, settings)
+}
+
+/// The same for fields that a table expression has as `pw_field0`, `pw_field1`, …
+pub(super) fn fields<'a>(
+    table: &'a TablePlan,
+    source: String,
+    columns: Option<&[String]>,
+    settings: Vec<(&'static str, String)>,
+) -> (Row, Vec<Input<'a>>) {
     let own: Vec<String> = given(table).map(|column| column.name.clone()).collect();
     let columns = columns.unwrap_or(&own);
     let fields = columns.len();
-    let structure: Vec<String> = (0..=fields)
-        .map(|at| format!("pw_field{at} Nullable(String)"))
-        .collect();
     let inputs = given(table)
         .filter_map(|column| {
             let at = columns.iter().position(|name| *name == column.name)?;
@@ -279,11 +312,7 @@ pub(super) fn csv<'a>(
         })
         .collect();
     let row = Row {
-        source: format!(
-            "file({}, 'CSV', {})",
-            quote_literal(path),
-            quote_literal(&structure.join(", "))
-        ),
+        source,
         kept: (0..=fields).map(|at| format!("pw_field{at}")).collect(),
         conditions: vec![
             format!("isNotNull(pw_field{fields})"),
@@ -299,15 +328,7 @@ pub(super) fn csv<'a>(
                 quote_literal(&format!("fewer than {fields} fields")),
             ),
         ],
-        settings: vec![
-            ("format_csv_delimiter", delimiter.to_string()),
-            (
-                "input_format_csv_allow_variable_number_of_columns",
-                "1".to_owned(),
-            ),
-            ("input_format_csv_empty_as_default", "0".to_owned()),
-            ("format_csv_null_representation", "\u{1}".to_owned()),
-        ],
+        settings,
         json: false,
     };
     (row, inputs)

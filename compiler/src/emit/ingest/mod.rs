@@ -36,6 +36,33 @@ pub enum Input<'a> {
     },
     /// Rows with their own types, as a table expression with its columns and their types.
     Typed(&'a str, &'a [(String, String)]),
+    /// Fields of a CSV file, as a table expression with the columns `pw_field0`, `pw_field1`, … and one more for what is too much.
+    Fields(&'a str),
+    /// Messages, as a table expression with a column `line String` and what is known of each.
+    Messages {
+        /// The table expression.
+        rows: &'a str,
+        /// Columns that are filled with what is known of a message.
+        also: &'a [Also],
+    },
+    /// The same with types of their own in place of a text.
+    TypedMessages {
+        /// The table expression.
+        rows: &'a str,
+        /// Its columns and their types.
+        columns: &'a [(String, String)],
+        /// Columns that are filled with what is known of a message.
+        also: &'a [Also],
+    },
+}
+
+/// A column that is filled with an expression over the rows as they come, without any conversion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Also {
+    /// The column.
+    pub column: String,
+    /// The expression.
+    pub value: String,
 }
 
 /// Statements that read one input into one data source.
@@ -70,21 +97,49 @@ impl Ingestion {
     /// Plans how the rows of `input` go into `table`. Columns that the input does not have take their defaults.
     pub fn new(table: &TablePlan, input: &Input<'_>) -> Self {
         let (row, inputs) = match input {
-            Input::Json(source) => column::json(table, source),
+            Input::Json(source) => column::json(table, source, false),
+            Input::Messages { rows, .. } => column::json(table, rows, true),
             Input::Csv {
                 path,
                 columns,
                 delimiter,
             } => column::csv(table, path, *columns, *delimiter),
-            Input::Typed(source, columns) => column::typed(table, source, columns),
+            Input::Fields(rows) => column::fields(table, (*rows).to_owned(), None, Vec::new()),
+            Input::Typed(source, columns)
+            | Input::TypedMessages {
+                rows: source,
+                columns,
+                ..
+            } => column::typed(table, source, columns),
         };
-        Self::assemble(table, row, &inputs)
+        let also: &[Also] = match input {
+            Input::Messages { also, .. } | Input::TypedMessages { also, .. } => also,
+            _ => &[],
+        };
+        Self::assemble(table, row, &inputs, also)
     }
 
-    fn assemble(table: &TablePlan, row: Row, inputs: &[ColumnInput<'_>]) -> Self {
+    fn assemble(
+        table: &TablePlan,
+        mut row: Row,
+        inputs: &[ColumnInput<'_>],
+        also: &[Also],
+    ) -> Self {
         let (mut targets, mut values, mut quarantine, mut conditions) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut converted = row.kept.clone();
+        for (at, also) in also.iter().enumerate() {
+            let column = quote_identifier(&also.column);
+            converted.push(format!("{} AS pw_also{at}", also.value));
+            values.push(format!("pw_also{at} AS {column}"));
+            targets.push(column);
+        }
+        // A message of which nothing is read may be anything.
+        let is_opaque = inputs.is_empty() && !also.is_empty();
+        if is_opaque {
+            row.conditions.clear();
+            row.reasons.clear();
+        }
         conditions.extend(row.conditions.clone());
         for (at, input) in inputs.iter().enumerate() {
             converted.push(format!("{} AS pw_{at}", input.value));
@@ -100,7 +155,9 @@ impl Ingestion {
                 reason: input.reason(),
             });
         }
-        conditions.extend(row.unless_read(inputs));
+        if !is_opaque {
+            conditions.extend(row.unless_read(inputs));
+        }
         let rows = format!(
             "SELECT\n        {}\n    FROM {}",
             converted.join(",\n        "),
@@ -139,16 +196,30 @@ impl Ingestion {
     }
 
     fn insert(&self, condition: &str, settings: &[(&str, String)]) -> String {
-        let (name, targets, values) = (
-            table_name(&self.table),
-            self.targets.join(", "),
-            self.values.join(",\n    "),
-        );
+        let (name, targets) = (table_name(&self.table), self.targets.join(", "));
         format!(
-            "INSERT INTO {name} ({targets})\nSELECT\n    {values}\nFROM (\n    {}\n)\nWHERE {condition}{}",
-            self.rows,
+            "INSERT INTO {name} ({targets})\n{}{}",
+            self.select(condition),
             self.settings(settings)
         )
+    }
+
+    fn select(&self, condition: &str) -> String {
+        let values = self.values.join(",\n    ");
+        format!(
+            "SELECT\n    {values}\nFROM (\n    {}\n)\nWHERE {condition}",
+            self.rows
+        )
+    }
+
+    /// The rows that fit, each column under its name: the query of a view.
+    pub fn good_rows(&self) -> String {
+        self.select(&format!("NOT ({})", self.bad))
+    }
+
+    /// Whether there are rows that do not fit.
+    pub fn may_refuse(&self) -> bool {
+        self.bad != "0"
     }
 
     /// Counts the rows that do not fit.
@@ -177,6 +248,22 @@ impl Ingestion {
 
     /// Puts the rows that do not fit into the quarantine table, with why.
     pub fn insert_quarantine(&self, import_id: &str, settings: &[(&str, String)]) -> String {
+        let names: Vec<String> = self
+            .quarantine
+            .iter()
+            .map(|column| format!(", {}", quote_identifier(&column.name)))
+            .collect();
+        format!(
+            "INSERT INTO {} (c__error_column, c__error, c__import_id, insertion_date{})\n{}{}",
+            table_name(&quarantine_name(&self.table)),
+            names.concat(),
+            self.quarantined_rows(import_id),
+            self.settings(settings)
+        )
+    }
+
+    /// The rows that do not fit as the quarantine has them, each column under its name.
+    pub fn quarantined_rows(&self, import_id: &str) -> String {
         let reasons = self.quarantine.iter().filter_map(|column| {
             let bad = column.bad.as_ref()?;
             Some(format!(
@@ -202,28 +289,26 @@ impl Ingestion {
                 whole.join(", ")
             ),
         };
-        let names: Vec<String> = self
-            .quarantine
-            .iter()
-            .map(|column| quote_identifier(&column.name))
-            .collect();
         let raw: Vec<String> = self
             .quarantine
             .iter()
             .enumerate()
             .map(|(at, column)| format!("{} AS pw_raw{at}", column.raw))
             .collect();
-        let kept: Vec<String> = (0..raw.len()).map(|at| format!("pw_raw{at}")).collect();
+        let kept: Vec<String> = self
+            .quarantine
+            .iter()
+            .enumerate()
+            .map(|(at, column)| format!(", pw_raw{at} AS {}", quote_identifier(&column.name)))
+            .collect();
+        let raw: Vec<String> = raw.iter().map(|raw| format!("{raw},\n        ")).collect();
         format!(
-            "INSERT INTO {} (c__error_column, c__error, c__import_id, insertion_date, {})\nSELECT arrayMap(found -> found.1, pw_found), arrayMap(found -> found.2, pw_found), {}, now(), {}\nFROM (\n    SELECT\n        {},\n        {found} AS pw_found\n    FROM (\n    {}\n    )\n    WHERE {}\n){}",
-            table_name(&quarantine_name(&self.table)),
-            names.join(", "),
+            "SELECT arrayMap(found -> found.1, pw_found) AS c__error_column, arrayMap(found -> found.2, pw_found) AS c__error, {} AS c__import_id, now() AS insertion_date{}\nFROM (\n    SELECT\n        {}{found} AS pw_found\n    FROM (\n    {}\n    )\n    WHERE {}\n)",
             quote_literal(import_id),
-            kept.join(", "),
-            raw.join(",\n        "),
+            kept.concat(),
+            raw.concat(),
             self.rows,
             self.bad,
-            self.settings(settings)
         )
     }
 
