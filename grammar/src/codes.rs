@@ -140,7 +140,7 @@ declare_codes! {
     /// materialized nodes in one pipe are fine.
     SEVERAL_TYPED_NODES = "several-typed-nodes";
 
-    /// A node or block without SQL.
+    /// A node or block without SQL, or one whose template renders to nothing.
     ///
     /// There is nothing to select. Write a query below `SQL >`.
     EMPTY_SQL = "empty-sql";

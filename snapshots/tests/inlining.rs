@@ -153,7 +153,11 @@ fn inlined_nodes_give_the_rows_of_nodes_stored_as_tables() {
 /// The statement of the endpoint `p`, before the optimizer.
 fn inlined(pipe: &str) -> String {
     let table = "SCHEMA >\n    `k` Int64\n";
-    let files = [("p.pipe", pipe), ("t.datasource", table)];
+    let files = [
+        ("p.pipe", pipe),
+        ("t.datasource", table),
+        ("vendor/other/x.datasource", table),
+    ];
     let (plan, _) = pipewright_compiler::check(SourceTree::new(
         files.map(|(path, text)| (path.to_owned(), text.to_owned())),
     ));
@@ -169,16 +173,73 @@ fn inlined(pipe: &str) -> String {
     compiled.sql.into_text()
 }
 
-#[test]
-fn a_named_scalar_of_a_reader_does_not_become_the_set_of_a_node() {
-    let node = "WITH x AS (SELECT k FROM t) SELECT k FROM t WHERE k IN x AND k NOT IN (x)";
-    let reader = "WITH (SELECT count() FROM t) AS x SELECT k + x AS k FROM node";
+/// The text that stands for `node` in a reader, after the first line of its brackets.
+fn node_within(node: &str, reader: &str) -> String {
     let text = inlined(&format!(
         "NODE node\nSQL >\n    {node}\n\nNODE reader\nSQL >\n    {reader}\n\nTYPE endpoint\n"
     ));
+    let (_, text) = text.split_once("(\n").expect("a bracket");
+    let (text, _) = text.rsplit_once("\n)").expect("its end");
+    text.to_owned()
+}
+
+#[test]
+fn a_named_scalar_of_a_reader_does_not_become_the_set_of_a_node() {
+    let scalar = "WITH (SELECT count() FROM t) AS x SELECT k + x AS k FROM node";
+    let sets = [
+        (
+            "WITH x AS (SELECT k FROM t) SELECT k FROM t WHERE k IN x AND k NOT IN (x)",
+            "WITH x AS (SELECT k FROM t) SELECT k FROM t WHERE k IN (SELECT * FROM x) AND k NOT IN ((SELECT * FROM x))",
+        ),
+        // The alias of a table, the name of a table of another database, and a query.
+        (
+            "SELECT k FROM t AS x FINAL WHERE k IN x",
+            "SELECT k FROM t AS x FINAL WHERE k IN (SELECT * FROM t FINAL)",
+        ),
+        (
+            "SELECT k FROM other.x WHERE k IN x",
+            "SELECT k FROM other.x WHERE k IN (SELECT * FROM other.x)",
+        ),
+        (
+            "SELECT k FROM (SELECT k FROM t AS x WHERE k IN x) AS x WHERE in(k, x)",
+            "SELECT k FROM (SELECT k FROM t AS x WHERE k IN (SELECT * FROM t)) AS x WHERE in(k, (SELECT * FROM (SELECT k FROM t AS x WHERE k IN (SELECT * FROM t))))",
+        ),
+        // The table comes before the common table expression.
+        (
+            "WITH x AS (SELECT 3 AS k) SELECT k FROM t AS x WHERE k IN x",
+            "WITH x AS (SELECT 3 AS k) SELECT k FROM t AS x WHERE k IN (SELECT * FROM t)",
+        ),
+    ];
+    for (node, expected) in sets {
+        assert_eq!(node_within(node, scalar), expected);
+    }
+    // A column, a scalar of its own and the parameter of a lambda mean what they meant.
+    for node in [
+        "SELECT k, [k] AS x FROM t WHERE k IN x",
+        "WITH 3 AS x SELECT k FROM t WHERE k IN x",
+        "SELECT k, arrayFilter(x -> k IN x, [[k]]) AS y FROM t",
+    ] {
+        assert_eq!(node_within(node, scalar), node);
+    }
+}
+
+#[test]
+fn a_set_that_is_a_node_by_its_alias_is_that_node() {
+    let text = inlined(
+        "NODE node\nSQL >\n    SELECT k FROM t\n\nNODE reader\nSQL >\n    SELECT k FROM node AS x WHERE k IN x\n\nTYPE endpoint\n",
+    );
     assert_eq!(
         text,
-        "WITH (SELECT count() FROM t) AS x SELECT k + x AS k FROM (\nWITH x AS (SELECT k FROM t) SELECT k FROM t WHERE k IN (SELECT * FROM x) AND k NOT IN (SELECT * FROM x)\n) AS node"
+        "SELECT k FROM (\nSELECT k FROM t\n) AS x WHERE k IN (\nSELECT k FROM t\n)"
+    );
+}
+
+#[test]
+fn a_common_table_of_a_reader_does_not_become_a_table_of_a_node() {
+    let reader = "WITH t AS (SELECT 3 AS k) SELECT k FROM node";
+    assert_eq!(
+        node_within("SELECT k FROM t AS x WHERE k IN t AND k IN x", reader),
+        "SELECT k FROM pipewright.t AS x WHERE k IN pipewright.t AND k IN x"
     );
 }
 

@@ -10,17 +10,22 @@ use crate::template;
 
 const LEVELS: &[&str] = &["error", "warning", "note", "off"];
 
+/// The codes of every stage.
+fn known() -> impl Iterator<Item = &'static str> {
+    let stages = [
+        pipewright_grammar::codes::ALL,
+        codes::ALL,
+        template::codes::ALL,
+    ];
+    stages.into_iter().flatten().map(|code| code.name())
+}
+
 /// A warning for each entry of `[lints]` that has no effect.
 pub(crate) fn unknown_lints(plan: &Plan) -> Vec<Diagnostic> {
     let Some(file) = plan.project.sources.file("pipewright.toml") else {
         return Vec::new();
     };
-    let known: Vec<&str> = pipewright_grammar::codes::ALL
-        .iter()
-        .chain(codes::ALL)
-        .chain(template::codes::ALL)
-        .map(|code| code.name())
-        .collect();
+    let known: Vec<&str> = known().collect();
     let mut found = Vec::new();
     for (name, level) in &plan.project.config.lints {
         let message = if !known.contains(&name.as_str()) {
@@ -44,4 +49,18 @@ pub(crate) fn unknown_lints(plan: &Plan) -> Vec<Diagnostic> {
         found.push(diagnostic);
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_code_is_declared_in_one_stage_only() {
+        let mut seen = BTreeSet::new();
+        let twice: Vec<&str> = known().filter(|code| !seen.insert(*code)).collect();
+        assert_eq!(twice, [""; 0]);
+    }
 }

@@ -36,8 +36,6 @@ declare_codes! {
     MODIFIER_ON_NODE = "modifier-on-node";
     /// A template that cannot be rendered.
     TEMPLATE_ERROR = "template-error";
-    /// A node whose template renders to nothing.
-    EMPTY_SQL = "empty-sql";
     /// `DATASOURCE` or `TARGET_DATASOURCE` is missing or names nothing.
     BAD_TARGET = "bad-target";
     /// An engine, engine key or column that ClickHouse could not create a table from.

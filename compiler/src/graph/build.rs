@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pipewright_grammar::diagnostic::{Diagnostic, Severity};
+use pipewright_grammar::diagnostic::{Code, Diagnostic, Severity};
 use pipewright_grammar::source::Span;
 use pipewright_grammar::syntax::NodeKind;
 use rayon::prelude::*;
@@ -197,7 +197,7 @@ fn in_a_branch(mut diagnostic: Diagnostic) -> Diagnostic {
 fn scan(rendered: Rendered, node: &Node) -> Result<Branch, Box<Diagnostic>> {
     if rendered.sql.text().trim().is_empty() {
         let diagnostic = Diagnostic::error(
-            codes::EMPTY_SQL,
+            Code::EMPTY_SQL,
             format!("node `{}` has no SQL when it is rendered", node.name.value),
         )
         .label(node.name.span, "this node")

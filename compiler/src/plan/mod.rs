@@ -1,5 +1,6 @@
 //! Stage *plan*: `Graph` → [`Plan`], what each pipe is, which tables and views it needs, and how each node becomes one SQL statement.
 
+mod capture;
 mod closed;
 mod datasource;
 mod filter;

@@ -8,20 +8,20 @@ use std::sync::Arc;
 use pipewright_grammar::diagnostic::Diagnostic;
 use pipewright_grammar::source::{SourceId, Span};
 
+use super::capture::{self, Captivable};
 use super::filter::RowFilters;
 use super::shape::{self, Inline, Shape, TableUse};
 use super::{NodePlan, Plan, Role};
 use crate::diagnostics::codes;
 use crate::graph::{Branch, NodeId, Scope, Target, resolve};
-use crate::mapped_text::{MappedText, PieceKind};
+use crate::mapped_text::MappedText;
 use crate::optimize::Rewrite;
 use crate::project::ResourceName;
-use crate::sql::blocks::Statement;
 use crate::sql::{self, Policy, Position, Scan, TableReference, Use};
 use crate::template::{RenderContext, Settings, TemplateError, Values};
 
 /// The inlined text may not grow past this: a diamond of nodes doubles it at each level.
-const MAX_BYTES: usize = 16 * 1024 * 1024;
+pub(super) const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Nodes that read one another may form chains of this length: each is a subquery of the one before, and the engine takes half as many by default.
 const MAX_DEPTH: usize = 200;
@@ -188,8 +188,8 @@ struct Resolved {
     text: MappedText,
     /// Unqualified names of the tables that the text reads, which a CTE of a reader could capture.
     tables: BTreeSet<String>,
-    /// The common table expressions that the text defines, whose names right of an `IN` a named scalar of a reader could capture.
-    common_tables: BTreeSet<String>,
+    /// Names right of an `IN` that stand for a query of the text itself, which a named scalar of a reader could capture.
+    named_sets: BTreeSet<String>,
 }
 
 /// The state of compiling one request.
@@ -322,6 +322,7 @@ impl<'a> Compilation<'a> {
         let plan = self.plan;
         let mut shape = Shape::default();
         let (mut cacheable, mut cacheable_names) = (true, true);
+        let mut written_out = BTreeSet::new();
         let mut anchor = |offset: usize| {
             shape::anchor(text, offset).unwrap_or_else(|| {
                 cacheable = false;
@@ -333,8 +334,6 @@ impl<'a> Compilation<'a> {
                 .as_ref()
                 .map_or(text.text().len(), |semicolon| semicolon.start),
         );
-        let common_tables = scan.common_tables.iter().filter(|common| common.is_table);
-        shape.common_tables = common_tables.map(|common| common.name.clone()).collect();
         for table in &scan.tables {
             let database = table.database.as_deref();
             let (start, end) = (anchor(table.span.start), anchor(table.span.end));
@@ -369,13 +368,24 @@ impl<'a> Compilation<'a> {
                         .filter(|name| scan.captures(table, name))
                         .cloned()
                         .collect();
-                    shape.inlines.push(Inline {
+                    let inline = Inline {
                         start,
                         end,
                         target,
                         alias,
                         captured,
-                    });
+                    };
+                    // The engine fails where a name right of an `IN` stands for a query with that alias.
+                    for set in scan.named_sets.iter().filter(|set| set.is_alias_of(table)) {
+                        shape.inlines.push(Inline {
+                            start: anchor(set.span.start),
+                            end: anchor(set.span.end),
+                            alias: None,
+                            ..inline.clone()
+                        });
+                        written_out.insert(set.span.start);
+                    }
+                    shape.inlines.push(inline);
                 }
                 Some(Target::Datasource(_) | Target::Service) => {
                     let mut modifiers: Vec<_> = table
@@ -409,6 +419,12 @@ impl<'a> Compilation<'a> {
                 }
             }
         }
+        let named_sets = scan.named_sets.iter();
+        shape.named_sets = named_sets
+            .filter(|set| !written_out.contains(&set.span.start))
+            .map(|set| set.name.clone())
+            .collect();
+        shape.inlines.sort_by_key(|inline| inline.start);
         Ok((shape, cacheable && cacheable_names))
     }
 
@@ -416,7 +432,7 @@ impl<'a> Compilation<'a> {
     fn inline(&mut self, text: &MappedText, shape: &Shape) -> Result<Resolved, QueryError> {
         let starts = shape::starts(text);
         let mut tables = BTreeSet::new();
-        let mut common_tables = shape.common_tables.clone();
+        let mut named_sets = shape.named_sets.clone();
         for table in &shape.tables {
             self.note_table(table.resource());
             if table.database.is_none() {
@@ -442,7 +458,7 @@ impl<'a> Compilation<'a> {
                 .into());
             }
             tables.extend(node.tables.iter().cloned());
-            common_tables.extend(node.common_tables.iter().cloned());
+            named_sets.extend(node.named_sets.iter().cloned());
             edits.push((
                 shape::range(&starts, inline.start, inline.end),
                 self.wrapped(&node, inline)?,
@@ -461,7 +477,7 @@ impl<'a> Compilation<'a> {
         Ok(Resolved {
             text,
             tables,
-            common_tables,
+            named_sets,
         })
     }
 
@@ -473,64 +489,13 @@ impl<'a> Compilation<'a> {
         }
     }
 
-    /// `(text) AS alias`, with the tables qualified that a CTE of the reader would capture.
+    /// A node's text to stand in the place of its name.
     fn wrapped(&self, node: &Resolved, inline: &Inline) -> Result<MappedText, QueryError> {
-        let mut out = MappedText::new();
-        out.push("(\n", PieceKind::Inserted, None);
-        if inline
-            .captured
-            .iter()
-            .any(|name| node.tables.contains(name) || node.common_tables.contains(name))
-        {
-            out.append(&self.qualified(node, &inline.captured)?);
-        } else {
-            out.append(&node.text);
-        }
-        // On a line of its own: the text may end in a `--` comment.
-        out.push("\n)", PieceKind::Inserted, None);
-        if let Some(alias) = &inline.alias {
-            out.push(" AS ", PieceKind::Inserted, None);
-            out.push(alias, PieceKind::Inserted, None);
-        }
-        Ok(out)
-    }
-
-    /// The text of a node with the names made sure that a name of the reader would capture: tables get their database, and sets that are common table
-    /// expressions become queries over them, since right of an `IN` the engine takes a named scalar from further out before one that is nearer.
-    fn qualified(&self, node: &Resolved, captured: &[String]) -> Result<MappedText, QueryError> {
-        let text = &node.text;
-        let scan = scan(text)?;
-        let mut edits: Vec<_> = scan
-            .tables
-            .iter()
-            .filter(|table| table.database.is_none() && captured.contains(&table.name))
-            .map(|table| {
-                let mut database = MappedText::new();
-                database.push(
-                    &sql::quote_identifier(&self.plan.database),
-                    PieceKind::Inserted,
-                    None,
-                );
-                database.push(".", PieceKind::Inserted, None);
-                (table.span.start..table.span.start, database)
-            })
-            .collect();
-        let sets = Statement::read(text.text()).map_or_else(Vec::new, |read| read.sets());
-        for (name, range) in sets {
-            let is_table = scan
-                .tables
-                .iter()
-                .any(|table| range.contains(&table.span.start));
-            if is_table || !node.common_tables.contains(&name) || !captured.contains(&name) {
-                continue;
-            }
-            let mut query = MappedText::new();
-            let words = format!("(SELECT * FROM {})", sql::quote_identifier(&name));
-            query.push(&words, PieceKind::Inserted, None);
-            edits.push((range, query));
-        }
-        edits.sort_by_key(|(range, _)| range.start);
-        Ok(text.splice(&edits))
+        let names = Captivable {
+            tables: &node.tables,
+            named_sets: &node.named_sets,
+        };
+        capture::wrapped(&self.plan.database, &node.text, &names, inline)
     }
 }
 
@@ -566,7 +531,8 @@ fn names_engine_table(plan: &Plan, table: &TableReference) -> bool {
     }
 }
 
-fn scan(text: &MappedText) -> Result<Scan, QueryError> {
+/// The scan of a text, or why there is none.
+pub(super) fn scan(text: &MappedText) -> Result<Scan, QueryError> {
     sql::scan(text.text()).map_err(|error| {
         let mut diagnostic = Diagnostic::error(codes::SQL_SYNTAX, error.message);
         if let Some(span) = text.locate_range(error.span) {

@@ -47,8 +47,8 @@ pub(super) struct Shape {
     pub(super) inlines: Vec<Inline>,
     /// The tables that are read under their own names.
     pub(super) tables: Vec<TableUse>,
-    /// The common table expressions that it defines.
-    pub(super) common_tables: BTreeSet<String>,
+    /// Names right of an `IN` that stand for a query of the statement itself.
+    pub(super) named_sets: BTreeSet<String>,
     /// The statement without a trailing semicolon ends here.
     pub(super) end: Anchor,
 }

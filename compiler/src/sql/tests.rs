@@ -215,6 +215,17 @@ fn keywords_may_be_names() {
         ("SELECT * FROM select GLOBAL CROSS JOIN b", "select b"),
         ("SELECT a * FROM b FROM c", "b c"),
         (
+            "SELECT a FROM b SEMI JOIN c ON b.x IS NOT DISTINCT FROM c.x",
+            "b c",
+        ),
+        ("SELECT 1 is DISTINCT FROM 2", ""),
+        ("SELECT * FROM union ORDER BY test", "union"),
+        ("FROM (FROM a SELECT *) AS select SELECT x", "a"),
+        (
+            "SELECT * FROM union SELECT 1",
+            "error: `union` can be read as a keyword or as a name here: a name needs back quotes",
+        ),
+        (
             "SELECT (FROM in SELECT 1)",
             "error: `FROM` can be read as a keyword or as a name here: a name needs back quotes",
         ),
@@ -429,6 +440,9 @@ fn copies_may_read_other_stores_and_projects_may_allow_more() {
     policy.functions.insert("hostName".to_owned());
     policy.settings.insert("max_block_size".to_owned());
     assert_eq!(guard(&statement, &policy, Use::Node), []);
+    // The letter case of functions is the engine's affair.
+    let statement = scan("SELECT HOSTNAME() FROM NUMBERS(3), PostgreSQL('x')").unwrap();
+    assert_eq!(guard(&statement, &policy, Use::Node), []);
 }
 
 /// `parsed`, with the forms taken out, or the reason it is opaque.
@@ -477,7 +491,7 @@ fn clickhouse_forms_are_taken_out_before_parsing() {
         ),
         (
             "SELECT CAST(a AS Array(String)), a::DateTime('UTC') FROM t",
-            "parsed TimeZone `('UTC')`",
+            "parsed TypeArguments `(String)`, TypeArguments `('UTC')`",
         ),
         (
             "SELECT * APPLY(sum), COLUMNS('x') EXCEPT (y) APPLY max FROM t",
@@ -519,6 +533,30 @@ fn clickhouse_forms_are_taken_out_before_parsing() {
         (
             "SELECT sum(a) FILTER (WHERE b), quantile(0.5)(c) OVER (ORDER BY d) FROM t QUALIFY e",
             "parsed",
+        ),
+        (
+            "SELECT a::JSON(b UInt8)[1], CAST(a AS b AS DateTime64), x::DOUBLE PRECISION FROM t",
+            "parsed TypeArguments `(b UInt8)`, InnerAlias `AS b`",
+        ),
+        (
+            "SELECT (1,), (), f((a,)), [(),], j.a[].b, [][1] FROM t ORDER BY ()",
+            "parsed JsonPath `[]`",
+        ),
+        (
+            "SELECT sum(a) OVER (ROWS BETWEEN 2 PRECEDING AND CURRENT ROW), max(b) - any(c) FROM t WHERE a IS NOT DISTINCT FROM b",
+            "parsed WindowFrame `ROWS BETWEEN 2 PRECEDING AND CURRENT ROW`",
+        ),
+        (
+            "SELECT a FROM table ORDER BY a DESC COLLATE 'de', b WITH FILL STEP 1 STALENESS 3, c LIMIT 2, 1 BY a",
+            "parsed Collation `COLLATE 'de'`, FillStaleness `STALENESS 3`, LimitBy `LIMIT 2, 1 BY a`",
+        ),
+        (
+            "SELECT 1 AS a WITH ROLLUP",
+            "parsed WithModifier `WITH ROLLUP`",
+        ),
+        (
+            "SELECT t.* APPLY x -> x + 1, b FROM t",
+            "parsed ColumnTransformer `APPLY x -> x + 1`",
         ),
         (
             "SELECT 1 FROM t WHERE a b c",

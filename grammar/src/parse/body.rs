@@ -130,7 +130,7 @@ impl Scanner {
             self.dangling = false;
             return length;
         }
-        if rest.starts_with(b"--") {
+        if rest.starts_with(b"--") || rest.starts_with(b"# ") || rest.starts_with(b"#!") {
             return rest.len();
         }
         if rest.starts_with(b"/*") {
@@ -150,6 +150,7 @@ impl Scanner {
                 self.depth = self.depth.saturating_sub(1);
                 self.dangling = false;
             }
+            b';' => self.dangling = false,
             b' ' | b'\t' | b'\r' | b'\n' => {}
             byte if byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80 => {
                 let length = rest
@@ -238,5 +239,7 @@ mod tests {
         assert!(after("select").is_dangling());
         assert!(after("select a from").is_dangling());
         assert!(!after("select a from b -- and").is_dangling());
+        assert!(!after("select a from b # and").is_dangling());
+        assert!(!after("select a from b;").is_dangling());
     }
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::body::Scanner;
 use super::keyword::{Form, Keyword, Kind, find, is_loud, nearest};
 use super::lines::{Content, Line, lines};
-use super::shape::{Context, ends_block, is, is_swallowed};
+use super::shape::{Context, ends_block, is, is_node_like_sql, is_swallowed};
 use super::value::Words;
 use super::{Rule, finding};
 use crate::diagnostic::Diagnostic;
@@ -307,7 +307,9 @@ fn ends(text: &str, kind: Kind, open: &Open, line: &Line) -> Ending {
     // A block that was never marked as one holds what no directive claims, and a file that is indented as a whole has no column 0.
     let lenient = !open.marked && open.context == Context::Text;
     if !line.indented || lenient || open.keyword.is_none() && is_loud(name) {
-        return if ends_block(name, tail, kind, open.context) {
+        let ends = ends_block(name, tail, kind, open.context)
+            || is_node_like_sql(name, tail, kind, open.context, &open.scanner);
+        return if ends {
             Ending::Directive
         } else {
             Ending::None

@@ -62,6 +62,19 @@ fn reads_as(keyword: &Keyword, written: &str, tail: &str) -> bool {
     is(if loud { keyword.loud } else { keyword.quiet }, tail)
 }
 
+/// Whether a line at column 0 is a `NODE` whose name is a word of SQL: `NODE as`. A query that is not over could go on like this.
+pub(super) fn is_node_like_sql(
+    written: &str,
+    tail: &str,
+    kind: Kind,
+    context: Context,
+    scanner: &Scanner,
+) -> bool {
+    let is_node = written == "NODE" && matches!(kind, Kind::Pipe | Kind::Include);
+    let is_over = context != Context::Sql || scanner.is_between() && !scanner.is_dangling();
+    is_node && is_over && is(Rule::shape_sql_word, tail)
+}
+
 /// Whether a SCHEMA line goes on like a column whose name happens to be a directive.
 fn is_column(tail: &str) -> bool {
     tail.trim_end().ends_with(',') || is(Rule::shape_column, tail)

@@ -10,6 +10,9 @@ const NAMES: &[&str] = &[
     "array", "join", "set", "end", "default", "top", "exists", "in", "cast", "if", "only", "asof",
 ];
 
+/// How many shapes of statements there are.
+const SHAPES: usize = 33;
+
 /// What stands after a statement. The first ones are the plainest, since shrinking goes there.
 const ENDINGS: &[&str] = &[
     "",
@@ -21,6 +24,9 @@ const ENDINGS: &[&str] = &[
     " ; ;",
     " # done",
 ];
+
+/// The workspace that shares data sources.
+const SHARED: &str = "shared";
 
 /// Numbers that decide everything; zeros when they are used up.
 pub(crate) struct Tape(std::vec::IntoIter<u16>);
@@ -43,6 +49,8 @@ impl Tape {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Meaning {
     Datasource(String),
+    /// A data source that another workspace shares.
+    Shared(String),
     /// A node by pipe and name.
     Node(String, String),
 }
@@ -52,14 +60,24 @@ impl Meaning {
     fn vertex(&self) -> String {
         match self {
             Self::Datasource(name) => name.clone(),
+            Self::Shared(name) => format!("{SHARED}.{name}"),
             Self::Node(pipe, node) => format!("{pipe}.{node}"),
         }
     }
 
-    /// The last part of the name of the table that holds it.
-    fn own_name(&self) -> &str {
+    /// The name that the engine knows it by beside an alias.
+    fn own_name(&self) -> Option<&str> {
         match self {
-            Self::Datasource(name) | Self::Node(_, name) => name,
+            Self::Datasource(name) | Self::Shared(name) => Some(name),
+            Self::Node(..) => None,
+        }
+    }
+
+    /// The name as an author writes it, quoted.
+    fn written(&self, name: &str) -> String {
+        match self {
+            Self::Shared(own) => format!("{SHARED}.{}", quoted(own)),
+            _ => quoted(name),
         }
     }
 
@@ -67,6 +85,7 @@ impl Meaning {
     fn table(&self) -> String {
         match self {
             Self::Datasource(name) => format!("pipewright.{}", quoted(name)),
+            Self::Shared(name) => format!("{SHARED}.{}", quoted(name)),
             Self::Node(pipe, node) => format!("{}.{}", database(pipe), quoted(node)),
         }
     }
@@ -75,7 +94,22 @@ impl Meaning {
 /// Whether one of two tables of the same `FROM` could be meant by the other's name: the engine takes a table's own name beside its alias, so that what is said
 /// of the other would be said of both. That is not what is tried here.
 fn clash(one: &Named, other: &Named) -> bool {
-    one.0 == other.0 || one.1.own_name() == other.0 || other.1.own_name() == one.0
+    one.0 == other.0 || answers_to(one, &other.0) || answers_to(other, &one.0)
+}
+
+/// Whether the engine takes a name for that table, whatever its alias.
+fn answers_to(table: &Named, name: &str) -> bool {
+    table.1.own_name() == Some(name)
+}
+
+/// A table for the right side of an `IN` beside one in the `FROM`: what the engine would take for that one is that one.
+fn set_beside(from: &Named, set: &Named) -> Named {
+    let bare = !matches!(set.1, Meaning::Shared(_));
+    if bare && answers_to(from, &set.0) {
+        from.clone()
+    } else {
+        set.clone()
+    }
 }
 
 fn quoted(name: &str) -> String {
@@ -104,6 +138,8 @@ pub(crate) struct Node {
 #[derive(Debug, Clone)]
 pub(crate) struct Model {
     datasources: Vec<String>,
+    /// Data sources of another workspace, under any names.
+    shared: Vec<String>,
     pipes: Vec<String>,
     /// In an order in which each comes after what it reads.
     pub(crate) nodes: Vec<Node>,
@@ -117,8 +153,14 @@ impl Model {
         let mut take = |tape: &mut Tape| names.remove(tape.below(names.len())).to_owned();
         let datasources: Vec<String> = (0..2 + tape.below(2)).map(|_| take(tape)).collect();
         let pipes: Vec<String> = (0..=tape.below(3)).map(|_| take(tape)).collect();
+        let mut shared: Vec<String> = (0..tape.below(3))
+            .map(|_| tape.one(NAMES).to_string())
+            .collect();
+        shared.sort();
+        shared.dedup();
         let mut model = Self {
             datasources,
+            shared,
             pipes: pipes.clone(),
             nodes: Vec::new(),
             reversed: tape.below(2) == 1,
@@ -173,13 +215,20 @@ impl Model {
                 scope.push((name, Meaning::Node(pipe, node)));
             }
         }
+        for name in &self.shared {
+            scope.push((name.clone(), Meaning::Shared(name.clone())));
+        }
         scope
     }
 
     /// The project's files.
     pub(crate) fn files(&self) -> Vec<(String, String)> {
         let mut files = Vec::new();
-        for name in &self.datasources {
+        let shared = self
+            .shared
+            .iter()
+            .map(|name| format!("vendor/{SHARED}/{name}"));
+        for name in self.datasources.iter().cloned().chain(shared) {
             let text = "SCHEMA >\n    `k` Int64,\n    `v` Int64,\n    `s` String\n\nENGINE \"ReplacingMergeTree\"\nENGINE_SORTING_KEY \"k\"\n";
             files.push((format!("{name}.datasource"), text.to_owned()));
         }
@@ -194,11 +243,10 @@ impl Model {
             }
             let mut text = String::new();
             for node in nodes {
-                // A line after the SQL ends it: `NODE as` right behind it would read as SQL.
                 let kind = if node.endpoint {
                     "TYPE endpoint\n\n"
                 } else {
-                    "TYPE standard\n\n"
+                    ""
                 };
                 _ = write!(
                     text,
@@ -234,8 +282,7 @@ impl Model {
         for pipe in &self.pipes {
             statements.push(format!("CREATE DATABASE {}", database(pipe)));
         }
-        for (at, name) in self.datasources.iter().enumerate() {
-            let table = Meaning::Datasource(name.clone()).table();
+        for (at, table) in self.tables().into_iter().enumerate() {
             statements.push(format!(
                 "CREATE TABLE {table} (k Int64, v Int64, s String) ENGINE = ReplacingMergeTree ORDER BY k"
             ));
@@ -250,19 +297,27 @@ impl Model {
         statements
     }
 
+    /// The tables of the data sources.
+    fn tables(&self) -> Vec<String> {
+        let own = self.datasources.iter().cloned().map(Meaning::Datasource);
+        let shared = self.shared.iter().cloned().map(Meaning::Shared);
+        own.chain(shared).map(|meaning| meaning.table()).collect()
+    }
+
     /// Leaves the engine as it was.
     pub(crate) fn tear_down(&self) -> Vec<String> {
-        let tables = self.datasources.iter().map(|name| {
-            format!(
-                "DROP TABLE IF EXISTS {} SYNC",
-                Meaning::Datasource(name.clone()).table()
-            )
-        });
+        let tables = self.tables();
+        let tables = tables
+            .iter()
+            .map(|table| format!("DROP TABLE IF EXISTS {table} SYNC"));
         let databases = self
             .pipes
             .iter()
             .map(|pipe| format!("DROP DATABASE IF EXISTS {}", database(pipe)));
-        let mut statements = vec!["CREATE DATABASE IF NOT EXISTS pipewright".to_owned()];
+        let mut statements = vec![
+            "CREATE DATABASE IF NOT EXISTS pipewright".to_owned(),
+            format!("CREATE DATABASE IF NOT EXISTS {SHARED}"),
+        ];
         statements.extend(tables.chain(databases));
         statements
     }
@@ -325,17 +380,30 @@ impl Writer {
 
     /// A table after `FROM` or `JOIN`; its columns can be qualified by the alias or else by the name.
     fn table(&mut self, named: &Named, alias: Option<&str>) -> &mut Self {
+        self.table_with(named, alias, "")
+    }
+
+    /// The same with `FINAL`. In the second text it is a query, so that the engine knows it by nothing but its alias.
+    fn table_with(&mut self, named: &Named, alias: Option<&str>, modifier: &str) -> &mut Self {
         let alias_text = alias.map_or(String::new(), |alias| format!(" AS {alias}"));
-        _ = write!(self.bare, "{}{alias_text}", quoted(&named.0));
+        _ = write!(
+            self.bare,
+            "{}{alias_text}{modifier}",
+            named.1.written(&named.0)
+        );
         let alias = alias.map_or_else(|| quoted(&named.0), str::to_owned);
-        _ = write!(self.qualified, "{} AS {alias}", named.1.table());
+        _ = write!(
+            self.qualified,
+            "(SELECT * FROM {}{modifier}) AS {alias}",
+            named.1.table()
+        );
         self.reads.insert(named.1.clone());
         self
     }
 
     /// A table after `IN`.
     fn set(&mut self, named: &Named) -> &mut Self {
-        self.bare.push_str(&quoted(&named.0));
+        self.bare.push_str(&named.1.written(&named.0));
         self.qualified.push_str(&named.1.table());
         self.reads.insert(named.1.clone());
         self
@@ -356,6 +424,7 @@ impl Writer {
             .filter(|named| !clash(named, &a))
             .cloned()
             .collect();
+        let set = set_beside(&a, &b);
         // A name for a common table expression: of a resource, so that it hides it.
         let hidden = tape.one(scope).0.clone();
         let name = quoted(&hidden);
@@ -371,7 +440,7 @@ impl Writer {
         };
         let qa = quoted(&a.0);
         let number = tape.below(5);
-        match tape.below(24) {
+        match tape.below(SHAPES) {
             0 => _ = self.text("SELECT k, v, s FROM ").table(&a, None),
             1 => _ = self.text("SELECT * FROM ").table(&a, None),
             2 => {
@@ -405,7 +474,7 @@ impl Writer {
             5 => {
                 let taken = [&a, &b]
                     .iter()
-                    .any(|table| table.0 == hidden || table.1.own_name() == hidden);
+                    .any(|table| table.0 == hidden || answers_to(table, &hidden));
                 let alias = if taken { "y".to_owned() } else { name.clone() };
                 self.text(&format!(
                     "SELECT zz.k AS k, sum(zz.v + {alias}.v) AS v, max({alias}.s) AS s FROM "
@@ -430,7 +499,8 @@ impl Writer {
             8 => {
                 let operator = *tape.one(&["IN", "NOT IN", "GLOBAL IN"]);
                 self.text("SELECT k, v, s FROM ").table(&a, None);
-                self.text(&format!(" WHERE (k, v, s) {operator} ")).set(&b);
+                self.text(&format!(" WHERE (k, v, s) {operator} "))
+                    .set(&set);
             }
             9 => {
                 self.text("SELECT k, v, s FROM ").table(&a, None);
@@ -449,7 +519,7 @@ impl Writer {
                 }
             }
             11 => {
-                let clear = |shown: &&Named| shown.1.own_name() != hidden;
+                let clear = |shown: &&Named| !answers_to(shown, &hidden);
                 let Some(shown) = shown.as_ref().filter(clear) else {
                     _ = self.text("SELECT * FROM ").table(&a, None);
                     return;
@@ -479,7 +549,7 @@ impl Writer {
                 // A name that the nodes it reads may give to a common table expression. One of its own tables would be hidden by it.
                 let taken = [&a, &b]
                     .iter()
-                    .any(|table| table.0 == hidden || table.1.own_name() == hidden);
+                    .any(|table| table.0 == hidden || answers_to(table, &hidden));
                 let scalar = if taken { "rows_of_it".to_owned() } else { name };
                 self.text("WITH (SELECT count() FROM ").table(&b, None);
                 self.text(&format!(
@@ -490,14 +560,14 @@ impl Writer {
             14 => {
                 let tables: Vec<&Named> = scope
                     .iter()
-                    .filter(|named| matches!(named.1, Meaning::Datasource(_)))
+                    .filter(|named| named.1.own_name().is_some())
                     .collect();
                 match tables.first() {
                     Some(table) => {
                         let alias = tape.below(2) == 1;
                         let table = (*table).clone();
                         self.text("SELECT k, v, s FROM ");
-                        self.table(&table, alias.then_some("t")).text(" FINAL");
+                        self.table_with(&table, alias.then_some("t"), " FINAL");
                     }
                     None => _ = self.text("SELECT * FROM ").table(&a, None),
                 }
@@ -544,6 +614,7 @@ impl Writer {
             22 => {
                 self.text(&format!("WITH {name} AS (SELECT * FROM "))
                     .table(&b, None);
+                let shown = shown.filter(|shown| !answers_to(shown, &hidden));
                 let from = shown.as_ref().unwrap_or(&a);
                 if shown.is_some() {
                     self.text(") SELECT k, v, s FROM ").table(from, None);
@@ -551,6 +622,71 @@ impl Writer {
                     self.text(&format!(") SELECT k, v, s FROM {name}"));
                 }
                 self.text(&format!(" WHERE (k, v, s) IN {name}"));
+            }
+            23 => self.set_of_the_same_from(&a, &name, tape),
+            24 => {
+                // The alias of a table comes before a common table expression right of an `IN`.
+                let reads_it = a.0 == hidden && !matches!(a.1, Meaning::Shared(_));
+                let name = if reads_it {
+                    "other_one".to_owned()
+                } else {
+                    name
+                };
+                self.text(&format!(
+                    "WITH {name} AS (SELECT toInt64(1) AS k, toInt64(2) AS v, 'y' AS s) "
+                ));
+                self.set_of_the_same_from(&a, &name, tape);
+            }
+            25 => {
+                self.text(&format!("WITH RECURSIVE {name} AS (SELECT toInt64({number}) AS k, toInt64(1) AS v, 'r' AS s UNION ALL SELECT k + 1, v + 1, s FROM {name} WHERE v < 3) "));
+                self.text(&format!("SELECT k, v, s FROM {name}"));
+                if let Some(shown) = &shown {
+                    self.text(" UNION ALL SELECT k, v, s FROM ")
+                        .table(shown, None);
+                }
+            }
+            26 => {
+                // In the inner definition the name means the outer one.
+                self.text(&format!("WITH {name} AS (SELECT * FROM "))
+                    .table(&b, Some("outer_one"));
+                self.text(&format!(
+                    ") SELECT k, v, s FROM (WITH {name} AS (SELECT k, v + 1 AS v, s FROM {name}) SELECT * FROM {name}) UNION ALL SELECT k, v, s FROM {name}"
+                ));
+            }
+            27 => {
+                self.text(&format!("SELECT k, v + {name} AS v, s FROM "))
+                    .table(&a, Some("t"));
+                self.text(&format!(" ARRAY JOIN [1, 2] AS {name}"));
+            }
+            28 => {
+                self.text(&format!(
+                    "SELECT k, v + arraySum({name} -> {name} * 2, arrayFilter({name} -> {name} IN (1, {number}), [1, 2, {number}])) AS v, s FROM "
+                ))
+                .table(&a, None);
+            }
+            29 => {
+                self.text("SELECT k, v, s FROM ").table(&a, None);
+                let form = *tape.one(&[
+                    (" WHERE (k, v, s) IN (", ")"),
+                    (" WHERE in((k, v, s), ", ")"),
+                    (" WHERE (k, v, s) NOT IN ((", "))"),
+                ]);
+                self.text(form.0).set(&set).text(form.1);
+            }
+            30 => {
+                let taken = [&a, &b]
+                    .iter()
+                    .any(|table| table.0 == hidden || answers_to(table, &hidden));
+                let scalar = if taken {
+                    "some_number".to_owned()
+                } else {
+                    name
+                };
+                self.text(&format!(
+                    "WITH toInt64({number}) AS {scalar} SELECT {qa}.k AS k, {qa}.v + {scalar} AS v, {qa}.s AS s FROM "
+                ))
+                .table(&a, None);
+                self.text(" WHERE (k, v, s) NOT IN ").set(&set);
             }
             _ if !other.is_empty() => {
                 let b = tape.one(&other).clone();
@@ -570,5 +706,19 @@ impl Writer {
                 ));
             }
         }
+    }
+
+    /// `FROM a AS x WHERE … IN x`: the set is that table, which the second text says in so many words.
+    fn set_of_the_same_from(&mut self, a: &Named, alias: &str, tape: &mut Tape) {
+        let modifier = match a.1.own_name() {
+            Some(_) if tape.below(2) == 1 => " FINAL",
+            _ => "",
+        };
+        self.text("SELECT k, v, s FROM ");
+        self.table_with(a, Some(alias), modifier);
+        self.text(" WHERE (k, v, s) IN ");
+        self.bare.push_str(alias);
+        _ = write!(self.qualified, "(SELECT * FROM {}{modifier})", a.1.table());
+        self.text(" AND v != 1");
     }
 }

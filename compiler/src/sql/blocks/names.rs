@@ -2,7 +2,6 @@
 //! leaves alone what does.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
 
 use super::{Run, Statement};
 use crate::sql::lexer::Kind;
@@ -134,25 +133,6 @@ impl Statement<'_> {
         open.map_or_else(Vec::new, |open| {
             (open + 1..last).filter_map(|at| self.name(at)).collect()
         })
-    }
-
-    /// The bare names right of an `IN`, also in brackets of their own, with the bytes that stand for the set.
-    pub(crate) fn sets(&self) -> Vec<(String, Range<usize>)> {
-        let mut sets = Vec::new();
-        for at in (0..self.tokens.len()).filter(|at| self.is(*at, "IN")) {
-            let bracketed = self.kind(at + 1) == Some(Kind::OpenRound);
-            let first = at + 1 + usize::from(bracketed);
-            let ends = if bracketed {
-                self.kind(first + 1) == Some(Kind::CloseRound)
-            } else {
-                !matches!(self.kind(first + 1), Some(Kind::Dot | Kind::OpenRound))
-            };
-            if let Some(name) = self.name(first).filter(|_| ends) {
-                let run = at + 1..first + 1 + usize::from(bracketed);
-                sets.push((name, self.bytes(&run)));
-            }
-        }
-        sets
     }
 
     /// Whether an asterisk stands for columns in a run, other than in `count(*)`.

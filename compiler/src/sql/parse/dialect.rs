@@ -3,7 +3,7 @@
 use std::any::TypeId;
 
 use sqlparser::ast::helpers::attached_token::AttachedToken;
-use sqlparser::ast::{CaseWhen, Expr};
+use sqlparser::ast::{AccessExpr, CaseWhen, Expr, Subscript};
 use sqlparser::dialect::{ClickHouseDialect, Dialect};
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
@@ -109,12 +109,26 @@ impl Dialect for NodeDialect {
         condition: &Expr,
         precedence: u8,
     ) -> Option<Result<Expr, ParserError>> {
+        if parser.peek_token_ref().token == Token::LBracket {
+            parser.advance_token();
+            return Some(element(parser, condition));
+        }
         if parser.peek_token_ref().token != Token::Question || precedence != TERNARY_PRECEDENCE {
             return None;
         }
         parser.advance_token();
         Some(ternary(parser, condition))
     }
+}
+
+/// `a::T[1]`; directly after a name `sqlparser` reads the brackets itself.
+fn element(parser: &mut Parser<'_>, whole: &Expr) -> Result<Expr, ParserError> {
+    let index = parser.parse_expr()?;
+    parser.expect_token(&Token::RBracket)?;
+    Ok(Expr::CompoundFieldAccess {
+        root: Box::new(whole.clone()),
+        access_chain: vec![AccessExpr::Subscript(Subscript::Index { index })],
+    })
 }
 
 /// `condition ? a : b`, as the `CASE` that it means.

@@ -2,9 +2,11 @@
 //! this ever reaches the engine; it only makes the tree possible, and honest: a form that `sqlparser` would misread silently (`FROM t FINAL` as an alias)
 //! must be taken out even though it parses.
 
+mod clauses;
 mod expressions;
 mod joins;
 mod tables;
+mod types;
 mod unions;
 mod with;
 
@@ -44,16 +46,22 @@ pub enum FormKind {
     InnerAlias,
     /// `APPLY(…)`, or `EXCEPT`/`REPLACE` after `COLUMNS(…)`.
     ColumnTransformer,
-    /// `LIMIT … BY …` before another `LIMIT`.
+    /// `LIMIT … BY …` before another `LIMIT` or with an offset.
     LimitBy,
-    /// `WITH TIES`, or `WITH TOTALS` without `GROUP BY`.
+    /// `WITH TIES`; `WITH TOTALS`, `WITH ROLLUP`, `WITH CUBE` without `GROUP BY`.
     WithModifier,
-    /// `.:Type` or `.^` of a JSON path.
+    /// `.:Type`, `.^` or `[]` of a JSON path.
     JsonPath,
     /// `view(SELECT …)`: shown as a subquery.
     View,
-    /// The time zone of a `DateTime` type.
-    TimeZone,
+    /// What stands in the brackets of a type, after `::` or in `CAST`.
+    TypeArguments,
+    /// `ROWS BETWEEN …` of a window.
+    WindowFrame,
+    /// `COLLATE 'language'`.
+    Collation,
+    /// `STALENESS x` of `WITH FILL`.
+    FillStaleness,
     /// `MATERIALIZED` before a common table expression's body.
     CommonTableModifier,
 }
@@ -132,9 +140,13 @@ pub(super) fn take_out(forms: &mut Vec<Form>, scan: &Scan) -> Vec<TakenOut> {
     expressions::json_paths(&mut list);
     expressions::tuple_elements(&mut list);
     expressions::column_transformers(&mut list);
+    expressions::empty_tuples(&mut list);
+    clauses::frames(&mut list);
+    clauses::collations(&mut list);
+    clauses::staleness(&mut list);
     expressions::names_like_keywords(&mut list);
     expressions::interval_strings(&mut list);
-    expressions::time_zones(&mut list);
+    types::types(&mut list);
     expressions::word_operators(&mut list);
     joins::array_joins(&mut list);
     joins::strictness(&mut list);

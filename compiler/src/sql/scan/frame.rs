@@ -1,5 +1,7 @@
 //! One open bracket of the scan: what it holds and how far it is read.
 
+use std::ops::Range;
+
 use super::scope::{ROOT, ScopeId};
 use crate::sql::lexer::Kind;
 
@@ -109,6 +111,8 @@ pub(super) struct Frame {
     pub(super) query: u32,
     /// The last table that was read here, by its index: it takes the alias, `FINAL`, `SAMPLE`.
     pub(super) last_table: Option<usize>,
+    /// The tokens of the last table, query or table function that was read here: what its alias names.
+    pub(super) last_relation: Option<Range<usize>>,
     /// Parameters of a lambda that reach to the next comma.
     pub(super) lambda_parameters: Vec<String>,
 }
@@ -134,6 +138,7 @@ impl Frame {
             commas: 0,
             query: 0,
             last_table: None,
+            last_relation: None,
             lambda_parameters: Vec::new(),
         }
     }

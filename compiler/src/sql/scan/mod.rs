@@ -11,6 +11,7 @@
 mod call;
 mod frame;
 mod keyword;
+mod lookup;
 mod scope;
 mod tables;
 mod walk;
@@ -56,6 +57,38 @@ pub struct CommonTable {
     pub is_table: bool,
 }
 
+/// A name right of an `IN` that stands for a query of the same statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedSet {
+    /// The name, unquoted.
+    pub name: String,
+    /// The name's bytes.
+    pub span: Range<usize>,
+    /// What it stands for.
+    pub meaning: SetMeaning,
+}
+
+/// What a name right of an `IN` stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SetMeaning {
+    /// A common table expression.
+    CommonTable,
+    /// What has that alias in the `FROM` of the same query.
+    Relation {
+        /// The bytes of the table's name, the query in brackets or the call.
+        relation: Range<usize>,
+        /// `FINAL` and `SAMPLE …` after it.
+        modifiers: Vec<Range<usize>>,
+    },
+}
+
+impl NamedSet {
+    /// Whether it stands for a table by its alias.
+    pub fn is_alias_of(&self, table: &TableReference) -> bool {
+        matches!(&self.meaning, SetMeaning::Relation { relation, .. } if *relation == table.span)
+    }
+}
+
 /// What a statement is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scan {
@@ -79,6 +112,8 @@ pub struct Scan {
     pub trailing_semicolon: Option<Range<usize>>,
     /// The names that `WITH` clauses define, in order.
     pub common_tables: Vec<CommonTable>,
+    /// Names right of an `IN` that stand for a query of the same statement, in order. A named scalar of a statement around it would be taken for them.
+    pub named_sets: Vec<NamedSet>,
     /// `{name:Type}` parameters.
     pub parameters: Vec<Parameter>,
     /// `(EXPLAIN …)` in the place of a subquery.

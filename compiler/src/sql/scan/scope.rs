@@ -70,6 +70,21 @@ impl Scopes {
         }
     }
 
+    /// Whether a named scalar of that name can be seen from a place in `scope`.
+    pub(super) fn defines_scalar(&self, mut at: ScopeId, name: &str) -> bool {
+        if !self.defined.contains_key(name) {
+            return false;
+        }
+        while at != ROOT {
+            let scope = &self.arena[at as usize];
+            if scope.scalars.contains(name) {
+                return true;
+            }
+            at = scope.parent;
+        }
+        false
+    }
+
     /// Whether a table's name at a place in `scope` means a common table expression (or, where `scalars` count too, a named scalar).
     pub(super) fn defines(&self, mut at: ScopeId, name: &str, scalars: bool) -> bool {
         if !self.defined.contains_key(name) {

@@ -2,7 +2,7 @@
 
 use super::frame::{Call, TableState};
 use super::keyword::Keyword;
-use super::walk::Walk;
+use super::walk::{NamedRelation, Walk};
 use crate::sql::identifier::unquote;
 use crate::sql::lexer::Kind;
 use crate::sql::reference::{Called, Position};
@@ -23,10 +23,15 @@ impl Walk<'_> {
             return at + 1;
         };
         let next = chain.next;
-        if matches!(
+        let unites = matches!(
             self.keyword(at),
             Keyword::Union | Keyword::Except | Keyword::Intersect
-        ) {
+        );
+        let goes_on_as_query = matches!(
+            self.keyword(next),
+            Keyword::Select | Keyword::With | Keyword::From | Keyword::All | Keyword::Distinct
+        ) || self.kind(next) == Some(Kind::OpenRound);
+        if unites && goes_on_as_query {
             self.doubt_name(at);
         }
         let goes_on =
@@ -51,8 +56,20 @@ impl Walk<'_> {
         let is_parameter = self.kind(at) == Some(Kind::OpenCurly);
         self.record_parameters(at + usize::from(is_parameter), next);
         let index = self.push_reference(at, next, chain.parts, chain.parameter, position);
+        let reference = &self.found[index].reference;
+        if reference.database.is_some() {
+            // The engine knows `database.name` as `name`, too.
+            let key = (self.top().query, reference.name.clone());
+            let named = NamedRelation {
+                relation: at..next,
+                table: Some(index),
+            };
+            self.relation_aliases.entry(key).or_insert(named);
+        }
         let frame = self.top_mut();
+        frame.last_relation = Some(at..next);
         frame.last_table = Some(index);
+        frame.last_relation = Some(at..next);
         frame.table = TableState::After;
         self.operand = false;
         next
@@ -66,6 +83,7 @@ impl Walk<'_> {
             _ => Call::Function,
         };
         self.scan.table_functions.push(Called { name, span });
+        self.top_mut().last_relation = Some(first..bracket);
         bracket
     }
 
@@ -85,6 +103,7 @@ impl Walk<'_> {
                 let frame = self.top_mut();
                 frame.table = TableState::Expected;
                 frame.last_table = None;
+                frame.last_relation = None;
                 self.operand = true;
                 Some(at + 1)
             }
@@ -136,7 +155,8 @@ impl Walk<'_> {
             }
             Some(_) => false,
         };
-        if self.keyword(at) == Keyword::Select && !may_end {
+        let is_plain = self.keyword_before(at) != Keyword::As;
+        if self.keyword(at) == Keyword::Select && !may_end && is_plain {
             self.doubt_name(at);
         }
         let query = self.top().query;
@@ -145,7 +165,13 @@ impl Walk<'_> {
         if self.kind(at + 1) == Some(Kind::OpenRound) && self.keyword_before(at) != Keyword::As {
             self.record_function(at);
         }
-        if let Some(index) = self.top().last_table {
+        let frame = self.top();
+        let table = frame.last_table;
+        if let Some(relation) = frame.last_relation.clone() {
+            self.relation_aliases
+                .insert((query, alias.clone()), NamedRelation { relation, table });
+        }
+        if let Some(index) = table {
             self.found[index].reference.alias.get_or_insert(alias);
         }
         self.operand = false;

@@ -1,6 +1,7 @@
 //! The walk over the tokens: brackets, clauses of queries, and what a word means where it stands.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::ops::Range;
 
 use super::frame::{Call, Clause, Element, Frame, Mode, TableState};
 use super::keyword::Keyword;
@@ -8,7 +9,7 @@ use super::scope::{ScopeId, Scopes};
 use super::{CommonTable, Scan, SqlError, StatementKind};
 use crate::sql::identifier::unquote;
 use crate::sql::lexer::{Kind, Token};
-use crate::sql::reference::{Called, Parameter, Position, TableReference};
+use crate::sql::reference::{Called, Parameter, TableReference};
 
 /// Brackets nested deeper than this are refused; the engine itself refuses far fewer.
 const DEPTH_LIMIT: usize = 50_000;
@@ -17,6 +18,14 @@ const DEPTH_LIMIT: usize = 50_000;
 pub(super) struct Found {
     pub(super) reference: TableReference,
     pub(super) query: u32,
+}
+
+/// What a table's alias names.
+pub(super) struct NamedRelation {
+    /// Its tokens, without the alias.
+    pub(super) relation: Range<usize>,
+    /// The reference, where it is a table's name.
+    pub(super) table: Option<usize>,
 }
 
 pub(super) struct Walk<'a> {
@@ -32,6 +41,8 @@ pub(super) struct Walk<'a> {
     pub(super) found: Vec<Found>,
     /// Aliases by the query they belong to; needed only for names after `IN`.
     pub(super) aliases: Vec<(u32, usize)>,
+    /// Aliases of tables, by the query that they belong to.
+    pub(super) relation_aliases: HashMap<(u32, String), NamedRelation>,
     pub(super) lambda_parameters: HashMap<String, u32>,
     pub(super) scan: Scan,
     /// A place that cannot be read with certainty.
@@ -50,6 +61,7 @@ pub(super) fn walk(sql: &str, tokens: &[Token]) -> Result<Scan, SqlError> {
         queries: 0,
         found: Vec::new(),
         aliases: Vec::new(),
+        relation_aliases: HashMap::new(),
         lambda_parameters: HashMap::new(),
         scan: empty_scan(),
         doubt: None,
@@ -68,7 +80,9 @@ pub(super) fn walk(sql: &str, tokens: &[Token]) -> Result<Scan, SqlError> {
     }
     walk.end_branch();
     match walk.doubt.take() {
-        Some(doubt) => Err(doubt),
+        // An explained query has words of its own; it is refused in any case.
+        Some(doubt) if walk.scan.explained.is_none() => Err(doubt),
+        Some(_) => Ok(walk.finish()),
         None => Ok(walk.finish()),
     }
 }
@@ -85,6 +99,7 @@ fn empty_scan() -> Scan {
         into_outfile: None,
         trailing_semicolon: None,
         common_tables: Vec::new(),
+        named_sets: Vec::new(),
         parameters: Vec::new(),
         explained: None,
         dynamic_dictionaries: Vec::new(),
@@ -327,6 +342,11 @@ impl Walk<'_> {
         if frame.in_tables() && frame.table == TableState::Expected {
             frame.table = TableState::After;
             frame.last_table = None;
+            // The name of a table function stands before the bracket.
+            let named = frame.last_relation.take();
+            let start = named.filter(|name| Some(name.end) == closed.opener);
+            let start = start.map(|name| name.start).or(closed.opener);
+            frame.last_relation = start.map(|start| start..at + 1);
         }
         self.operand = false;
         Ok(at + 1)
@@ -452,51 +472,6 @@ impl Walk<'_> {
             span: self.tokens[at].range(),
         };
         self.scan.functions.push(called);
-    }
-
-    /// Looks up the names after everything is read and drops those of common table expressions.
-    fn finish(self) -> Scan {
-        let Self {
-            sql,
-            tokens,
-            found,
-            aliases,
-            scopes,
-            mut scan,
-            ..
-        } = self;
-        let after_in = found
-            .iter()
-            .any(|found| found.reference.position == Position::In);
-        let aliases: HashSet<(u32, String)> = if after_in {
-            aliases
-                .iter()
-                .map(|(query, at)| (*query, unquote(tokens[*at].text(sql))))
-                .collect()
-        } else {
-            HashSet::new()
-        };
-        for found in found {
-            let reference = found.reference;
-            let scope = reference.scope;
-            let bare = reference.database.is_none() && !reference.parameter;
-            let is_common = bare
-                && match reference.position {
-                    Position::From | Position::Describe => {
-                        scopes.defines(scope, &reference.name, false)
-                    }
-                    Position::In => {
-                        scopes.defines(scope, &reference.name, true)
-                            || aliases.contains(&(found.query, reference.name.clone()))
-                    }
-                    Position::Dictionary | Position::JoinGet => false,
-                };
-            if !is_common {
-                scan.tables.push(reference);
-            }
-        }
-        scan.scopes = scopes;
-        scan
     }
 
     /// Opens a `WITH` clause in the query at the top.

@@ -72,6 +72,10 @@ impl Walk<'_> {
                 self.become_query();
                 Some(self.with_clause(at))
             }
+            Keyword::From if self.compares(at) => {
+                self.operand = true;
+                Some(at + 1)
+            }
             Keyword::From if self.starts_from(at) => {
                 self.become_query();
                 let frame = self.top_mut();
@@ -260,6 +264,38 @@ impl Walk<'_> {
         self.is_round_or_statement() && self.is_first(at) && self.starts_operand(at + 1)
     }
 
+    /// The last word of `IS [NOT] DISTINCT FROM`.
+    fn compares(&self, at: usize) -> bool {
+        if self.keyword_before(at) != Keyword::Distinct {
+            return false;
+        }
+        let negated = usize::from(self.keyword_before(at - 1) == Keyword::Not);
+        let Some(is) = (at - 1).checked_sub(1 + negated) else {
+            return false;
+        };
+        // Without something to compare, the words are names.
+        let compared = is.checked_sub(1).is_some_and(|before| {
+            let is_value = matches!(
+                self.kind(before),
+                Some(
+                    Kind::QuotedName
+                        | Kind::Text
+                        | Kind::Number
+                        | Kind::CloseRound
+                        | Kind::CloseSquare
+                        | Kind::CloseCurly
+                )
+            );
+            let is_name = self.kind(before) == Some(Kind::Word)
+                && matches!(
+                    self.keyword(before),
+                    Keyword::None | Keyword::End | Keyword::Null
+                );
+            is_value || is_name
+        });
+        self.keyword(is) == Keyword::Is && compared
+    }
+
     fn starts_from(&self, at: usize) -> bool {
         let frame = self.top();
         if frame.mode != Mode::Query {
@@ -270,11 +306,6 @@ impl Walk<'_> {
         match frame.clause {
             Clause::Start => true,
             Clause::With | Clause::Select => {
-                if self.keyword_before(at) == Keyword::Distinct
-                    && matches!(self.keyword_before(at - 1), Keyword::Is | Keyword::Not)
-                {
-                    return false;
-                }
                 !self.operand || (!frame.has_from && self.starts_table(at + 1))
             }
             // `WITH FILL FROM 1` is no clause; but where no table was read yet, rather one too many.

@@ -142,3 +142,20 @@ fn old_line_endings_are_line_endings() {
       sql at 1:18 "select 1"
     "#);
 }
+
+#[test]
+fn a_node_may_be_called_like_a_word_of_sql() {
+    assert_snapshot!(pipe("NODE a\nSQL >\n    select x\n    from t\nNODE as\nSQL >\n    select 'a\nNODE in\n', (1,\nNODE and\n1),\nNODE from\n t\n\nNODE limit\nSQL >\n    select 3\n"), @r#"
+    node "a"
+      sql at 3:5 "select x\n    from t"
+    node "as"
+      sql at 7:5 "select 'a\nNODE in\n', (1,\nNODE and\n1),\nNODE from\n t"
+    node "limit"
+      sql at 16:5 "select 3"
+    "#);
+    assert_snapshot!(pipe("DESCRIPTION >\n    Some prose\nNODE on\nSQL >\n    select 1\n"), @r#"
+    description "Some prose"
+    node "on"
+      sql at 5:5 "select 1"
+    "#);
+}

@@ -29,9 +29,16 @@ pub(super) fn parameters(list: &mut List) {
     }
 }
 
-/// `a.^b`, `a.b.:Int64`: the path without its type.
+/// `a.^b`, `a.b.:Int64`, `a[].b`: the path without its type and without what makes an array of it.
 pub(super) fn json_paths(list: &mut List) {
     for at in 0..list.forms.len() {
+        if at > 0
+            && list.is(at, &Token::LBracket)
+            && list.is(at + 1, &Token::RBracket)
+            && list.ends_operand(at - 1)
+        {
+            list.drop(FormKind::JsonPath, at, at + 2);
+        }
         if !list.is(at, &Token::Period) {
             continue;
         }
@@ -70,7 +77,11 @@ pub(super) fn column_transformers(list: &mut List) {
             if list.is_name(end) {
                 end += 1;
             }
-            if list.is(end, &Token::LParen) {
+            if list.is(end, &Token::Arrow) {
+                end = list.find(end, |list, at| {
+                    list.is(at, &Token::Comma) || list.is_any(at, &["from", "apply"])
+                });
+            } else if list.is(end, &Token::LParen) {
                 end = list.after_bracket(end);
             }
             list.drop(FormKind::ColumnTransformer, at, end);
@@ -245,11 +256,14 @@ pub(super) fn names_like_keywords(list: &mut List) {
                 || list.is(at + 1, &Token::LBracket)
                 || list.is_word(at + 1, "with"));
         let ends = ends || is_interval;
+        let compares = list.is_word(at, "distinct") && list.before_is_any(at, &["is", "not"]);
+        let is_table = list.is_word(at, "table") && list.before_is_any(at, &["from", "join"]);
+        let is_function = list.is_any(at, &["any", "all"]) && calls(list, at);
         // `SELECT *, from FROM t`; `END`, `NOT` and the like begin or end something only at other places.
         let is_end = list.is_any(at, &["end", "when", "then", "else"])
             || (list.is_word(at, "case") && list.is_word(at + 1, "when"));
-        if (after_dot || after_as || (expected && ends && !is_end))
-            && !list.is(at + 1, &Token::LParen)
+        let is_name = after_dot || after_as || (expected && ends && !is_end && !compares);
+        if (is_function || ((is_name || is_table) && !list.is(at + 1, &Token::LParen)))
             && let Some(Token::Word(word)) = list.token(at)
         {
             list.forms[at].token = Token::make_word(&word.value.clone(), Some('`'));
@@ -257,7 +271,39 @@ pub(super) fn names_like_keywords(list: &mut List) {
     }
 }
 
-/// `a DIV b`, `a MOD b`, and `WITH TIES`, `WITH TOTALS` at the end of clauses.
+/// Whether the `any` or `all` at a place is a function, and not a comparison with each row of a query.
+fn calls(list: &List, at: usize) -> bool {
+    let after_operator = at.checked_sub(1).is_some_and(|before| {
+        !list.ends_operand(before) && !matches!(list.token(before), Some(Token::Word(_)))
+    });
+    let query = (at + 2..list.forms.len()).find(|next| !list.is(*next, &Token::LParen));
+    let query = query.is_some_and(|next| list.is_any(next, &["select", "with", "from"]));
+    after_operator && list.is(at + 1, &Token::LParen) && !query
+}
+
+/// `()` is a tuple without elements where no name stands before it.
+pub(super) fn empty_tuples(list: &mut List) {
+    let mut at = 1;
+    while at + 1 < list.forms.len() {
+        let before = list.token(at - 1);
+        let stands_alone = match before {
+            Some(Token::Word(_)) => list.before_is_any(at, &["select"]),
+            Some(Token::RParen | Token::RBracket) => false,
+            _ => true,
+        };
+        if list.is(at, &Token::LParen)
+            && list.is(at + 1, &Token::RParen)
+            && !list.is(at + 2, &Token::Arrow)
+            && stands_alone
+        {
+            list.insert(at, Token::make_word("tuple", None));
+            at += 1;
+        }
+        at += 1;
+    }
+}
+
+/// `a DIV b`, `a MOD b`, and `WITH TIES`, `WITH TOTALS` and the like at the end of clauses.
 pub(super) fn word_operators(list: &mut List) {
     let mut grouped = false;
     for at in 0..list.forms.len() {
@@ -274,7 +320,8 @@ pub(super) fn word_operators(list: &mut List) {
         } else if is_operator && list.is_word(at, "mod") && !list.is_word(at + 1, "from") {
             list.forms[at].token = Token::Mod;
         } else if list.is_word(at, "with")
-            && (list.is_word(at + 1, "ties") || (list.is_word(at + 1, "totals") && !grouped))
+            && (list.is_word(at + 1, "ties")
+                || (list.is_any(at + 1, &["totals", "rollup", "cube"]) && !grouped))
         {
             list.drop(FormKind::WithModifier, at, at + 2);
         }
@@ -282,13 +329,17 @@ pub(super) fn word_operators(list: &mut List) {
     list.sweep();
 }
 
-/// A comma before `FROM`.
+/// A comma before `FROM`, a closing bracket or the end.
 pub(super) fn trailing_commas(list: &mut List) {
     for at in 0..list.forms.len() {
         let from = list.is_word(at + 1, "from")
             && (list.is_name(at + 2) || list.is(at + 2, &Token::LParen))
             && !list.is_any(at + 2, &["from", "as", "is", "in"]);
-        if list.is(at, &Token::Comma) && from {
+        let closes = matches!(
+            list.token(at + 1),
+            None | Some(Token::RParen | Token::RBracket)
+        );
+        if list.is(at, &Token::Comma) && (from || closes) {
             list.forms[at].token = Token::EOF;
         }
     }
@@ -373,20 +424,7 @@ pub(super) fn interval_strings(list: &mut List) {
     }
 }
 
-/// `DateTime('UTC')` as a type: `sqlparser` knows only a precision there.
-pub(super) fn time_zones(list: &mut List) {
-    for at in 1..list.forms.len() {
-        let is_type = list.before_is(at, &Token::DoubleColon) || list.before_is_any(at, &["as"]);
-        let is_zone = matches!(list.token(at + 2), Some(Token::SingleQuotedString(_)))
-            && list.is(at + 3, &Token::RParen);
-        if is_type && list.is_word(at, "datetime") && list.is(at + 1, &Token::LParen) && is_zone {
-            list.drop(FormKind::TimeZone, at + 1, at + 4);
-        }
-    }
-    list.sweep();
-}
-
-/// `LIMIT 1 BY x LIMIT 10`: the first is taken out.
+/// `LIMIT 1 BY x LIMIT 10`: the first is taken out. `LIMIT 2, 1 BY x`, too.
 pub(super) fn limit_by(list: &mut List) {
     let mut at = 0;
     while at < list.forms.len() {
@@ -402,7 +440,10 @@ pub(super) fn limit_by(list: &mut List) {
                 end
             };
             let by = list.find(at + 1, |list, at| list.is_word(at, "by"));
-            if by < end && list.is_word(end, "limit") {
+            let skips = list.find(at + 1, |list, at| {
+                list.is(at, &Token::Comma) || list.is_word(at, "offset")
+            });
+            if by < end && (list.is_word(end, "limit") || skips < by) {
                 list.drop(FormKind::LimitBy, at, end);
             }
             at = end.max(at + 1);

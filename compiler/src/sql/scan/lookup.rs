@@ -1,0 +1,101 @@
+//! What the names mean that the walk found, looked up after everything is read: an expression may use a name that is defined after it.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use super::walk::{Found, NamedRelation, Walk};
+use super::{NamedSet, Scan, SetMeaning};
+use crate::sql::identifier::unquote;
+use crate::sql::reference::{Position, TableReference};
+
+impl Walk<'_> {
+    /// The scan, without the names that mean common table expressions.
+    pub(super) fn finish(mut self) -> Scan {
+        let found = std::mem::take(&mut self.found);
+        let modifiers: Vec<Vec<Range<usize>>> = found
+            .iter()
+            .map(|found| modifiers(&found.reference))
+            .collect();
+        let after_in = found
+            .iter()
+            .any(|found| found.reference.position == Position::In);
+        let columns = if after_in {
+            self.aliases_by_name()
+        } else {
+            HashSet::new()
+        };
+        for Found { reference, query } in found {
+            let bare = reference.database.is_none() && !reference.parameter;
+            let is_table = match reference.position {
+                _ if !bare => true,
+                Position::Dictionary | Position::JoinGet => true,
+                Position::From | Position::Describe => {
+                    !self.scopes.defines(reference.scope, &reference.name, false)
+                }
+                Position::In => {
+                    let name = (query, reference.name.clone());
+                    let set = self.named_set(&reference, query, &modifiers);
+                    let elsewhere = set.is_some()
+                        || columns.contains(&name)
+                        || self.scopes.defines(reference.scope, &name.1, true);
+                    self.scan.named_sets.extend(set);
+                    !elsewhere
+                }
+            };
+            if is_table {
+                self.scan.tables.push(reference);
+            }
+        }
+        self.scan.scopes = self.scopes;
+        self.scan
+    }
+
+    /// Every alias with the query it belongs to.
+    fn aliases_by_name(&self) -> HashSet<(u32, String)> {
+        self.aliases
+            .iter()
+            .map(|(query, at)| (*query, unquote(self.text(*at))))
+            .collect()
+    }
+
+    /// What a name right of an `IN` means, if that is a query which the engine finds by its name. A table of the same `FROM` comes before a common table expression,
+    /// and a named scalar before both.
+    fn named_set(
+        &self,
+        reference: &TableReference,
+        query: u32,
+        modifiers: &[Vec<Range<usize>>],
+    ) -> Option<NamedSet> {
+        let (scope, name) = (reference.scope, &reference.name);
+        if reference.database.is_some()
+            || reference.parameter
+            || self.scopes.defines_scalar(scope, name)
+        {
+            return None;
+        }
+        let meaning = match self.relation_aliases.get(&(query, name.clone())) {
+            Some(NamedRelation { relation, table }) => {
+                let start = self.tokens.get(relation.start)?.start as usize;
+                let end = self.tokens.get(relation.end - 1)?.end as usize;
+                let modifiers = table.and_then(|table| modifiers.get(table));
+                SetMeaning::Relation {
+                    relation: start..end,
+                    modifiers: modifiers.cloned().unwrap_or_default(),
+                }
+            }
+            None if self.scopes.defines(scope, name, false) => SetMeaning::CommonTable,
+            None => return None,
+        };
+        Some(NamedSet {
+            name: name.clone(),
+            span: reference.span.clone(),
+            meaning,
+        })
+    }
+}
+
+/// `FINAL` and `SAMPLE …` of a table.
+fn modifiers(reference: &TableReference) -> Vec<Range<usize>> {
+    let list = [&reference.is_final, &reference.sample];
+    list.into_iter().flatten().cloned().collect()
+}
