@@ -43,6 +43,16 @@ cargo clippy --workspace --all-targets -- -D warnings
 say "tests and doc tests"
 cargo test --workspace --no-fail-fast
 
+# The page in a real browser, where there is one.
+if ! command -v chromium-headless-shell >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  say "installing a browser"
+  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium-headless-shell; } >/dev/null 2>&1 || echo "chromium-headless-shell cannot be installed: the tests of the page are left out"
+fi
+if command -v chromium-headless-shell >/dev/null; then
+  say "the page in a browser"
+  cargo test -p pipewright --test clients -- --ignored page::
+fi
+
 say "docs"
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 if ! command -v mdbook >/dev/null && command -v python3 >/dev/null; then

@@ -40,8 +40,10 @@ const call = async (path, form, output, token) => {
     const answer = await fetch(address.slice(1), { headers: { Authorization: "Bearer " + token } });
     let text = await answer.text();
     try { text = JSON.stringify(JSON.parse(text), null, 2); } catch { /* not JSON: shown as it is */ }
+    output.className = answer.ok ? "" : "failed";
     output.textContent = "GET " + address + "\n" + answer.status + " " + answer.statusText + "\n\n" + text.slice(0, 100000);
   } catch (error) {
+    output.className = "failed";
     output.textContent = "The request did not reach the server: " + error.message;
   }
 };
@@ -56,8 +58,28 @@ const endpoint = (path, operation, number, token) => {
     output.hidden = false;
     call(path, form, output, token);
   });
-  const about = operation.description ? [element("p", {}, operation.description)] : [];
+  const about = operation.description ? [element("p", { className: "about" }, operation.description)] : [];
   return element("details", {}, element("summary", {}, path), ...about, form, output);
+};
+
+// More endpoints than one sees at a glance are found by their names.
+const FEW = 8;
+
+const count = (number) => (number === 1 ? "1 endpoint" : number + " endpoints");
+
+const filter = (list, all) => {
+  const input = element("input", { id: "filter", type: "search", autocomplete: "off", spellcheck: false });
+  input.addEventListener("input", () => {
+    const wanted = input.value.trim().toLowerCase();
+    let shown = 0;
+    for (const one of list.querySelectorAll("details")) {
+      const text = one.querySelector("summary").textContent + " " + (one.querySelector("p.about") || { textContent: "" }).textContent;
+      one.hidden = !text.toLowerCase().includes(wanted);
+      if (!one.hidden) shown += 1;
+    }
+    say(shown === all ? count(all) : shown + " of " + count(all));
+  });
+  return [element("label", { htmlFor: "filter" }, "Find"), input];
 };
 
 const show = async (token) => {
@@ -68,7 +90,8 @@ const show = async (token) => {
   if (!answer.ok) { say(described.error); return; }
   const paths = Object.entries(described.paths).filter(([path]) => /^\/v0\/pipes\/[^{}]+\.json$/.test(path));
   list.append(...paths.map(([path, item], number) => endpoint(path, item.get, number, token)));
-  say(paths.length === 1 ? "1 endpoint" : paths.length + " endpoints");
+  if (paths.length > FEW) list.prepend(...filter(list, paths.length));
+  say(paths.length === 0 ? "The token may read no endpoint." : count(paths.length));
 };
 
 document.getElementById("token-form").addEventListener("submit", (event) => {

@@ -60,8 +60,42 @@ async function look(browser, name, viewport, colorScheme) {
   return seen;
 }
 
+// A hundred endpoints are found by a word, and a failure is seen to be one.
+async function among(browser) {
+  const context = await browser.newContext({ viewport: { width: 375, height: 740 } });
+  const page = await context.newPage();
+  await page.goto(address);
+  await page.keyboard.press("Tab");
+  await page.keyboard.type(token);
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("summary");
+  const seen = { all: await page.textContent("#message") };
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Tab");
+  seen.focus = await focused(page);
+  await page.keyboard.type("NOBODY_STOPPED");
+  await until(page, "#message", " of ");
+  seen.found = await page.textContent("#message");
+  await page.keyboard.press("Tab");
+  seen.next = await focused(page);
+  await page.keyboard.press("Enter");
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Enter");
+  await until(page, "details[open] pre", "400 Bad Request");
+  seen.failed = await page.getAttribute("details[open] pre", "class");
+  seen.tooWide = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth);
+  if (pictures) await page.screenshot({ path: `${pictures}/page-among.png`, fullPage: true });
+  await context.close();
+  return seen;
+}
+
 async function main() {
   const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+  if (process.argv[6] === "many") {
+    console.log(JSON.stringify(await among(browser)));
+    await browser.close();
+    return;
+  }
   const seen = [
     await look(browser, "desk", { width: 1280, height: 800 }, "light"),
     await look(browser, "phone", { width: 375, height: 740 }, "dark"),

@@ -23,6 +23,22 @@ fn browser() -> String {
     found.expect("a Chromium is installed, such as Debian's package chromium-headless-shell")
 }
 
+/// What the script has seen in the browser.
+fn seen(packages: &std::path::Path, server: &Server, what: &str) -> serde_json::Value {
+    script(
+        packages,
+        "page.cjs",
+        include_str!("page.cjs"),
+        &[
+            &format!("http://{}/", server.address()),
+            ADMIN,
+            &browser(),
+            &std::env::var("PICTURES").unwrap_or_default(),
+            what,
+        ],
+    )
+}
+
 #[test]
 #[ignore = "needs a Chromium"]
 fn the_page_is_used_with_the_keyboard_at_a_desk_and_on_a_phone() {
@@ -32,17 +48,7 @@ fn the_page_is_used_with_the_keyboard_at_a_desk_and_on_a_phone() {
         "NODE n\nSQL >\n    %\n    SELECT {{ Int32(x, 1, description='A number') }} * 2 AS y\nTYPE endpoint\n",
     )]);
     let server = Server::start(&project);
-    let seen = script(
-        &packages,
-        "page.cjs",
-        include_str!("page.cjs"),
-        &[
-            &format!("http://{}/", server.address()),
-            ADMIN,
-            &browser(),
-            &std::env::var("PICTURES").unwrap_or_default(),
-        ],
-    );
+    let seen = seen(&packages, &server, "");
     for seen in seen.as_array().expect("two widths") {
         assert_eq!(seen["message"], "1 endpoint", "{seen}");
         assert_eq!(
@@ -62,4 +68,40 @@ fn the_page_is_used_with_the_keyboard_at_a_desk_and_on_a_phone() {
             assert_eq!(seen[list], serde_json::json!([]), "{list}: {seen}");
         }
     }
+}
+
+#[test]
+#[ignore = "needs a Chromium"]
+fn one_of_a_hundred_endpoints_is_found_by_a_word() {
+    let packages = tools::node();
+    let long =
+        "a_very_long_name_of_an_endpoint_that_somebody_has_given_because_nobody_stopped_them";
+    let fails = "NODE n\nSQL >\n    SELECT throwIf(1) AS y\nTYPE endpoint\n";
+    let mut files: Vec<(String, String)> = (0..99)
+        .map(|at| {
+            (
+                format!("report_{at}.pipe"),
+                "NODE n\nSQL >\n    SELECT 1 AS y\nTYPE endpoint\n".to_owned(),
+            )
+        })
+        .collect();
+    files.push((format!("{long}.pipe"), fails.to_owned()));
+    let files: Vec<(&str, &str)> = files
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.as_str()))
+        .collect();
+    let project = Project::new(&files);
+    let server = Server::start(&project);
+    let seen = seen(&packages, &server, "many");
+    assert_eq!(
+        seen,
+        serde_json::json!({
+            "all": "100 endpoints",
+            "focus": "input filter",
+            "found": "1 of 100 endpoints",
+            "next": format!("summary /v0/pipes/{long}.json"),
+            "failed": "failed",
+            "tooWide": false,
+        })
+    );
 }
