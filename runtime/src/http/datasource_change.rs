@@ -1,6 +1,7 @@
 //! `/v0/datasources/<name>`: its file as text, another description, other columns, and its end.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use axum::extract::Path;
 use axum::http::header;
@@ -13,6 +14,7 @@ use serde_json::json;
 use super::call::{Call, json_response, no_content};
 use super::datasource_describe::{self, reader_pipes};
 use super::error::ApiError;
+use super::operations::Done;
 use crate::catalog::{Change, Current, DatasourceText};
 
 /// The text of a data source's file.
@@ -127,6 +129,7 @@ pub(super) async fn delete(
 pub(super) async fn alter(Path(reference): Path<String>, call: Call) -> Result<Response, ApiError> {
     Call::require(call.access.creates_datasources(), "DATASOURCES:CREATE")?;
     let dry_run = call.parameters.flag("dry")?;
+    let started = Instant::now();
     Call::finish(async move {
         let writer = call.app.catalog.write().await;
         let current = writer.current();
@@ -183,6 +186,7 @@ pub(super) async fn alter(Path(reference): Path<String>, call: Call) -> Result<R
                 }
                 return Err(error);
             }
+            Done::new("alter", &name).since(started).record(&call.app);
         }
         Ok(json_response(
             &json!({ "operations": operations, "dependencies": reader_pipes(&current, table) }),
