@@ -12,6 +12,7 @@ mod objects;
 mod pull;
 mod references;
 mod tables;
+mod tags;
 mod time;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +32,7 @@ pub use datasource_text::{DatasourceParts, DatasourceText};
 pub use draft::Draft;
 pub use objects::{Object, Objects, Rename};
 pub use pull::{PullError, Pulled, pull};
+pub(crate) use tags::{line as tags_line, with_tags};
 pub use time::{format_micros, now_micros};
 
 use self::references::Renamed;
@@ -82,6 +84,8 @@ pub struct Change {
     pub renames: Vec<Rename>,
     /// A file that may be left with errors.
     pub tolerated: Option<String>,
+    /// A data source whose table is made anew, without its rows.
+    pub anew: Option<String>,
 }
 
 /// A file that the API changed and that was changed on disk since.
@@ -183,6 +187,9 @@ impl Catalog {
     }
 }
 
+/// Files, what they compile to, and what is wrong with them.
+type Compiled = (BTreeMap<String, String>, Plan, BTreeSet<(String, String)>);
+
 /// The one who may change the catalog.
 #[derive(Debug)]
 pub struct Writer<'a> {
@@ -197,18 +204,42 @@ impl Writer<'_> {
     }
 
     /// What the project would be after a change, without making it.
-    pub async fn compile(&self, change: Change) -> Result<Plan, ChangeError> {
+    pub async fn compile(&self, mut change: Change) -> Result<Plan, ChangeError> {
         let before = self.current();
-        let (_, plan, errors) = self.compiled(&before, &change).await?;
+        let (_, plan, errors) = self.compiled(&before, &mut change).await?;
         refuse_new_errors(&errors, &before.errors, change.tolerated.as_deref())?;
         Ok(plan)
     }
 
+    /// Compiles a change; ids that its SQL has in the place of names become names.
     async fn compiled(
         &self,
         before: &Current,
+        change: &mut Change,
+    ) -> Result<Compiled, ChangeError> {
+        let compiled = Self::compiled_as_written(before, change).await?;
+        let has_id = change
+            .files
+            .values()
+            .flatten()
+            .any(|text| references::has_id(text));
+        if !has_id {
+            return Ok(compiled);
+        }
+        let named = references::named(&compiled.1, &before.objects);
+        if named.is_empty() {
+            return Ok(compiled);
+        }
+        change
+            .files
+            .extend(named.into_iter().map(|(path, text)| (path, Some(text))));
+        Self::compiled_as_written(before, change).await
+    }
+
+    async fn compiled_as_written(
+        before: &Current,
         change: &Change,
-    ) -> Result<(BTreeMap<String, String>, Plan, BTreeSet<(String, String)>), ChangeError> {
+    ) -> Result<Compiled, ChangeError> {
         let mut files = before.files.clone();
         for (path, text) in &change.files {
             match text {
@@ -227,14 +258,14 @@ impl Writer<'_> {
     /// Makes a change: compiled, brought to the engine, written, in force. On an error nothing has changed.
     pub async fn commit(
         &self,
-        change: Change,
+        mut change: Change,
         engine: &dyn Engine,
     ) -> Result<Arc<Current>, ChangeError> {
         let before = self.current();
-        let (files, plan, errors) = self.compiled(&before, &change).await?;
+        let (files, plan, errors) = self.compiled(&before, &mut change).await?;
         refuse_new_errors(&errors, &before.errors, change.tolerated.as_deref())?;
         let objects = before.objects.of_project(&plan.project, &change.renames)?;
-        let migration = Migration::plan(&before.plan, &plan, &change.renames, engine).await?;
+        let migration = Migration::plan(&before.plan, &plan, &change, engine).await?;
         migration.prepare(engine).await?;
         if let Err(error) = self.persist(&change, &objects, &before.objects) {
             migration.take_back(engine).await;
@@ -324,7 +355,7 @@ impl Current {
                 from: from.to_owned(),
                 to: to.to_owned(),
             }],
-            tolerated: None,
+            ..Change::default()
         })
     }
 
@@ -348,6 +379,12 @@ impl Current {
             .into_iter()
             .map(|(path, text)| (path, Some(text)))
             .collect()
+    }
+
+    /// A query with names in the place of ids: the same to a client, but only names are known to the compiler.
+    /// `None` if there are no ids in it.
+    pub fn with_names(&self, sql: &str) -> Option<String> {
+        references::named_in(&self.plan, &self.objects, sql)
     }
 
     /// What reads or fills from a resource, by name.

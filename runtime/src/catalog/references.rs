@@ -1,12 +1,14 @@
-//! Follows a rename: the places where SQL names a resource, in the files as written, each replaced on its own.
+//! The places where SQL names a resource, in the files as written, each replaced on its own: to follow a rename, and to write a name where a request has an id.
 
 use std::collections::BTreeMap;
 
 use pipewright_compiler::graph::{NodeId, Vertex};
 use pipewright_compiler::mapped_text::PieceKind;
 use pipewright_compiler::plan::Plan;
-use pipewright_compiler::sql::{Position, TableReference, quote_identifier};
+use pipewright_compiler::sql::{Position, TableReference, quote_identifier, scan};
 use pipewright_grammar::source::Span;
+
+use super::objects::Objects;
 
 /// What gets a new name.
 #[derive(Debug, Clone, Copy)]
@@ -19,19 +21,67 @@ pub(super) enum Renamed<'a> {
 
 /// The files of a project in which the SQL of nodes reads the renamed resource, with the new name in place of the old.
 pub(super) fn follow(plan: &Plan, renamed: Renamed<'_>, to: &str) -> BTreeMap<String, String> {
+    edited(plan, |id, table, sql| {
+        let name = name_in(plan, id, renamed)?;
+        let is_meant = table.database.is_none() && table.name == name;
+        is_meant.then(|| replacement(table, name, to, sql))
+    })
+}
+
+/// The files of a project in which the SQL of nodes has ids, with the names in their place.
+pub(super) fn named(plan: &Plan, objects: &Objects) -> BTreeMap<String, String> {
+    edited(plan, |_, table, sql| name_of_id(plan, objects, table, sql))
+}
+
+/// A query with the names of resources in the place of their ids; `None` if it has none.
+pub(super) fn named_in(plan: &Plan, objects: &Objects, sql: &str) -> Option<String> {
+    // What cannot be scanned is refused later, with the reason.
+    let scan = has_id(sql).then(|| scan(sql).ok())??;
+    let mut out = sql.to_owned();
+    let mut tables: Vec<&TableReference> = scan.tables.iter().collect();
+    tables.sort_by_key(|table| std::cmp::Reverse(table.span.start));
+    for table in tables {
+        if let Some(name) = name_of_id(plan, objects, table, sql) {
+            out.replace_range(table.span.clone(), &name);
+        }
+    }
+    Some(out)
+}
+
+/// Whether a text may have an id, with or without a prefix.
+pub(super) fn has_id(text: &str) -> bool {
+    let mut words = text.split(|character: char| !character.is_ascii_alphanumeric());
+    words.any(|word| word.len() == 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// The name of the resource whose id a statement has in the place of a table.
+fn name_of_id(plan: &Plan, objects: &Objects, table: &TableReference, sql: &str) -> Option<String> {
+    let reference = table.display_name();
+    let is_name = plan.project.pipe(&reference).is_some()
+        || plan.project.datasource(&reference).is_some()
+        || table.is_literal
+        || !has_id(&reference);
+    if is_name {
+        return None;
+    }
+    let name = objects.pipe_name(&reference);
+    let name = name.or_else(|| objects.datasource_name(&reference))?;
+    Some(replacement(table, &table.name, name, sql))
+}
+
+/// The files in which `edit` has something else for a table.
+fn edited(
+    plan: &Plan,
+    edit: impl Fn(&NodeId, &TableReference, &str) -> Option<String>,
+) -> BTreeMap<String, String> {
     let mut edits: BTreeMap<(u32, u32), (Span, String)> = BTreeMap::new();
     for (id, reads) in &plan.graph.reads {
-        let Some(name) = name_in(plan, id, renamed) else {
-            continue;
-        };
         for branch in &reads.branches {
             let text = &branch.rendered.sql;
-            for table in branch
-                .scan
-                .tables
-                .iter()
-                .filter(|table| table.database.is_none() && table.name == name)
-            {
+            for table in &branch.scan.tables {
+                let Some(new) = edit(id, table, text.text()) else {
+                    continue;
+                };
                 let verbatim = text.pieces().any(|(range, piece)| {
                     piece.kind == PieceKind::Verbatim
                         && range.start <= table.span.start
@@ -40,10 +90,7 @@ pub(super) fn follow(plan: &Plan, renamed: Renamed<'_>, to: &str) -> BTreeMap<St
                 let Some(span) = text.locate_range(table.span.clone()).filter(|_| verbatim) else {
                     continue;
                 };
-                edits.insert(
-                    (span.source.0, span.start),
-                    (span, replacement(table, name, to, text.text())),
-                );
+                edits.insert((span.source.0, span.start), (span, new));
             }
         }
     }

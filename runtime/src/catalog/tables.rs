@@ -1,11 +1,15 @@
 //! What a change of the catalog means for the engine: tables and views are made before the change is written, and what nobody needs goes after it.
 
+use std::collections::BTreeSet;
+
 use pipewright_compiler::deploy::{Step, StepKind, desired};
 use pipewright_compiler::diagnostics::render;
+use pipewright_compiler::emit::quarantine_name;
 use pipewright_compiler::plan::Plan;
+use pipewright_compiler::project::ResourceName;
 use pipewright_compiler::sql::{quote_identifier, quote_literal};
 
-use super::{ChangeError, Rename};
+use super::{Change, ChangeError, Rename};
 use crate::deploy::introspect;
 use crate::engine::Engine;
 
@@ -19,11 +23,12 @@ pub(super) struct Migration {
 }
 
 impl Migration {
-    /// From what the engine has to what the plan needs. Tables of data sources that are gone are dropped, tables that differ are left alone.
+    /// From what the engine has to what the plan needs. Tables of data sources that are gone are dropped, tables that differ are left alone unless the change
+    /// wants them anew.
     pub(super) async fn plan(
         before: &Plan,
         after: &Plan,
-        renames: &[Rename],
+        change: &Change,
         engine: &dyn Engine,
     ) -> Result<Self, ChangeError> {
         let (old, new) = (steps(before, false)?, steps(after, true)?);
@@ -36,7 +41,7 @@ impl Migration {
             .names();
         let mut migration = Self::default();
         let mut old = old;
-        for rename in renames {
+        for rename in &change.renames {
             migration.rename(rename, &mut old, after);
         }
         for step in &new {
@@ -44,6 +49,9 @@ impl Migration {
             let exists = actual.contains(&step.name);
             match before {
                 Some(before) if before.sql == step.sql && exists => {}
+                Some(_) if exists && change.anew.as_ref() == Some(&step.name) => {
+                    migration.make_anew(step, &actual);
+                }
                 Some(before) if step.kind == StepKind::CreateMaterializedView && exists => {
                     migration.alter_view(before, step);
                 }
@@ -98,6 +106,25 @@ impl Migration {
                 step.sql = format!("CREATE MATERIALIZED VIEW {quoted_to}{rest}");
             }
             step.name = to;
+        }
+    }
+
+    /// Another table in the place of one: the old one goes when the change is written, and comes back if it is not.
+    fn make_anew(&mut self, step: &Step, actual: &BTreeSet<String>) {
+        let aside = quote_identifier(&format!("pw_before_{}", step.name));
+        let name = quote_identifier(&step.name);
+        let away = format!("DROP TABLE IF EXISTS {aside} SYNC");
+        self.forward.push((away.clone(), None));
+        self.forward.push((
+            format!("RENAME TABLE {name} TO {aside}"),
+            Some(format!("RENAME TABLE {aside} TO {name}")),
+        ));
+        self.forward.push((step.sql_with_comment(), step.undo()));
+        self.cleanup.push(away);
+        let quarantine = quarantine_name(&ResourceName::local(&step.name)).to_string();
+        if actual.contains(&quarantine) {
+            let quarantine = quote_identifier(&quarantine);
+            self.cleanup.push(format!("DROP TABLE {quarantine} SYNC"));
         }
     }
 

@@ -317,7 +317,7 @@ fn address(serve: &Serve, plan: &Plan) -> anyhow::Result<SocketAddr> {
     Ok(SocketAddr::new(host, serve.port.unwrap_or(config.port)))
 }
 
-/// The admin token and the tokens of the datafiles. New ones are printed, once.
+/// The admin token and the tokens of the datafiles. A new admin token is printed, as nobody could ask for it; of the others it is said that they are there.
 fn ensure_tokens(
     given: Option<&str>,
     plan: &Plan,
@@ -326,12 +326,13 @@ fn ensure_tokens(
 ) -> anyhow::Result<()> {
     let admin = state.tokens().ensure_admin(given)?;
     if let (Some(secret), None) = (&admin.secret, given) {
-        printer.note(&format!("admin token (shown once, keep it): {secret}"));
-    }
-    for (name, made) in http::ensure_declared(plan, state)? {
         printer.note(&format!(
-            "token `{name}` (shown once, keep it): {}",
-            made.secret
+            "admin token (printed at the first start only): {secret}"
+        ));
+    }
+    for (name, _) in http::ensure_declared(plan, state)? {
+        printer.note(&format!(
+            "token `{name}` is new: with the admin token, `/v0/tokens/{name}` shows it"
         ));
     }
     Ok(())

@@ -151,8 +151,8 @@ impl Access {
     }
 }
 
-/// The tokens by the hash of their secret. No secret is kept; a request's secret is hashed under the workspace's key before it is compared, so that the
-/// time of a look-up says nothing of the secrets.
+/// The tokens by the hash of their secret. There are no secrets here (the state keeps them encrypted, for `/v0/tokens` to show); a request's secret is hashed
+/// under the workspace's key before it is compared, so that the time of a look-up says nothing of the secrets.
 #[derive(Debug)]
 pub struct TokenTable {
     hasher: SecretHasher,

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::App;
 use super::access::Access;
 use super::error::ApiError;
+use super::operations;
 use super::parameters::Parameters;
 use crate::catalog::{Change, Current, Writer};
 
@@ -103,8 +104,10 @@ impl Call {
         writer: &Writer<'_>,
         change: Change,
     ) -> Result<Arc<Current>, ApiError> {
+        let before = writer.current();
         let current = writer.commit(change, self.app.engine.as_ref()).await?;
         self.app.serve_plan(&current.plan);
+        operations::created(&self.app, &before, &current);
         Ok(current)
     }
 }

@@ -59,6 +59,27 @@ pub(super) struct Patience {
     pub(super) last: Duration,
 }
 
+/// The memory for bodies, for who unpacks one: what it becomes counts like what came.
+#[derive(Debug, Clone)]
+pub(super) struct Room(Arc<Semaphore>);
+
+impl Room {
+    /// Takes so many bytes more, if they are there; what is held is given back when `held` is dropped.
+    pub(super) fn hold(&self, bytes: u64, held: &mut Option<OwnedSemaphorePermit>) -> bool {
+        let Ok(units) = u32::try_from(bytes.div_ceil(UNIT)) else {
+            return false;
+        };
+        let Ok(permit) = Arc::clone(&self.0).try_acquire_many_owned(units) else {
+            return false;
+        };
+        match held {
+            Some(held) => held.merge(permit),
+            None => *held = Some(permit),
+        }
+        true
+    }
+}
+
 /// Serves until `stop` is done, then finishes the requests under way.
 pub(super) async fn serve(
     listener: TcpListener,
@@ -136,7 +157,8 @@ fn connection(
         }
         let cut = Arc::new(AtomicU8::new(0));
         let body = PatientBody::new(&patience, Arc::clone(&room), Arc::clone(&cut));
-        let request = request.map(|incoming| Body::new(body.reads(incoming)));
+        let mut request = request.map(|incoming| Body::new(body.reads(incoming)));
+        request.extensions_mut().insert(Room(Arc::clone(&room)));
         let answer = router.clone().oneshot(request);
         async move {
             let answer = answer.await?;

@@ -13,7 +13,7 @@ use super::call::{Call, find_node, find_pipe, json_response, no_content};
 use super::copy_job::{self, matched_columns};
 use super::describe::{self, Wanted};
 use super::error::ApiError;
-use super::nodes::{pipe_text, wrong_node};
+use super::nodes::{edited, wrong_node};
 use super::pipes::shown;
 use crate::catalog::{Change, Current, NodeText, Writer};
 use crate::ingest::COPY;
@@ -38,15 +38,10 @@ pub(super) async fn create(
         let node = find_node(&current, pipe, &node_reference)
             .ok_or_else(|| super::nodes::no_such_node(&node_reference))?;
         refuse_other_uses(pipe, &node.name.value)?;
-        let (path, mut text) = pipe_text(&current, pipe);
-        let mut parts = text.node(&node.name.value)?;
-        parts.make_standard();
-        wish.write(&mut parts);
-        text.replace(&node.name.value, &parts)?;
-        let change = Change {
-            files: [(path, Some(text.into_text()))].into(),
-            ..Change::default()
-        };
+        let change = edited(&current, pipe, &node.name.value, |node| {
+            node.make_standard();
+            wish.write(node);
+        })?;
         let names = (pipe.name.name.clone(), node.name.value.clone());
         let current = commit(&call, &writer, change, &names).await?;
         shown(&call, &current, &names.0, false)
@@ -73,14 +68,7 @@ pub(super) async fn update(
                 &format!("PIPES:CREATE and DATASOURCES:APPEND:{target}"),
             )?;
         }
-        let (path, mut text) = pipe_text(&current, pipe);
-        let mut parts = text.node(&node)?;
-        wish.write(&mut parts);
-        text.replace(&node, &parts)?;
-        let change = Change {
-            files: [(path, Some(text.into_text()))].into(),
-            ..Change::default()
-        };
+        let change = edited(&current, pipe, &node, |node| wish.write(node))?;
         let names = (pipe.name.name.clone(), node);
         let current = commit(&call, &writer, change, &names).await?;
         shown(&call, &current, &names.0, false)
@@ -99,14 +87,7 @@ pub(super) async fn remove(
         let current = writer.current();
         let pipe = find_pipe(&current, &reference)?;
         let node = copy_node(&current, pipe, &node_reference)?;
-        let (path, mut text) = pipe_text(&current, pipe);
-        let mut parts = text.node(&node)?;
-        parts.make_standard();
-        text.replace(&node, &parts)?;
-        let change = Change {
-            files: [(path, Some(text.into_text()))].into(),
-            ..Change::default()
-        };
+        let change = edited(&current, pipe, &node, NodeText::make_standard)?;
         call.commit(&writer, change).await?;
         Ok(no_content())
     })
@@ -308,7 +289,8 @@ impl Wish {
         let schedule = match written.iter().find_map(|name| parameters.value_of(name)) {
             None => None,
             Some(Value::Null) => Some(Schedule::OnDemand),
-            Some(value) => match value.as_str().map(str::trim) {
+            // The API's document writes it in quotes.
+            Some(value) => match value.as_str().map(|text| text.trim().trim_matches('\'')) {
                 Some(text) if none(text) => Some(Schedule::OnDemand),
                 Some(text) => Some(
                     Schedule::parse(text)

@@ -1,6 +1,7 @@
 //! `/v0/datasources/<name>`: its file as text, another description, other columns, and its end.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use axum::extract::Path;
 use axum::http::header;
@@ -13,6 +14,7 @@ use serde_json::json;
 use super::call::{Call, json_response, no_content};
 use super::datasource_describe::{self, reader_pipes};
 use super::error::ApiError;
+use super::operations::Done;
 use crate::catalog::{Change, Current, DatasourceText, Writer};
 use crate::deploy::Action;
 
@@ -130,6 +132,7 @@ pub(super) async fn delete(
 pub(super) async fn alter(Path(reference): Path<String>, call: Call) -> Result<Response, ApiError> {
     Call::require(call.access.creates_datasources(), "DATASOURCES:CREATE")?;
     let dry_run = call.parameters.flag("dry")?;
+    let started = Instant::now();
     Call::finish(async move {
         let writer = call.app.catalog.write().await;
         let current = writer.current();
@@ -168,6 +171,9 @@ pub(super) async fn alter(Path(reference): Path<String>, call: Call) -> Result<R
             return Err(ApiError::BadRequest(
                 "There were no operations to perform".to_owned(),
             ));
+        }
+        if !dry_run {
+            Done::new("alter", &name).since(started).record(&call.app);
         }
         Ok(json_response(
             &json!({ "operations": operations, "dependencies": reader_pipes(&current, table) }),

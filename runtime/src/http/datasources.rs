@@ -174,6 +174,7 @@ impl From<IngestError> for ApiError {
     fn from(error: IngestError) -> Self {
         match error {
             IngestError::Unreadable(message) => Self::BadRequest(message),
+            IngestError::TooLong(message) => Self::Body(StatusCode::PAYLOAD_TOO_LARGE, message),
             IngestError::Busy => Self::TooMany,
             IngestError::Stopping => Self::Unavailable(error.to_string()),
             IngestError::Engine(crate::engine::EngineError::Exception {

@@ -8,13 +8,13 @@ use pipewright_grammar::syntax::TokenDecl;
 use super::{App, Scope};
 use crate::state::{NewToken, State, StateError};
 
-/// The tokens that datafiles declare with `TOKEN name READ`, with what each may read.
+/// The tokens that datafiles declare with `TOKEN name READ` or `TOKEN name APPEND`, with what each may do.
 fn declared(plan: &Plan) -> BTreeMap<String, Vec<Scope>> {
     let mut declared: BTreeMap<String, Vec<Scope>> = BTreeMap::new();
-    let mut add = |tokens: &[TokenDecl], scope: Scope| {
+    let mut add = |tokens: &[TokenDecl], permission: &str, scope: Scope| {
         for token in tokens
             .iter()
-            .filter(|token| token.permission.value == "READ")
+            .filter(|token| token.permission.value == permission)
         {
             declared
                 .entry(token.name.value.clone())
@@ -23,13 +23,13 @@ fn declared(plan: &Plan) -> BTreeMap<String, Vec<Scope>> {
         }
     };
     for pipe in plan.project.pipes.values() {
-        add(&pipe.tokens, Scope::ReadPipe(pipe.name.to_string()));
+        let name = pipe.name.to_string();
+        add(&pipe.tokens, "READ", Scope::ReadPipe(name));
     }
     for datasource in plan.project.datasources.values() {
-        add(
-            &datasource.syntax.tokens,
-            Scope::ReadDatasource(datasource.name.to_string()),
-        );
+        let (tokens, name) = (&datasource.syntax.tokens, datasource.name.to_string());
+        add(tokens, "READ", Scope::ReadDatasource(name.clone()));
+        add(tokens, "APPEND", Scope::AppendDatasource(name));
     }
     declared
 }

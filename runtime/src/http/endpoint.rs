@@ -30,7 +30,7 @@ pub(super) async fn answer(
         .and_then(|(name, ending)| Some((name, Format::of_ending(ending)?)));
     let Some((name, format)) = data else {
         let call = Call::new(&app, &uri, &headers, &body);
-        let answer = if method == Method::GET {
+        let answer = if method == Method::GET || method == Method::HEAD {
             call.and_then(|call| pipes::get(&call, &file))
         } else {
             Err(ApiError::MethodNotAllowed)
@@ -99,7 +99,7 @@ async fn endpoint(
             "pipe `{name}` has no published node: add `TYPE endpoint` to one"
         ))
     })?;
-    if let Some(text) = parameters.text_of("q").map(ToOwned::to_owned) {
+    if let Some(text) = parameters.given("q").map(ToOwned::to_owned) {
         return answer_query(
             app,
             &served,

@@ -5,26 +5,32 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::App;
+use super::connections::Room;
 use super::error::ApiError;
 use super::parameters::Parameters;
 use crate::ingest;
 
-/// How much larger a body may be than its gzip.
-const INFLATION: u64 = 20;
+/// How many times the longest body a packed one may be when it is unpacked.
+const LONGEST: u64 = 20;
+
+/// How many times its own length a packed body may be when it is unpacked. Rows rarely are more than fifty times.
+const INFLATION: u64 = 200;
 
 pub(super) async fn post(
     State(app): State<Arc<App>>,
     uri: Uri,
     headers: HeaderMap,
+    room: Option<Extension<Room>>,
     body: Bytes,
 ) -> Response {
     let started = Instant::now();
-    let response = push(&app, &uri, &headers, body)
+    let response = push(&app, &uri, &headers, room.map(|room| room.0), body)
         .await
         .unwrap_or_else(IntoResponse::into_response);
     app.metrics
@@ -36,14 +42,20 @@ async fn push(
     app: &Arc<App>,
     uri: &Uri,
     headers: &HeaderMap,
+    room: Option<Room>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
     let parameters = Parameters::read(uri, headers, &Bytes::new())?;
     let served = app.served.load_full();
     let access = served.tokens.access(headers, parameters.text_of("token"))?;
-    let name = parameters.text_of("name").ok_or_else(|| {
+    let reference = parameters.given("name").ok_or_else(|| {
         ApiError::BadRequest("say which data source: `?name=<data source>`".to_owned())
     })?;
+    let named = app.catalog.current();
+    let name = named
+        .objects
+        .datasource_name(reference)
+        .unwrap_or(reference);
     if !access.appends_to(name) {
         return Err(ApiError::Forbidden(format!(
             "the token may not append to data source `{name}`"
@@ -63,7 +75,15 @@ async fn push(
         }
     };
     let wait = super::is_true(parameters.text_of("wait"));
-    let body = plain(headers, body, app.body_bytes as u64 * INFLATION)?;
+    // What the rows take of the memory for bodies is given back when they are written down.
+    let mut held = None;
+    let body = plain(
+        headers,
+        body,
+        app.body_bytes as u64,
+        room.as_ref(),
+        &mut held,
+    )?;
     let (lines, rows) = ingest::json_lines(&body, whole)?;
     drop(body);
     let counts = app.data()?.events.push(table, lines, rows, wait).await?;
@@ -79,8 +99,14 @@ pub(super) fn counts_body(counts: ingest::Counts) -> serde_json::Value {
     serde_json::json!({ "successful_rows": counts.successful, "quarantined_rows": counts.quarantined })
 }
 
-/// The body without its gzip, if it has one.
-fn plain(headers: &HeaderMap, body: Bytes, limit: u64) -> Result<Bytes, ApiError> {
+/// The body without its gzip, if it has one. It is as long as `longest` allows, and takes its share of the memory for bodies while it grows.
+fn plain(
+    headers: &HeaderMap,
+    body: Bytes,
+    longest: u64,
+    room: Option<&Room>,
+    held: &mut Option<OwnedSemaphorePermit>,
+) -> Result<Bytes, ApiError> {
     let encoding = headers
         .get(header::CONTENT_ENCODING)
         .and_then(|value| value.to_str().ok())
@@ -95,16 +121,33 @@ fn plain(headers: &HeaderMap, body: Bytes, limit: u64) -> Result<Bytes, ApiError
             )),
         };
     }
-    let mut plain = Vec::new();
-    let read = flate2::read::MultiGzDecoder::new(body.as_ref())
-        .take(limit + 1)
-        .read_to_end(&mut plain);
-    read.map_err(|error| ApiError::BadRequest(format!("the gzip data is damaged: {error}")))?;
-    if plain.len() as u64 > limit {
-        return Err(ApiError::Body(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the body is longer than {limit} bytes"),
-        ));
+    let limit = (body.len() as u64 * INFLATION)
+        .max(longest)
+        .min(longest * LONGEST);
+    let mut decoder = flate2::read::MultiGzDecoder::new(body.as_ref());
+    let (mut plain, mut piece) = (Vec::new(), vec![0; PIECE]);
+    loop {
+        let read = decoder
+            .read(&mut piece)
+            .map_err(|error| ApiError::BadRequest(format!("the gzip data is damaged: {error}")))?;
+        if read == 0 {
+            return Ok(plain.into());
+        }
+        if (plain.len() + read) as u64 > limit {
+            return Err(ApiError::Body(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("the body is longer than {limit} bytes when it is unpacked"),
+            ));
+        }
+        // The vector grows by doubling, so that it may be twice as large as what is in it.
+        let grows = plain.capacity() - plain.len() < read;
+        let more = plain.capacity().max(read) as u64;
+        if grows && room.is_some_and(|room| !room.hold(more, held)) {
+            return Err(ApiError::TooMany);
+        }
+        plain.extend_from_slice(&piece[..read]);
     }
-    Ok(plain.into())
 }
+
+/// How much is unpacked at a time.
+const PIECE: usize = 1 << 16;

@@ -10,11 +10,12 @@ use pipewright_grammar::syntax::NodeKind;
 use serde_json::json;
 
 use super::call::{Call, find_node, find_pipe, json_response, no_content, valid_name};
+use super::datasource_describe::reader_pipes;
 use super::describe::{self, Wanted};
 use super::error::ApiError;
-use super::nodes::{no_such_node, pipe_text};
+use super::nodes::{edited, no_such_node, pipe_text, sql_of};
 use super::population;
-use crate::catalog::{Change, NodeText, PipeText, Writer};
+use crate::catalog::{Change, Current, DatasourceText, NodeText, PipeText, Writer};
 use crate::engine::Column;
 
 /// Makes a materialized view of a node.
@@ -43,6 +44,8 @@ pub(super) async fn create(
         }
         let (path, mut text) = pipe_text(&current, pipe);
         let mut parts = text.node(&node.name.value)?;
+        // The request may bring another query for the node.
+        parts.sql = sql_of(&call).unwrap_or(parts.sql);
         let mut change = Change::default();
         prepare(&call, &writer, pipe, &mut parts, &mut change).await?;
         parts.kind = Some("materialized".to_owned());
@@ -117,18 +120,8 @@ pub(super) async fn remove(
                 node.name.value
             )));
         }
-        let (path, mut text) = pipe_text(&current, pipe);
-        let mut parts = text.node(&node.name.value)?;
-        parts.make_standard();
-        text.replace(&node.name.value, &parts)?;
-        call.commit(
-            &writer,
-            Change {
-                files: [(path, Some(text.into_text()))].into(),
-                ..Change::default()
-            },
-        )
-        .await?;
+        let change = edited(&current, pipe, &node.name.value, NodeText::make_standard)?;
+        call.commit(&writer, change).await?;
         Ok(no_content())
     })
     .await
@@ -153,11 +146,10 @@ pub(super) async fn prepare(
         .datasource_name(wanted)
         .unwrap_or(wanted)
         .to_owned();
-    let exists = current.plan.project.datasource(&target).is_some();
-    if exists && call.parameters.flag("override_datasource")? {
-        return Err(ApiError::Conflict(format!(
-            "`override_datasource` cannot be performed: data source `{target}` exists and keeps its rows"
-        )));
+    let before = current.plan.project.datasource(&target);
+    let overrides = before.is_some() && call.parameters.flag("override_datasource")?;
+    if overrides {
+        may_be_overridden(call, &current, &target)?;
     }
     let has_engine = call.parameters.given("engine").is_some();
     if !has_engine
@@ -172,19 +164,51 @@ pub(super) async fn prepare(
         ));
     }
     node.set_directive("DATASOURCE", Some(target.clone()));
-    if exists {
+    if before.is_some() && !overrides {
         return Ok(());
     }
-    valid_name(&target)?;
-    if current.is_taken(&target) || pipe.node(&target).is_some() {
-        return Err(super::call::taken(&target));
+    if !overrides {
+        valid_name(&target)?;
+        if current.is_taken(&target) || pipe.node(&target).is_some() {
+            return Err(super::call::taken(&target));
+        }
     }
     let columns = columns(call, writer, pipe, node).await?;
-    change.files.insert(
-        format!("datasources/{target}.datasource"),
-        Some(datasource_text(call, &columns)),
+    let mut text = DatasourceText::new(datasource_text(call, &columns));
+    let described = before.and_then(|before| before.syntax.description.as_ref());
+    if let Some(description) = described {
+        text.describe(&description.value)?;
+    }
+    let path = current.datasource_path(&target);
+    let path = path.map_or_else(
+        || format!("datasources/{target}.datasource"),
+        ToOwned::to_owned,
     );
+    let tokens = before.map_or(&[][..], |before| &before.syntax.tokens);
+    let text = super::pipes::head(tokens) + &text.into_text();
+    change.files.insert(path, Some(text));
+    change.anew = overrides.then_some(target);
     Ok(())
+}
+
+/// Whether a data source may be put in the place of another with its rows: who does that could also delete it, and nothing else reads or fills it.
+fn may_be_overridden(call: &Call, current: &Current, target: &str) -> Result<(), ApiError> {
+    Call::require(
+        call.access.drops_datasource(target),
+        &format!("PIPES:CREATE and DATASOURCES:DROP:{target}"),
+    )?;
+    let users = current
+        .plan
+        .table(target)
+        .map(|table| reader_pipes(current, table));
+    let users = users.unwrap_or_default();
+    if users.is_empty() {
+        return Ok(());
+    }
+    Err(ApiError::Conflict(format!(
+        "`override_datasource` cannot be performed: {} read or fill data source `{target}`",
+        users.join(", ")
+    )))
 }
 
 /// The columns of a node's result, by the engine.

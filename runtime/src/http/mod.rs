@@ -35,10 +35,12 @@ mod pipes;
 mod population;
 mod query;
 mod record;
+mod router;
 mod routes;
 mod run;
 mod scope;
 mod sql;
+mod tags;
 mod tokens;
 mod variables;
 mod workspace;
@@ -47,21 +49,18 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::extract::State;
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
 use pipewright_compiler::plan::Plan;
 use pipewright_compiler::project::Limits;
 use tokio::net::TcpListener;
-use tower_http::cors::{AllowHeaders, CorsLayer};
 
 pub use access::{Access, Scope, TokenTable};
 pub use declared::ensure_declared;
 pub use deploy_job::Deploys;
 pub use metrics::Metrics;
+pub use router::router;
 
 use self::access::RateLimits;
 use self::admission::Admission;
@@ -256,163 +255,6 @@ pub(crate) fn all_secrets(
     all
 }
 
-/// The routes.
-pub fn router(app: Arc<App>) -> Router {
-    let body_limit = DefaultBodyLimit::max(app.body_bytes);
-    Router::new()
-        .route("/", get(page::page))
-        .route("/page.js", get(page::script))
-        .route("/page.css", get(page::style))
-        .route("/openapi.json", get(page::openapi))
-        .route("/health", get(health))
-        .route("/metrics", get(metrics))
-        .route(
-            "/v0/sql",
-            get(sql::answer)
-                .post(sql::answer)
-                .layer(from_fn_with_state(Arc::clone(&app), handover::answer)),
-        )
-        .route("/v0/pipes", get(pipes::list).post(pipes::create))
-        .route("/v0/pipes/", get(pipes::list).post(pipes::create))
-        .route(
-            "/v0/pipes/{pipe}",
-            get(endpoint::answer)
-                .post(endpoint::answer)
-                .layer(from_fn_with_state(Arc::clone(&app), handover::answer))
-                .put(pipes::change)
-                .delete(pipes::delete),
-        )
-        .route("/v0/pipes/{pipe}/explain", get(explain::pipe))
-        .route(
-            "/v0/pipes/{pipe}/endpoint",
-            put(nodes::publish_by_id).delete(nodes::unpublish_pipe),
-        )
-        .route("/v0/pipes/{pipe}/nodes", post(nodes::append))
-        .route(
-            "/v0/pipes/{pipe}/nodes/{node}",
-            put(nodes::edit).delete(nodes::delete),
-        )
-        .route("/v0/pipes/{pipe}/nodes/{node}/explain", get(explain::node))
-        .route(
-            "/v0/pipes/{pipe}/nodes/{node}/endpoint",
-            post(nodes::publish).delete(nodes::unpublish),
-        )
-        .route(
-            "/v0/pipes/{pipe}/nodes/{node}/materialization",
-            post(materialization::create).delete(materialization::remove),
-        )
-        .route(
-            "/v0/pipes/{pipe}/nodes/{node}/analysis",
-            get(materialization::analyze),
-        )
-        .route("/v0/tokens", get(tokens::list).post(tokens::create))
-        .route("/v0/tokens/", get(tokens::list).post(tokens::create))
-        .route(
-            "/v0/tokens/{token}",
-            get(tokens::get).put(tokens::change).delete(tokens::delete),
-        )
-        .route("/v0/tokens/{token}/refresh", post(tokens::refresh))
-        .route(
-            "/v0/variables",
-            get(variables::list).post(variables::create),
-        )
-        .route(
-            "/v0/variables/{name}",
-            get(variables::get)
-                .put(variables::change)
-                .delete(variables::delete),
-        )
-        .route(
-            "/v0/pipes/{pipe}/nodes/{node}/population",
-            post(population::create),
-        )
-        .route(
-            "/v0/pipes/{pipe}/nodes/{node}/copy",
-            post(copies::create)
-                .put(copies::update)
-                .delete(copies::remove),
-        )
-        .route("/v0/pipes/{pipe}/copy", post(copies::run))
-        .route("/v0/pipes/{pipe}/copy/pause", post(copies::pause))
-        .route("/v0/pipes/{pipe}/copy/resume", post(copies::resume))
-        .route("/v0/pipes/{pipe}/copy/cancel", post(copies::cancel))
-        .route("/v0/events", post(events::post))
-        .route(
-            "/v0/datasources/{name}",
-            get(datasources::get)
-                .put(datasource_change::change)
-                .delete(datasource_change::delete),
-        )
-        .route(
-            "/v0/datasources/{name}/alter",
-            post(datasource_change::alter),
-        )
-        .route("/v1/pipes/{pipe}", get(pipes::file))
-        .route("/v0/workspace", get(workspace::get))
-        .route("/v0/workspaces/{workspace}", get(workspace::named))
-        .route("/v0/user/workspaces", get(workspace::list))
-        .route("/v0/user/workspaces/", get(workspace::list))
-        .route("/v0/auth", get(workspace::auth))
-        .route("/v0/regions", get(workspace::regions))
-        .route("/v0/connectors", get(workspace::connectors))
-        .route("/v0/environments", get(workspace::environments))
-        .route("/v0/tags", get(workspace::tags))
-        .route("/v0/sql_tables", post(sql::tables))
-        .route("/v0/sql_format", get(sql::format))
-        .route("/v0/dependencies", get(workspace::dependencies))
-        .route(
-            "/v0/datasources/{name}/truncate",
-            post(datasources::truncate),
-        )
-        .route("/v0/datasources/{name}/delete", post(datasources::delete))
-        .route("/v0/jobs", get(jobs::list))
-        .route("/v0/jobs/{id}", get(jobs::get))
-        .route("/v0/jobs/{id}/cancel", post(jobs::cancel))
-        .route("/v1/deploy", post(deployments::create))
-        .route("/v1/rollback", post(deployments::rollback))
-        .route("/v1/deployments", get(deployments::list))
-        .route("/v1/deployments/{id}", get(deployments::get))
-        .route("/v1/deployments/{id}/set-live", post(deployments::set_live))
-        .layer(from_fn_with_state(Arc::clone(&app), refuse_long_bodies))
-        // Those that follow read their bodies piece by piece, however long.
-        .route(
-            "/v0/datasources",
-            get(datasources::list)
-                .post(datasources::post)
-                .layer(DefaultBodyLimit::disable()),
-        )
-        .route(
-            "/v0/analyze",
-            post(analyze::post).layer(DefaultBodyLimit::disable()),
-        )
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(body_limit)
-        .layer(cross_origin())
-        .with_state(app)
-}
-
-/// A body that says that it is too long is not read.
-async fn refuse_long_bodies(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let length = request
-        .headers()
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > app.body_bytes as u64) {
-        let message = format!("the body is longer than {} bytes", app.body_bytes);
-        return ApiError::Body(StatusCode::PAYLOAD_TOO_LARGE, message).into_response();
-    }
-    next.run(request).await
-}
-
-/// Pages of every origin may ask: what counts is the token, and no cookie is ever looked at.
-fn cross_origin() -> CorsLayer {
-    // A star does not stand for `Authorization`: what is asked for is named.
-    CorsLayer::permissive()
-        .allow_headers(AllowHeaders::mirror_request())
-        .max_age(Duration::from_hours(1))
-}
-
 /// The threads that connections are read and written on. The engine has threads of its own and needs the processors more: each thread here that has nothing to
 /// do is woken for every request to look for work, so there is one for four processors.
 pub fn threads() -> std::io::Result<tokio::runtime::Runtime> {
@@ -466,14 +308,6 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
         app.metrics.encode(),
     )
         .into_response()
-}
-
-async fn not_found() -> ApiError {
-    ApiError::NotFound("there is nothing at this path".to_owned())
-}
-
-async fn method_not_allowed() -> ApiError {
-    ApiError::MethodNotAllowed
 }
 
 /// Whether a parameter that is a flag is set.

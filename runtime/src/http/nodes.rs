@@ -139,6 +139,23 @@ pub(super) fn pipe_text(current: &Current, pipe: &Pipe) -> (String, PipeText) {
     (path, text)
 }
 
+/// The change that writes one node of a pipe anew.
+pub(super) fn edited(
+    current: &Current,
+    pipe: &Pipe,
+    node: &str,
+    edit: impl FnOnce(&mut NodeText),
+) -> Result<Change, ApiError> {
+    let (path, mut text) = pipe_text(current, pipe);
+    let mut parts = text.node(node)?;
+    edit(&mut parts);
+    text.replace(node, &parts)?;
+    Ok(Change {
+        files: BTreeMap::from([(path, Some(text.into_text()))]),
+        ..Change::default()
+    })
+}
+
 impl From<crate::catalog::EditError> for ApiError {
     fn from(error: crate::catalog::EditError) -> Self {
         Self::BadRequest(error.to_string())
@@ -146,7 +163,7 @@ impl From<crate::catalog::EditError> for ApiError {
 }
 
 /// The SQL of a request: its body, or `sql`.
-fn sql_of(call: &Call) -> Option<String> {
+pub(super) fn sql_of(call: &Call) -> Option<String> {
     let text = call
         .parameters
         .text

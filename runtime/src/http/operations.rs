@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use super::{App, Data, population};
-use crate::catalog::{Catalog, format_micros};
+use crate::catalog::{Catalog, Current, format_micros};
 use crate::ingest::{Counts, Flushed};
 use crate::jobs::{Job, JobStatus};
 use crate::service::{JobEvent, Operation, Row, Service};
@@ -17,6 +17,9 @@ pub(super) fn listen(app: &Arc<App>, data: &Data) {
     let app_of_jobs = Arc::downgrade(app);
     data.jobs.listen(Box::new(move |job| {
         service.record(Row::Job(event(job, catalog.state().workspace_id())));
+        if let Some(queued) = queued(job, &catalog) {
+            service.record(Row::Operation(queued));
+        }
         if let Some(operation) = operation(job, &catalog) {
             service.record(Row::Operation(operation));
         }
@@ -72,6 +75,36 @@ fn event(job: &Job, workspace: &str) -> JobEvent {
     }
 }
 
+/// A populate that waits for its turn.
+fn queued(job: &Job, catalog: &Catalog) -> Option<Operation> {
+    if job.kind != population::POPULATE || job.status != JobStatus::Waiting {
+        return None;
+    }
+    let name = text(&job.request, &["/datasource/name"])?;
+    Some(Operation {
+        timestamp: u64::try_from(job.created_at / 1000).unwrap_or(0),
+        event_type: format!("{}-queued", job.kind),
+        datasource_id: datasource_id(catalog, &name),
+        datasource_name: name,
+        result: outcome(None),
+        job_id: Some(job.id.clone()),
+        operation_id: job.id.clone(),
+        pipe_id: text(&job.request, &["/pipe_id"]).unwrap_or_default(),
+        pipe_name: text(&job.request, &["/pipe_name"]).unwrap_or_default(),
+        ..Operation::default()
+    })
+}
+
+/// Data sources that a change has made.
+pub(super) fn created(app: &App, before: &Current, after: &Current) {
+    let tables = after.plan.tables.keys();
+    let made =
+        tables.filter(|name| name.workspace.is_none() && !before.plan.tables.contains_key(*name));
+    for name in made {
+        Done::new("create", &name.name).record(app);
+    }
+}
+
 /// What a job that has ended did to its data source.
 fn operation(job: &Job, catalog: &Catalog) -> Option<Operation> {
     let error = match job.status {
@@ -88,7 +121,7 @@ fn operation(job: &Job, catalog: &Catalog) -> Option<Operation> {
     let name = text(&job.request, &["/datasource/name"])?;
     let result = job.result.as_ref().unwrap_or(&Value::Null);
     let number = |key: &str| result[key].as_u64().unwrap_or(0);
-    let rows = ["rows", "rows_deleted"]
+    let rows = ["written_rows", "rows", "rows_deleted"]
         .iter()
         .find_map(|key| result[*key].as_u64());
     let current = catalog.current();
@@ -120,7 +153,10 @@ fn operation(job: &Job, catalog: &Catalog) -> Option<Operation> {
         read_rows: number("read_rows"),
         read_bytes: number("read_bytes"),
         written_rows: rows.filter(|_| writes).unwrap_or(0),
-        written_bytes: if writes { number("bytes") } else { 0 },
+        written_bytes: ["written_bytes", "bytes"]
+            .iter()
+            .find_map(|key| result[*key].as_u64().filter(|_| writes))
+            .unwrap_or(0),
         pipe_id: pipe.map(|object| object.id.clone()).unwrap_or_default(),
         pipe_name,
         ..Operation::default()

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::App;
 use super::error::ApiError;
 use super::parameters::Parameters;
-use super::routes::ROUTES;
+use super::routes;
 
 #[derive(Template)]
 #[template(path = "page.html")]
@@ -100,7 +100,7 @@ pub(super) async fn openapi(
         .into_iter()
         .filter(|(path, _)| readable(path))
         .collect();
-    for route in ROUTES {
+    for route in routes::all() {
         let item = paths.entry(route.path()).or_insert_with(|| json!({}));
         item[route.method()] = route.describe();
     }

@@ -8,6 +8,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use pipewright_compiler::graph::{NodeId, Vertex};
 use pipewright_compiler::project::{Pipe, ResourceName};
+use pipewright_grammar::syntax::TokenDecl;
 use serde_json::{Value, json};
 
 use super::App;
@@ -17,7 +18,7 @@ use super::describe::{self, Wanted};
 use super::error::ApiError;
 use super::nodes::{node_text, text_of};
 use super::population;
-use crate::catalog::{Change, Current, NodeText, PipeText};
+use crate::catalog::{Change, Current, NodeText, PipeText, tags_line};
 
 /// The pipes that the token may read.
 pub(super) async fn list(call: Call) -> Result<Response, ApiError> {
@@ -112,7 +113,11 @@ pub(super) async fn create(call: Call) -> Result<Response, ApiError> {
         keep_endpoint(before, &mut nodes);
         copies::require_appends(&call, &nodes)?;
         let description = description.or_else(|| before.and_then(|pipe| pipe.description.clone()));
-        let text = head(before) + &PipeText::create(description.as_deref(), &nodes)?.into_text();
+        let tokens = before.map_or(&[][..], |pipe| &pipe.tokens);
+        let tags = before.map_or(&[][..], |pipe| &pipe.tags);
+        let text = tags_line(tags)
+            + &head(tokens)
+            + &PipeText::create(description.as_deref(), &nodes)?.into_text();
         let path = current
             .pipe_path(&name)
             .map_or_else(|| format!("pipes/{name}.pipe"), ToOwned::to_owned);
@@ -159,10 +164,10 @@ fn add_target(current: &Current, view: &NodeText, made: &mut Value) {
         .into();
 }
 
-/// The lines of a file that the API does not touch when it writes a pipe anew.
-fn head(before: Option<&Pipe>) -> String {
+/// The lines of a file that the API does not touch when it writes a pipe or data source anew.
+pub(super) fn head(tokens: &[TokenDecl]) -> String {
     let mut lines = String::new();
-    for token in before.map_or(&[][..], |pipe| &pipe.tokens) {
+    for token in tokens {
         let (name, permission) = (&token.name.value, &token.permission.value);
         lines.extend(["TOKEN \"", name, "\" ", permission, "\n"]);
     }
@@ -271,7 +276,7 @@ pub(super) async fn change(
         let name = find_pipe(&current, &reference)?.name.name.clone();
         let new_name = call.parameters.given("name").unwrap_or(&name).to_owned();
         let description = call.parameters.text_of("description");
-        if new_name == name && description.is_none() {
+        if call.parameters.given("name").is_none() && description.is_none() {
             return Err(ApiError::BadRequest(
                 "nothing to change: give a new `name` or `description`".to_owned(),
             ));

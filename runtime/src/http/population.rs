@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use super::App;
 use super::call::{Call, find_node, find_pipe, json_response};
 use super::error::ApiError;
-use super::nodes::{no_such_node, pipe_text};
-use crate::catalog::{Change, Current, Writer};
+use super::nodes::{edited, no_such_node};
+use crate::catalog::{Change, Current, NodeText, Writer};
 use crate::ingest::PopulateOptions;
 use crate::jobs::{Job, JobStatus};
 
@@ -182,14 +182,7 @@ async fn unlink(app: &App, pipe: &str, node: &str) -> Result<(), ApiError> {
     if !is_view {
         return Ok(());
     }
-    let (path, mut text) = pipe_text(&current, pipe);
-    let mut parts = text.node(node)?;
-    parts.make_standard();
-    text.replace(node, &parts)?;
-    let change = Change {
-        files: [(path, Some(text.into_text()))].into(),
-        ..Change::default()
-    };
+    let change = edited(&current, pipe, node, NodeText::make_standard)?;
     let current = writer.commit(change, app.engine.as_ref()).await?;
     app.serve_plan(&current.plan);
     Ok(())

@@ -60,10 +60,11 @@ pub(crate) async fn answer_query(
     let settings = parameters.output_settings()?;
     let values = parameters.values();
     let (now, secrets) = (now(), secret_names(served));
+    let named = app.catalog.current().with_names(text);
     let compiled = served
         .plan
         .compile_query_for(
-            text,
+            named.as_deref().unwrap_or(text),
             underscore,
             request(served, &values, &now, &secrets),
             &access.filters,

@@ -2,8 +2,6 @@
 //!
 //! A server has one workspace and no regions, branches, connections or other members; these routes say so in the shape in which it is asked.
 
-use std::collections::BTreeMap;
-
 use axum::extract::Path;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
@@ -88,32 +86,13 @@ pub(super) async fn environments(_call: Call) -> Result<Response, ApiError> {
     Ok(json_response(&json!({ "environments": [] })))
 }
 
-/// `/v0/tags`: the words of the `TAGS` lines, each with what has it.
-pub(super) async fn tags(call: Call) -> Result<Response, ApiError> {
-    let current = call.current();
-    let mut tagged: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
-    let project = &current.plan.project;
-    for pipe in project.pipes.values() {
-        let name = &pipe.name.name;
-        let id = current.objects.pipe(name).map(|object| &object.id);
-        for tag in pipe.tags.iter().filter(|_| call.access.reads_pipe(name)) {
-            let entry = json!({ "id": id, "name": name, "type": "pipe" });
-            tagged.entry(tag).or_default().push(entry);
-        }
-    }
-    for datasource in project.datasources.values() {
-        let name = &datasource.name.name;
-        let id = current.objects.datasource(name).map(|object| &object.id);
-        let readable = call.access.reads_datasource(name);
-        for tag in datasource.syntax.tags.iter().filter(|_| readable) {
-            let entry = json!({ "id": id, "name": name, "type": "datasource" });
-            tagged.entry(&tag.value).or_default().push(entry);
-        }
-    }
-    let tags = tagged
-        .into_iter()
-        .map(|(name, resources)| json!({ "id": name, "name": name, "resources": resources }));
-    Ok(json_response(&json!({ "tags": tags.collect::<Vec<_>>() })))
+/// `/v0/workspaces/<id>/releases`: none, as what is deployed is in force at once.
+pub(super) async fn releases(
+    Path(reference): Path<String>,
+    call: Call,
+) -> Result<Response, ApiError> {
+    named(Path(reference), call).await?;
+    Ok(json_response(&json!({ "releases": [] })))
 }
 
 /// `/v0/dependencies`: which pipes read or fill which data sources.

@@ -264,6 +264,7 @@ async fn receive(
     let spooled = spooling.await.map_err(io::Error::other)?;
     spooled.map_err(|error| match error {
         SpoolError::Unreadable(message) => IngestError::Unreadable(message),
+        SpoolError::TooLong(message) => IngestError::TooLong(message),
         SpoolError::Io(error) => IngestError::Disk(error),
     })
 }

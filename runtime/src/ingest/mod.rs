@@ -48,6 +48,9 @@ pub enum IngestError {
     /// The input as a whole cannot be read; nothing was changed.
     #[error("{0}")]
     Unreadable(String),
+    /// The input is much longer when it is unpacked.
+    #[error("{0}")]
+    TooLong(String),
     /// Too much is waiting already.
     #[error("too many rows are waiting to be written; try again in a second")]
     Busy,

@@ -190,6 +190,9 @@ struct Progress {
     rows: u64,
     rows_total: u64,
     bytes_total: u64,
+    /// What the view's query made of them.
+    written_rows: u64,
+    written_bytes: u64,
     #[serde(rename = "progress_percentage")]
     percentage: f64,
 }
@@ -286,7 +289,14 @@ impl Run<'_> {
         self.finish_moving().await?;
         progress.percentage = 100.0;
         self.note(&progress)?;
-        Ok(json!({ "rows": progress.rows, "bytes": progress.bytes_total }))
+        Ok(json!({
+            "rows": progress.rows,
+            "bytes": progress.bytes_total,
+            "read_rows": progress.rows,
+            "read_bytes": progress.bytes_total,
+            "written_rows": progress.written_rows,
+            "written_bytes": progress.written_bytes,
+        }))
     }
 
     async fn execute(&self, sql: &str) -> Result<(), WorkError> {
@@ -325,12 +335,7 @@ impl Run<'_> {
         if self.request.truncate {
             self.execute(&format!("TRUNCATE TABLE {target}")).await?;
         }
-        let size = self.text(&format!("SELECT sum(rows), sum(data_uncompressed_bytes) FROM system.parts WHERE active AND database = currentDatabase() AND table = {}", Self::literal(&self.snapshot))).await?;
-        let mut numbers = size
-            .split_whitespace()
-            .filter_map(|number| number.parse().ok());
-        (progress.rows_total, progress.bytes_total) =
-            (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+        (progress.rows_total, progress.bytes_total) = self.size(&self.snapshot).await?;
         progress.phase = Phase::Copying;
         // Before anything may come in again: from here on a restart must not take another snapshot.
         self.note(progress)
@@ -372,8 +377,18 @@ impl Run<'_> {
             progress.percentage = (share * 9900.0).round() / 100.0;
             self.note(progress)?;
         }
+        (progress.written_rows, progress.written_bytes) = self.size(&self.beside).await?;
         progress.phase = Phase::Moving;
         self.note(progress)
+    }
+
+    /// The rows and bytes of a table.
+    async fn size(&self, table: &str) -> Result<(u64, u64), WorkError> {
+        let size = self.text(&format!("SELECT sum(rows), sum(data_uncompressed_bytes) FROM system.parts WHERE active AND database = currentDatabase() AND table = {}", Self::literal(table))).await?;
+        let mut numbers = size
+            .split_whitespace()
+            .filter_map(|number| number.parse().ok());
+        Ok((numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)))
     }
 
     /// The view's query with the snapshot in place of the table that it follows.

@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use flate2::read::MultiGzDecoder;
@@ -18,6 +20,10 @@ const CHUNK_ROWS: u64 = 500_000;
 const ROW_BYTES: usize = 64 * 1024 * 1024;
 /// Most memory that unpacking zstd may take for its window, as a power of two: 128 MiB, which is what the format's own tool takes without being asked.
 const WINDOW_LOG: u32 = 27;
+
+/// How many times its own length a packed body may be when it is unpacked, and how long it may be however short it came: a few bytes must not fill the disk.
+const INFLATION: u64 = 500;
+const UNPACKED: u64 = 64 * 1024 * 1024;
 
 /// A format of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -49,6 +55,9 @@ pub enum SpoolError {
     /// It is not what it should be.
     #[error("{0}")]
     Unreadable(String),
+    /// It is much longer when it is unpacked.
+    #[error("{0}")]
+    TooLong(String),
     /// It could not be written down, or did not arrive.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -83,7 +92,9 @@ pub(super) fn spool(
     let mut body = Body {
         chunks,
         current: Bytes::new(),
+        taken: Arc::default(),
     };
+    let taken = Arc::clone(&body.taken);
     let start = body.start(4)?;
     let packed = packed(&start);
     body.current = start;
@@ -101,11 +112,20 @@ pub(super) fn spool(
         decoder.window_log_max(WINDOW_LOG)?;
         Box::new(decoder)
     };
-    let mut unpacked = vec![0; 1 << 17];
+    let (mut unpacked, mut length) = (vec![0; 1 << 17], 0);
     loop {
         match decoder.read(&mut unpacked) {
             Ok(0) => return writer.finish(),
-            Ok(read) => write(&mut writer, &unpacked[..read])?,
+            Ok(read) => {
+                length += read as u64;
+                let most = UNPACKED.max(taken.load(Ordering::Relaxed) * INFLATION);
+                if length > most {
+                    return Err(SpoolError::TooLong(format!(
+                        "the {packed} data is more than {INFLATION} times as long when it is unpacked: send it in parts, or not packed"
+                    )));
+                }
+                write(&mut writer, &unpacked[..read])?;
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {
                 return Err(SpoolError::Io(error));
@@ -140,6 +160,8 @@ fn write(writer: &mut Writer, bytes: &[u8]) -> Result<(), SpoolError> {
 struct Body {
     chunks: mpsc::Receiver<io::Result<Bytes>>,
     current: Bytes,
+    /// How many bytes have come.
+    taken: Arc<AtomicU64>,
 }
 
 impl Body {
@@ -151,6 +173,8 @@ impl Body {
                 Some(chunk) => {
                     self.current = chunk
                         .map_err(|error| io::Error::new(io::ErrorKind::ConnectionAborted, error))?;
+                    let length = self.current.len() as u64;
+                    self.taken.fetch_add(length, Ordering::Relaxed);
                 }
                 None => return Ok(false),
             }
@@ -188,6 +212,8 @@ struct Writer {
     rows: u64,
     /// The start of a row whose end has not come.
     rest: Vec<u8>,
+    /// How much of it was looked at without finding the end.
+    looked: usize,
     csv: CsvSplitter,
     headed: bool,
 }
@@ -210,6 +236,7 @@ impl Writer {
             bytes: 0,
             rows: 0,
             rest: Vec::new(),
+            looked: 0,
             csv: CsvSplitter::default(),
             headed: false,
         }
@@ -359,13 +386,17 @@ impl Write for Writer {
         if self.rest.is_empty() {
             let taken = self.take_rows(bytes, false)?;
             self.rest.extend_from_slice(&bytes[taken..]);
+            self.looked = self.rest.len();
         } else {
             self.rest.extend_from_slice(bytes);
-            // A row that is not whole yet is looked at again only when much more of it has come.
-            let whole = std::mem::take(&mut self.rest);
-            let taken = self.take_rows(&whole, false)?;
-            self.rest = whole;
-            self.rest.drain(..taken);
+            // A row that is not whole yet is looked at again only when as much more of it has come: else its bytes would be looked at with each piece.
+            if self.rest.len() >= 2 * self.looked {
+                let whole = std::mem::take(&mut self.rest);
+                let taken = self.take_rows(&whole, false)?;
+                self.rest = whole;
+                self.rest.drain(..taken);
+                self.looked = self.rest.len();
+            }
         }
         if self.rest.len() > ROW_BYTES {
             return Err(io::Error::new(

@@ -16,6 +16,7 @@ const STEPS: &[&str] = &[
     include_str!("migrations/0005_variables.sql"),
     include_str!("migrations/0006_schedules.sql"),
     include_str!("migrations/0007_deployments.sql"),
+    include_str!("migrations/0008_tags.sql"),
 ];
 
 /// Runs the steps that `connection` lacks.

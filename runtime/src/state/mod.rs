@@ -11,6 +11,7 @@ mod migrations;
 mod random;
 mod schedules;
 mod seal;
+mod tags;
 mod tokens;
 mod variables;
 
@@ -27,6 +28,7 @@ pub use deployments::{
 pub use jobs::{Job, JobStatus, Jobs};
 pub use random::uuid;
 pub use schedules::{Schedules, Slot, StoredSchedule};
+pub use tags::Tags;
 pub use tokens::{AdminToken, NewToken, SecretHasher, Token, Tokens};
 pub use variables::{Variable, Variables};
 
@@ -133,6 +135,11 @@ impl State {
     }
 
     /// The secrets for templates.
+    pub fn tags(&self) -> Tags<'_> {
+        Tags::new(self)
+    }
+
+    /// The workspace's own secrets.
     pub fn variables(&self) -> Variables<'_> {
         Variables::new(self)
     }

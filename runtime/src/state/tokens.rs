@@ -30,7 +30,7 @@ pub struct Token {
 pub struct NewToken {
     /// The token.
     pub token: Token,
-    /// Its secret, which cannot be had again.
+    /// Its secret.
     pub secret: String,
 }
 

@@ -48,14 +48,14 @@ const SENT: &[(&str, &str)] = &[
 const HITS: &str = "{\"at\":\"2026-01-01 10:00:00\",\"page\":\"/\",\"size\":10}\n{\"at\":\"2026-01-01 10:00:01\",\"page\":\"/\",\"duration\":1.5}\n{\"at\":\"2026-01-02 10:00:00\",\"page\":\"/more\"}\n";
 
 /// The command line in a folder of its own.
-struct Tinybird<'a> {
-    server: &'a Server,
-    folder: &'a Path,
-    program: std::path::PathBuf,
+pub(crate) struct Tinybird<'a> {
+    pub(crate) server: &'a Server,
+    pub(crate) folder: &'a Path,
+    pub(crate) program: std::path::PathBuf,
 }
 
 impl Tinybird<'_> {
-    fn try_run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn try_run(&self, arguments: &[&str]) -> Output {
         Command::new(&self.program)
             .args(["--host", &format!("http://{}", self.server.address())])
             .args(["--token", ADMIN, "--no-version-warning"])
@@ -73,7 +73,7 @@ impl Tinybird<'_> {
     }
 
     /// Runs a command that has to succeed; what it said.
-    fn run(&self, arguments: &[&str]) -> String {
+    pub(crate) fn run(&self, arguments: &[&str]) -> String {
         let done = self.try_run(arguments);
         let said = tools::said(&done);
         assert!(done.status.success(), "tb {arguments:?}: {said}");
@@ -82,7 +82,7 @@ impl Tinybird<'_> {
     }
 
     /// What a query answers, as CSV.
-    fn csv(&self, sql: &str) -> String {
+    pub(crate) fn csv(&self, sql: &str) -> String {
         let query: String = form_urlencoded::byte_serialize(sql.as_bytes()).collect();
         self.server
             .get(&format!("/v0/sql?q={query}%20FORMAT%20CSV"))

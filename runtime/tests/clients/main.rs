@@ -2,6 +2,7 @@
 //! target folder; a test fails when that is not possible.
 
 mod command_line;
+mod command_line_forms;
 #[path = "../serve/harness.rs"]
 #[expect(dead_code, reason = "the tests of the server use more of it")]
 mod harness;

@@ -8,7 +8,7 @@ use super::harness::{ADMIN, Answer, Project, Server};
 const FILES: &[(&str, &str)] = &[
     (
         "datasources/events.datasource",
-        "TOKEN \"events_reader\" READ\n\nSCHEMA >\n    `time` DateTime `json:$.time`,\n    `user` String `json:$.user.id`,\n    `amount` UInt64 `json:$.amount` DEFAULT 7\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"time\"\n",
+        "TOKEN \"events_reader\" READ\nTOKEN \"tracker\" APPEND\n\nSCHEMA >\n    `time` DateTime `json:$.time`,\n    `user` String `json:$.user.id`,\n    `amount` UInt64 `json:$.amount` DEFAULT 7\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"time\"\n",
     ),
     (
         "fixtures/events.ndjson",
@@ -205,11 +205,11 @@ fn a_slow_query_is_stopped_with_408() {
 fn tokens_open_what_they_are_for() {
     let messages = SERVER.messages();
     let secret = |name: &str| {
-        let line = messages
-            .lines()
-            .find(|line| line.contains(&format!("token `{name}`")))
-            .expect("the token was printed");
-        line.rsplit(' ').next().expect("a secret").to_owned()
+        assert!(messages.contains(&format!("token `{name}` is new")));
+        let shown = SERVER.get(&format!("/v0/tokens/{name}")).json();
+        let secret = shown["token"].as_str().expect("a secret").to_owned();
+        assert!(!messages.contains(&secret), "it is not printed");
+        secret
     };
     assert!(
         !messages.contains(ADMIN),
@@ -274,6 +274,15 @@ fn tokens_open_what_they_are_for() {
         status("/v0/sql?q=SELECT%20*%20FROM%20per_user", &reader),
         403
     );
+    // A token that appends: no row is sent, as other tests count those that are there.
+    let tracker = secret("tracker");
+    let append = |token: &str| {
+        SERVER
+            .ask(token, "POST", "/v0/events?name=events", "")
+            .status
+    };
+    assert_eq!((append(&tracker), append(&reader)), (202, 403));
+    assert_eq!(status("/v0/sql?q=SELECT+1+FROM+events", &tracker), 403);
 }
 
 #[test]

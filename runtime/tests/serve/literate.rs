@@ -1,14 +1,9 @@
 //! The examples of the API's document in their order, each sent to the real binary, with the whole of what it answers: status, headers that matter, body.
 
-use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use crate::harness::{Project, Server};
+use crate::story::Story;
 
-use serde_json::Value;
-
-use crate::harness::{ADMIN, Answer, Project, Server};
-use crate::pipes_api::filtered;
-
-const FILES: &[(&str, &str)] = &[
+pub(crate) const FILES: &[(&str, &str)] = &[
     (
         "app_events.datasource",
         "SCHEMA >\n    `timestamp` DateTime,\n    `org` Int32\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"timestamp\"\n",
@@ -51,114 +46,17 @@ const FILES: &[(&str, &str)] = &[
     ),
 ];
 
-/// The requests one after the other, written down with what came back.
-struct Story<'a> {
-    server: &'a Server,
-    text: String,
-}
-
-impl Story<'_> {
-    fn ask(&mut self, method: &str, path: &str, body: &str) -> Answer {
-        let kind = if body.starts_with('{') {
-            "application/json"
-        } else {
-            "application/x-www-form-urlencoded"
-        };
-        let bearer = format!("Bearer {ADMIN}");
-        let headers = [("Authorization", bearer.as_str()), ("Content-Type", kind)];
-        let answer = self.server.send(method, path, &headers, body.as_bytes());
-        _ = writeln!(self.text, "### {method} {}", ids_out(path));
-        if !body.is_empty() {
-            _ = writeln!(self.text, "{}", ids_out(body));
-        }
-        _ = writeln!(self.text, "\n{}", answer.status);
-        for name in ["content-type", "retry-after", "location"] {
-            let line = answer
-                .headers
-                .lines()
-                .find(|line| line.starts_with(&format!("{name}:")));
-            self.text.extend(line.map(|line| format!("{line}\n")));
-        }
-        let shown = match serde_json::from_slice::<Value>(&answer.body) {
-            Ok(value) => serde_json::to_string_pretty(&settled(filtered(value))).expect("JSON"),
-            Err(_) if answer.body.starts_with(b"PAR1") => "a Parquet file".to_owned(),
-            Err(_) => answer.text(),
-        };
-        _ = writeln!(self.text, "{shown}\n");
-        answer
-    }
-
-    /// Waits until no job is under way, so that what comes next does not depend on the time.
-    fn rest(&self) {
-        let until = Instant::now() + Duration::from_secs(30);
-        while self.server.get("/v0/jobs").json()["jobs"]
-            .as_array()
-            .expect("jobs")
-            .iter()
-            .any(|job| job["is_cancellable"] == true)
-        {
-            assert!(Instant::now() < until, "a job does not end");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-/// Ids in an address or a body.
-fn ids_out(text: &str) -> String {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find("t_") {
-        let digits = rest[at + 2..]
-            .chars()
-            .take_while(char::is_ascii_hexdigit)
-            .count();
-        let end = at + 2 + digits;
-        out.push_str(if digits == 32 {
-            &rest[..at]
-        } else {
-            &rest[..end]
-        });
-        if digits == 32 {
-            out.push_str("t_[id]");
-        }
-        rest = &rest[end..];
-    }
-    out + rest
-}
-
-/// Numbers and addresses that are others each time.
-fn settled(value: Value) -> Value {
-    match value {
-        Value::Object(map) => map
-            .into_iter()
-            .map(|(key, value)| {
-                let value = match key.as_str() {
-                    "elapsed" | "bytes_read" | "duration" => "[number]".into(),
-                    "job_url" => "[address]".into(),
-                    _ => settled(value),
-                };
-                (key, value)
-            })
-            .collect(),
-        Value::Array(values) => values.into_iter().map(settled).collect(),
-        other => other,
-    }
-}
-
 #[test]
 fn the_examples_of_the_document_are_answered() {
     let project = Project::new(FILES);
     let server = Server::start(&project);
-    let mut story = Story {
-        server: &server,
-        text: String::new(),
-    };
+    let mut story = Story::new(&server);
     first_pipe(&mut story);
     pipes(&mut story);
     explained(&mut story);
     materialized(&mut story);
     copied(&mut story);
-    insta::assert_snapshot!("examples", story.text);
+    insta::assert_snapshot!("examples", story.text());
 }
 
 fn first_pipe(story: &mut Story<'_>) {

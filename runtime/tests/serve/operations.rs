@@ -170,6 +170,7 @@ fn every_operation_on_a_data_source_is_written_down() {
             { "event_type": "copy", "datasource_name": "copied", "result": "ok", "rows": 3, "rows_quarantine": null, "pipe_name": "copy_them", "options": ["append", "on_demand"], "has_job": 1, "took": 1, "told": null },
             { "event_type": "delete", "datasource_name": "copied", "result": "ok", "rows": 1, "rows_quarantine": null, "pipe_name": "", "options": [], "has_job": 1, "took": 1, "told": null },
             { "event_type": "populateview", "datasource_name": "counts", "result": "ok", "rows": 3, "rows_quarantine": null, "pipe_name": "count_them", "options": [], "has_job": 1, "took": 1, "told": null },
+            { "event_type": "populateview-queued", "datasource_name": "counts", "result": "ok", "rows": null, "rows_quarantine": null, "pipe_name": "count_them", "options": [], "has_job": 1, "took": 1, "told": null },
             { "event_type": "replace", "datasource_name": "copied", "result": "ok", "rows": 2, "rows_quarantine": 0, "pipe_name": "", "options": [], "has_job": null, "took": 1, "told": null },
             { "event_type": "truncate", "datasource_name": "copied", "result": "ok", "rows": 0, "rows_quarantine": 0, "pipe_name": "", "options": [], "has_job": null, "took": 1, "told": null },
         ]),

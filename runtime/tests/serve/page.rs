@@ -76,7 +76,8 @@ fn every_described_route_is_there_and_wants_a_token() {
                 .replace("{datasource}", "nothing")
                 .replace("{job}", "nothing")
                 .replace("{variable}", "nothing")
-                .replace("{workspace}", "nothing");
+                .replace("{workspace}", "nothing")
+                .replace("{tag}", "nothing");
             let refused = server.send(&method.to_uppercase(), &path, &[], b"").status;
             assert_eq!(refused, 403, "{method} {path}");
             let answer = server.send(

@@ -1,0 +1,276 @@
+//! Which path is answered by what. What `/openapi.json` says of these paths is in [`super::routes`], and a test compares the two.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::uri::PathAndQuery;
+use axum::http::{StatusCode, Uri, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post, put};
+use tower::ServiceExt as _;
+use tower_http::cors::{AllowHeaders, CorsLayer};
+
+use super::error::ApiError;
+use super::{
+    App, analyze, copies, datasource_change, datasources, deployments, endpoint, events, explain,
+    handover, health, jobs, materialization, metrics, nodes, page, pipes, population, sql, tags,
+    tokens, variables, workspace,
+};
+
+/// A path and what answers there.
+type Handled = (&'static str, MethodRouter<Arc<App>>);
+
+/// The routes.
+pub fn router(app: Arc<App>) -> Router {
+    let mut routes = Router::new();
+    let bounded = open().into_iter().chain(queries(&app)).chain(pipe_routes());
+    for (path, handlers) in bounded.chain(datasource_routes()).chain(workspace_routes()) {
+        routes = routes.route(path, handlers);
+    }
+    routes = routes.layer(from_fn_with_state(Arc::clone(&app), refuse_long_bodies));
+    for (path, handlers) in streamed() {
+        routes = routes.route(path, handlers.layer(DefaultBodyLimit::disable()));
+    }
+    let routes = routes.method_not_allowed_fallback(method_not_allowed);
+    let exact = routes
+        .clone()
+        .fallback(not_found)
+        .with_state(Arc::clone(&app));
+    routes
+        .fallback(move |request| without_slash(exact.clone(), request))
+        .layer(DefaultBodyLimit::max(app.body_bytes))
+        .layer(cross_origin())
+        .with_state(app)
+}
+
+/// What needs no token, and is described elsewhere.
+fn open() -> Vec<Handled> {
+    vec![
+        ("/", get(page::page)),
+        ("/page.js", get(page::script)),
+        ("/page.css", get(page::style)),
+        ("/openapi.json", get(page::openapi)),
+        ("/health", get(health)),
+        ("/metrics", get(metrics)),
+        ("/v0/regions", get(workspace::regions)),
+    ]
+}
+
+/// What runs queries, also while one version of the project hands over to another.
+fn queries(app: &Arc<App>) -> Vec<Handled> {
+    let answered = || from_fn_with_state(Arc::clone(app), handover::answer);
+    vec![
+        (
+            "/v0/sql",
+            get(sql::answer).post(sql::answer).layer(answered()),
+        ),
+        (
+            "/v0/pipes/{pipe}",
+            get(endpoint::answer)
+                .post(endpoint::answer)
+                .layer(answered())
+                .put(pipes::change)
+                .delete(pipes::delete),
+        ),
+    ]
+}
+
+fn pipe_routes() -> Vec<Handled> {
+    vec![
+        ("/v0/pipes", get(pipes::list).post(pipes::create)),
+        ("/v0/pipes/{pipe}/explain", get(explain::pipe)),
+        (
+            "/v0/pipes/{pipe}/endpoint",
+            put(nodes::publish_by_id).delete(nodes::unpublish_pipe),
+        ),
+        ("/v0/pipes/{pipe}/nodes", post(nodes::append)),
+        (
+            "/v0/pipes/{pipe}/nodes/{node}",
+            put(nodes::edit).delete(nodes::delete),
+        ),
+        ("/v0/pipes/{pipe}/nodes/{node}/explain", get(explain::node)),
+        (
+            "/v0/pipes/{pipe}/nodes/{node}/endpoint",
+            post(nodes::publish).delete(nodes::unpublish),
+        ),
+        (
+            "/v0/pipes/{pipe}/nodes/{node}/materialization",
+            post(materialization::create).delete(materialization::remove),
+        ),
+        (
+            "/v0/pipes/{pipe}/nodes/{node}/analysis",
+            get(materialization::analyze),
+        ),
+        (
+            "/v0/pipes/{pipe}/nodes/{node}/population",
+            post(population::create),
+        ),
+        (
+            "/v0/pipes/{pipe}/nodes/{node}/copy",
+            post(copies::create)
+                .put(copies::update)
+                .delete(copies::remove),
+        ),
+        ("/v0/pipes/{pipe}/copy", post(copies::run)),
+        ("/v0/pipes/{pipe}/copy/pause", post(copies::pause)),
+        ("/v0/pipes/{pipe}/copy/resume", post(copies::resume)),
+        ("/v0/pipes/{pipe}/copy/cancel", post(copies::cancel)),
+        ("/v1/pipes/{pipe}", get(pipes::file)),
+    ]
+}
+
+fn datasource_routes() -> Vec<Handled> {
+    vec![
+        ("/v0/events", post(events::post)),
+        (
+            "/v0/datasources/{datasource}",
+            get(datasources::get)
+                .put(datasource_change::change)
+                .delete(datasource_change::delete),
+        ),
+        (
+            "/v0/datasources/{datasource}/alter",
+            post(datasource_change::alter),
+        ),
+        (
+            "/v0/datasources/{datasource}/truncate",
+            post(datasources::truncate),
+        ),
+        (
+            "/v0/datasources/{datasource}/delete",
+            post(datasources::delete),
+        ),
+    ]
+}
+
+fn workspace_routes() -> Vec<Handled> {
+    vec![
+        ("/v0/tokens", get(tokens::list).post(tokens::create)),
+        (
+            "/v0/tokens/{token}",
+            get(tokens::get).put(tokens::change).delete(tokens::delete),
+        ),
+        ("/v0/tokens/{token}/refresh", post(tokens::refresh)),
+        (
+            "/v0/variables",
+            get(variables::list).post(variables::create),
+        ),
+        (
+            "/v0/variables/{variable}",
+            get(variables::get)
+                .put(variables::change)
+                .delete(variables::delete),
+        ),
+        ("/v0/workspace", get(workspace::get)),
+        ("/v0/workspaces/{workspace}", get(workspace::named)),
+        ("/v0/user/workspaces", get(workspace::list)),
+        ("/v0/auth", get(workspace::auth)),
+        ("/v0/connectors", get(workspace::connectors)),
+        ("/v0/environments", get(workspace::environments)),
+        ("/v0/tags", get(tags::list).post(tags::create)),
+        ("/v0/tags/{tag}", put(tags::change).delete(tags::delete)),
+        (
+            "/v0/workspaces/{workspace}/releases",
+            get(workspace::releases),
+        ),
+        ("/v0/sql_tables", post(sql::tables)),
+        ("/v0/sql_format", get(sql::format)),
+        ("/v0/dependencies", get(workspace::dependencies)),
+        ("/v0/jobs", get(jobs::list)),
+        ("/v0/jobs/{job}", get(jobs::get)),
+        ("/v0/jobs/{job}/cancel", post(jobs::cancel)),
+        ("/v1/deploy", post(deployments::create)),
+        ("/v1/rollback", post(deployments::rollback)),
+        ("/v1/deployments", get(deployments::list)),
+        ("/v1/deployments/{deployment}", get(deployments::get)),
+        (
+            "/v1/deployments/{deployment}/set-live",
+            post(deployments::set_live),
+        ),
+    ]
+}
+
+/// What reads its bodies piece by piece, however long.
+fn streamed() -> Vec<Handled> {
+    vec![
+        (
+            "/v0/datasources",
+            get(datasources::list).post(datasources::post),
+        ),
+        ("/v0/analyze", post(analyze::post)),
+    ]
+}
+
+/// A slash at the end of a path means nothing.
+async fn without_slash(routes: Router, mut request: Request) -> Response {
+    let path = request.uri().path();
+    let shorter = path.trim_end_matches('/');
+    if shorter.len() == path.len() || shorter.is_empty() {
+        return not_found().await.into_response();
+    }
+    let mut target = shorter.to_owned();
+    if let Some(query) = request.uri().query() {
+        target.push('?');
+        target.push_str(query);
+    }
+    let mut parts = request.uri().clone().into_parts();
+    parts.path_and_query = target.parse::<PathAndQuery>().ok();
+    match Uri::from_parts(parts) {
+        Ok(uri) => *request.uri_mut() = uri,
+        Err(_) => return not_found().await.into_response(),
+    }
+    match routes.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+/// A body that says that it is too long is not read.
+async fn refuse_long_bodies(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let length = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > app.body_bytes as u64) {
+        let message = format!("the body is longer than {} bytes", app.body_bytes);
+        return ApiError::Body(StatusCode::PAYLOAD_TOO_LARGE, message).into_response();
+    }
+    next.run(request).await
+}
+
+/// Pages of every origin may ask: what counts is the token, and no cookie is ever looked at.
+fn cross_origin() -> CorsLayer {
+    // A star does not stand for `Authorization`: what is asked for is named.
+    CorsLayer::permissive()
+        .allow_headers(AllowHeaders::mirror_request())
+        .max_age(Duration::from_hours(1))
+}
+
+async fn not_found() -> ApiError {
+    ApiError::NotFound("there is nothing at this path".to_owned())
+}
+
+async fn method_not_allowed() -> ApiError {
+    ApiError::MethodNotAllowed
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::http::routes;
+
+    #[test]
+    fn every_path_with_a_token_is_described() {
+        let described: BTreeSet<&str> = routes::all().map(routes::Route::path).collect();
+        let handled = pipe_routes().into_iter().chain(datasource_routes());
+        let handled = handled.chain(workspace_routes()).chain(streamed());
+        let mut handled: BTreeSet<&str> = handled.map(|(path, _)| path).collect();
+        handled.extend(["/v0/sql", "/v0/pipes/{pipe}"]);
+        assert_eq!(handled, described);
+    }
+}

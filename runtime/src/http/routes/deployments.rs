@@ -1,0 +1,72 @@
+//! Deployments and jobs.
+
+use super::{Route, route};
+
+const DEPLOY_QUERY: &[(&str, &str)] = &[
+    ("check", "boolean"),
+    ("wait", "boolean"),
+    ("allow_destructive_operations", "boolean"),
+];
+
+pub(super) const ROUTES: &[Route] = &[
+    route(
+        "/v1/deploy",
+        "post",
+        "Bring a whole project into force, as a job; with check only say what would change",
+        "ADMIN",
+        &[200, 400, 403, 409, 429],
+    )
+    .query(DEPLOY_QUERY)
+    .body("multipart/form-data"),
+    route(
+        "/v1/rollback",
+        "post",
+        "Return to the version before the last deploy, as a job",
+        "ADMIN",
+        &[200, 400, 403, 409, 429],
+    )
+    .query(DEPLOY_QUERY),
+    route(
+        "/v1/deployments",
+        "get",
+        "The deployments, the latest first",
+        "ADMIN",
+        &[200, 403, 429],
+    ),
+    route(
+        "/v1/deployments/{deployment}",
+        "get",
+        "A deployment with its steps and its job",
+        "ADMIN",
+        &[200, 403, 404, 429],
+    ),
+    route(
+        "/v1/deployments/{deployment}/set-live",
+        "post",
+        "Whether a deployment is in force, which it is as soon as it is done",
+        "ADMIN",
+        &[200, 403, 404, 409, 429],
+    ),
+    route(
+        "/v0/jobs",
+        "get",
+        "The latest jobs",
+        "ADMIN",
+        &[200, 403, 429],
+    )
+    .query(&[("kind", "string"), ("status", "string")]),
+    route(
+        "/v0/jobs/{job}",
+        "get",
+        "A job",
+        "ADMIN",
+        &[200, 403, 404, 429],
+    ),
+    route(
+        "/v0/jobs/{job}/cancel",
+        "post",
+        "Cancel a job",
+        "ADMIN",
+        &[200, 400, 403, 404, 429],
+    ),
+];

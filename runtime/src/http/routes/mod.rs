@@ -1,0 +1,128 @@
+//! The routes that are the same in every project, as `/openapi.json` describes them.
+
+mod datasources;
+mod deployments;
+mod pipes;
+mod tokens;
+mod workspace;
+
+use serde_json::{Map, Value, json};
+
+/// All of them.
+pub(super) fn all() -> impl Iterator<Item = &'static Route> {
+    let groups = [
+        pipes::ROUTES,
+        datasources::ROUTES,
+        deployments::ROUTES,
+        tokens::ROUTES,
+        workspace::ROUTES,
+    ];
+    groups.into_iter().flatten()
+}
+
+/// A route that is the same in every project.
+pub(super) struct Route {
+    path: &'static str,
+    method: &'static str,
+    summary: &'static str,
+    scope: &'static str,
+    query: &'static [(&'static str, &'static str)],
+    body: Option<&'static str>,
+    answers: &'static [u16],
+}
+
+const fn route(
+    path: &'static str,
+    method: &'static str,
+    summary: &'static str,
+    scope: &'static str,
+    answers: &'static [u16],
+) -> Route {
+    Route {
+        path,
+        method,
+        summary,
+        scope,
+        query: &[],
+        body: None,
+        answers,
+    }
+}
+
+impl Route {
+    pub(super) fn path(&self) -> &'static str {
+        self.path
+    }
+
+    pub(super) fn method(&self) -> &'static str {
+        self.method
+    }
+
+    const fn query(mut self, query: &'static [(&'static str, &'static str)]) -> Self {
+        self.query = query;
+        self
+    }
+
+    const fn body(mut self, media_type: &'static str) -> Self {
+        self.body = Some(media_type);
+        self
+    }
+
+    pub(super) fn describe(&self) -> Value {
+        let in_path = self
+            .path
+            .split('/')
+            .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+        let parameters = in_path.map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
+        let query = self.query.iter().map(|(name, kind)| json!({ "name": name, "in": "query", "required": false, "schema": { "type": kind } }));
+        let answers: Map<String, Value> = self
+            .answers
+            .iter()
+            .map(|status| (status.to_string(), answer(*status)))
+            .collect();
+        let mut out = json!({
+            "summary": self.summary,
+            "description": format!("Needs {}.", self.scope),
+            "tags": ["management"],
+            "parameters": parameters.chain(query).collect::<Vec<_>>(),
+            "responses": answers,
+        });
+        if let Some(media_type) = self.body {
+            let kind = if media_type == "application/json" {
+                "object"
+            } else {
+                "string"
+            };
+            out["requestBody"] = json!({ "required": false, "content": { media_type: { "schema": { "type": kind } } } });
+            // One row is also plain JSON.
+            if media_type == "application/x-ndjson" {
+                out["requestBody"]["content"]["application/json"] =
+                    json!({ "schema": { "type": "object" } });
+            }
+        }
+        out
+    }
+}
+
+fn answer(status: u16) -> Value {
+    let error =
+        json!({ "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } });
+    match status {
+        200 => json!({ "description": "Done" }),
+        201 => json!({ "description": "Taken on, as a job" }),
+        202 => json!({ "description": "Taken, and written soon" }),
+        205 => json!({ "description": "Done; look at it anew" }),
+        204 => json!({ "description": "Done; there is nothing to say" }),
+        400 => {
+            json!({ "description": "The request, its SQL or a parameter is wrong", "content": error })
+        }
+        403 => {
+            json!({ "description": "The token is missing or may not do this", "content": error })
+        }
+        404 => json!({ "description": "There is no such thing", "content": error }),
+        409 => {
+            json!({ "description": "The name is taken, or something stands in the way", "content": error })
+        }
+        _ => json!({ "description": "The token or the server is at its limit", "content": error }),
+    }
+}

@@ -1,0 +1,2 @@
+-- Tags that no resource has.
+CREATE TABLE tags (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;

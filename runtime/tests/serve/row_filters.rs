@@ -1,0 +1,89 @@
+//! Nothing gets around a row filter.
+
+use serde_json::json;
+
+use crate::guarded::{started, token};
+
+#[test]
+fn nothing_gets_around_a_row_filter() {
+    let (_project, server) = started();
+    let one = token(
+        &server,
+        "one",
+        &[
+            "DATASOURCES:READ:events:org = 1",
+            "DATASOURCES:READ:other",
+            "PIPES:READ:by_org",
+            "PIPES:READ:on_top",
+        ],
+    );
+    let rows = |query: &str| {
+        let answer = server.ask(
+            &one,
+            "POST",
+            "/v0/sql",
+            &format!("{query} FORMAT JSONCompactEachRow"),
+        );
+        assert_eq!(answer.status, 200, "{query}: {}", answer.text());
+        answer.text().trim().replace('\n', " ")
+    };
+    assert_eq!(rows("SELECT DISTINCT org FROM events"), "[1]");
+    assert_eq!(
+        rows("SELECT DISTINCT e.org FROM other AS o JOIN events AS e ON e.org = o.org"),
+        "[1]"
+    );
+    assert_eq!(rows("SELECT DISTINCT events.org FROM other, events"), "[1]");
+    assert_eq!(
+        rows("SELECT org FROM other WHERE (org, 37) IN events ORDER BY org"),
+        "[1]"
+    );
+    assert_eq!(
+        rows("SELECT org FROM other WHERE org IN (SELECT org FROM events)"),
+        "[1]"
+    );
+    assert_eq!(rows("SELECT (SELECT max(value) FROM events)"), "[37]");
+    assert_eq!(
+        rows("WITH events AS (SELECT * FROM events) SELECT DISTINCT org FROM events"),
+        "[1]"
+    );
+    assert_eq!(
+        rows("SELECT DISTINCT org FROM (SELECT * FROM events UNION ALL SELECT * FROM events)"),
+        "[1]"
+    );
+    assert_eq!(rows("SELECT * FROM by_org"), "[1, 10]");
+    assert_eq!(rows("SELECT * FROM on_top"), "[1, 10]");
+    assert_eq!(
+        rows("SELECT DISTINCT org FROM view(SELECT * FROM events)"),
+        "[1]"
+    );
+    for query in [
+        "/v0/pipes/by_org.json",
+        "/v0/pipes/on_top.json",
+        "/v0/pipes/by_org.json?q=SELECT+*+FROM+_",
+        "/v0/pipes/by_org.json?q=SELECT+*+FROM+by_org+WHERE+c+%3E+0",
+    ] {
+        let answer = server.ask(&one, "GET", query, "").json();
+        assert_eq!(answer["data"], json!([{ "org": 1, "c": 10 }]), "{query}");
+    }
+    for refused in [
+        "SELECT * FROM default.events",
+        "SELECT 3 IN default.events",
+        "SELECT * FROM pipewright.events",
+        "SELECT 3 IN pipewright.events",
+        "SELECT 3 IN mv__by_org__n",
+        "SELECT 3 IN events_quarantine",
+        "SELECT * FROM merge('default', 'events')",
+        "SELECT * FROM remote('localhost', default.events)",
+        "SELECT * FROM cluster('x', default.events)",
+        "SELECT joinGet('events', 'value', 1)",
+        "SELECT dictGet('events', 'value', 1)",
+        "SELECT * FROM system.parts",
+    ] {
+        let answer = server.ask(&one, "POST", "/v0/sql", refused);
+        assert!(
+            matches!(answer.status, 400 | 403),
+            "{refused}: {}",
+            answer.text()
+        );
+    }
+}

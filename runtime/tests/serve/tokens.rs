@@ -1,0 +1,273 @@
+//! Tokens: from their creation to their end, what is no scope, and JWTs.
+
+use serde_json::{Value, json};
+
+use crate::guarded::{started, token};
+use crate::harness::{ADMIN, Answer, Server};
+
+#[test]
+fn a_token_lives_from_its_creation_to_its_end() {
+    let (project, mut server) = started();
+    let made = server.ask(
+        ADMIN,
+        "POST",
+        "/v0/tokens/?name=events_per_day_token&scope=PIPES:READ:by_org&description=for+a+chart",
+        "",
+    );
+    let secret = made.json()["token"].as_str().unwrap().to_owned();
+    assert_eq!(
+        (&made.json()["name"], &made.json()["scopes"]),
+        (
+            &json!("events_per_day_token"),
+            &json!([{ "type": "PIPES:READ", "resource": "by_org" }])
+        )
+    );
+    assert_eq!(
+        server
+            .ask(
+                ADMIN,
+                "POST",
+                "/v0/tokens/?name=events_per_day_token&scope=PIPES:READ:by_org",
+                ""
+            )
+            .status,
+        409
+    );
+    assert_eq!(
+        server
+            .ask(&secret, "GET", "/v0/pipes/by_org.json", "")
+            .status,
+        200
+    );
+    // The one token that reads a pipe comes with its publication; of two, neither.
+    let publish = || {
+        server
+            .ask(ADMIN, "POST", "/v0/pipes/by_org/nodes/n/endpoint", "")
+            .json()
+    };
+    assert_eq!(publish()["token"], json!(secret));
+    token(&server, "second", &["PIPES:READ:by_org"]);
+    assert!(publish().get("token").is_none());
+    assert_eq!(
+        server.ask(ADMIN, "DELETE", "/v0/tokens/second", "").status,
+        200
+    );
+    drop(server);
+    server = Server::start(&project);
+    assert_eq!(
+        server
+            .ask(&secret, "GET", "/v0/pipes/by_org.json", "")
+            .status,
+        200
+    );
+    // It may look at itself and at no other.
+    assert_eq!(
+        server
+            .ask(&secret, "GET", "/v0/tokens/events_per_day_token", "")
+            .json()["token"],
+        json!(secret)
+    );
+    assert_eq!(
+        server
+            .ask(&secret, "GET", "/v0/tokens/admin%20token", "")
+            .status,
+        403
+    );
+    let refreshed = server
+        .ask(ADMIN, "POST", "/v0/tokens/events_per_day_token/refresh", "")
+        .json()["token"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(
+        server
+            .ask(&secret, "GET", "/v0/pipes/by_org.json", "")
+            .status,
+        403
+    );
+    assert_eq!(
+        server
+            .ask(&refreshed, "GET", "/v0/pipes/by_org.json", "")
+            .status,
+        200
+    );
+    let changed = server.ask(
+        ADMIN,
+        "PUT",
+        "/v0/tokens/events_per_day_token?scope=PIPES:READ:on_top",
+        "",
+    );
+    assert_eq!(changed.json()["description"], "for a chart");
+    assert_eq!(
+        server
+            .ask(&refreshed, "GET", "/v0/pipes/by_org.json", "")
+            .status,
+        403
+    );
+    assert_eq!(
+        server
+            .ask(&refreshed, "GET", "/v0/pipes/on_top.json", "")
+            .status,
+        200
+    );
+    let listed = server.ask(ADMIN, "GET", "/v0/tokens", "").json();
+    assert_eq!(listed["tokens"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        server
+            .ask(ADMIN, "DELETE", "/v0/tokens/events_per_day_token", "")
+            .json(),
+        json!({ "ok": true })
+    );
+    assert_eq!(
+        server
+            .ask(&refreshed, "GET", "/v0/pipes/on_top.json", "")
+            .status,
+        403
+    );
+    assert!(!server.messages().contains(&secret) && !server.messages().contains(&refreshed));
+}
+
+#[test]
+fn what_is_no_scope_is_refused() {
+    let (_project, server) = started();
+    for (scope, status) in [
+        ("NOTHING", 400),
+        ("PIPES:READ", 400),
+        ("PIPES:READ:nowhere", 400),
+        ("DATASOURCES:READ:by_org", 400),
+        ("DATASOURCES:READ:events:nothing = 1", 400),
+        ("DATASOURCES:READ:events:1) OR (1", 400),
+        ("DATASOURCES:READ:events:org IN (SELECT 1)", 200),
+        (
+            "DATASOURCES:READ:events:org IN (SELECT org FROM other)",
+            400,
+        ),
+        ("DROP:by_org", 200),
+    ] {
+        let scope = scope.replace(' ', "%20").replace('=', "%3D");
+        let answer = server.ask(
+            ADMIN,
+            "POST",
+            &format!("/v0/tokens/?name=x{}&scope={scope}", scope.len()),
+            "",
+        );
+        assert_eq!(answer.status, status, "{scope}: {}", answer.text());
+    }
+    let manager = token(&server, "manager", &["TOKENS"]);
+    assert_eq!(
+        server
+            .ask(&manager, "POST", "/v0/tokens/?name=y&scope=ADMIN", "")
+            .status,
+        403
+    );
+    assert_eq!(
+        server
+            .ask(&manager, "POST", "/v0/tokens/admin%20token/refresh", "")
+            .status,
+        403
+    );
+    assert_eq!(
+        server
+            .ask(
+                &manager,
+                "POST",
+                "/v0/tokens/?name=y&scope=PIPES:READ:by_org",
+                ""
+            )
+            .status,
+        200
+    );
+    let listed = server.ask(&manager, "GET", "/v0/tokens", "").json();
+    let of = |name: &str| {
+        listed["tokens"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|token| token["name"] == name)
+            .unwrap()["token"]
+            .clone()
+    };
+    assert!(of("admin token").is_null() && of("y").is_string());
+}
+
+#[test]
+fn a_jwt_has_its_parameters_its_limit_and_its_end() {
+    let (_project, server) = started();
+    let sign = |body: &Value| {
+        server.ask(
+            ADMIN,
+            "POST",
+            "/v0/tokens/?name=front&expiration_time=4000000000",
+            &body.to_string(),
+        )
+    };
+    let scopes =
+        json!([{ "type": "PIPES:READ", "resource": "by_org", "fixed_params": { "below": 2 } }]);
+    // 2096 is further than ten years away.
+    assert_eq!(sign(&json!({ "scopes": scopes })).status, 400);
+    let soon = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
+        + 3600;
+    let path = format!("/v0/tokens/?name=front&expiration_time={soon}");
+    let signed = server.ask(
+        ADMIN,
+        "POST",
+        &path,
+        &json!({ "scopes": scopes, "limits": { "rps": 3 } }).to_string(),
+    );
+    let jwt = signed.json()["token"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{}", signed.text()))
+        .to_owned();
+    let answer = server
+        .ask(&jwt, "GET", "/v0/pipes/by_org.json?below=10", "")
+        .json();
+    assert_eq!(
+        answer["data"],
+        json!([{ "org": 0, "c": 10 }, { "org": 1, "c": 10 }])
+    );
+    assert_eq!(
+        server.ask(&jwt, "GET", "/v0/pipes/on_top.json", "").status,
+        403
+    );
+    assert_eq!(
+        server
+            .ask(&jwt, "POST", "/v0/pipes", "name=x&sql=select 1")
+            .status,
+        403
+    );
+    let answers: Vec<Answer> = (0..8)
+        .map(|_| server.ask(&jwt, "GET", "/v0/pipes/by_org.json", ""))
+        .collect();
+    let limited = answers
+        .iter()
+        .find(|answer| answer.status == 429)
+        .expect("the limit");
+    assert!(limited.headers.contains("retry-after: 1"));
+    let body = json!({ "scopes": [{ "type": "ADMIN", "resource": "x" }] });
+    assert_eq!(
+        server.ask(ADMIN, "POST", &path, &body.to_string()).status,
+        400
+    );
+    let filtered = json!({ "scopes": [{ "type": "DATASOURCES:READ", "resource": "events", "filter": "org = 2" }] });
+    let jwt = server
+        .ask(ADMIN, "POST", &path, &filtered.to_string())
+        .json()["token"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(
+        server
+            .ask(
+                &jwt,
+                "POST",
+                "/v0/sql",
+                "SELECT DISTINCT org FROM events FORMAT CSV"
+            )
+            .text()
+            .trim(),
+        "2"
+    );
+}
