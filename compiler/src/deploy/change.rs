@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::Step;
-use crate::sql::{quote_identifier, quote_literal};
+use super::loss::{Description, of_engine};
+use super::value::converted;
+use crate::sql::quote_identifier;
 use crate::types::{Argument, DataType};
 
 /// A table as the engine describes it.
@@ -251,10 +253,10 @@ fn is_stored(column: &ColumnShape) -> bool {
 }
 
 /// A new table beside the old one, filled from it and then put in its place at once.
-fn rebuild(
+fn rebuild<'a>(
     step: &Step,
-    actual: &TableShape,
-    wanted: &TableShape,
+    actual: &'a TableShape,
+    wanted: &'a TableShape,
     forward_query: bool,
     renamed: &BTreeMap<String, String>,
     mut what: Vec<String>,
@@ -274,9 +276,36 @@ fn rebuild(
         .filter(|column| is_stored(column))
         .filter_map(|column| Some((column, old_of(&column.name)?)))
         .filter(|(_, old)| old.default_kind != "EPHEMERAL")
-        .map(|(column, old)| (column.name.clone(), value(column, old)))
+        .map(|(column, old)| (column.name.clone(), converted(column, old)))
         .unzip();
     let mut effect = Effect::Rewrites;
+    let (before, after) = (clauses(&actual.engine_full), clauses(&wanted.engine_full));
+    let described = |clauses: &Clauses<'a>, shape: &'a TableShape| Description {
+        body: clauses.body,
+        sorting_key: &shape.sorting_key,
+    };
+    if let Some(loss) = of_engine(&described(&before, actual), &described(&after, wanted)) {
+        what.push(loss);
+        effect = Effect::Destroys;
+    }
+    if before.ttl != after.ttl && !after.ttl.is_empty() {
+        what.push(format!(
+            "TTL: {} -> {}: older rows go",
+            or_none(before.ttl),
+            after.ttl
+        ));
+        effect = Effect::Destroys;
+    }
+    for column in &wanted.columns {
+        let differs = old_of(&column.name).is_some_and(|old| old.ttl != column.ttl);
+        if differs && !column.ttl.is_empty() {
+            what.push(format!(
+                "column {}: TTL {}: older values go",
+                column.name, column.ttl
+            ));
+            effect = Effect::Destroys;
+        }
+    }
     for column in &actual.columns {
         let kept = find(wanted, &column.name).is_some()
             || renamed.values().any(|from| *from == column.name);
@@ -292,21 +321,6 @@ fn rebuild(
         what,
         effect,
         method: Method::Rebuild { columns, values },
-    }
-}
-
-/// A value of the old column as one of the new: a value that does not fit stops the statement in place of being cut.
-fn value(column: &ColumnShape, old: &ColumnShape) -> String {
-    let name = quote_identifier(&old.name);
-    if column.data_type == old.data_type {
-        return name;
-    }
-    let exact = crate::types::parse(&column.data_type)
-        .is_ok_and(|data_type| !data_type.is_aggregate_state() && !data_type.is_simple_aggregate());
-    if exact {
-        format!("accurateCast({name}, {})", quote_literal(&column.data_type))
-    } else {
-        format!("CAST({name}, {})", quote_literal(&column.data_type))
     }
 }
 

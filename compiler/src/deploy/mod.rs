@@ -1,6 +1,8 @@
 //! Stage *diff*: what a project needs × what is there → `Vec<Step>`. `emit` prints the same steps that the runtime applies.
 
 mod change;
+mod loss;
+mod value;
 
 use std::collections::BTreeSet;
 

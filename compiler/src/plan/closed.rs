@@ -17,7 +17,7 @@ pub(super) fn check(syntax: &DatasourceFile, policy: &Policy, diagnostics: &mut 
         let reason = if what == "`ENGINE_SETTINGS`" {
             reason_against_settings(&text.value)
         } else {
-            reason_against(&text.value, policy)
+            reason_against_part(&text.value, policy)
         };
         if let Some(reason) = reason {
             diagnostics.push(
@@ -88,11 +88,8 @@ fn reason_against_settings(text: &str) -> Option<String> {
     (!is_list).then(|| "it is no list of `name = value` with plain values".to_owned())
 }
 
-/// Why a text cannot stand as an expression, or a list of them, in another statement; `None` if it can.
-pub(crate) fn reason_against(text: &str, policy: &Policy) -> Option<String> {
-    if text.trim().is_empty() {
-        return Some("it is empty".to_owned());
-    }
+/// The same for a part of a definition, in which the engine takes no query either.
+fn reason_against_part(text: &str, policy: &Policy) -> Option<String> {
     let has_query = sql::lexer::tokenize(text).is_ok_and(|tokens| {
         let is_select = |token: &Token| token.text(text).eq_ignore_ascii_case("SELECT");
         tokens
@@ -102,6 +99,14 @@ pub(crate) fn reason_against(text: &str, policy: &Policy) -> Option<String> {
     });
     if has_query {
         return Some("a query cannot stand here".to_owned());
+    }
+    reason_against(text, policy)
+}
+
+/// Why a text cannot stand as an expression, or a list of them, in another statement; `None` if it can.
+pub(crate) fn reason_against(text: &str, policy: &Policy) -> Option<String> {
+    if text.trim().is_empty() {
+        return Some("it is empty".to_owned());
     }
     // Alone, so that a parenthesis that closes one of ours is found; in parentheses, so that an open comment is.
     [
@@ -136,11 +141,18 @@ mod tests {
     use super::*;
 
     fn assert_taken(text: &str) {
-        assert_eq!(reason_against(text, &Policy::default()), None, "{text}");
+        assert_eq!(
+            reason_against_part(text, &Policy::default()),
+            None,
+            "{text}"
+        );
     }
 
     fn assert_refused(text: &str) {
-        assert!(reason_against(text, &Policy::default()).is_some(), "{text}");
+        assert!(
+            reason_against_part(text, &Policy::default()).is_some(),
+            "{text}"
+        );
     }
 
     #[test]

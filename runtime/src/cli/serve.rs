@@ -330,7 +330,8 @@ fn ensure_tokens(
             "admin token (printed at the first start only): {secret}"
         ));
     }
-    for (name, _) in http::ensure_declared(plan, state)? {
+    for made in http::ensure_declared(plan, state)?.made {
+        let name = made.token.name;
         printer.note(&format!(
             "token `{name}` is new: with the admin token, `/v0/tokens/{name}` shows it"
         ));

@@ -6,7 +6,7 @@ use pipewright_compiler::plan::Plan;
 use pipewright_grammar::syntax::TokenDecl;
 
 use super::{App, Scope};
-use crate::state::{NewToken, State, StateError};
+use crate::state::{Declared, State, StateError};
 
 /// The tokens that datafiles declare with `TOKEN name READ` or `TOKEN name APPEND`, with what each may do.
 fn declared(plan: &Plan) -> BTreeMap<String, Vec<Scope>> {
@@ -34,22 +34,19 @@ fn declared(plan: &Plan) -> BTreeMap<String, Vec<Scope>> {
     declared
 }
 
-/// Makes the tokens of a project that are not there yet; those that it made, by name.
-pub fn ensure_declared(plan: &Plan, state: &State) -> Result<Vec<(String, NewToken)>, StateError> {
-    let mut made = Vec::new();
-    for (name, scopes) in declared(plan) {
-        let scopes = scopes.iter().map(Scope::to_json).collect();
-        if let Some(token) = state.tokens().ensure(&name, &scopes)? {
-            made.push((name, token));
-        }
-    }
-    Ok(made)
+/// Makes the tokens of a project that are not there yet, and gives the others what the project's files declare now.
+pub fn ensure_declared(plan: &Plan, state: &State) -> Result<Declared, StateError> {
+    let scopes = |scopes: Vec<Scope>| scopes.iter().map(Scope::to_json).collect();
+    let declared = declared(plan).into_iter();
+    let declared = declared.map(|(name, allowed)| (name, scopes(allowed)));
+    state.tokens().declare(&declared.collect())
 }
 
-/// Makes the tokens of what is in force now, and serves them.
+/// Does the same for what is in force now, and serves the tokens.
 pub(super) fn ensure(app: &App) -> Result<(), StateError> {
     let plan = app.catalog.current().plan.clone();
-    if !ensure_declared(&plan, app.catalog.state())?.is_empty() {
+    let declared = ensure_declared(&plan, app.catalog.state())?;
+    if declared.changed || !declared.made.is_empty() {
         app.reload_tokens()?;
     }
     Ok(())

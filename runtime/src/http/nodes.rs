@@ -457,7 +457,7 @@ fn unpublish_others(pipe: &Pipe, text: &mut PipeText) -> Result<(), ApiError> {
     Ok(text.replace(&endpoint.name.value, &parts)?)
 }
 
-/// A pipe with, where there is exactly one token that reads it, that token.
+/// A pipe with, where there is exactly one token that reads it and that may do nothing else, that token.
 fn published(call: &Call, current: &Current, name: &str) -> Result<Response, ApiError> {
     let pipe = find_pipe(current, name)?;
     let mut out = describe::pipe(
@@ -476,7 +476,15 @@ fn published(call: &Call, current: &Current, name: &str) -> Result<Response, Api
         })
     };
     let mut readers = tokens.list()?.into_iter().filter(reads);
+    // Whoever publishes a pipe may read it, but not do what else a token may.
+    let reads_only = |token: &crate::state::Token| {
+        let scopes = token.scopes.as_array();
+        scopes.is_some_and(|scopes| {
+            scopes.len() == 1 && scopes[0].get("filter").is_none_or(Value::is_null)
+        })
+    };
     if let (Some(token), None) = (readers.next(), readers.next())
+        && reads_only(&token)
         && let Some(secret) = tokens.secret(&token.id)?
     {
         out["token"] = secret.into();

@@ -17,6 +17,7 @@ const STEPS: &[&str] = &[
     include_str!("migrations/0006_schedules.sql"),
     include_str!("migrations/0007_deployments.sql"),
     include_str!("migrations/0008_tags.sql"),
+    include_str!("migrations/0009_declared_scopes.sql"),
 ];
 
 /// Runs the steps that `connection` lacks.

@@ -29,7 +29,7 @@ pub use jobs::{Job, JobStatus, Jobs};
 pub use random::uuid;
 pub use schedules::{Schedules, Slot, StoredSchedule};
 pub use tags::Tags;
-pub use tokens::{AdminToken, NewToken, SecretHasher, Token, Tokens};
+pub use tokens::{AdminToken, Declared, NewToken, SecretHasher, Token, Tokens};
 pub use variables::{Variable, Variables};
 
 /// Why the state could not be read or written.

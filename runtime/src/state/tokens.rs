@@ -4,6 +4,8 @@
 //! key that is not in the state file, so that the file alone gives nobody access, and nobody can look a hash up in a table
 //! made elsewhere.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use rusqlite::{OptionalExtension, Row, params};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -32,6 +34,15 @@ pub struct NewToken {
     pub token: Token,
     /// Its secret.
     pub secret: String,
+}
+
+/// What became of the tokens that files declare.
+#[derive(Debug, Default)]
+pub struct Declared {
+    /// Those that were not there.
+    pub made: Vec<NewToken>,
+    /// Whether others may do something else now.
+    pub changed: bool,
 }
 
 /// The admin token of the workspace.
@@ -112,16 +123,54 @@ impl<'state> Tokens<'state> {
         SecretHasher(self.state.key)
     }
 
-    /// Sees to it that there is a token of this name with these scopes; a new one comes with its secret.
-    pub fn ensure(&self, name: &str, scopes: &Value) -> Result<Option<NewToken>, StateError> {
-        let updated = self.state.connection().execute(
-            "UPDATE tokens SET scopes = ?1 WHERE name = ?2",
-            params![scopes.to_string(), name],
-        )?;
-        if updated > 0 {
-            return Ok(None);
+    /// Gives tokens the scopes that the files of the project declare for them, by name, and takes back what files declared before and no longer do. What a
+    /// token may do beside is left alone. Of the admin token nothing is changed: files cannot name it.
+    pub fn declare(&self, declared: &BTreeMap<String, Vec<Value>>) -> Result<Declared, StateError> {
+        let mut known = BTreeSet::new();
+        let mut changed = false;
+        {
+            let mut connection = self.state.connection();
+            let transaction = connection.transaction()?;
+            for (id, name, scopes, before) in declarations(&transaction)? {
+                let wanted = match declared.get(&name) {
+                    Some(wanted) if name != ADMIN => wanted.as_slice(),
+                    _ => &[],
+                };
+                known.insert(name);
+                if before == wanted {
+                    continue;
+                }
+                let mut scopes: Vec<Value> = scopes
+                    .into_iter()
+                    .filter(|scope| !before.contains(scope) && !wanted.contains(scope))
+                    .collect();
+                scopes.extend_from_slice(wanted);
+                transaction.execute(
+                    "UPDATE tokens SET scopes = ?1, declared = ?2 WHERE id = ?3",
+                    params![
+                        Value::from(scopes).to_string(),
+                        Value::from(wanted).to_string(),
+                        id
+                    ],
+                )?;
+                changed = true;
+            }
+            transaction.commit()?;
         }
-        self.create(name, scopes).map(Some)
+        let mut made = Vec::new();
+        for (name, scopes) in declared
+            .iter()
+            .filter(|(name, _)| !known.contains(*name) && *name != ADMIN)
+        {
+            let scopes = Value::from(scopes.as_slice());
+            let new = self.create(name, &scopes)?;
+            self.state.connection().execute(
+                "UPDATE tokens SET declared = ?1 WHERE id = ?2",
+                params![scopes.to_string(), new.token.id],
+            )?;
+            made.push(new);
+        }
+        Ok(Declared { made, changed })
     }
 
     /// The token with this name.
@@ -171,14 +220,16 @@ impl<'state> Tokens<'state> {
 
     /// Changes the scopes of every token at once; `change` says which are changed.
     pub fn change_scopes(&self, change: impl Fn(&mut Value) -> bool) -> Result<(), StateError> {
-        let tokens = self.list()?;
         let mut connection = self.state.connection();
+        // Read in the transaction: a right that is taken away meanwhile must not come back.
         let transaction = connection.transaction()?;
-        for mut token in tokens {
-            if change(&mut token.scopes) {
+        for (id, _, scopes, declared) in declarations(&transaction)? {
+            let (mut scopes, mut declared) = (Value::from(scopes), Value::from(declared));
+            let (one, other) = (change(&mut scopes), change(&mut declared));
+            if one || other {
                 transaction.execute(
-                    "UPDATE tokens SET scopes = ?1 WHERE id = ?2",
-                    params![token.scopes.to_string(), token.id],
+                    "UPDATE tokens SET scopes = ?1, declared = ?2 WHERE id = ?3",
+                    params![scopes.to_string(), declared.to_string(), id],
                 )?;
             }
         }
@@ -278,6 +329,32 @@ impl std::fmt::Debug for SecretHasher {
     }
 }
 
+type Declaration = (String, String, Vec<Value>, Vec<Value>);
+
+/// Id, name, scopes and declared scopes of every token.
+fn declarations(connection: &rusqlite::Connection) -> Result<Vec<Declaration>, StateError> {
+    let mut statement =
+        connection.prepare_cached("SELECT id, name, scopes, declared FROM tokens")?;
+    let rows = statement.query_map([], |row| {
+        Ok((
+            row.get(0)?,
+            row.get(1)?,
+            row.get::<_, String>(2)?,
+            row.get::<_, String>(3)?,
+        ))
+    })?;
+    rows.map(|row| {
+        let (id, name, scopes, declared) = row?;
+        Ok((
+            id,
+            name,
+            serde_json::from_str(&scopes)?,
+            serde_json::from_str(&declared)?,
+        ))
+    })
+    .collect()
+}
+
 type Stored = (String, String, String, i64, String);
 
 fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
@@ -314,6 +391,42 @@ fn equal(one: &[u8], other: &[u8]) -> bool {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn what_files_declare_comes_and_goes_and_the_rest_stays() {
+        let state = State::in_memory().unwrap();
+        let tokens = state.tokens();
+        tokens.ensure_admin(Some("secret")).unwrap();
+        let read = |pipe: &str| json!({"type": "PIPES:READ", "resource": pipe});
+        tokens.create("own", &json!([read("a")])).unwrap();
+        let declare = |all: &[(&str, &[Value])]| {
+            let all = all
+                .iter()
+                .map(|(name, scopes)| ((*name).to_owned(), scopes.to_vec()));
+            tokens.declare(&all.collect()).unwrap()
+        };
+        let scopes = |name: &str| tokens.find(name).unwrap().unwrap().scopes;
+
+        let first = declare(&[
+            ("own", &[read("b")]),
+            ("new", &[read("b")]),
+            ("admin token", &[read("b")]),
+        ]);
+        assert!(first.changed);
+        assert_eq!(first.made.len(), 1);
+        assert_eq!(scopes("own"), json!([read("a"), read("b")]));
+        assert_eq!(scopes("new"), json!([read("b")]));
+        assert_eq!(scopes("admin token"), json!([{"type": "ADMIN"}]));
+
+        let again = declare(&[("own", &[read("b")]), ("new", &[read("b")])]);
+        assert!(!again.changed && again.made.is_empty());
+
+        assert!(declare(&[("new", &[read("c")])]).changed);
+        assert_eq!(scopes("own"), json!([read("a")]));
+        assert_eq!(scopes("new"), json!([read("c")]));
+        assert!(declare(&[]).changed);
+        assert_eq!(scopes("new"), json!([]));
+    }
 
     #[test]
     fn a_token_is_found_by_its_secret_alone() {

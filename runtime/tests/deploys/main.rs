@@ -10,6 +10,7 @@ mod changes;
 mod connect;
 mod datafiles;
 mod kills;
+mod losses;
 mod served;
 #[path = "../ingest/server.rs"]
 mod server;

@@ -245,3 +245,27 @@ async fn csv_is_exact_as_well() {
     insta::assert_snapshot!(tsv("SELECT * FROM c ORDER BY a").await);
     insta::assert_snapshot!(reasons("c").await);
 }
+
+#[tokio::test]
+async fn a_nullable_column_with_a_default_takes_each_of_them() {
+    // The default where nothing is given, NULL where NULL is written.
+    for (name, data_type) in [
+        ("j_null_default", "Nullable(String)"),
+        ("j_low_default", "LowCardinality(Nullable(String))"),
+    ] {
+        let schema = format!(
+            "SCHEMA >\n    `n` UInt32 `json:$.n`,\n    `v` {data_type} `json:$.v` DEFAULT 'none'\n"
+        );
+        let plan = project(&[(&format!("{name}.datasource"), &schema)]).await;
+        let rows = "{\"n\":0,\"v\":\"k\"}\n{\"n\":1}\n{\"n\":2,\"v\":null}\n";
+        let appended = append(&plan, name, Format::Ndjson, rows.to_owned())
+            .await
+            .unwrap();
+        assert_eq!(
+            (appended.counts.successful, appended.counts.quarantined),
+            (3, 0)
+        );
+        let found = tsv(&format!("SELECT v FROM {name} ORDER BY n")).await;
+        assert_eq!(found, "k\nnone\n\\N\n");
+    }
+}

@@ -271,3 +271,17 @@ fn a_jwt_has_its_parameters_its_limit_and_its_end() {
         "2"
     );
 }
+
+#[test]
+fn a_publication_shows_no_token_that_may_do_more_than_read_the_pipe() {
+    let (_project, server) = started();
+    token(&server, "powerful", &["PIPES:READ:by_org", "ADMIN"]);
+    let maker = token(&server, "maker", &["PIPES:CREATE"]);
+    let published = server.ask(&maker, "POST", "/v0/pipes/by_org/nodes/n/endpoint", "");
+    assert_eq!(published.status, 200);
+    assert!(
+        published.json().get("token").is_none(),
+        "{}",
+        published.text()
+    );
+}

@@ -33,6 +33,8 @@ pub(super) struct Input<'a> {
     pub(super) raw: String,
     /// True where the input gives no value.
     absent: String,
+    /// True where the default is taken, if that is not everywhere where no value is given; `pw_value` stands for the value as read.
+    defaulted: Option<String>,
     /// True where a container is of another kind.
     mismatch: Option<String>,
 }
@@ -91,7 +93,11 @@ impl Input<'_> {
         };
         let mut finals = convert::finished(&value, &self.data_type);
         if let (Some((_, default)), [only]) = (&self.column.default, finals.as_mut_slice()) {
-            *only = format!("if({}, {default}, {only})", self.absent);
+            let defaulted = match &self.defaulted {
+                Some(defaulted) => defaulted.replace("pw_value", &value),
+                None => self.absent.clone(),
+            };
+            *only = format!("if({defaulted}, {default}, {only})");
         }
         let finals = finals
             .into_iter()
@@ -213,6 +219,7 @@ fn json_column<'a>(
             value: convert::from_json(&value, &data_type),
             raw: LINE.to_owned(),
             absent: "0".to_owned(),
+            defaulted: None,
             mismatch: None,
             data_type,
         };
@@ -235,13 +242,10 @@ fn json_column<'a>(
     });
     let value = convert::from_json(&path::access(&format!("pw_row{at}"), steps, 0), &data_type);
     let absent = format!("JSONType({arguments}) = 'Null'");
-    let absent = match &column.default {
-        // A Nullable column with a default takes NULL where NULL is written.
-        Some((DefaultKind::Default, _)) if data_type.is_nullable() => {
-            format!("isNull(pw_value) AND NOT JSONHas({arguments})")
-        }
-        _ => absent,
-    };
+    let is_default = matches!(&column.default, Some((DefaultKind::Default, _)));
+    // A Nullable column with a default takes NULL where NULL is written.
+    let defaulted = (is_default && data_type.is_nullable())
+        .then(|| format!("isNull(pw_value) AND NOT JSONHas({arguments})"));
     let mismatch = convert::json_kinds(&data_type).map(|kinds| match data_type.family.as_str() {
         "Array" | "Map" | "Nested" => {
             format!("(empty(pw_value) AND JSONType({arguments}) NOT IN ({kinds}, 'Null'))")
@@ -257,6 +261,7 @@ fn json_column<'a>(
         value,
         raw,
         absent,
+        defaulted,
         mismatch,
     }
 }
@@ -308,7 +313,7 @@ pub(super) fn fields<'a>(
             let text = if plain { text } else { format!("nullIf({text}, '')") };
             let absent = format!("isNull({text})");
             let mismatch = (!convert::is_scalar(&data_type) && convert::json_kinds(&data_type).is_some()).then(|| format!("(notEmpty(ifNull({text}, '')) AND NOT isValidJSON(replaceAll({text}, '\\'', '\"')))"));
-            Some(Input { column, value: convert::from_text(&text, &data_type), raw, absent, mismatch, data_type })
+            Some(Input { column, value: convert::from_text(&text, &data_type), raw, absent, defaulted: None, mismatch, data_type })
         })
         .collect();
     let row = Row {
@@ -356,6 +361,7 @@ pub(super) fn typed<'a>(
                 value,
                 raw: format!("toString({raw})"),
                 absent,
+                defaulted: None,
                 mismatch: None,
             })
         })

@@ -1,0 +1,103 @@
+//! Which rows go when a table gets another engine or another key: engines that merge rows keep one of those with the same key.
+
+/// What rows another engine, its arguments or its sorting key may take away; `None` if none.
+pub(super) fn of_engine(old: &Description<'_>, new: &Description<'_>) -> Option<String> {
+    if new.name() == "Null" {
+        return (old.name() != "Null")
+            .then(|| "all rows go: the engine Null keeps none".to_owned());
+    }
+    if !merges_rows(new.name()) {
+        return None;
+    }
+    let same_engine = old.engine() == new.engine();
+    if same_engine && is_refined(old.sorting_key, new.sorting_key) {
+        return None;
+    }
+    Some(format!(
+        "rows with the same {} become one: {} merges them",
+        new.sorting_key,
+        new.name()
+    ))
+}
+
+/// The description of a table by its engine.
+pub(super) struct Description<'a> {
+    /// The engine, its arguments and what follows them.
+    pub(super) body: &'a str,
+    pub(super) sorting_key: &'a str,
+}
+
+impl Description<'_> {
+    /// The engine with its arguments.
+    fn engine(&self) -> &str {
+        let ends = [
+            " PARTITION BY ",
+            " PRIMARY KEY ",
+            " ORDER BY ",
+            " SAMPLE BY ",
+        ];
+        let end = ends.iter().filter_map(|end| self.body.find(end)).min();
+        self.body[..end.unwrap_or(self.body.len())].trim()
+    }
+
+    fn name(&self) -> &str {
+        let engine = self.engine();
+        let name = engine.split('(').next().unwrap_or(engine);
+        // `Null` is a word of the language and comes in quotes.
+        name.trim().trim_matches('`')
+    }
+}
+
+fn merges_rows(engine: &str) -> bool {
+    engine != "MergeTree" && engine.ends_with("MergeTree")
+}
+
+/// Whether a sorting key only adds columns to another, so that rows that were kept apart still are.
+fn is_refined(old: &str, new: &str) -> bool {
+    let old = old.trim();
+    old == new.trim()
+        || new
+            .trim()
+            .strip_prefix(old)
+            .is_some_and(|rest| rest.starts_with(','))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lost(old: (&str, &str), new: (&str, &str)) -> bool {
+        let of = |(body, sorting_key)| Description { body, sorting_key };
+        of_engine(&of(old), &of(new)).is_some()
+    }
+
+    #[test]
+    fn engines_that_merge_or_keep_nothing_take_rows_away() {
+        let plain = ("MergeTree PARTITION BY toYYYYMM(t) ORDER BY id", "id");
+        let replacing = ("ReplacingMergeTree(ver) ORDER BY (id, v)", "id, v");
+        assert!(lost(plain, ("`Null`", "")));
+        assert!(lost(plain, ("SummingMergeTree ORDER BY id", "id")));
+        assert!(lost(
+            replacing,
+            ("ReplacingMergeTree(ver) ORDER BY id", "id")
+        ));
+        assert!(lost(
+            replacing,
+            ("ReplacingMergeTree(other) ORDER BY (id, v)", "id, v")
+        ));
+        assert!(!lost(
+            replacing,
+            ("ReplacingMergeTree(ver) ORDER BY (id, v, w)", "id, v, w")
+        ));
+        assert!(!lost(
+            replacing,
+            (
+                "ReplacingMergeTree(ver) PARTITION BY v ORDER BY (id, v)",
+                "id, v"
+            )
+        ));
+        assert!(!lost(replacing, plain));
+        assert!(!lost(plain, ("MergeTree ORDER BY v", "v")));
+        assert!(!lost(("`Null`", ""), ("`Null`", "")));
+    }
+}
