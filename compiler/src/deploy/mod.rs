@@ -1,6 +1,7 @@
 //! Stage *diff*: what a project needs × what is there → `Vec<Step>`. `emit` prints the same steps that the runtime applies.
 
 mod change;
+mod widen;
 
 use std::collections::BTreeSet;
 
