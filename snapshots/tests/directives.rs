@@ -72,6 +72,7 @@ fn sinks_and_streams_are_kept_with_a_note() {
     let stream = "NODE n\nSQL >\n    SELECT 1 AS one\nTYPE stream\n";
     assert_snapshot!(findings(&[("sink.pipe", &sink), ("stream.pipe", stream)]), @r"
     sink.pipe:1:6: note[needs-external-system]: node `n` exports to another system and is not run here
+    sink.pipe:5:24: warning[unsupported-connector]: there is no `c.connection` in this project
     stream.pipe:1:6: note[needs-external-system]: node `n` exports to another system and is not run here
     ");
 }
@@ -195,7 +196,17 @@ fn engines_that_lack_something_are_refused() {
 fn keys_of_data_sources_without_effect_are_told() {
     let keys = "SHARED_WITH \"w\"\nBACKFILL skip\nVERSION 1\nMAINTAINER \"someone\"\nPARTITION_KEY a\nSORTING_KEY a\nPRIMARY_KEY a\nSAMPLING_KEY a\nTTL \"a\"\nKAFKA_STORE_BINARY_HEADERS True\nKAFKA_TARGET_PARTITIONS 3\nIMPORT_STRATEGY append\n";
     let text = format!("SCHEMA >\n    a Int32\nENGINE \"MergeTree\"\n{keys}");
-    assert_snapshot!(findings(&[("t.datasource", &text)]), @"");
+    assert_snapshot!(findings(&[("t.datasource", &text)]), @r"
+    t.datasource:6:1: note[ignored-key]: `VERSION` has no effect
+    t.datasource:8:1: note[ignored-key]: `PARTITION_KEY` has no effect
+    t.datasource:9:1: note[ignored-key]: `SORTING_KEY` has no effect
+    t.datasource:10:1: note[ignored-key]: `PRIMARY_KEY` has no effect
+    t.datasource:11:1: note[ignored-key]: `SAMPLING_KEY` has no effect
+    t.datasource:12:1: note[ignored-key]: `TTL` has no effect
+    t.datasource:13:1: note[ignored-key]: `KAFKA_STORE_BINARY_HEADERS` has no effect
+    t.datasource:14:1: note[ignored-key]: `KAFKA_TARGET_PARTITIONS` has no effect
+    t.datasource:15:1: note[ignored-key]: `IMPORT_STRATEGY` has no effect
+    ");
     assert_snapshot!(ddl(&[("t.datasource", &text)]), @r"
     CREATE TABLE IF NOT EXISTS t
     (

@@ -6,6 +6,7 @@
 
 mod bucket;
 mod connection;
+mod implied;
 mod kafka;
 mod location;
 mod postgres;
@@ -20,7 +21,7 @@ use pipewright_grammar::source::Span;
 use pipewright_grammar::syntax::{DatasourceFile, Directive};
 use serde::Serialize;
 
-pub use kafka::implied_columns;
+pub use implied::implied_columns;
 pub use sql::{MissingSecret, Sql};
 
 use crate::diagnostics::codes;
