@@ -1,6 +1,6 @@
 //! Stage *connect*: data sources that other systems fill, and nodes that other systems get → statements for a ClickHouse server that reaches those systems.
 //!
-//! The statements are ClickHouse's own: Kafka, S3Queue, S3, PostgreSQL, URL and Iceberg tables, with the credentials in a named collection. Rows go the way of
+//! The statements are ClickHouse's own: Kafka, `S3Queue`, S3, `PostgreSQL`, URL and Iceberg tables, with the credentials in a named collection. Rows go the way of
 //! every other row: those that fit into the data source, the others into its quarantine. The embedded engine is given none of this, because it would begin to
 //! read as soon as it starts; `check` says so. What ClickHouse has nothing for is a warning with the reason.
 
