@@ -72,6 +72,7 @@ fn sinks_and_streams_are_kept_with_a_note() {
     let stream = "NODE n\nSQL >\n    SELECT 1 AS one\nTYPE stream\n";
     assert_snapshot!(findings(&[("sink.pipe", &sink), ("stream.pipe", stream)]), @r"
     sink.pipe:1:6: note[needs-external-system]: node `n` exports to another system and is not run here
+    sink.pipe:5:24: warning[unsupported-connector]: there is no `c.connection` in this project
     stream.pipe:1:6: note[needs-external-system]: node `n` exports to another system and is not run here
     ");
 }
@@ -192,9 +193,20 @@ fn engines_that_lack_something_are_refused() {
 }
 
 #[test]
-fn connector_and_legacy_keys_of_data_sources_are_read_in_silence() {
-    let keys = "SHARED_WITH \"w\"\nBACKFILL skip\nVERSION 1\nMAINTAINER \"someone\"\nPARTITION_KEY a\nSORTING_KEY a\nPRIMARY_KEY a\nSAMPLING_KEY a\nTTL \"a\"\nKAFKA_CONNECTION_NAME c\nKAFKA_TOPIC t\nKAFKA_GROUP_ID g\nKAFKA_AUTO_OFFSET_RESET latest\nKAFKA_STORE_RAW_VALUE True\nKAFKA_STORE_HEADERS True\nKAFKA_STORE_BINARY_HEADERS True\nKAFKA_KEY_FORMAT avro\nKAFKA_VALUE_FORMAT avro\nKAFKA_TARGET_PARTITIONS 3\nKAFKA_BOOTSTRAP_SERVERS h:1\nKAFKA_KEY k\nKAFKA_SECRET s\nKAFKA_SECURITY_PROTOCOL plaintext\nKAFKA_SASL_MECHANISM PLAIN\nKAFKA_SSL_CA_PEM x\nIMPORT_SERVICE s3\nIMPORT_CONNECTION_NAME c\nIMPORT_BUCKET_URI s3://b/x.csv\nIMPORT_SCHEDULE \"@auto\"\nIMPORT_STRATEGY append\nIMPORT_FROM_TIMESTAMP now\nIMPORT_FORMAT csv\nIMPORT_QUERY \"select 1\"\nIMPORT_EXTERNAL_DATASOURCE x\nIMPORT_TABLE_ARN a\nIMPORT_EXPORT_BUCKET b\nPG_CONNECTION_NAME p\nPG_TABLE t\n";
+fn keys_of_data_sources_without_effect_are_told() {
+    let keys = "SHARED_WITH \"w\"\nBACKFILL skip\nVERSION 1\nMAINTAINER \"someone\"\nPARTITION_KEY a\nSORTING_KEY a\nPRIMARY_KEY a\nSAMPLING_KEY a\nTTL \"a\"\nKAFKA_STORE_BINARY_HEADERS True\nKAFKA_TARGET_PARTITIONS 3\nIMPORT_STRATEGY append\n";
     let text = format!("SCHEMA >\n    a Int32\nENGINE \"MergeTree\"\n{keys}");
+    assert_snapshot!(findings(&[("t.datasource", &text)]), @r"
+    t.datasource:6:1: note[ignored-key]: `VERSION` has no effect
+    t.datasource:8:1: note[ignored-key]: `PARTITION_KEY` has no effect
+    t.datasource:9:1: note[ignored-key]: `SORTING_KEY` has no effect
+    t.datasource:10:1: note[ignored-key]: `PRIMARY_KEY` has no effect
+    t.datasource:11:1: note[ignored-key]: `SAMPLING_KEY` has no effect
+    t.datasource:12:1: note[ignored-key]: `TTL` has no effect
+    t.datasource:13:1: note[ignored-key]: `KAFKA_STORE_BINARY_HEADERS` has no effect
+    t.datasource:14:1: note[ignored-key]: `KAFKA_TARGET_PARTITIONS` has no effect
+    t.datasource:15:1: note[ignored-key]: `IMPORT_STRATEGY` has no effect
+    ");
     assert_snapshot!(ddl(&[("t.datasource", &text)]), @r"
     CREATE TABLE IF NOT EXISTS t
     (

@@ -1,30 +1,14 @@
 //! `KAFKA_*`: a Kafka table whose messages pass through the data source's own conversions.
 
-use pipewright_grammar::syntax::DatasourceFile;
-
 use super::connection::collection;
+use super::implied::META;
 use super::text::Text;
 use super::{
-    Connection, Connector, Context, Passage, Source, Sql, Statement, System, is_yes, outside_table,
+    Connection, Connector, Context, Passage, Source, Sql, Statement, System, outside_table,
 };
 use crate::emit::{Also, Ingestion, Input};
 use crate::plan::{Column, TablePlan};
 use crate::sql::{quote_identifier, quote_literal};
-
-/// The columns in which the connector puts what is known of a message, where each comes from on the way, and whether it is always there.
-const META: &[(&str, &str, &str)] = &[
-    ("__value", "String", "line"),
-    ("__topic", "LowCardinality(String)", "pw_topic"),
-    ("__partition", "Int16", "toInt16(pw_partition)"),
-    ("__offset", "Int64", "toInt64(pw_offset)"),
-    (
-        "__timestamp",
-        "DateTime",
-        "ifNull(pw_timestamp, toDateTime(0))",
-    ),
-    ("__key", "String", "pw_key"),
-    ("__headers", "Map(String, String)", "pw_headers"),
-];
 
 /// What is known of a message, as columns on the way.
 const ON_THE_WAY: &[(&str, &str, &str)] = &[
@@ -39,28 +23,6 @@ const ON_THE_WAY: &[(&str, &str, &str)] = &[
         "mapFromArrays(_headers.name, _headers.value)",
     ),
 ];
-
-/// The columns that a Kafka data source has without saying so: the original adds them, and keys name them.
-pub fn implied_columns(file: &DatasourceFile) -> Vec<Column> {
-    if file.directive("KAFKA_TOPIC").is_none() {
-        return Vec::new();
-    }
-    let headers = file
-        .directive("KAFKA_STORE_HEADERS")
-        .is_some_and(|directive| is_yes(directive.value.value.trim()));
-    let is_new = |name: &str| !file.columns.iter().any(|column| column.name.value == name);
-    META.iter()
-        .filter(|(name, ..)| is_new(name) && (*name != "__headers" || headers))
-        .map(|(name, data_type, _)| Column {
-            name: (*name).to_owned(),
-            data_type: Some((*data_type).to_owned()),
-            default: None,
-            codec: None,
-            ttl: None,
-            json_path: None,
-        })
-        .collect()
-}
 
 /// How messages are written.
 enum Message {

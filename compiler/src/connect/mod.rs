@@ -1,11 +1,12 @@
 //! Stage *connect*: data sources that other systems fill, and nodes that other systems get → statements for a ClickHouse server that reaches those systems.
 //!
-//! The statements are ClickHouse's own: Kafka, S3Queue, S3, PostgreSQL, URL and Iceberg tables, with the credentials in a named collection. Rows go the way of
+//! The statements are ClickHouse's own: Kafka, `S3Queue`, S3, `PostgreSQL`, URL and Iceberg tables, with the credentials in a named collection. Rows go the way of
 //! every other row: those that fit into the data source, the others into its quarantine. The embedded engine is given none of this, because it would begin to
 //! read as soon as it starts; `check` says so. What ClickHouse has nothing for is a warning with the reason.
 
 mod bucket;
 mod connection;
+mod implied;
 mod kafka;
 mod location;
 mod postgres;
@@ -20,7 +21,7 @@ use pipewright_grammar::source::Span;
 use pipewright_grammar::syntax::{DatasourceFile, Directive};
 use serde::Serialize;
 
-pub use kafka::implied_columns;
+pub use implied::implied_columns;
 pub use sql::{MissingSecret, Sql};
 
 use crate::diagnostics::codes;

@@ -36,7 +36,10 @@ impl<'a> Context<'a> {
             })
         };
         let Some(name) = directive("EXPORT_CONNECTION_NAME") else {
-            self.missing(node.name.span, "EXPORT_CONNECTION_NAME");
+            // A stream need not say where it goes.
+            if node.kind == NodeKind::Sink {
+                self.missing(node.name.span, "EXPORT_CONNECTION_NAME");
+            }
             return None;
         };
         // What does not compile is reported where it is compiled.

@@ -3,6 +3,7 @@
 mod change;
 mod loss;
 mod value;
+mod widen;
 
 use std::collections::BTreeSet;
 

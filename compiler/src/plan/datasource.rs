@@ -45,6 +45,9 @@ pub struct Column {
     pub ttl: Option<String>,
     /// Where a JSON row has the value, such as `$.a.b`.
     pub json_path: Option<String>,
+    /// Whether it is there for a connector alone: no file names it, and no insert gives it.
+    #[serde(skip)]
+    pub implied: bool,
 }
 
 /// A skip index of a table.
@@ -171,6 +174,7 @@ fn column(decl: &ColumnDecl) -> Column {
         codec: text(&decl.codec),
         ttl: text(&decl.ttl),
         json_path: text(&decl.json_path),
+        implied: false,
     }
 }
 
@@ -319,8 +323,9 @@ fn check_column(
     span: Span,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
-    // The connector adds columns of its own, such as `_timestamp`.
-    let added = name.starts_with('_') && syntax.directive("IMPORT_TABLE_ARN").is_some();
+    let added = crate::connect::implied_columns(syntax)
+        .iter()
+        .any(|column| column.name == name);
     // The columns of a data source that a node makes are not written anywhere.
     let unwritten = syntax.schema.is_none();
     if name.is_empty()

@@ -126,7 +126,10 @@ impl Present {
     }
 
     fn has(&self, connector: &Connector) -> bool {
-        let mut own = connector.statements.iter().filter(is_own);
+        let mut own = connector
+            .statements
+            .iter()
+            .filter(|statement| is_own(statement));
         own.all(|statement| self.is_there(statement))
     }
 
@@ -138,7 +141,7 @@ impl Present {
     ) -> Result<(), DeployError> {
         let is_wanted = |name: &str| {
             let mut statements = wanted.iter().flat_map(|connector| &connector.statements);
-            statements.any(|statement| is_own(&statement) && statement.name == name)
+            statements.any(|statement| is_own(statement) && statement.name == name)
         };
         let mut strangers: Vec<&String> = self.0.keys().filter(|name| !is_wanted(name)).collect();
         strangers.sort_by_key(|name| rank(name));
@@ -161,7 +164,7 @@ fn rank(name: &str) -> u8 {
 }
 
 /// Whether a statement makes a table or view that carries the mark.
-fn is_own(statement: &&Statement) -> bool {
+fn is_own(statement: &Statement) -> bool {
     matches!(
         statement.kind,
         StatementKind::Table | StatementKind::View | StatementKind::Feed
@@ -216,7 +219,11 @@ impl Connecting<'_> {
 
     /// Makes what is missing or differs; the way of the rows is closed meanwhile.
     async fn make(&self, connector: &Connector, there: &Present) -> Result<(), DeployError> {
-        let own: Vec<&Statement> = connector.statements.iter().filter(is_own).collect();
+        let own: Vec<&Statement> = connector
+            .statements
+            .iter()
+            .filter(|statement| is_own(statement))
+            .collect();
         for statement in own.iter().rev() {
             let stays = statement.kind == StatementKind::Table && there.is_there(statement);
             if there.0.contains_key(&statement.name) && !stays {

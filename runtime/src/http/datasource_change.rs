@@ -152,20 +152,17 @@ pub(super) async fn alter(Path(reference): Path<String>, call: Call) -> Result<R
         let text = text.into_text();
         let change = only(path.clone(), Some(text.clone()));
         let plan = writer.compile(change.clone()).await?;
-        match added_columns(&current.plan, &plan, &name)? {
-            Some(added) => {
-                let definitions = added.iter().map(emit::column_definition);
-                operations.extend(definitions.map(|column| format!("ADD COLUMN {column}")));
-                if !operations.is_empty() && !dry_run {
-                    add(&call, &writer, change, &name, added).await?;
-                }
+        if let Some(added) = added_columns(&current.plan, &plan, &name)? {
+            let definitions = added.iter().map(emit::column_definition);
+            operations.extend(definitions.map(|column| format!("ADD COLUMN {column}")));
+            if !operations.is_empty() && !dry_run {
+                add(&call, &writer, change, &name, added).await?;
             }
-            None => {
-                drop(writer);
-                let mut files = current.files.clone();
-                files.insert(path, text);
-                operations.extend(deploy(&call, files, &name, dry_run).await?);
-            }
+        } else {
+            drop(writer);
+            let mut files = current.files.clone();
+            files.insert(path, text);
+            operations.extend(deploy(&call, files, &name, dry_run).await?);
         }
         if operations.is_empty() {
             return Err(ApiError::BadRequest(

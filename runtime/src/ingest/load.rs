@@ -1,5 +1,6 @@
 //! One file of rows → one insert.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use pipewright_compiler::emit::{BAD_ROW, Ingestion, Input};
@@ -85,11 +86,7 @@ impl Ingest {
         rows: u64,
         token: &str,
     ) -> Result<Counts, IngestError> {
-        let table = self.newest(table);
-        let table = table.as_ref();
-        self.arriving(table)?;
-        self.prepare(table).await?;
-        let ingestion = Ingestion::new(table, input);
+        let (table, ingestion) = self.planned(table, input).await?;
         match self
             .engine
             .execute(&ingestion.insert_all(&once(token)))
@@ -100,15 +97,8 @@ impl Ingest {
                 quarantined: 0,
             }),
             Err(error) if is_bad_row(&error) => {
-                let bad = self.count(&ingestion.count_bad()).await?;
-                self.set_aside(table, &ingestion, token).await?;
-                self.engine
-                    .execute(&ingestion.insert_good(&once(token)))
-                    .await?;
-                Ok(Counts {
-                    successful: rows.saturating_sub(bad),
-                    quarantined: bad,
-                })
+                self.load_sorted(&table, &ingestion, rows, token, &once(token))
+                    .await
             }
             Err(error) => Err(error.into()),
         }
@@ -122,23 +112,45 @@ impl Ingest {
         rows: u64,
         token: &str,
     ) -> Result<Counts, IngestError> {
-        let table = self.newest(table);
-        let table = table.as_ref();
-        self.arriving(table)?;
-        self.prepare(table).await?;
-        let ingestion = Ingestion::new(table, input);
+        let (table, ingestion) = self.planned(table, input).await?;
         // Blocks are written as they come, so that bad rows must be known before.
+        self.load_sorted(&table, &ingestion, rows, token, &once_in_blocks(token))
+            .await
+    }
+
+    /// The rows that do not fit into the quarantine, the others into the data source.
+    async fn load_sorted(
+        &self,
+        table: &TablePlan,
+        ingestion: &Ingestion,
+        rows: u64,
+        token: &str,
+        settings: &[(&'static str, String)],
+    ) -> Result<Counts, IngestError> {
         let bad = self.count(&ingestion.count_bad()).await?;
         if bad > 0 {
-            self.set_aside(table, &ingestion, token).await?;
+            self.set_aside(table, ingestion, token).await?;
         }
         self.engine
-            .execute(&ingestion.insert_good(&once_in_blocks(token)))
+            .execute(&ingestion.insert_good(settings))
             .await?;
         Ok(Counts {
             successful: rows.saturating_sub(bad),
             quarantined: bad,
         })
+    }
+
+    /// The table as it is now, ready for rows, and how they go in.
+    async fn planned<'a>(
+        &self,
+        table: &'a TablePlan,
+        input: &Input<'_>,
+    ) -> Result<(Cow<'a, TablePlan>, Ingestion), IngestError> {
+        let table = self.newest(table);
+        self.arriving(&table)?;
+        self.prepare(&table).await?;
+        let ingestion = Ingestion::new(&table, input);
+        Ok((table, ingestion))
     }
 
     /// Notes that rows come to a data source otherwise than through a view.

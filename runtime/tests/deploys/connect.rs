@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
+use pipewright::ingest::{Append, Format};
 use pipewright_compiler::connect::{Connector, StatementKind, connectors};
 
 use super::*;
@@ -59,6 +60,16 @@ async fn messages_go_into_the_data_source_or_its_quarantine() {
             .await,
         "['id']\t['cannot read as UInt32: -1']\t-1\n['']\t['not a JSON object: no json']\t\\N\n"
     );
+    // Rows that are sent have the columns of the file, and no more.
+    let table = checked(&files);
+    let append = Append {
+        format: Format::Csv,
+        delimiter: None,
+    };
+    let rows = futures::stream::iter([Ok(bytes::Bytes::from_static(b"8,1,{}\n"))]);
+    let table = table.table("clicks").unwrap();
+    let appended = bench.ingest.append(table, &append, rows).await.unwrap();
+    assert_eq!(appended.counts.successful, 1, "{:?}", appended.counts);
     // The credential is in the collection, and nowhere else.
     let shown = bench
         .tsv("SELECT create_table_query FROM system.tables WHERE name LIKE 'connector%'")
@@ -66,10 +77,7 @@ async fn messages_go_into_the_data_source_or_its_quarantine() {
     assert!(shown.contains("Kafka(pipewright_broker)") && !shown.contains("opensesame"));
     let made = "SELECT uuid FROM system.tables WHERE name = 'connector__clicks'";
     let before = bench.tsv(made).await;
-    let (plan, _) = pipewright_compiler::check(SourceTree::new(
-        files.map(|(name, text)| (name.to_owned(), text.to_owned())),
-    ));
-    assert!(connect(plan).await.is_empty());
+    assert!(connect(checked(&files)).await.is_empty());
     assert_eq!(bench.tsv(made).await, before);
     // Another topic: the table is made anew, and a plan says so before.
     let other = checked(&[

@@ -370,8 +370,14 @@ const KEYS_OF_TABLES: &[(&str, Outcome<'_>)] = &[
         Told("ignored-key", &["MergeTree"]),
     ),
     (
-        "IMPORT_TABLE_ARN a\nIMPORT_EXPORT_BUCKET b",
-        Told("unsupported-connector", &["MergeTree"]),
+        "IMPORT_TABLE_ARN a\nIMPORT_EXPORT_BUCKET b\nENGINE ReplacingMergeTree\nENGINE_SORTING_KEY key\nENGINE_VER _timestamp\nENGINE_IS_DELETED _is_deleted",
+        Told(
+            "unsupported-connector",
+            &[
+                "`_record` String",
+                "ReplacingMergeTree(_timestamp, _is_deleted)",
+            ],
+        ),
     ),
     (
         "IMPORT_SERVICE bigquery\nIMPORT_EXTERNAL_DATASOURCE x",

@@ -7,10 +7,13 @@
 
 mod altered;
 mod changes;
+mod command_line;
 mod connect;
 mod datafiles;
 mod kills;
 mod losses;
+#[path = "../ingest/opened.rs"]
+mod opened;
 mod served;
 #[path = "../ingest/server.rs"]
 mod server;
@@ -19,11 +22,11 @@ mod views;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
+use opened::{checked, opened, text};
 use pipewright::deploy::{self, DeployError, DeployPlan, Nobody, Progress, Run};
-use pipewright::engine::{self, Config, Engine, Query};
+use pipewright::engine::{Engine, Query};
 use pipewright::ingest::Ingest;
 use pipewright::state::{DeploymentKind, NewDeployment, State};
 use pipewright_compiler::plan::Plan;
@@ -48,7 +51,7 @@ impl Bench {
     async fn new() -> Self {
         static ALONE: Mutex<()> = Mutex::const_new(());
         let alone = ALONE.lock().await;
-        let (engine, folder) = opened();
+        let (engine, folder) = opened("deploy-tests");
         let engine = Arc::clone(engine);
         for (kind, pattern) in [("VIEW", "MaterializedView"), ("TABLE", "%")] {
             let sql = format!(
@@ -129,47 +132,6 @@ impl Bench {
         self.tsv("SELECT name FROM system.tables WHERE database = currentDatabase() AND startsWith(name, 'pw_')")
             .await
     }
-}
-
-fn opened() -> &'static (Arc<dyn Engine>, PathBuf) {
-    static OPENED: OnceLock<(Arc<dyn Engine>, PathBuf)> = OnceLock::new();
-    OPENED.get_or_init(|| {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("deploy-tests");
-        _ = std::fs::remove_dir_all(&folder);
-        let config = Config::embedded(&folder);
-        let open = move || {
-            tokio::runtime::Runtime::new()
-                .unwrap()
-                .block_on(engine::open(config))
-        };
-        let opened = std::thread::spawn(open).join().unwrap();
-        (opened.expect("these tests need the engine"), folder)
-    })
-}
-
-async fn text(engine: &dyn Engine, sql: &str) -> String {
-    let answer = engine
-        .query(Query::new(sql, "TSV"))
-        .await
-        .unwrap_or_else(|error| panic!("{sql}: {error}"));
-    String::from_utf8(answer.bytes().await.unwrap().to_vec()).unwrap()
-}
-
-/// A project without errors.
-fn checked(files: &[(&str, &str)]) -> Plan {
-    let sources = SourceTree::new(
-        files
-            .iter()
-            .map(|(name, text)| ((*name).to_owned(), (*text).to_owned())),
-    );
-    let (plan, diagnostics) = pipewright_compiler::check(sources);
-    assert!(
-        diagnostics
-            .iter()
-            .all(|found| found.severity != pipewright_grammar::diagnostic::Severity::Error),
-        "{diagnostics:?}"
-    );
-    plan
 }
 
 fn shown(planned: &DeployPlan) -> String {

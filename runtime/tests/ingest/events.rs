@@ -94,7 +94,7 @@ async fn what_was_left_behind_is_written_once() {
         ("to_left_sum.pipe", "NODE n\nSQL >\n    SELECT count() AS rows FROM left\n\nTYPE materialized\nDATASOURCE left_sum\n"),
     ])
     .await;
-    let folder = opened().1.join("other");
+    let folder = opened("ingest-tests").1.join("other");
     let ingest = Ingest::open(engine(), &folder).unwrap();
     let left = folder.join("ingest/events/left");
     std::fs::create_dir_all(&left).unwrap();

@@ -330,6 +330,7 @@ fn tables(plan: &Plan, out: &mut String, output: &NodeId) {
     if tables.is_empty() {
         return;
     }
+    let connectors = crate::connect::connectors(plan).0;
     line(out, 0, "");
     line(out, 0, "tables");
     for table in tables {
@@ -343,6 +344,16 @@ fn tables(plan: &Plan, out: &mut String, output: &NodeId) {
             if let Some(key) = key {
                 _ = write!(text, ", {name} {key}");
             }
+        }
+        if let Some(connector) = connectors
+            .iter()
+            .find(|found| found.owner == table.name.to_string())
+        {
+            _ = write!(
+                text,
+                ", rows from {}, not started by the embedded engine",
+                connector.system.words()
+            );
         }
         line(out, 1, &text);
     }

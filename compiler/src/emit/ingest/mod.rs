@@ -381,7 +381,7 @@ pub fn given_columns(table: &TablePlan) -> impl Iterator<Item = &Column> {
         .filter(|column| is_given(column) && column.data_type.is_some())
 }
 
-/// Whether an insert gives the column: not what the engine computes, and not the states of aggregate functions, which have no text.
+/// Whether an insert gives the column: not what the engine computes or a connector fills, and not the states of aggregate functions, which have no text.
 fn is_given(column: &Column) -> bool {
     let computed = column
         .default
@@ -392,7 +392,7 @@ fn is_given(column: &Column) -> bool {
         .as_deref()
         .and_then(|text| types::parse(text).ok())
         .is_some_and(|data_type| data_type.is_aggregate_state());
-    !computed && !state
+    !computed && !state && !column.implied
 }
 
 #[cfg(test)]

@@ -1,0 +1,158 @@
+//! The command line to a server that runs, and without one.
+
+use serde_json::Value;
+
+use super::served::{ask, project, written};
+use super::server::{Server, TOKEN};
+
+#[test]
+fn the_command_line_deploys_to_a_server() {
+    let mut files = project();
+    let folder = written(&files);
+    let server = Server::start(folder.path());
+    files.insert(
+        "by_part.pipe".to_owned(),
+        "NODE n\nSQL >\n    SELECT 7 AS seven\n\nTYPE endpoint\n".to_owned(),
+    );
+    let changed = written(&files);
+    let run = |arguments: &[&str], folder: &std::path::Path| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_pipewright"))
+            .args(arguments)
+            .arg(folder)
+            .env("PIPEWRIGHT_HOST", format!("http://{}", server.address()))
+            .env("PIPEWRIGHT_TOKEN", TOKEN)
+            .env("NO_COLOR", "1")
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (
+            output.status.code(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
+    };
+    let (code, out, _) = run(&["plan"], changed.path());
+    assert_eq!(
+        (code, out.as_str()),
+        (
+            Some(0),
+            "nothing to do: the engine has what the project says\n"
+        )
+    );
+    let (code, _, said) = run(&["deploy"], changed.path());
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("as deployment 2"), "{said}");
+    let answer = server.request("GET", "/v0/pipes/by_part.csv", b"").unwrap();
+    assert_eq!(answer.1, "\"seven\"\n7\n");
+    let (code, _, said) = run(&["rollback"], changed.path());
+    assert_eq!(code, Some(0), "{said}");
+    let (code, _, said) = run(&["deploy", "--token", "wrong"], changed.path());
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("error:"), "{said}");
+
+    // Without the server's address, the folder's engine is asked for, which the server has.
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_pipewright"))
+        .args(["deploy"])
+        .arg(folder.path())
+        .env_remove("PIPEWRIGHT_HOST")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("in use by another process"), "{said}");
+}
+
+#[test]
+fn rows_go_in_and_out_by_the_command_line() {
+    let folder = written(&project());
+    let rows: Vec<String> = (0..100)
+        .map(|id| format!("{{\"id\":{id},\"part\":{}}}\n", id % 2))
+        .collect();
+    std::fs::write(folder.path().join("rows.ndjson"), rows.concat()).unwrap();
+    let run = |server: Option<&Server>, arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pipewright"));
+        command
+            .args(arguments)
+            .current_dir(folder.path())
+            .env("NO_COLOR", "1")
+            .env_remove("PIPEWRIGHT_HOST");
+        if let Some(server) = server {
+            command
+                .env("PIPEWRIGHT_HOST", server.address())
+                .env("PIPEWRIGHT_TOKEN", TOKEN);
+        }
+        let output = command.output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (
+            output.status.code(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
+    };
+    // Without a server this process does it itself, and with one the server does: the rows are the same.
+    let (code, _, said) = run(None, &["datasource", "append", "rows", "rows.ndjson"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("`rows` has 100 rows"), "{said}");
+    let server = Server::start(folder.path());
+    let ok = |arguments: &[&str]| {
+        let (code, out, said) = run(Some(&server), arguments);
+        assert_eq!(code, Some(0), "{arguments:?}: {said}");
+        (out, said)
+    };
+    let (code, _, said) = run(None, &["datasource", "ls"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("hint: a server that runs does it"), "{said}");
+    ok(&["datasource", "append", "rows", "rows.ndjson"]);
+    let (listed, _) = ok(&["datasource", "ls"]);
+    assert!(listed.starts_with("name    engine"), "{listed}");
+    assert!(
+        listed
+            .lines()
+            .any(|line| line.starts_with("rows") && line.contains("200")),
+        "{listed}"
+    );
+    ok(&[
+        "datasource",
+        "export",
+        "rows",
+        "--rows",
+        "csv",
+        "--out",
+        "out.csv",
+    ]);
+    let exported = std::fs::read_to_string(folder.path().join("out.csv")).unwrap();
+    assert_eq!(exported.lines().count(), 201);
+    let (sample, _) = ok(&[
+        "datasource",
+        "sample",
+        "rows",
+        "--limit",
+        "3",
+        "--format",
+        "json",
+    ]);
+    let sample: Value = serde_json::from_str(&sample).unwrap();
+    assert_eq!(sample["rows"], 3);
+    let (schema, _) = ok(&["datasource", "analyze", "rows.ndjson"]);
+    assert!(schema.contains("id Int64"), "{schema}");
+    let (_, said) = ok(&["datasource", "delete", "rows", "--condition", "part = 1"]);
+    assert!(said.contains("100 rows are gone"), "{said}");
+    let (_, said) = ok(&["materialization", "populate", "to_totals", "--truncate"]);
+    assert!(said.contains("populated from 100 rows"), "{said}");
+    assert_eq!(
+        ask(&server, "SELECT sum(rows) FROM totals FORMAT TSV"),
+        "100"
+    );
+    let (jobs, _) = ok(&["job", "ls"]);
+    assert!(
+        jobs.contains("populateview") && jobs.contains("delete_data"),
+        "{jobs}"
+    );
+    let id = jobs.lines().nth(1).unwrap().split(' ').next().unwrap();
+    let (job, _) = ok(&["job", "show", id]);
+    assert!(job.contains("\"status\": \"done\""), "{job}");
+    let (code, _, said) = run(Some(&server), &["datasource", "truncate", "rows"]);
+    assert_eq!(code, Some(1), "{said}");
+    ok(&["datasource", "truncate", "rows", "--yes"]);
+    assert_eq!(ask(&server, "SELECT count() FROM rows FORMAT TSV"), "0");
+}
