@@ -23,17 +23,10 @@ use crate::catalog::{Change, Current, NodeText, PipeText, tags_line};
 /// The pipes that the token may read.
 pub(super) async fn list(call: Call) -> Result<Response, ApiError> {
     let current = call.current();
-    let words = |name: &str| {
-        let text = call.parameters.given(name).unwrap_or("");
-        text.split(',')
-            .map(|word| word.trim().to_owned())
-            .filter(|word| !word.is_empty())
-            .collect::<Vec<_>>()
-    };
     let wanted = Wanted {
         dependencies: call.parameters.flag("dependencies")?,
-        attributes: words("attrs"),
-        node_attributes: words("node_attrs"),
+        attributes: call.parameters.words("attrs"),
+        node_attributes: call.parameters.words("node_attrs"),
     };
     let pipes =
         current.plan.project.pipes.values().filter(|pipe| {

@@ -148,6 +148,23 @@ fn what_is_empty_or_the_same_is_no_mistake() {
     let same = server.ask(ADMIN, "PUT", "/v0/pipes/by_org?name=by_org", "");
     assert_eq!(same.status, 200, "{}", same.text());
     assert_eq!(server.ask(ADMIN, "PUT", "/v0/pipes/by_org", "").status, 400);
+    let some = server.get("/v0/datasources?attrs=name,engine").json();
+    let first = some["datasources"][0].as_object().expect("a data source");
+    assert_eq!(first.keys().collect::<Vec<_>>(), ["name", "engine"]);
+    let all = server.get("/v0/datasources/events?attrs=").json();
+    assert_eq!(all["name"], "events");
+    let (set, unset) = (
+        "target_datasource=events&schedule_cron=0 0 1 1 *",
+        "schedule_cron='None'",
+    );
+    let copied = "name=copier&sql=select org, value from events";
+    assert_eq!(server.ask(ADMIN, "POST", "/v0/pipes", copied).status, 200);
+    let path = "/v0/pipes/copier/nodes/copier_0/copy";
+    let scheduled = server.ask(ADMIN, "POST", path, set).json();
+    assert_eq!(scheduled["schedule"]["cron"], "0 0 1 1 *");
+    let answer = server.ask(ADMIN, "PUT", path, unset);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(answer.json().get("schedule").is_none());
 }
 
 #[test]
