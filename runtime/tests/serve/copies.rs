@@ -172,7 +172,7 @@ fn a_pipe_is_set_as_a_copy_run_changed_and_unset() {
         "other"
     );
     assert_eq!(rows(&server, "SELECT count() FROM other"), "5\n");
-    let text = server.get("/v0/pipes/my_copy_pipe.pipe").text();
+    let text = server.get("/v1/pipes/my_copy_pipe.pipe").text();
     assert_snapshot!("datafile", text);
     let unset = admin(&server, "DELETE", path, "");
     assert_eq!((unset.status, unset.text().as_str()), (204, ""));

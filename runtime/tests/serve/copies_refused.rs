@@ -286,6 +286,6 @@ fn a_token_cannot_turn_a_copy_to_a_data_source_that_it_may_not_fill() {
         let answer = send(&server, maker, "PUT", path, body);
         assert_eq!(answer.status, status, "{body}: {}", answer.text());
     }
-    let text = server.get("/v0/pipes/turned.pipe").text();
+    let text = server.get("/v1/pipes/turned.pipe").text();
     assert!(text.contains("TARGET_DATASOURCE copied"), "{text}");
 }

@@ -158,7 +158,7 @@ fn a_rename_is_followed_by_readers_tokens_and_ids() {
         200
     );
     // The text that was written by hand is as it was, but for what was changed.
-    let text = server.get("/v0/pipes/new_name.pipe").text();
+    let text = server.get("/v1/pipes/new_name.pipe").text();
     assert!(
         text.contains(
             "# a comment\nTOKEN \"reader\" READ\nNODE n\nSQL >\n    %\n    SELECT   org, count()"
@@ -355,7 +355,7 @@ fn what_the_api_made_can_be_pulled_and_compiles_to_the_same() {
     let written = "wrote datasources/days.datasource\nwrote pipes/made.pipe\nwrote renamed.pipe\ndeleted by_hand.pipe\n";
     assert_eq!(pull(&[]), (Some(0), written.to_owned()));
     assert_eq!(pull(&[]), (Some(0), String::new()));
-    let text = server.get("/v0/pipes/made.pipe").text();
+    let text = server.get("/v1/pipes/made.pipe").text();
     assert_eq!(
         std::fs::read_to_string(project.path().join("pipes/made.pipe")).expect("the file"),
         text

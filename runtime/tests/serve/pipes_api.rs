@@ -147,7 +147,7 @@ fn a_pipe_is_created_from_json_and_from_another() {
         "create_from_json",
         shape(&admin(&server, "POST", "/v0/pipes", body))
     );
-    let text = server.get("/v0/pipes/pipe_name.pipe");
+    let text = server.get("/v1/pipes/pipe_name.pipe");
     assert_snapshot!("pipe_text", text.text());
     let copied = admin(&server, "POST", "/v0/pipes?name=copied&from=pipe_name", "");
     assert_eq!(

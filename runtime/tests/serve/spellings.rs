@@ -118,7 +118,7 @@ fn an_id_stands_for_its_name_in_sql_and_in_addresses() {
         appended.json()["dependencies"],
         json!(["by_id_0", "events"])
     );
-    let text = server.get("/v0/pipes/by_id.pipe").text();
+    let text = server.get("/v1/pipes/by_id.pipe").text();
     insta::assert_snapshot!(text, @r"
     NODE by_id_0
     SQL >
@@ -139,6 +139,20 @@ fn an_id_stands_for_its_name_in_sql_and_in_addresses() {
         row,
     );
     assert_eq!(taken.status, 200, "{}", taken.text());
+}
+
+#[test]
+fn a_pipe_with_its_ending_is_the_pipe_and_its_text_for_who_wants_text() {
+    let (_project, server) = started();
+    let plain = server.get("/v0/pipes/by_org").json();
+    assert_eq!(server.get("/v0/pipes/by_org.pipe").json(), plain);
+    let id = id_of(&server, "/v0/pipes/by_org");
+    assert_eq!(server.get(&format!("/v0/pipes/{id}.pipe")).json(), plain);
+    let bearer = format!("Bearer {ADMIN}");
+    let headers = [("Authorization", bearer.as_str()), ("Accept", "text/plain")];
+    let text = server.send("GET", "/v0/pipes/by_org.pipe", &headers, b"");
+    assert!(text.text().starts_with("NODE n\n"), "{}", text.text());
+    assert_eq!(server.get("/v1/pipes/by_org.pipe").text(), text.text());
 }
 
 #[test]
