@@ -125,7 +125,10 @@ pub(super) async fn run(
     let most = current.plan.project.config.limits.copies;
     let job = call.app.data()?.jobs.submit_within(
         COPY,
-        &serde_json::to_value(&request).map_err(internal)?,
+        &super::jobs::by(
+            &call.access,
+            serde_json::to_value(&request).map_err(internal)?,
+        ),
         most,
     )?;
     let node = pipe.node(&copy.id.node).ok_or_else(|| {

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::access::Access;
 use super::datasource_create;
 use super::datasource_describe::{body, sizes, with_size};
+use super::describe::keep;
 use super::error::ApiError;
 use super::import;
 use super::operations::Done;
@@ -25,13 +26,14 @@ pub(super) async fn list(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Json, ApiError> {
-    let (served, access, _) = authenticated(&app, &uri, &headers)?;
+    let (served, access, parameters) = authenticated(&app, &uri, &headers)?;
+    let attributes = parameters.words("attrs");
     let sizes = sizes(&app, None).await?;
     let readable = served.plan.tables.values().filter(|table| {
         table.name.workspace.is_none() && access.reads_datasource(&table.name.name)
     });
     let shown: Vec<Value> = readable
-        .map(|table| with_size(&app, table, &sizes))
+        .map(|table| keep(with_size(&app, table, &sizes), &attributes))
         .collect();
     Ok(Json(json!({ "datasources": shown })))
 }
@@ -42,7 +44,7 @@ pub(super) async fn get(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let (served, access, _) = authenticated(&app, &uri, &headers)?;
+    let (served, access, parameters) = authenticated(&app, &uri, &headers)?;
     let (name, as_text) = match name.strip_suffix(".datasource") {
         Some(name) => (named(&app, name.to_owned()), true),
         None => (named(&app, name), false),
@@ -51,7 +53,8 @@ pub(super) async fn get(
     if as_text {
         return super::datasource_change::text(&app.catalog.current(), &name);
     }
-    Ok(Json(body(&app, table).await?).into_response())
+    let described = body(&app, table).await?;
+    Ok(Json(keep(described, &parameters.words("attrs"))).into_response())
 }
 
 /// `POST /v0/datasources?mode=append|replace&name=…&format=…`, with the rows as body or as a part of a form; or the definition of a new one.
@@ -118,6 +121,7 @@ pub(super) async fn delete(
         return Ok(Json(json!({ "rows_to_be_deleted": rows })).into_response());
     }
     let request = json!({ "datasource": { "id": id(&app, &name), "name": name }, "delete_condition": condition });
+    let request = super::jobs::by(&access, request);
     let job = app.data()?.jobs.submit("delete_data", &request)?;
     Ok((
         StatusCode::CREATED,

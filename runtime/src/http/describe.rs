@@ -302,7 +302,8 @@ fn role_name(role: Option<&Role>) -> &'static str {
     }
 }
 
-fn keep(value: Value, attributes: &[String]) -> Value {
+/// The attributes that were asked for; all if none were.
+pub(super) fn keep(value: Value, attributes: &[String]) -> Value {
     match value {
         Value::Object(map) if !attributes.is_empty() => map
             .into_iter()

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Method, Uri};
+use axum::http::{HeaderMap, Method, Uri, header};
 use axum::response::{IntoResponse, Response};
 
 use super::call::Call;
@@ -31,7 +31,11 @@ pub(super) async fn answer(
     let Some((name, format)) = data else {
         let call = Call::new(&app, &uri, &headers, &body);
         let answer = if method == Method::GET || method == Method::HEAD {
-            call.and_then(|call| pipes::get(&call, &file))
+            let accepts = headers.get_all(header::ACCEPT).iter();
+            let wants_text = accepts
+                .filter_map(|accepted| accepted.to_str().ok())
+                .any(|accepted| accepted.contains("text/plain") && !accepted.contains("json"));
+            call.and_then(|call| pipes::get(&call, &file, wants_text))
         } else {
             Err(ApiError::MethodNotAllowed)
         };

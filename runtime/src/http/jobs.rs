@@ -1,4 +1,4 @@
-//! `/v0/jobs`: what was asked for and goes on.
+//! `/v0/jobs`: what was asked for and goes on. An admin sees all of it, other tokens what they have asked for.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri, header};
 use serde_json::{Map, Value, json};
 
+use super::access::Access;
 use super::error::ApiError;
 use super::parameters::Parameters;
 use super::{App, Json};
@@ -21,7 +22,7 @@ pub(super) async fn list(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Json, ApiError> {
-    let parameters = authorized(&app, &uri, &headers)?;
+    let (parameters, access) = asked(&app, &uri, &headers)?;
     let wanted = |name: &str, value: &str| {
         parameters
             .text_of(name)
@@ -30,6 +31,7 @@ pub(super) async fn list(
     let jobs = app.data()?.jobs.list(LISTED)?;
     let jobs: Vec<Value> = jobs
         .iter()
+        .filter(|job| sees(&access, job))
         .filter(|job| wanted("kind", &job.kind) && wanted("status", job.status.as_str()))
         .map(|job| body(job, host(&headers)))
         .collect();
@@ -42,8 +44,8 @@ pub(super) async fn get(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Json, ApiError> {
-    authorized(&app, &uri, &headers)?;
-    let job = app.data()?.jobs.find(&id)?.ok_or_else(|| no_such(&id))?;
+    let (_, access) = asked(&app, &uri, &headers)?;
+    let job = find(&app, &access, &id)?;
     Ok(Json(body(&job, host(&headers))))
 }
 
@@ -53,7 +55,8 @@ pub(super) async fn cancel(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Json, ApiError> {
-    authorized(&app, &uri, &headers)?;
+    let (_, access) = asked(&app, &uri, &headers)?;
+    find(&app, &access, &id)?;
     let job = app.data()?.jobs.cancel(&id)?.ok_or_else(|| no_such(&id))?;
     if matches!(job.status, JobStatus::Done | JobStatus::Error) {
         return Err(ApiError::BadRequest(format!(
@@ -63,14 +66,36 @@ pub(super) async fn cancel(
     Ok(Json(body(&job, host(&headers))))
 }
 
-fn authorized(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Parameters, ApiError> {
+fn asked(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<(Parameters, Arc<Access>), ApiError> {
     let parameters = Parameters::read(uri, headers, &Bytes::new())?;
     let served = app.served.load_full();
     let access = served.tokens.access(headers, parameters.text_of("token"))?;
-    if access.is_admin() {
-        Ok(parameters)
-    } else {
-        Err(ApiError::Forbidden("jobs need an admin token".to_owned()))
+    Ok((parameters, access))
+}
+
+/// Where a job's request says whose it is.
+const ASKED_BY: &str = "asked_by";
+
+/// A job's request with whose it is.
+pub(super) fn by(access: &Access, mut request: Value) -> Value {
+    request[ASKED_BY] = access.id.as_str().into();
+    request
+}
+
+fn sees(access: &Access, job: &Job) -> bool {
+    access.is_admin() || job.request[ASKED_BY] == access.id
+}
+
+/// A job that the token may see. Of others it is not even told whether they are there.
+fn find(app: &App, access: &Access, id: &str) -> Result<Job, ApiError> {
+    let job = app.data()?.jobs.find(id)?;
+    match job {
+        Some(job) if sees(access, &job) => Ok(job),
+        None if access.is_admin() => Err(no_such(id)),
+        _ => Err(ApiError::Forbidden(
+            "the token may see the jobs that it has asked for: others need an admin token"
+                .to_owned(),
+        )),
     }
 }
 
@@ -105,7 +130,8 @@ pub(super) fn body(job: &Job, host: &str) -> Value {
         "job_url".to_owned(),
         format!("http://{host}/v0/jobs/{}", job.id).into(),
     );
-    for (name, value) in job.request.as_object().into_iter().flatten() {
+    let request = job.request.as_object().into_iter().flatten();
+    for (name, value) in request.filter(|(name, _)| *name != ASKED_BY) {
         fields.entry(name.clone()).or_insert_with(|| value.clone());
     }
     fields.insert("progress".to_owned(), job.progress.clone());

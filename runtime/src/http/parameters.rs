@@ -109,6 +109,16 @@ impl Parameters {
             .filter(|text| !text.is_empty())
     }
 
+    /// The words of a list with commas.
+    pub(crate) fn words(&self, name: &str) -> Vec<String> {
+        let text = self.given(name).unwrap_or("");
+        let words = text.split(',').map(str::trim);
+        words
+            .filter(|word| !word.is_empty())
+            .map(ToOwned::to_owned)
+            .collect()
+    }
+
     /// All values of a name as text, in order.
     pub(crate) fn all_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.pairs

@@ -23,17 +23,10 @@ use crate::catalog::{Change, Current, NodeText, PipeText, tags_line};
 /// The pipes that the token may read.
 pub(super) async fn list(call: Call) -> Result<Response, ApiError> {
     let current = call.current();
-    let words = |name: &str| {
-        let text = call.parameters.given(name).unwrap_or("");
-        text.split(',')
-            .map(|word| word.trim().to_owned())
-            .filter(|word| !word.is_empty())
-            .collect::<Vec<_>>()
-    };
     let wanted = Wanted {
         dependencies: call.parameters.flag("dependencies")?,
-        attributes: words("attrs"),
-        node_attributes: words("node_attrs"),
+        attributes: call.parameters.words("attrs"),
+        node_attributes: call.parameters.words("node_attrs"),
     };
     let pipes =
         current.plan.project.pipes.values().filter(|pipe| {
@@ -53,11 +46,11 @@ pub(super) async fn list(call: Call) -> Result<Response, ApiError> {
     Ok(json_response(&json!({ "pipes": pipes })))
 }
 
-/// One pipe by name or id; with `.pipe` behind it, its text.
-pub(super) fn get(call: &Call, reference: &str) -> Result<Response, ApiError> {
+/// One pipe by name or id. `.pipe` behind it means nothing, but for who wants text: that is its file.
+pub(super) fn get(call: &Call, reference: &str, wants_text: bool) -> Result<Response, ApiError> {
     let current = call.current();
     let (reference, as_text) = match reference.strip_suffix(".pipe") {
-        Some(reference) => (reference, true),
+        Some(reference) => (reference, wants_text),
         None => (reference, false),
     };
     let name = current.objects.pipe_name(reference).unwrap_or(reference);
@@ -88,7 +81,7 @@ pub(super) fn get(call: &Call, reference: &str) -> Result<Response, ApiError> {
 
 /// `/v1/pipes/<pipe>.pipe`: the text of a pipe.
 pub(super) async fn file(Path(reference): Path<String>, call: Call) -> Result<Response, ApiError> {
-    get(&call, &reference)
+    get(&call, &reference, true)
 }
 
 /// Creates a pipe, or puts another in its place: from JSON, from a name and an SQL query, or as a copy.

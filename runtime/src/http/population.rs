@@ -109,7 +109,8 @@ async fn submit(
             && job.request["node_name"] == request.node_name
     });
     request.unlinks = wish.unlinks || !failed_before;
-    Ok(data.jobs.submit(POPULATE, &json!(request))?)
+    let request = super::jobs::by(&call.access, json!(request));
+    Ok(data.jobs.submit(POPULATE, &request)?)
 }
 
 /// Makes a change by which a node is materialized, and populates what it fills if the request says so. What cannot be populated is not made.

@@ -123,6 +123,7 @@ fn pipes(story: &mut Story<'_>) {
     );
     story.ask("POST", "/v0/pipes/emps_by.json", "department=Sales");
     story.ask("GET", "/v0/pipes/emps_by.pipe", "");
+    story.ask("GET", "/v1/pipes/emps_by.pipe", "");
     story.ask("GET", "/v0/pipes/emps_by", "");
     story.ask(
         "PUT",

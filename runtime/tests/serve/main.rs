@@ -3,6 +3,7 @@
 mod answers;
 mod connections;
 mod copies;
+mod copies_refused;
 mod copies_survive;
 mod crash;
 mod datasources;
@@ -17,6 +18,7 @@ mod literate_service;
 mod matrix;
 mod operations;
 mod page;
+mod pipe_changes;
 mod pipes_api;
 mod quiet_log;
 mod row_filters;

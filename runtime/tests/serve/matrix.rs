@@ -93,7 +93,7 @@ GET /v0/dependencies | | all
 POST /v0/sql_tables | select 1 from events | all
 GET /v0/sql_format?q=select%201 | | all
 POST /v0/analyze | {} | ADMIN
-GET /v0/jobs | | ADMIN
+GET /v0/jobs | | all
 GET /v0/jobs/nothing | | ADMIN
 POST /v0/jobs/nothing/cancel | | ADMIN
 DELETE /v0/pipes/spare | | ADMIN PIPES:DROP:spare

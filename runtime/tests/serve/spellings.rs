@@ -118,7 +118,7 @@ fn an_id_stands_for_its_name_in_sql_and_in_addresses() {
         appended.json()["dependencies"],
         json!(["by_id_0", "events"])
     );
-    let text = server.get("/v0/pipes/by_id.pipe").text();
+    let text = server.get("/v1/pipes/by_id.pipe").text();
     insta::assert_snapshot!(text, @r"
     NODE by_id_0
     SQL >
@@ -142,12 +142,43 @@ fn an_id_stands_for_its_name_in_sql_and_in_addresses() {
 }
 
 #[test]
+fn a_pipe_with_its_ending_is_the_pipe_and_its_text_for_who_wants_text() {
+    let (_project, server) = started();
+    let plain = server.get("/v0/pipes/by_org").json();
+    assert_eq!(server.get("/v0/pipes/by_org.pipe").json(), plain);
+    let id = id_of(&server, "/v0/pipes/by_org");
+    assert_eq!(server.get(&format!("/v0/pipes/{id}.pipe")).json(), plain);
+    let bearer = format!("Bearer {ADMIN}");
+    let headers = [("Authorization", bearer.as_str()), ("Accept", "text/plain")];
+    let text = server.send("GET", "/v0/pipes/by_org.pipe", &headers, b"");
+    assert!(text.text().starts_with("NODE n\n"), "{}", text.text());
+    assert_eq!(server.get("/v1/pipes/by_org.pipe").text(), text.text());
+}
+
+#[test]
 fn what_is_empty_or_the_same_is_no_mistake() {
     let (_project, server) = started();
     assert_eq!(server.get("/v0/pipes/by_org.json?q=").json()["rows"], 4);
     let same = server.ask(ADMIN, "PUT", "/v0/pipes/by_org?name=by_org", "");
     assert_eq!(same.status, 200, "{}", same.text());
     assert_eq!(server.ask(ADMIN, "PUT", "/v0/pipes/by_org", "").status, 400);
+    let some = server.get("/v0/datasources?attrs=name,engine").json();
+    let first = some["datasources"][0].as_object().expect("a data source");
+    assert_eq!(first.keys().collect::<Vec<_>>(), ["name", "engine"]);
+    let all = server.get("/v0/datasources/events?attrs=").json();
+    assert_eq!(all["name"], "events");
+    let (set, unset) = (
+        "target_datasource=events&schedule_cron=0 0 1 1 *",
+        "schedule_cron='None'",
+    );
+    let copied = "name=copier&sql=select org, value from events";
+    assert_eq!(server.ask(ADMIN, "POST", "/v0/pipes", copied).status, 200);
+    let path = "/v0/pipes/copier/nodes/copier_0/copy";
+    let scheduled = server.ask(ADMIN, "POST", path, set).json();
+    assert_eq!(scheduled["schedule"]["cron"], "0 0 1 1 *");
+    let answer = server.ask(ADMIN, "PUT", path, unset);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(answer.json().get("schedule").is_none());
 }
 
 #[test]

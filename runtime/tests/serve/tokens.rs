@@ -137,7 +137,8 @@ fn what_is_no_scope_is_refused() {
         ("DATASOURCES:READ:by_org", 400),
         ("DATASOURCES:READ:events:nothing = 1", 400),
         ("DATASOURCES:READ:events:1) OR (1", 400),
-        ("DATASOURCES:READ:events:org IN (SELECT 1)", 200),
+        ("DATASOURCES:READ:events:org IN (1, 2)", 200),
+        ("DATASOURCES:READ:events:org IN (SELECT 1)", 400),
         (
             "DATASOURCES:READ:events:org IN (SELECT org FROM other)",
             400,
@@ -284,4 +285,37 @@ fn a_publication_shows_no_token_that_may_do_more_than_read_the_pipe() {
         "{}",
         published.text()
     );
+}
+
+#[test]
+fn a_token_sees_the_jobs_that_it_has_asked_for() {
+    let (_project, server) = started();
+    let ask = |token: &str, method: &str, path: &str, body: &str| {
+        let answer = server.ask(token, method, path, body);
+        assert!(answer.status < 300, "{method} {path}: {}", answer.text());
+        answer.json()
+    };
+    let view = "name=sums&sql=select org, count() as c from events group by org";
+    ask(ADMIN, "POST", "/v0/pipes", view);
+    let node = "/v0/pipes/sums/nodes/sums_0";
+    let fill = format!("{node}/materialization?datasource=sums_mv");
+    ask(ADMIN, "POST", &fill, "");
+    let (one, other) = (
+        token(&server, "one", &["PIPES:CREATE"]),
+        token(&server, "other", &["PIPES:CREATE"]),
+    );
+    let job = ask(&one, "POST", &format!("{node}/population"), "");
+    assert!(job.get("asked_by").is_none(), "{job}");
+    let id = job["job_id"].as_str().expect("a job").to_owned();
+    let path = format!("/v0/jobs/{id}");
+    for (secret, status, seen) in [(ADMIN, 200, 1), (one.as_str(), 200, 1), (&other, 403, 0)] {
+        assert_eq!(server.ask(secret, "GET", &path, "").status, status);
+        let listed = ask(secret, "GET", "/v0/jobs", "");
+        assert_eq!(listed["jobs"].as_array().expect("jobs").len(), seen);
+    }
+    let cancel = format!("{path}/cancel");
+    assert_eq!(server.ask(&other, "POST", &cancel, "").status, 403);
+    assert_ne!(server.ask(&one, "POST", &cancel, "").status, 403);
+    assert_eq!(server.ask(&one, "GET", "/v0/jobs/nothing", "").status, 403);
+    assert_eq!(server.ask(ADMIN, "GET", "/v0/jobs/nothing", "").status, 404);
 }

@@ -25,7 +25,8 @@ pub(super) const ROUTES: &[Route] = &[
         "List the data sources that the token may read",
         "a token",
         &[200, 403, 429],
-    ),
+    )
+    .query(&[("attrs", "string")]),
     route(
         "/v0/datasources",
         "post",

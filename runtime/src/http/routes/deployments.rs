@@ -50,8 +50,8 @@ pub(super) const ROUTES: &[Route] = &[
     route(
         "/v0/jobs",
         "get",
-        "The latest jobs",
-        "ADMIN",
+        "The latest jobs that the token may see",
+        "a token; all of them: ADMIN",
         &[200, 403, 429],
     )
     .query(&[("kind", "string"), ("status", "string")]),
@@ -59,14 +59,14 @@ pub(super) const ROUTES: &[Route] = &[
         "/v0/jobs/{job}",
         "get",
         "A job",
-        "ADMIN",
+        "ADMIN, or the token that asked for it",
         &[200, 403, 404, 429],
     ),
     route(
         "/v0/jobs/{job}/cancel",
         "post",
         "Cancel a job",
-        "ADMIN",
+        "ADMIN, or the token that asked for it",
         &[200, 400, 403, 404, 429],
     ),
 ];
