@@ -9,6 +9,7 @@ mod copies;
 mod crashes;
 mod events;
 mod files;
+mod gone;
 mod populate;
 mod server;
 mod types;
