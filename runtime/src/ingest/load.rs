@@ -87,7 +87,7 @@ impl Ingest {
     ) -> Result<Counts, IngestError> {
         let table = self.newest(table);
         let table = table.as_ref();
-        self.arriving(table)?;
+        self.arriving(table).await?;
         self.prepare(table).await?;
         let ingestion = Ingestion::new(table, input);
         match self
@@ -124,7 +124,7 @@ impl Ingest {
     ) -> Result<Counts, IngestError> {
         let table = self.newest(table);
         let table = table.as_ref();
-        self.arriving(table)?;
+        self.arriving(table).await?;
         self.prepare(table).await?;
         let ingestion = Ingestion::new(table, input);
         // Blocks are written as they come, so that bad rows must be known before.
@@ -142,8 +142,9 @@ impl Ingest {
     }
 
     /// Notes that rows come to a data source otherwise than through a view.
-    fn arriving(&self, table: &TablePlan) -> Result<(), IngestError> {
-        Ok(self.mark(super::Mark::Direct, &table.name.to_string())?)
+    async fn arriving(&self, table: &TablePlan) -> Result<(), IngestError> {
+        let name = table.name.to_string();
+        Ok(self.mark(super::Mark::Direct, &name).await?)
     }
 
     async fn set_aside(

@@ -9,6 +9,7 @@ mod altered;
 mod changes;
 mod connect;
 mod datafiles;
+mod journal;
 mod kills;
 mod served;
 #[path = "../ingest/server.rs"]
@@ -106,6 +107,7 @@ impl Bench {
             wanted: plan,
             before,
             catalog: None,
+            undoes: None,
             audience: &Nobody,
             progress: &Silent,
         };
