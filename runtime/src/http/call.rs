@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::App;
 use super::access::Access;
 use super::error::ApiError;
+use super::filtered::refuse_hidden_rows;
 use super::operations;
 use super::parameters::Parameters;
 use crate::catalog::{Change, Current, Writer};
@@ -105,6 +106,10 @@ impl Call {
         change: Change,
     ) -> Result<Arc<Current>, ApiError> {
         let before = writer.current();
+        if !self.access.filters.is_empty() {
+            let after = writer.compile(change.clone()).await?;
+            refuse_hidden_rows(&self.access, &writer.current().plan, &after)?;
+        }
         let current = writer.commit(change, self.app.engine.as_ref()).await?;
         self.app.serve_plan(&current.plan);
         operations::created(&self.app, &before, &current);

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::App;
 use super::call::{Call, find_node, find_pipe, json_response};
 use super::error::ApiError;
+use super::filtered::refuse_hidden_rows_of;
 use super::nodes::{edited, no_such_node};
 use crate::catalog::{Change, Current, NodeText, Writer};
 use crate::ingest::PopulateOptions;
@@ -90,6 +91,7 @@ async fn submit(
     wish: Wish,
     truncate: bool,
 ) -> Result<Job, ApiError> {
+    refuse_hidden_rows_of(&call.access, &current.plan, id)?;
     let data = call.app.data()?;
     let options = PopulateOptions {
         truncate,

@@ -87,3 +87,72 @@ fn nothing_gets_around_a_row_filter() {
         );
     }
 }
+
+#[test]
+fn nothing_that_runs_by_itself_is_defined_around_a_row_filter() {
+    let (_project, server) = started();
+    let admin = |path: &str, body: &str| {
+        let answer = server.ask(crate::harness::ADMIN, "POST", path, body);
+        assert!(answer.status < 300, "{path}: {}", answer.text());
+    };
+    admin("/v0/pipes", "name=sums&sql=select org, value from events");
+    admin("/v0/pipes", "name=open&sql=select org from other");
+    admin("/v0/pipes", "name=made&sql=select org, value from events");
+    admin(
+        "/v0/pipes/made/nodes/made_0/materialization?datasource=made_mv&engine=MergeTree",
+        "",
+    );
+    admin(
+        "/v0/datasources?name=kept&schema=org+UInt32,+value+UInt64",
+        "",
+    );
+    let some = token(
+        &server,
+        "some",
+        &[
+            "PIPES:CREATE",
+            "DATASOURCES:CREATE",
+            "DATASOURCES:READ:events:org = 1",
+            "DATASOURCES:READ:other",
+            "DATASOURCES:APPEND:kept",
+        ],
+    );
+    let status = |method: &str, path: &str, body: &str| {
+        let answer = server.ask(&some, method, path, body);
+        (answer.status, answer.text())
+    };
+    for (method, path, body) in [
+        (
+            "POST",
+            "/v0/pipes/sums/nodes/sums_0/materialization?datasource=sums_mv&engine=MergeTree",
+            "",
+        ),
+        (
+            "POST",
+            "/v0/pipes/sums/nodes/sums_0/materialization?datasource=sums_mv&engine=MergeTree&populate=true",
+            "",
+        ),
+        (
+            "POST",
+            "/v0/pipes/sums/nodes/sums_0/copy?target_datasource=kept&schedule_cron=*+*+*+*+*",
+            "",
+        ),
+        ("POST", "/v0/pipes/made/nodes/made_0/population", ""),
+        (
+            "PUT",
+            "/v0/pipes/made/nodes/made_0",
+            "select org, value + 1 as value from events",
+        ),
+    ] {
+        let (code, text) = status(method, path, body);
+        assert_eq!(code, 403, "{method} {path}: {text}");
+        assert!(text.contains("only some rows"), "{text}");
+    }
+    // What it may see whole it may use, and what others have defined stays.
+    let (code, text) = status(
+        "POST",
+        "/v0/pipes/open/nodes/open_0/materialization?datasource=open_mv&engine=MergeTree",
+        "",
+    );
+    assert_eq!(code, 200, "{text}");
+}
