@@ -138,7 +138,7 @@ fn what_is_no_scope_is_refused() {
         ("DATASOURCES:READ:events:nothing = 1", 400),
         ("DATASOURCES:READ:events:1) OR (1", 400),
         ("DATASOURCES:READ:events:org IN (1, 2)", 200),
-        ("DATASOURCES:READ:events:org IN (SELECT 1)", 400),
+        ("DATASOURCES:READ:events:org IN (SELECT 1)", 200),
         (
             "DATASOURCES:READ:events:org IN (SELECT org FROM other)",
             400,
