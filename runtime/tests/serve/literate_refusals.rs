@@ -64,7 +64,7 @@ fn what_a_token_may_not_do_is_refused_with_a_reason() {
         ("POST", "/v0/pipes/copier/copy", ""),
         ("POST", "/v0/pipes/copier/copy/pause", ""),
         ("GET", "/v0/tokens", ""),
-        ("GET", "/v0/jobs", ""),
+        ("GET", "/v0/jobs/nothing", ""),
         ("GET", "/v0/datasources/events", ""),
         (
             "POST",

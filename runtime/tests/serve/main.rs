@@ -20,6 +20,7 @@ mod operations;
 mod page;
 mod pipe_changes;
 mod pipes_api;
+mod populations;
 mod quiet_log;
 mod row_filters;
 mod secrets;
