@@ -104,7 +104,7 @@ impl Ingest {
             self.mark(mark, &old_name)?;
         }
         if let Some(condition) = condition {
-            self.engine.execute(&format!("ALTER TABLE {new} DELETE WHERE NOT (\n{condition}\n) SETTINGS mutations_sync = 2")).await?;
+            self.engine.execute(&format!("ALTER TABLE {new} DELETE WHERE NOT ifNull((\n{condition}\n), 0) SETTINGS mutations_sync = 2")).await?;
             self.engine
                 .execute(&format!(
                     "INSERT INTO {new} SELECT * FROM {name} WHERE NOT ifNull((\n{condition}\n), 0)"

@@ -162,6 +162,33 @@ async fn views_follow_appends() {
     );
 }
 
+/// Rows of which a condition knows nothing stay, and are not added.
+async fn replace_unless_unknown() {
+    let schema = "SCHEMA >\n    `id` UInt64,\n    `name` Nullable(String)\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"id\"\n";
+    let plan = project(&[("unknown.datasource", schema)]).await;
+    let rows = "1,\\N\n2,a\n3,b\n";
+    append(&plan, "unknown", Format::Csv, rows).await.unwrap();
+    let csv = Append {
+        format: Format::Csv,
+        delimiter: None,
+    };
+    let body = stream::iter([Ok(Bytes::from_static(b"1,\\N\n2,a\n4,a\n"))]);
+    ingest()
+        .replace(
+            &plan,
+            plan.table("unknown").unwrap(),
+            &csv,
+            Some("name = 'a'"),
+            body,
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        tsv("SELECT * FROM unknown ORDER BY id").await,
+        "1\t\\N\n2\ta\n3\tb\n4\ta\n"
+    );
+}
+
 #[tokio::test]
 async fn replace_is_all_or_what_a_condition_names() {
     let plan = project(&[("r.datasource", SCHEMA)]).await;
@@ -210,6 +237,7 @@ async fn replace_is_all_or_what_a_condition_names() {
         );
     }
     assert_eq!(tsv("SELECT * FROM r").await, "9\tall\n");
+    replace_unless_unknown().await;
     assert_eq!(
         tsv("SELECT count() FROM system.tables WHERE name LIKE 'pw_replace%'").await,
         "0\n"
