@@ -73,14 +73,8 @@ pub(crate) fn tokenize(sql: &str) -> Result<Tokens, SqlError> {
     if u32::try_from(sql.len()).is_err() {
         return Err(SqlError::new("the statement is larger than 4 GiB", 0..0));
     }
-    let mut lexer = Lexer {
-        sql,
-        bytes: sql.as_bytes(),
-        at: 0,
-        list: Vec::with_capacity(sql.len() / 4 + 4),
-        ends_in_line_comment: false,
-        unclosed_heredocs: 0,
-    };
+    let mut lexer = Lexer::new(sql, 0);
+    lexer.list.reserve(sql.len() / 4 + 4);
     while lexer.skip_blanks_and_comments()? {
         let start = lexer.at;
         let kind = lexer.token()?;
@@ -96,6 +90,19 @@ pub(crate) fn tokenize(sql: &str) -> Result<Tokens, SqlError> {
     })
 }
 
+/// Where the next token begins, from a place outside of tokens on; where a comment begins that is not closed.
+pub(super) fn past_comments(sql: &str, from: usize) -> usize {
+    let mut lexer = Lexer::new(sql, from);
+    _ = lexer.skip_blanks_and_comments();
+    lexer.at
+}
+
+/// Where the token ends that begins at a place.
+pub(super) fn token_end(sql: &str, at: usize) -> Option<usize> {
+    let mut lexer = Lexer::new(sql, at);
+    (at < sql.len() && lexer.token().is_ok()).then_some(lexer.at)
+}
+
 /// Byte offsets fit: `tokenize` refuses larger texts.
 fn offset(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
@@ -108,6 +115,19 @@ struct Lexer<'a> {
     list: Vec<Token>,
     ends_in_line_comment: bool,
     unclosed_heredocs: usize,
+}
+
+impl<'a> Lexer<'a> {
+    fn new(sql: &'a str, at: usize) -> Self {
+        Self {
+            sql,
+            bytes: sql.as_bytes(),
+            at,
+            list: Vec::new(),
+            ends_in_line_comment: false,
+            unclosed_heredocs: 0,
+        }
+    }
 }
 
 impl Lexer<'_> {
@@ -172,6 +192,7 @@ impl Lexer<'_> {
                 _ => self.at += 1,
             }
         }
+        self.at = start;
         Err(SqlError::new("the comment is not closed", start..start + 2))
     }
 

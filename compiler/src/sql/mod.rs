@@ -10,6 +10,7 @@ pub(crate) mod blocks;
 pub(crate) mod clauses;
 pub(crate) mod columns;
 mod debug;
+mod front;
 mod guard;
 mod identifier;
 pub(crate) mod lexer;
@@ -20,6 +21,7 @@ mod references;
 mod scan;
 
 pub use debug::debug_tokens;
+pub use front::{first_word, with_tables};
 pub use guard::{Policy, Refused, Use, Violation, guard};
 pub use identifier::{is_plain_identifier, quote_identifier, quote_literal, unquote};
 pub use parse::{FormKind, Opaque, Parsed, TakenOut, Tree, parse};

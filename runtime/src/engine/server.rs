@@ -191,8 +191,8 @@ impl Server {
 }
 
 fn first_word_is(sql: &str, word: &str) -> bool {
-    let start = sql.trim_start();
-    start
+    let start = pipewright_compiler::sql::first_word(sql);
+    sql[start..]
         .get(..word.len())
         .is_some_and(|first| first.eq_ignore_ascii_case(word))
 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
+use pipewright_compiler::sql::first_word;
 use tokio::sync::oneshot;
 
 use super::super::format::Framing;
@@ -462,17 +463,8 @@ impl Statement {
 }
 
 /// The text behind leading blanks and comments.
-fn skip_comments(mut sql: &str) -> &str {
-    loop {
-        sql = sql.trim_start();
-        if sql.starts_with("--") || sql.starts_with('#') {
-            sql = sql.split_once('\n').map_or("", |(_, rest)| rest);
-        } else if sql.starts_with("/*") {
-            sql = sql.split_once("*/").map_or("", |(_, rest)| rest);
-        } else {
-            return sql;
-        }
-    }
+fn skip_comments(sql: &str) -> &str {
+    &sql[first_word(sql)..]
 }
 
 #[cfg(test)]
