@@ -4,7 +4,7 @@
 //! job's, what comes later is the view's. The result is made in a table beside the target, partition by partition, and its parts are then moved into the
 //! target. A process that dies on the way leaves notes from which the next one makes the table anew, or finishes moving.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -12,7 +12,7 @@ use pipewright_compiler::emit;
 use pipewright_compiler::graph::{NodeId, Vertex};
 use pipewright_compiler::plan::{Plan, Role};
 use pipewright_compiler::project::ResourceName;
-use pipewright_compiler::sql::{quote_identifier, quote_literal};
+use pipewright_compiler::sql::{quote_identifier, quote_literal, with_tables};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::OwnedRwLockWriteGuard;
@@ -195,6 +195,17 @@ struct Progress {
     written_bytes: u64,
     #[serde(rename = "progress_percentage")]
     percentage: f64,
+    /// The partition that is being moved, noted before it is: partitions go in order, so that those before it are in the target and those after it are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    moving: Option<Moving>,
+}
+
+/// A partition of which a process that dies cannot say whether it has been moved.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Moving {
+    partition: String,
+    /// Parts of the target that hold what a part of the partition holds, and are not it.
+    alike: BTreeSet<String>,
 }
 
 /// Work that populates what a materialized view fills.
@@ -286,7 +297,7 @@ impl Run<'_> {
             self.control.check()?;
             self.copy(&mut progress).await?;
         }
-        self.finish_moving().await?;
+        self.finish_moving(&mut progress).await?;
         progress.percentage = 100.0;
         self.note(&progress)?;
         Ok(json!({
@@ -403,49 +414,110 @@ impl Run<'_> {
                 share * 1_000_000.0
             ));
         }
-        let shadow = format!(
-            "{} AS (SELECT * FROM {} WHERE {})",
-            quote_identifier(&self.request.source),
+        let rows = format!(
+            "SELECT * FROM {} WHERE {}",
             self.snapshot,
             conditions.join(" AND ")
         );
-        let sql = self.request.sql.trim_start();
-        // A name made by WITH hides the table of that name, also in subqueries.
-        match sql.get(..4).filter(|word| {
-            word.eq_ignore_ascii_case("WITH")
-                && sql[4..].starts_with(|next: char| next.is_whitespace())
-        }) {
-            Some(_) => format!("WITH {shadow},\n{}", &sql[4..]),
-            None => format!("WITH {shadow}\n{sql}"),
-        }
+        with_tables(&self.request.sql, &[(self.request.source.clone(), rows)])
     }
 
-    /// Moves what was made into the target. A partition that an earlier process had moved when it died is still listed, and is recognised by its parts.
-    async fn finish_moving(&self) -> Result<(), WorkError> {
-        let (beside, target) = (
-            Self::literal(&self.beside),
-            quote_literal(&self.request.datasource.name),
-        );
+    /// Moves what was made into the target, one partition after the other.
+    async fn finish_moving(&self, progress: &mut Progress) -> Result<(), WorkError> {
         let sql = format!(
-            "SELECT partition_id, countIf(hash_of_all_files IN (SELECT hash_of_all_files FROM system.parts WHERE database = currentDatabase() AND table = {target})) = count() FROM system.parts WHERE active AND database = currentDatabase() AND table = {beside} GROUP BY partition_id ORDER BY partition_id"
+            "SELECT DISTINCT partition_id FROM system.parts WHERE active AND database = currentDatabase() AND table = {} ORDER BY partition_id",
+            Self::literal(&self.beside)
         );
         self.execute(&format!("SYSTEM STOP MERGES {}", self.beside))
             .await?;
-        for line in self.text(&sql).await?.lines() {
-            let Some((partition, moved)) = line.split_once('\t') else {
+        let cut_off = progress.moving.take();
+        for partition in self.text(&sql).await?.lines() {
+            let at = cut_off.as_ref().map(|moving| moving.partition.as_str());
+            if Some(partition) < at {
+                // Moved, and listed again: the parts came back when the process that had moved them died.
                 continue;
-            };
-            if moved != "1" {
-                self.execute(&format!(
-                    "ALTER TABLE {} MOVE PARTITION ID {} TO TABLE {}",
-                    self.beside,
-                    quote_literal(partition),
-                    quote_identifier(&self.request.datasource.name)
-                ))
-                .await?;
+            }
+            if let Some(moving) = cut_off.as_ref().filter(|_| Some(partition) == at) {
+                if !self.forget_moved(moving).await? {
+                    continue;
+                }
+            } else {
+                progress.moving = Some(Moving {
+                    partition: partition.to_owned(),
+                    alike: self.alike(partition).await?,
+                });
+                self.note(progress)?;
+            }
+            self.execute(&format!(
+                "ALTER TABLE {} MOVE PARTITION ID {} TO TABLE {}",
+                self.beside,
+                quote_literal(partition),
+                quote_identifier(&self.request.datasource.name)
+            ))
+            .await?;
+        }
+        progress.moving = None;
+        Ok(())
+    }
+
+    /// The names of the parts of the target that hold the same bytes as parts of a partition that is to be moved.
+    async fn alike(&self, partition: &str) -> Result<BTreeSet<String>, WorkError> {
+        let sql = format!(
+            "SELECT name FROM system.parts WHERE database = currentDatabase() AND table = {} AND hash_of_all_files IN (SELECT hash_of_all_files FROM system.parts WHERE active AND database = currentDatabase() AND table = {} AND partition_id = {})",
+            quote_literal(&self.request.datasource.name),
+            Self::literal(&self.beside),
+            quote_literal(partition)
+        );
+        Ok(self
+            .text(&sql)
+            .await?
+            .lines()
+            .map(ToOwned::to_owned)
+            .collect())
+    }
+
+    /// Drops the parts of a partition that are in the target already, each of them for one there; says whether others are left.
+    async fn forget_moved(&self, moving: &Moving) -> Result<bool, WorkError> {
+        let parts = |table: String, filter: &str| {
+            format!(
+                "SELECT toString(hash_of_all_files), name, min_block_number FROM system.parts WHERE database = currentDatabase() AND table = {table} {filter}"
+            )
+        };
+        let split = |text: &str| -> Vec<[String; 3]> {
+            text.lines()
+                .filter_map(|line| {
+                    let fields: Vec<String> = line.split('\t').map(ToOwned::to_owned).collect();
+                    fields.try_into().ok()
+                })
+                .collect()
+        };
+        // Also what the engine has merged since and keeps for a while. A part that was merged alone keeps the number of its block.
+        let target = parts(quote_literal(&self.request.datasource.name), "");
+        let mut there: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for [hash, name, block] in split(&self.text(&target).await?) {
+            if !moving.alike.contains(&name) {
+                there.entry(hash).or_default().insert(block);
             }
         }
-        Ok(())
+        let filter = format!(
+            "AND active AND partition_id = {}",
+            quote_literal(&moving.partition)
+        );
+        let mut left = false;
+        let beside = parts(Self::literal(&self.beside), &filter);
+        for [hash, name, _] in split(&self.text(&beside).await?) {
+            if there.get_mut(&hash).and_then(BTreeSet::pop_first).is_some() {
+                self.execute(&format!(
+                    "ALTER TABLE {} DROP PART {}",
+                    self.beside,
+                    quote_literal(&name)
+                ))
+                .await?;
+            } else {
+                left = true;
+            }
+        }
+        Ok(left)
     }
 
     fn literal(name: &str) -> String {
