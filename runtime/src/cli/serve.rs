@@ -160,6 +160,9 @@ where
     done
 }
 
+/// So long appends may go on when the server stops.
+const LAST_APPENDS: std::time::Duration = std::time::Duration::from_secs(30);
+
 async fn deploy_and_serve(
     manner: Manner<'_>,
     sources: Sources,
@@ -212,6 +215,8 @@ async fn deploy_and_serve(
     }
     let served = http::serve(listener, app, manner.stop).await;
     if let Some(data) = data {
+        // Of clients that have left; what takes longer goes on in the next process.
+        _ = tokio::time::timeout(LAST_APPENDS, data.ingest.appends_ended()).await;
         data.jobs.shutdown().await;
         data.events.shutdown().await;
     }

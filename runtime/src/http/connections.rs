@@ -6,8 +6,8 @@
 use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -148,6 +148,8 @@ fn connection(
     TokioIo<Outgoing>,
     impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future = Answered>,
 > {
+    // Goes with the connection, before what feeds the bodies of its requests.
+    let alive = Arc::new(());
     let service = service_fn(move |request: Request<Incoming>| -> Answered {
         if request.body().is_end_stream() {
             return router
@@ -157,7 +159,8 @@ fn connection(
         }
         let cut = Arc::new(AtomicU8::new(0));
         let body = PatientBody::new(&patience, Arc::clone(&room), Arc::clone(&cut));
-        let mut request = request.map(|incoming| Body::new(body.reads(incoming)));
+        let connection = Arc::downgrade(&alive);
+        let mut request = request.map(|incoming| Body::new(body.reads(incoming, connection)));
         request.extensions_mut().insert(Room(Arc::clone(&room)));
         let answer = router.clone().oneshot(request);
         async move {
@@ -234,6 +237,9 @@ const NO_ROOM: u8 = 2;
 #[derive(Debug)]
 struct PatientBody {
     incoming: Option<Incoming>,
+    /// The length that the client said.
+    length: Option<u64>,
+    connection: Weak<()>,
     pace: Pace,
     cut: Arc<AtomicU8>,
     room: Arc<Semaphore>,
@@ -247,6 +253,8 @@ impl PatientBody {
     fn new(patience: &Patience, room: Arc<Semaphore>, cut: Arc<AtomicU8>) -> Self {
         Self {
             incoming: None,
+            length: None,
+            connection: Weak::new(),
             pace: Pace::new(patience.stall),
             cut,
             room,
@@ -256,9 +264,19 @@ impl PatientBody {
         }
     }
 
-    fn reads(mut self, incoming: Incoming) -> Self {
+    fn reads(mut self, incoming: Incoming, connection: Weak<()>) -> Self {
+        self.length = incoming.size_hint().exact();
         self.incoming = Some(incoming);
+        self.connection = connection;
         self
+    }
+
+    /// Whether the end that was seen is that of the connection: work that goes on without it must not take half a body for a whole one.
+    fn is_broken_off(&self) -> bool {
+        match self.length {
+            Some(length) => self.pace.bytes < length,
+            None => self.connection.strong_count() == 0,
+        }
     }
 
     /// Takes room for another piece of the body, in whole [`UNIT`]s.
@@ -306,6 +324,10 @@ impl http_body::Body for PatientBody {
                 }
                 this.pace.moved(bytes);
                 Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(None) if this.is_broken_off() => {
+                this.incoming = None;
+                Poll::Ready(Some(Err("the body was broken off".into())))
             }
             Poll::Ready(other) => Poll::Ready(other.map(|frame| frame.map_err(Into::into))),
             Poll::Pending => match this.pace.poll_expired(context) {

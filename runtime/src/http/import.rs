@@ -57,10 +57,10 @@ impl Mode {
 }
 
 /// Where rows go, and how.
-struct Import<'a> {
-    app: &'a Arc<App>,
+struct Import {
+    app: Arc<App>,
     access: Arc<Access>,
-    parameters: &'a Parameters,
+    parameters: Parameters,
     name: String,
     mode: Mode,
 }
@@ -72,51 +72,64 @@ pub(super) async fn write(app: &Arc<App>, request: Request) -> Result<Response, 
         ApiError::BadRequest("say which data source: `?name=<data source>`".to_owned())
     })?;
     let import = Import {
-        app,
+        app: Arc::clone(app),
         access,
-        parameters: &parameters,
         name: named(app, name.to_owned()),
         mode: Mode::of(&parameters)?,
+        parameters,
     };
     import.authorize()?;
-    if let Some(url) = parameters.given("url") {
-        let format = import.format(format_of(url))?;
-        let allowed = &app.served.load().plan.project.config.allow.urls;
-        if !is_allowed(url, allowed) {
-            return Err(ApiError::BadRequest(
-                "rows are read only from URLs that `[allow] urls` in pipewright.toml names"
-                    .to_owned(),
-            ));
-        }
-        let kept = import.ingest()?.fetch(url, format).await?;
-        return import.take_kept(&kept, format).await;
-    }
-    if !is_form(&headers) {
-        let rows = request
-            .into_body()
-            .into_data_stream()
-            .map_err(io::Error::other);
-        return import.take(import.format(None)?, rows).await;
-    }
-    let bad =
-        |error: axum::extract::multipart::MultipartError| ApiError::BadRequest(error.body_text());
-    let mut form = Multipart::from_request(request, app)
-        .await
-        .map_err(|error| ApiError::BadRequest(error.body_text()))?;
-    let field = form
-        .next_field()
-        .await
-        .map_err(bad)?
-        .ok_or_else(|| ApiError::BadRequest("the form has no part with rows".to_owned()))?;
-    let found = field
-        .name()
-        .and_then(Format::parse)
-        .or_else(|| format_of(field.file_name()?));
-    let format = import.format(found)?;
-    import.take(format, field.map_err(io::Error::other)).await
+    let place = import.ingest()?.place_for_append().await;
+    // A client that leaves in the middle of its body leaves a body that fails, and nothing of it stays; one that leaves after it is served as if it were there.
+    Call::finish(async move {
+        let written = import.read(request, &headers).await;
+        drop(place);
+        written
+    })
+    .await
 }
 
-impl Import<'_> {
+impl Import {
+    /// Takes the rows from where the request says they are.
+    async fn read(&self, request: Request, headers: &HeaderMap) -> Result<Response, ApiError> {
+        if let Some(url) = self.parameters.given("url") {
+            let format = self.format(format_of(url))?;
+            let allowed = &self.app.served.load().plan.project.config.allow.urls;
+            if !is_allowed(url, allowed) {
+                return Err(ApiError::BadRequest(
+                    "rows are read only from URLs that `[allow] urls` in pipewright.toml names"
+                        .to_owned(),
+                ));
+            }
+            let kept = self.ingest()?.fetch(url, format).await?;
+            return self.take_kept(&kept, format).await;
+        }
+        if !is_form(headers) {
+            let rows = request
+                .into_body()
+                .into_data_stream()
+                .map_err(io::Error::other);
+            return self.take(self.format(None)?, rows).await;
+        }
+        let bad = |error: axum::extract::multipart::MultipartError| {
+            ApiError::BadRequest(error.body_text())
+        };
+        let mut form = Multipart::from_request(request, &self.app)
+            .await
+            .map_err(|error| ApiError::BadRequest(error.body_text()))?;
+        let field = form
+            .next_field()
+            .await
+            .map_err(bad)?
+            .ok_or_else(|| ApiError::BadRequest("the form has no part with rows".to_owned()))?;
+        let found = field
+            .name()
+            .and_then(Format::parse)
+            .or_else(|| format_of(field.file_name()?));
+        let format = self.format(found)?;
+        self.take(format, field.map_err(io::Error::other)).await
+    }
+
     fn ingest(&self) -> Result<&Ingest, ApiError> {
         Ok(&self.app.data()?.ingest)
     }
@@ -200,10 +213,10 @@ impl Import<'_> {
         };
         let parts = DatasourceParts {
             schema,
-            ..super::datasource_create::parts(self.parameters)
+            ..super::datasource_create::parts(&self.parameters)
         };
         let text = DatasourceText::create(&parts)?.into_text();
-        let (app, name) = (Arc::clone(self.app), self.name.clone());
+        let (app, name) = (Arc::clone(&self.app), self.name.clone());
         Call::finish(async move {
             let writer = app.catalog.write().await;
             if writer.current().is_taken(&name) {
@@ -225,10 +238,10 @@ impl Import<'_> {
         format: Format,
         rows: impl Stream<Item = io::Result<Bytes>> + Send,
     ) -> Result<Response, ApiError> {
-        let (app, ingest) = (self.app, self.ingest()?);
+        let (app, ingest) = (&self.app, self.ingest()?);
         let append = Append {
             format,
-            delimiter: delimiter(self.parameters)?,
+            delimiter: delimiter(&self.parameters)?,
         };
         let served = app.served.load_full();
         let gone = || ApiError::NotFound(format!("there is no data source `{}`", self.name));

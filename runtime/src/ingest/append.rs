@@ -64,6 +64,11 @@ impl Ingest {
         let appended = self
             .append_in(table, append, body, &folder, &import_id)
             .await;
+        if let Err(error) = &appended
+            && error.is_interruption()
+        {
+            return appended.map(|counts| Appended { import_id, counts });
+        }
         // What failed has been answered, and must not be taken up again by the next process.
         let removed = remove(&folder);
         let counts = appended?;

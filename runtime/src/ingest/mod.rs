@@ -40,7 +40,9 @@ pub use spool::{Format, SpoolError};
 use crate::engine::{Engine, EngineError};
 use pipewright_compiler::project::ResourceName;
 use prepare::Prepared;
-use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+use tokio::sync::{
+    OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit, RwLock, Semaphore,
+};
 
 /// Why rows were not taken.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +67,17 @@ pub enum IngestError {
     Stopping,
 }
 
+impl IngestError {
+    /// Whether the engine went away in the middle of it: a later process goes on.
+    fn is_interruption(&self) -> bool {
+        match self {
+            Self::Engine(EngineError::Cancelled) => true,
+            Self::Engine(EngineError::Unavailable(why)) => why.contains("has been shut down"),
+            _ => false,
+        }
+    }
+}
+
 /// The way of rows into one engine.
 #[derive(Debug)]
 pub struct Ingest {
@@ -80,7 +93,12 @@ pub struct Ingest {
     /// Who relies on the shapes of tables, and who changes them, has this alone: populates and deploys.
     shapes: Arc<RwLock<()>>,
     newest: Mutex<shape::Newest>,
+    /// Appends go on at the same time, so many at most.
+    appending: Arc<Semaphore>,
 }
+
+/// Most appends at the same time; further ones wait for their turn before their rows are read.
+const APPENDS: u32 = 64;
 
 impl Ingest {
     /// Rows wait in `<state>/ingest` on their way into `engine`.
@@ -98,6 +116,7 @@ impl Ingest {
             deleting: Mutex::default(),
             shapes: Arc::default(),
             newest: Mutex::default(),
+            appending: Arc::new(Semaphore::new(APPENDS as usize)),
         }))
     }
 }
@@ -106,6 +125,16 @@ impl Ingest {
     /// The engine that rows go to.
     pub fn engine(&self) -> &dyn Engine {
         self.engine.as_ref()
+    }
+
+    /// The right to append rows, until it is dropped.
+    pub async fn place_for_append(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.appending).acquire_owned().await.ok()
+    }
+
+    /// Waits until no append goes on. For the time when no more come.
+    pub async fn appends_ended(&self) {
+        _ = self.appending.acquire_many(APPENDS).await;
     }
 
     fn gate(&self, name: &ResourceName) -> Arc<RwLock<()>> {

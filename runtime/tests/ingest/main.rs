@@ -9,6 +9,7 @@ mod copies;
 mod crashes;
 mod events;
 mod files;
+mod gone;
 mod opened;
 mod populate;
 mod server;
