@@ -151,10 +151,10 @@ impl Here {
         let engine = engine::open(&plan.project.config, &state_folder, printer).await;
         let engine = engine.inspect_err(|error| hint_at_server(error, printer))?;
         let state = Arc::new(State::open(&state_folder.join("state.sqlite"))?);
-        deploy::recover(&state, engine.as_ref(), &Lines::new(printer)).await?;
+        let ingest = Ingest::open(Arc::clone(&engine), &state_folder)?;
+        deploy::recover(&state, &ingest, &Lines::new(printer)).await?;
         let catalog = Catalog::open(Arc::clone(&state), tree, plan)?;
         let before = version_before(&state)?;
-        let ingest = Ingest::open(Arc::clone(&engine), &state_folder)?;
         ingest.know_renames(deploy::renames(&state)?);
         deploy::sweep(engine.as_ref()).await?;
         // Rows on disk must be in before tables change: a new table would not know whether it has them.
@@ -197,6 +197,7 @@ impl Here {
             plan: &current.plan,
             plan_before: before,
             write: None,
+            undoes: None,
         };
         self.apply(&planned, version, wish, printer).await
     }
@@ -248,10 +249,10 @@ impl Here {
             plan: draft.plan(),
             plan_before: Some(&before),
             write: Some(write),
+            undoes: Some(last.id),
         };
         let status = self.apply(&planned, version, wish, printer).await?;
         if status == ExitStatus::Success && wish.applies {
-            deployments.set_undone(last.id)?;
             printer.hint("`pipewright pull` writes the earlier files into the folder");
         }
         Ok(status)
@@ -276,6 +277,9 @@ impl Here {
         let state = self.catalog.state();
         Self::refuse_unfinished(state)?;
         if planned.is_empty() && version.before == Some(version.files) {
+            if let Some(undone) = version.undoes {
+                state.deployments().set_undone(undone)?;
+            }
             return Ok(ExitStatus::Success);
         }
         let steps = serde_json::to_string(&planned.steps)?;
@@ -293,6 +297,7 @@ impl Here {
             wanted: version.plan,
             before: version.plan_before,
             catalog: version.write,
+            undoes: version.undoes,
             audience: &Nobody,
             progress: &Lines::new(printer),
         };
@@ -329,6 +334,8 @@ struct Version<'a> {
     plan: &'a Plan,
     plan_before: Option<&'a Plan>,
     write: Option<crate::state::CatalogWrite>,
+    /// The deployment that this one takes back.
+    undoes: Option<i64>,
 }
 
 /// Says how a server does what this process cannot do beside it.

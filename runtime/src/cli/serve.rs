@@ -175,7 +175,8 @@ async fn deploy_and_serve(
         &folder.join(STATE_FOLDER).join("state.sqlite"),
     )?);
     // Before anything else: what a deploy that was cut off says of the files and the tables must be true.
-    deploy::recover(&state, engine.as_ref(), &Lines(printer)).await?;
+    let ingest = Ingest::open(Arc::clone(engine), &folder.join(STATE_FOLDER))?;
+    deploy::recover(&state, &ingest, &Lines(printer)).await?;
     let catalog = Catalog::open(Arc::clone(&state), &sources.tree, sources.plan)?;
     for drift in catalog.drift()? {
         printer.note(&format!("warning: {}", drift.message));
@@ -196,8 +197,7 @@ async fn deploy_and_serve(
         deploy::connect(&plan, engine.as_ref(), &secrets, &Lines(printer)).await?;
     }
     let data = if embedded {
-        let state_folder = folder.join(STATE_FOLDER);
-        Some(take_rows(&plan, &state, &state_folder, engine, &secrets, printer).await?)
+        Some(take_rows(&plan, &state, ingest, &secrets, printer).await?)
     } else {
         None
     };
@@ -254,12 +254,10 @@ fn forget_guests(state: &State) -> anyhow::Result<()> {
 async fn take_rows(
     plan: &Plan,
     state: &Arc<State>,
-    state_folder: &Path,
-    engine: &Arc<dyn Engine>,
+    ingest: Arc<Ingest>,
     secrets: &[(String, String)],
     printer: &Printer,
 ) -> anyhow::Result<Data> {
-    let ingest = Ingest::open(Arc::clone(engine), state_folder)?;
     ingest.know_renames(deploy::renames(state)?);
     let events = Events::new(Arc::clone(&ingest), EventLimits::default());
     let appends = ingest

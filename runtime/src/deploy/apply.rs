@@ -70,6 +70,15 @@ pub enum DeployError {
         /// The engine's answer.
         source: EngineError,
     },
+    /// What is done after the point of no return could not be written down.
+    #[error("what the deploy has done could not be written down; the next start finishes it or takes it back")]
+    Unnoted {
+        /// What failed.
+        source: crate::state::StateError,
+    },
+    /// An earlier deploy waits for the next start.
+    #[error("deployment {0} could neither be finished nor taken back: the next start of the server does one of them, and nothing is deployed before; nothing has changed")]
+    Unfinished(i64),
     /// The journal could not be written or read.
     #[error(transparent)]
     State(#[from] crate::state::StateError),

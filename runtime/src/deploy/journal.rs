@@ -11,6 +11,7 @@ use super::ask::text;
 use super::names;
 use super::{DeployError, Progress};
 use crate::engine::{Engine, EngineError};
+use crate::ingest::{Ingest, MarksAfter};
 use crate::state::{DeploymentPhase, DeploymentStatus, State};
 
 /// What is on disk of a deploy that is under way.
@@ -23,6 +24,10 @@ pub(super) struct Journal {
     pub(super) switch: Vec<Operation>,
     /// What is done when the old version is used by nobody any more.
     pub(super) after: Vec<String>,
+    /// What is marked of data sources from then on.
+    pub(super) marks: MarksAfter,
+    /// The deployment that this one takes back.
+    pub(super) undoes: Option<i64>,
 }
 
 /// One operation of the moment in which the new version comes into force.
@@ -161,15 +166,16 @@ pub(super) async fn sweep_own(engine: &dyn Engine) -> Result<(), EngineError> {
 /// and whether it is in force now.
 pub async fn recover(
     state: &State,
-    engine: &dyn Engine,
+    ingest: &Ingest,
     progress: &dyn Progress,
 ) -> Result<Option<bool>, DeployError> {
-    let deployments = state.deployments();
+    let (deployments, engine) = (state.deployments(), ingest.engine());
     let mut outcome = None;
     for deployment in deployments.running()? {
         let journal: Journal =
             serde_json::from_str(&deployment.journal).map_err(crate::state::StateError::from)?;
         let failed = |source| DeployError::Recover { source };
+        let mut left = Vec::new();
         let in_force = match deployment.phase {
             DeploymentPhase::Preparing => {
                 journal.take_back(engine, progress).await;
@@ -184,16 +190,23 @@ pub async fn recover(
                 for operation in &journal.switch {
                     operation.run(engine).await.map_err(failed)?;
                 }
-                _ = journal.clean(engine).await;
+                let marked = ingest.set_marks(&journal.marks);
+                marked.map_err(|error| failed(error.into()))?;
+                left = journal.clean(engine).await;
                 true
             }
             DeploymentPhase::Cleaning => {
-                _ = journal.clean(engine).await;
+                left = journal.clean(engine).await;
                 true
             }
         };
         if in_force {
-            deployments.finish(deployment.id, DeploymentStatus::Done, None)?;
+            for failure in &left {
+                tracing::warn!(deployment = deployment.id, "cannot clean up: {failure}");
+                progress.say(&format!("cannot clean up: {failure}"));
+            }
+            let left = (!left.is_empty()).then(|| left.join("\n"));
+            deployments.finish_done(deployment.id, left.as_deref(), journal.undoes)?;
             progress.say("finished a deploy that had been cut off");
         } else {
             let error = "the process ended in the middle of it; what it had prepared is taken back";

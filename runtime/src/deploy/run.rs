@@ -4,6 +4,7 @@
 //! rows come in and no query begins, tables change places and the new version comes into force. What only the old version needed goes last.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pipewright_compiler::deploy::Statement;
@@ -17,8 +18,8 @@ use super::names;
 use super::plan::{Blueprint, DeployPlan, Feed};
 use super::{DeployError, Progress};
 use crate::engine::{Engine, EngineError};
-use crate::ingest::{Ingest, Mark, upstream};
-use crate::state::{CatalogWrite, DeploymentPhase, DeploymentStatus, State};
+use crate::ingest::{Ingest, MarksAfter, upstream};
+use crate::state::{CatalogWrite, DeploymentPhase, DeploymentStatus, State, StateError};
 
 /// Who answers queries while a deploy runs.
 #[async_trait]
@@ -56,6 +57,8 @@ pub struct Run<'a> {
     pub before: Option<&'a Plan>,
     /// What is written when the new version comes into force.
     pub catalog: Option<CatalogWrite>,
+    /// The deployment that this one takes back.
+    pub undoes: Option<i64>,
     /// Who answers queries.
     pub audience: &'a dyn Audience,
     /// Who is told what is done.
@@ -65,11 +68,20 @@ pub struct Run<'a> {
 /// So often a table is filled from the beginning when its rows were replaced or deleted meanwhile.
 const TRIES: u32 = 5;
 
+/// So often the journal is written once more when that fails at a time when nothing can be taken back.
+const INSISTENCE: u32 = 10;
+
 impl Run<'_> {
-    /// Runs the plan. On an error the old version is in force, and nothing has changed.
+    /// Runs the plan. On an error the old version is in force, and nothing has changed; after the moment of the switch errors are for the next start to deal with.
     pub async fn run(&self, plan: &DeployPlan) -> Result<(), DeployError> {
-        let mut journal = Journal::default();
-        let done = self.attempt(&plan.blueprint, &mut journal).await;
+        let mut journal = Journal {
+            undoes: self.undoes,
+            ..Journal::default()
+        };
+        let done = match self.refuse_unfinished() {
+            Ok(()) => self.attempt(&plan.blueprint, &mut journal).await,
+            Err(error) => Err(error),
+        };
         let deployments = self.state.deployments();
         match done {
             Ok(()) => {
@@ -78,17 +90,33 @@ impl Run<'_> {
                     self.progress.say(&format!("cannot clean up: {failure}"));
                 }
                 let failed = (!failed.is_empty()).then(|| failed.join("\n"));
-                deployments.finish(self.id, DeploymentStatus::Done, failed.as_deref())?;
-                Ok(())
+                insist(|| deployments.finish_done(self.id, failed.as_deref(), self.undoes))
+                    .await
+                    .map_err(|source| DeployError::Unnoted { source })
             }
             // What has been begun cannot be taken back now; the next start goes on.
-            Err(error @ DeployError::Recover { .. }) => Err(error),
+            Err(error @ (DeployError::Recover { .. } | DeployError::Unnoted { .. })) => Err(error),
             Err(error) => {
-                journal.take_back(self.engine(), self.progress).await;
+                // What another deploy has left is not this one's to take away.
+                if !matches!(error, DeployError::Unfinished(_)) {
+                    journal.take_back(self.engine(), self.progress).await;
+                }
                 let text = describe_error(&error);
                 deployments.finish(self.id, DeploymentStatus::Failed, Some(&text))?;
                 Err(error)
             }
+        }
+    }
+
+    /// Tables that an earlier deploy has left for the next start hold rows that are nowhere else.
+    fn refuse_unfinished(&self) -> Result<(), DeployError> {
+        let running = self.state.deployments().running()?;
+        let cut_off = running
+            .iter()
+            .find(|other| other.id != self.id && other.phase != DeploymentPhase::Preparing);
+        match cut_off {
+            Some(other) => Err(DeployError::Unfinished(other.id)),
+            None => Ok(()),
         }
     }
 
@@ -97,7 +125,7 @@ impl Run<'_> {
     }
 
     fn note(&self, journal: &Journal) -> Result<(), DeployError> {
-        let text = serde_json::to_string(journal).map_err(crate::state::StateError::from)?;
+        let text = serde_json::to_string(journal).map_err(StateError::from)?;
         let noted = self
             .state
             .deployments()
@@ -118,7 +146,7 @@ impl Run<'_> {
                 .map_err(|source| DeployError::Introspect { source })?;
             let mut filling = Filling::new(self, blueprint);
             filling.fill().await?;
-            let gates = self.gates(blueprint, &filling).await;
+            let gates = self.gates(blueprint, &filling).await?;
             if !filling.still_holds().await? {
                 self.progress
                     .say("rows were replaced or deleted meanwhile: beginning anew");
@@ -183,7 +211,11 @@ impl Run<'_> {
     }
 
     /// The right to change all that the deploy touches: no rows come in while it is held.
-    async fn gates(&self, blueprint: &Blueprint, filling: &Filling<'_>) -> Box<dyn Send> {
+    async fn gates(
+        &self,
+        blueprint: &Blueprint,
+        filling: &Filling<'_>,
+    ) -> Result<Box<dyn Send>, DeployError> {
         let names = blueprint
             .touched
             .iter()
@@ -192,11 +224,11 @@ impl Run<'_> {
         let names = self.with_upstream(names);
         loop {
             let gates = self.ingest.all_alone(&names).await;
-            if !self.in_doubt(&names) {
-                return Box::new(gates);
+            if !self.in_doubt(&names)? {
+                return Ok(Box::new(gates));
             }
             drop(gates);
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
@@ -215,8 +247,8 @@ impl Run<'_> {
 
     /// Whether rows may be in one of these tables of which nobody knows for certain: those of a copy that was cut off and is not taken up yet, and of rows that
     /// are being deleted.
-    fn in_doubt(&self, names: &BTreeSet<String>) -> bool {
-        let copies = self.state.jobs().unfinished().unwrap_or_default();
+    fn in_doubt(&self, names: &BTreeSet<String>) -> Result<bool, DeployError> {
+        let copies = self.state.jobs().unfinished()?;
         let is_writing = copies.iter().any(|job| {
             job.kind == crate::ingest::COPY
                 && job.progress["phase"] == "writing"
@@ -224,7 +256,7 @@ impl Run<'_> {
                     .as_str()
                     .is_some_and(|name| names.contains(name))
         });
-        is_writing || names.iter().any(|name| self.ingest.is_deleting(name))
+        Ok(is_writing || names.iter().any(|name| self.ingest.is_deleting(name)))
     }
 
     /// The moment in which the new version comes into force.
@@ -239,15 +271,27 @@ impl Run<'_> {
             .await
             .map_err(|source| DeployError::Introspect { source })?;
         journal.after = cleaning(blueprint);
+        journal.marks = self.marks(blueprint);
         let deployments = self.state.deployments();
-        let text = serde_json::to_string(journal).map_err(crate::state::StateError::from)?;
+        let text = serde_json::to_string(journal).map_err(StateError::from)?;
         let held = self.audience.hold().await;
-        deployments.switch(self.id, &text, self.catalog.as_ref())?;
+        if let Err(source) = deployments.switch(self.id, &text, self.catalog.as_ref()) {
+            let now = deployments.find(self.id);
+            let nothing_written =
+                matches!(now, Ok(Some(now)) if now.phase == DeploymentPhase::Preparing);
+            return Err(if nothing_written {
+                source.into()
+            } else {
+                DeployError::Unnoted { source }
+            });
+        }
         for operation in &journal.switch {
             let Err(source) = operation.run(engine).await else {
                 continue;
             };
-            deployments.undo(self.id, self.catalog.is_some())?;
+            insist(|| deployments.undo(self.id, self.catalog.is_some()))
+                .await
+                .map_err(|source| DeployError::Unnoted { source })?;
             if let Err(source) = journal.take_back_switch(engine).await {
                 return Err(DeployError::Recover { source });
             }
@@ -259,8 +303,13 @@ impl Run<'_> {
         self.ingest.adopt(self.wanted, &blueprint.renames);
         self.audience.present();
         drop(held);
-        self.mark(blueprint);
-        deployments.note(self.id, DeploymentPhase::Cleaning, &text)?;
+        if let Err(error) = self.ingest.set_marks(&journal.marks) {
+            tracing::error!(%error, "cannot note what later deploys have to know of the rows");
+        }
+        // Without this note the next start does all of it again, which changes nothing.
+        if let Err(error) = deployments.note(self.id, DeploymentPhase::Cleaning, &text) {
+            tracing::warn!(%error, "cannot note that a deploy is in force");
+        }
         Ok(())
     }
 
@@ -312,20 +361,29 @@ impl Run<'_> {
     }
 
     /// What later deploys have to know of the rows.
-    fn mark(&self, blueprint: &Blueprint) {
-        for (from, to) in &blueprint.renames {
-            self.ingest.rename_marks(from, to);
-        }
-        for build in &blueprint.builds {
-            if !matches!(build.feed, Feed::Views(_)) {
-                continue;
-            }
-            self.ingest.unmark(Mark::Direct, &build.name);
-            if let Err(error) = self.ingest.mark(Mark::Filled, &build.name) {
-                tracing::warn!(%error, "cannot note that a data source was filled");
-            }
-        }
+    fn marks(&self, blueprint: &Blueprint) -> MarksAfter {
+        let filled = blueprint
+            .builds
+            .iter()
+            .filter(|build| matches!(build.feed, Feed::Views(_)));
+        self.ingest.marks_after(
+            &blueprint.renames,
+            filled.map(|build| build.name.as_str()),
+            blueprint.drops.iter().map(String::as_str),
+        )
     }
+}
+
+/// Tries to write something down that must be, several times.
+async fn insist<T>(write: impl Fn() -> Result<T, StateError>) -> Result<T, StateError> {
+    for _ in 0..INSISTENCE {
+        match write() {
+            Ok(written) => return Ok(written),
+            Err(error) => tracing::warn!(%error, "the journal of a deploy cannot be written"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    write()
 }
 
 fn quarantine(name: &str) -> String {

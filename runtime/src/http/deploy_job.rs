@@ -29,6 +29,14 @@ impl Deploys {
     }
 }
 
+/// What was asked for beside the files.
+#[derive(Clone, Copy)]
+struct Wish {
+    allows_destruction: bool,
+    /// The deployment that this one takes back.
+    undoes: Option<i64>,
+}
+
 /// The moment in which a version comes into force.
 pub(super) struct Switch<'a> {
     pub(super) app: &'a Arc<App>,
@@ -55,14 +63,13 @@ impl Work for Deploys {
             }
             DeploymentStatus::Running => {}
         }
-        let allowed = job.request["allow_destructive_operations"] == true;
-        let outcome = self.deploy(&app, &deployment, allowed, control).await;
+        let wish = Wish {
+            allows_destruction: job.request["allow_destructive_operations"] == true,
+            undoes: job.request["undoes"].as_i64(),
+        };
+        let outcome = self.deploy(&app, &deployment, wish, control).await;
         match outcome {
             Ok(()) => {
-                if let Some(undone) = job.request["undoes"].as_i64() {
-                    let deployments = app.catalog.state().deployments();
-                    deployments.set_undone(undone).map_err(failed)?;
-                }
                 let done = app.catalog.state().deployments().find(id).map_err(failed)?;
                 Ok(result(&done.unwrap_or(deployment)))
             }
@@ -96,11 +103,11 @@ impl Deploys {
         &self,
         app: &Arc<App>,
         deployment: &Deployment,
-        allowed: bool,
+        wish: Wish,
         control: &Control,
     ) -> Result<(), WorkError> {
         let state = app.catalog.state();
-        let done = self.attempt(app, deployment.id, allowed, control).await;
+        let done = self.attempt(app, deployment.id, wish, control).await;
         let Err(error) = done else { return Ok(()) };
         let now = state.deployments().find(deployment.id).map_err(failed)?;
         let open = now.is_some_and(|now| {
@@ -124,7 +131,7 @@ impl Deploys {
         &self,
         app: &Arc<App>,
         id: i64,
-        allowed: bool,
+        wish: Wish,
         control: &Control,
     ) -> Result<(), WorkError> {
         let progress = JobProgress::new(control);
@@ -143,7 +150,7 @@ impl Deploys {
             .map_err(|error| failed(with_causes(&error)))?;
         let steps = serde_json::to_string(&plan.steps).map_err(failed)?;
         state.deployments().set_steps(id, &steps).map_err(failed)?;
-        if !allowed && !plan.destructive().is_empty() {
+        if !wish.allows_destruction && !plan.destructive().is_empty() {
             return Err(failed(refusal(&plan)));
         }
         let written = writer
@@ -161,6 +168,7 @@ impl Deploys {
             wanted: draft.plan(),
             before: Some(&before),
             catalog: Some(written),
+            undoes: wish.undoes,
             audience: &switch,
             progress: &progress,
         };

@@ -212,16 +212,19 @@ impl Run<'_> {
             self.note(progress)?;
         }
         if progress.phase == Phase::Writing {
-            match self.request.mode {
-                CopyInto::Append => self.append().await?,
-                CopyInto::Replace if !self.replace(progress).await? => return Ok(false),
-                CopyInto::Replace => {}
-            }
-            progress.phase = Phase::Written;
-            // Before the table goes: a restart after that would miss it.
-            self.note(progress)?;
+            return match self.request.mode {
+                CopyInto::Append => self.append(progress).await.map(|()| true),
+                CopyInto::Replace => self.replace(progress).await,
+            };
         }
         Ok(true)
+    }
+
+    /// Notes that the rows are in the data source. While it is shared or had alone: a deploy that comes in between would make a table that does not know their
+    /// token. And before the job's own table goes: a restart after that would miss it.
+    fn note_written(&self, progress: &mut Progress) -> Result<(), WorkError> {
+        progress.phase = Phase::Written;
+        self.note(progress)
     }
 
     fn ingest(&self) -> &Ingest {
@@ -349,11 +352,14 @@ impl Run<'_> {
     }
 
     /// Inserts the rows; views that follow the data source get them too.
-    async fn append(&self) -> Result<(), WorkError> {
+    async fn append(&self, progress: &mut Progress) -> Result<(), WorkError> {
         let name = &self.request.datasource.name;
         self.ingest().prepare_named(name).await.map_err(failed)?;
-        self.ingest().mark(Mark::Direct, name).map_err(failed)?;
         let _together = self.ingest().together(&ResourceName::local(name)).await;
+        self.ingest()
+            .mark(Mark::Direct, name)
+            .await
+            .map_err(failed)?;
         let columns = self.columns();
         let sql = format!(
             "INSERT INTO {} ({columns})\nSELECT {columns} FROM {}",
@@ -366,11 +372,11 @@ impl Run<'_> {
             .collect();
         let answer = self.ingest().engine.query(query).await.map_err(failed)?;
         answer.bytes().await.map_err(failed)?;
-        Ok(())
+        self.note_written(progress)
     }
 
     /// Lets the job's own table and the data source's change places, unless they have; false when they are not of one kind any more.
-    async fn replace(&self, progress: &Progress) -> Result<bool, WorkError> {
+    async fn replace(&self, progress: &mut Progress) -> Result<bool, WorkError> {
         let name = &self.request.datasource.name;
         let _alone = self.ingest().alone(&ResourceName::local(name)).await;
         let reason = self.ingest().not_replaceable(name).await.map_err(failed)?;
@@ -383,6 +389,7 @@ impl Run<'_> {
             quote_literal(&progress.table)
         );
         if self.text(&done).await? == "1" {
+            self.note_written(progress)?;
             return Ok(true);
         }
         let alike = self.ingest().are_alike(name, &self.name).await;
@@ -390,7 +397,7 @@ impl Run<'_> {
             return Ok(false);
         }
         for mark in [Mark::Direct, Mark::Rewritten] {
-            self.ingest().mark(mark, name).map_err(failed)?;
+            self.ingest().mark(mark, name).await.map_err(failed)?;
         }
         self.execute(&format!(
             "EXCHANGE TABLES {} AND {}",
@@ -398,6 +405,7 @@ impl Run<'_> {
         ))
         .await?;
         self.ingest().tables_changed();
+        self.note_written(progress)?;
         Ok(true)
     }
 

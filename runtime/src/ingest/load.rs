@@ -147,15 +147,16 @@ impl Ingest {
         input: &Input<'_>,
     ) -> Result<(Cow<'a, TablePlan>, Ingestion), IngestError> {
         let table = self.newest(table);
-        self.arriving(&table)?;
+        self.arriving(&table).await?;
         self.prepare(&table).await?;
         let ingestion = Ingestion::new(&table, input);
         Ok((table, ingestion))
     }
 
     /// Notes that rows come to a data source otherwise than through a view.
-    fn arriving(&self, table: &TablePlan) -> Result<(), IngestError> {
-        Ok(self.mark(super::Mark::Direct, &table.name.to_string())?)
+    async fn arriving(&self, table: &TablePlan) -> Result<(), IngestError> {
+        let name = table.name.to_string();
+        Ok(self.mark(super::Mark::Direct, &name).await?)
     }
 
     async fn set_aside(

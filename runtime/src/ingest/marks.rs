@@ -2,15 +2,20 @@
 //!
 //! A mark is an empty file in the state folder, so that it outlives the process; what happens while a deploy runs is counted beside it.
 
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
-use std::path::PathBuf;
-use std::sync::PoisonError;
+use std::path::{Path, PathBuf};
+use std::sync::{MutexGuard, PoisonError};
 use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
 
 use super::Ingest;
 
 /// What is marked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Mark {
     /// Rows came to it otherwise than through a view.
     Direct,
@@ -20,7 +25,13 @@ pub(crate) enum Mark {
     Filled,
 }
 
+/// What marks are from the moment on in which a deploy comes into force: noted with it, so that another process can say so.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MarksAfter(Vec<(Mark, String, Option<SystemTime>)>);
+
 impl Mark {
+    const ALL: [Self; 3] = [Self::Direct, Self::Rewritten, Self::Filled];
+
     fn folder(self) -> &'static str {
         match self {
             Self::Direct => "direct",
@@ -35,33 +46,68 @@ impl Ingest {
         self.folder.join("marks").join(mark.folder()).join(name)
     }
 
+    fn counted(&self) -> MutexGuard<'_, BTreeMap<(Mark, String), u64>> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Marks a data source.
-    pub(crate) fn mark(&self, mark: Mark, name: &str) -> io::Result<()> {
+    pub(crate) async fn mark(&self, mark: Mark, name: &str) -> io::Result<()> {
         if name.starts_with("pw_") {
             // A table for a moment.
             return Ok(());
         }
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counted.entry((mark.folder(), name.to_owned())).or_default();
-        *count += 1;
+        let key = (mark, name.to_owned());
         // That rows came is true for good once it has been written.
-        if *count > 1 && mark == Mark::Direct {
+        if mark == Mark::Direct
+            && let Some(count) = self.counted().get_mut(&key)
+        {
+            *count += 1;
             return Ok(());
         }
         let path = self.mark_path(mark, name);
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        std::fs::File::create(path)?.set_modified(SystemTime::now())
+        let written = tokio::task::spawn_blocking(move || set(&path, Some(SystemTime::now())));
+        written.await.map_err(io::Error::other)??;
+        // Not before: one that could not be written has to be tried again.
+        *self.counted().entry(key).or_default() += 1;
+        Ok(())
     }
 
-    /// Takes a mark away: what it says is not so any more.
-    pub(crate) fn unmark(&self, mark: Mark, name: &str) {
-        self.counted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&(mark.folder(), name.to_owned()));
-        _ = std::fs::remove_file(self.mark_path(mark, name));
+    /// What marks are when data sources have other names, others have been filled by their views, and others are gone.
+    pub(crate) fn marks_after<'a>(
+        &self,
+        renames: &'a [(String, String)],
+        filled: impl Iterator<Item = &'a str>,
+        dropped: impl Iterator<Item = &'a str>,
+    ) -> MarksAfter {
+        let mut after = BTreeMap::new();
+        for name in dropped.chain(renames.iter().map(|(from, _)| from.as_str())) {
+            after.extend(Mark::ALL.map(|mark| ((mark, name.to_owned()), None)));
+        }
+        for (from, to) in renames {
+            let marked = |mark| ((mark, to.clone()), self.marked(mark, from));
+            after.extend(Mark::ALL.map(marked));
+        }
+        for name in filled {
+            after.insert((Mark::Direct, name.to_owned()), None);
+            after.insert((Mark::Filled, name.to_owned()), Some(SystemTime::now()));
+        }
+        let marks = after.into_iter();
+        MarksAfter(marks.map(|((mark, name), at)| (mark, name, at)).collect())
+    }
+
+    /// Sets marks as they are after a deploy. Doing so again changes nothing.
+    pub(crate) fn set_marks(&self, after: &MarksAfter) -> io::Result<()> {
+        for (mark, name, at) in &after.0 {
+            let key = (*mark, name.clone());
+            if at.is_none() {
+                self.counted().remove(&key);
+            }
+            set(&self.mark_path(*mark, name), *at)?;
+            if at.is_some() {
+                *self.counted().entry(key).or_default() += 1;
+            }
+        }
+        Ok(())
     }
 
     /// When a data source was marked for the last time.
@@ -73,11 +119,26 @@ impl Ingest {
 
     /// How often a data source has been marked in this process.
     pub(crate) fn marks(&self, mark: Mark, name: &str) -> u64 {
-        self.counted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&(mark.folder(), name.to_owned()))
-            .copied()
-            .unwrap_or(0)
+        let counted = self.counted();
+        counted.get(&(mark, name.to_owned())).copied().unwrap_or(0)
     }
+}
+
+/// Writes the file of a mark, or takes it away, such that a power cut does not undo it.
+fn set(path: &Path, at: Option<SystemTime>) -> io::Result<()> {
+    let Some(folder) = path.parent() else {
+        return Ok(());
+    };
+    let Some(at) = at else {
+        return match std::fs::remove_file(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => File::open(folder)?.sync_all(),
+        };
+    };
+    std::fs::create_dir_all(folder)?;
+    let file = File::create(path)?;
+    file.set_modified(at)?;
+    file.sync_all()?;
+    File::open(folder)?.sync_all()
 }

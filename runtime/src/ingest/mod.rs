@@ -30,7 +30,7 @@ pub use copy::{COPY, CopyInto, CopyRequest, CopyRows, Target};
 pub use events::{EventLimits, Events, Flushed, Listener};
 pub use kept::{Kept, is_allowed, without_query};
 pub use load::Counts;
-pub(crate) use marks::Mark;
+pub(crate) use marks::{Mark, MarksAfter};
 pub(crate) use populate::upstream;
 pub use populate::{Populate, PopulateOptions, PopulateRequest};
 pub use rewrite::DeleteData;
@@ -87,7 +87,7 @@ pub struct Ingest {
     /// Inserts share a data source; what rewrites it has it alone.
     gates: Mutex<BTreeMap<String, Arc<RwLock<()>>>>,
     /// How often each mark was set in this process.
-    counted: Mutex<BTreeMap<(&'static str, String), u64>>,
+    counted: Mutex<BTreeMap<(Mark, String), u64>>,
     /// How many deletes go on in each data source.
     deleting: Mutex<BTreeMap<String, usize>>,
     /// Who relies on the shapes of tables, and who changes them, has this alone: populates and deploys.

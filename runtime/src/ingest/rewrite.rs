@@ -101,7 +101,7 @@ impl Ingest {
             )));
         }
         for mark in [Mark::Direct, Mark::Rewritten] {
-            self.mark(mark, &old_name)?;
+            self.mark(mark, &old_name).await?;
         }
         if let Some(condition) = condition {
             self.engine.execute(&format!("ALTER TABLE {new} DELETE WHERE NOT ifNull((\n{condition}\n), 0) SETTINGS mutations_sync = 2")).await?;
@@ -121,7 +121,7 @@ impl Ingest {
     /// Takes all rows away.
     pub async fn truncate(&self, table: &TablePlan) -> Result<(), IngestError> {
         let _alone = self.alone(&table.name).await;
-        self.mark(Mark::Rewritten, &table.name.to_string())?;
+        self.mark(Mark::Rewritten, &table.name.to_string()).await?;
         Ok(self
             .engine
             .execute(&format!("TRUNCATE TABLE {}", table_name(&table.name)))
@@ -241,7 +241,7 @@ impl Work for DeleteData {
         let _deleting = self.0.deleting(name).await;
         let mark = || self.0.mark(Mark::Rewritten, name);
         let unmarked = |error: io::Error| WorkError::Failed(error.to_string());
-        mark().map_err(unmarked)?;
+        mark().await.map_err(unmarked)?;
         let name = table_name(&ResourceName::local(name));
         let answer = self
             .0
@@ -262,7 +262,7 @@ impl Work for DeleteData {
             ))
             .await
             .map_err(failed)?;
-        mark().map_err(unmarked)?;
+        mark().await.map_err(unmarked)?;
         Ok(json!({ "rows_deleted": rows }))
     }
 

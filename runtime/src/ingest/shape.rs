@@ -14,7 +14,7 @@ use pipewright_compiler::sql::quote_literal;
 use tokio::sync::OwnedRwLockWriteGuard;
 use tokio::time::Instant;
 
-use super::{Ingest, Mark};
+use super::Ingest;
 use crate::engine::EngineError;
 
 /// So long others may overtake the one who wants tables alone.
@@ -150,18 +150,6 @@ impl Ingest {
         Deleting {
             ingest: self,
             name: name.to_owned(),
-        }
-    }
-
-    /// Lets marks follow a data source to its new name.
-    pub(crate) fn rename_marks(&self, from: &str, to: &str) {
-        for mark in [Mark::Direct, Mark::Rewritten, Mark::Filled] {
-            if self.marked(mark, from).is_some() {
-                if let Err(error) = self.mark(mark, to) {
-                    tracing::warn!(%error, "a mark of a data source cannot follow it to its new name");
-                }
-                self.unmark(mark, from);
-            }
         }
     }
 }

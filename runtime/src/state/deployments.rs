@@ -266,6 +266,24 @@ impl<'state> Deployments<'state> {
         Ok(())
     }
 
+    /// Notes that a deployment ended well, and that the one that it takes back is in force no more, at once.
+    pub fn finish_done(
+        &self,
+        id: i64,
+        error: Option<&str>,
+        undoes: Option<i64>,
+    ) -> Result<(), StateError> {
+        let mut connection = self.state.connection();
+        let transaction = connection.transaction()?;
+        transaction.execute(
+            "UPDATE deployments SET status = ?1, finished_at = ?2, error = ?3, journal = '{}' WHERE id = ?4",
+            params![DeploymentStatus::Done.as_str(), now(), error, id],
+        )?;
+        transaction.execute("UPDATE deployments SET undone = 1 WHERE id = ?1", [undoes])?;
+        transaction.commit()?;
+        Ok(())
+    }
+
     /// Notes that the version of a deployment is in force no more, because the one before it is again.
     pub fn set_undone(&self, id: i64) -> Result<(), StateError> {
         self.state

@@ -10,6 +10,7 @@ mod changes;
 mod command_line;
 mod connect;
 mod datafiles;
+mod journal;
 mod kills;
 mod losses;
 #[path = "../ingest/opened.rs"]
@@ -110,6 +111,7 @@ impl Bench {
             wanted: plan,
             before,
             catalog: None,
+            undoes: None,
             audience: &Nobody,
             progress: &Silent,
         };

@@ -253,3 +253,31 @@ async fn a_sample_is_analysed() {
     insta::assert_snapshot!(analysis.schema());
     assert!((analysis.columns[1].present - 0.5).abs() < 1e-9);
 }
+
+#[tokio::test]
+async fn no_row_comes_before_it_is_noted_that_rows_come() {
+    let plan = project(&[("noted.datasource", SCHEMA)]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let ingest = pipewright::ingest::Ingest::open(engine(), folder.path()).unwrap();
+    let marks = folder.path().join("ingest/marks");
+    // Not a folder: nothing can be noted.
+    std::fs::write(&marks, "").unwrap();
+    let csv = Append {
+        format: Format::Csv,
+        delimiter: None,
+    };
+    let append = async || {
+        let body = stream::iter([Ok(Bytes::from_static(b"1,a\n"))]);
+        let table = plan.table("noted").unwrap();
+        ingest.append(table, &csv, body).await
+    };
+    for _ in 0..2 {
+        let error = append().await.unwrap_err();
+        assert!(matches!(error, IngestError::Disk(_)), "{error:?}");
+        assert_eq!(tsv("SELECT count() FROM noted").await, "0\n");
+    }
+    std::fs::remove_file(&marks).unwrap();
+    append().await.unwrap();
+    assert_eq!(tsv("SELECT count() FROM noted").await, "1\n");
+    assert!(marks.join("direct/noted").exists());
+}

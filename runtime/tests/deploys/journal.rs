@@ -1,0 +1,183 @@
+//! Deploys whose journal cannot be written: before the switch nothing has changed, after it the next start finishes them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use async_trait::async_trait;
+use pipewright::deploy::{self, Audience, DeployError, DeployPlan, Nobody, Run};
+use pipewright::engine::Engine;
+use pipewright::state::{DeploymentKind, NewDeployment, State};
+use pipewright_compiler::plan::Plan;
+
+use super::{Bench, Silent, checked, datasource};
+
+/// Lets writing an entry of the journal fail from now on.
+fn break_journal(path: &Path, when: &str) {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    let sql = format!(
+        "CREATE TRIGGER broken BEFORE UPDATE ON deployments WHEN {when} BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+    );
+    connection.execute_batch(&sql).unwrap();
+}
+
+fn mend_journal(path: &Path) {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    connection.execute_batch("DROP TRIGGER broken").unwrap();
+}
+
+fn project(name: &str, key: &str) -> Plan {
+    let text = datasource(
+        "`id` UInt64,\n`part` UInt8",
+        &format!("ENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"{key}\"\n"),
+    );
+    checked(&[(&format!("{name}.datasource"), &text)])
+}
+
+fn begin(bench: &Bench, planned: &DeployPlan) -> i64 {
+    let new = NewDeployment {
+        artifact_hash: "",
+        kind: DeploymentKind::Deploy,
+        files: &BTreeMap::new(),
+        before: None,
+        steps: &serde_json::to_string(&planned.steps).unwrap(),
+    };
+    bench.state.deployments().start(new).unwrap()
+}
+
+async fn run(
+    bench: &Bench,
+    (before, wanted): (&Plan, &Plan),
+    undoes: Option<i64>,
+    audience: &dyn Audience,
+) -> (i64, Result<(), DeployError>) {
+    let planned = bench.plan(wanted, Some(before)).await;
+    let id = begin(bench, &planned);
+    let run = Run {
+        ingest: &bench.ingest,
+        state: &bench.state,
+        id,
+        wanted,
+        before: Some(before),
+        catalog: None,
+        undoes,
+        audience,
+        progress: &Silent,
+    };
+    (id, run.run(&planned).await)
+}
+
+/// An engine with rows under the first version, and a journal on disk.
+async fn bench(folder: &Path) -> (Bench, Plan) {
+    let state = State::open(&folder.join("state.sqlite")).unwrap();
+    let bench = Bench {
+        state,
+        ..Bench::new().await
+    };
+    let first = project("rows", "id");
+    let planned = bench.plan(&first, None).await;
+    bench.run(&first, None, &planned).await.unwrap();
+    bench
+        .execute("INSERT INTO rows SELECT number, number % 3 FROM numbers(100)")
+        .await;
+    (bench, first)
+}
+
+async fn key(bench: &Bench) -> String {
+    let sql = "SELECT sorting_key, (SELECT count() FROM rows) FROM system.tables WHERE database = currentDatabase() AND name = 'rows'";
+    bench.tsv(sql).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deploy_whose_cleaning_cannot_be_noted_stays_in_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.sqlite");
+    let (bench, first) = bench(folder.path()).await;
+    let second = project("rows", "part, id");
+    break_journal(&path, "NEW.phase = 'cleaning' AND NEW.status = 'running'");
+    let (id, done) = run(&bench, (&first, &second), None, &Nobody).await;
+    done.unwrap();
+    assert_eq!(key(&bench).await, "part, id\t100\n");
+    assert_eq!(bench.passing().await, "");
+    let noted = bench.state.deployments().find(id).unwrap().unwrap();
+    assert_eq!(noted.status.as_str(), "done");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deploy_whose_end_cannot_be_noted_is_ended_by_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.sqlite");
+    let (bench, first) = bench(folder.path()).await;
+    let (second, third) = (project("rows", "part, id"), project("rows", "id, part"));
+    let undone = bench.state.deployments().latest().unwrap().unwrap().id;
+    break_journal(&path, "NEW.phase = 'cleaning' OR NEW.status = 'done'");
+    let (id, done) = run(&bench, (&first, &second), Some(undone), &Nobody).await;
+    assert!(matches!(done, Err(DeployError::Unnoted { .. })), "{done:?}");
+    assert_eq!(key(&bench).await, "part, id\t100\n");
+    mend_journal(&path);
+    let (_, done) = run(&bench, (&second, &third), None, &Nobody).await;
+    assert!(
+        matches!(done, Err(DeployError::Unfinished(other)) if other == id),
+        "{done:?}"
+    );
+    let recovered = deploy::recover(&bench.state, &bench.ingest, &Silent).await;
+    assert_eq!(recovered.unwrap(), Some(true));
+    assert_eq!(key(&bench).await, "part, id\t100\n");
+    let undone = bench.state.deployments().find(undone).unwrap().unwrap();
+    assert!(undone.undone);
+    let (_, done) = run(&bench, (&second, &third), None, &Nobody).await;
+    done.unwrap();
+    assert_eq!(key(&bench).await, "id, part\t100\n");
+}
+
+/// Takes a new table away in the last moment.
+struct Thief<'a>(&'a dyn Engine);
+
+#[async_trait]
+impl Audience for Thief<'_> {
+    async fn hold(&self) -> Box<dyn Send> {
+        let taken = self
+            .0
+            .execute("RENAME TABLE pw_next_rows TO stolen_rows")
+            .await;
+        taken.unwrap();
+        Box::new(())
+    }
+
+    fn present(&self) {}
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_switch_that_can_be_neither_done_nor_taken_back_is_done_by_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.sqlite");
+    let (bench, first) = bench(folder.path()).await;
+    let second = project("rows", "part, id");
+    break_journal(&path, "NEW.phase = 'undoing'");
+    let thief = Thief(bench.engine.as_ref());
+    let (_, done) = run(&bench, (&first, &second), None, &thief).await;
+    assert!(matches!(done, Err(DeployError::Unnoted { .. })), "{done:?}");
+    assert_eq!(key(&bench).await, "(id)\t100\n");
+    bench
+        .execute("RENAME TABLE stolen_rows TO pw_next_rows")
+        .await;
+    mend_journal(&path);
+    let recovered = deploy::recover(&bench.state, &bench.ingest, &Silent).await;
+    assert_eq!(recovered.unwrap(), Some(true));
+    assert_eq!(key(&bench).await, "part, id\t100\n");
+    assert_eq!(bench.passing().await, "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_switch_that_cannot_be_noted_has_not_been() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.sqlite");
+    let (bench, first) = bench(folder.path()).await;
+    let second = project("rows", "part, id");
+    break_journal(&path, "NEW.phase = 'switching'");
+    let (id, done) = run(&bench, (&first, &second), None, &Nobody).await;
+    assert!(matches!(done, Err(DeployError::State(_))), "{done:?}");
+    assert_eq!(key(&bench).await, "(id)\t100\n");
+    assert_eq!(bench.passing().await, "");
+    let noted = bench.state.deployments().find(id).unwrap().unwrap();
+    assert_eq!(noted.status.as_str(), "failed");
+}
