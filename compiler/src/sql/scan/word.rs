@@ -46,7 +46,7 @@ impl Walk<'_> {
                 return self.name(at);
             }
         }
-        if keyword == Keyword::From && self.operand {
+        if keyword == Keyword::From && self.operand && self.starts_table(at + 1) {
             let frame = self.top_mut();
             frame.doubtful_from.get_or_insert(at);
         }
