@@ -12,32 +12,34 @@ pub mod mapped_text;
 pub mod optimize;
 pub mod plan;
 pub mod project;
+mod session;
 pub mod sql;
 pub mod template;
 pub mod types;
 
-use std::sync::Arc;
+pub use session::Session;
 
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
 use crate::plan::Plan;
-use crate::project::{Policies, SourceTree};
+use crate::project::SourceTree;
 
 /// load → resolve → plan: the project as far as it can be understood, with everything that was found on the way.
 pub fn compile(sources: SourceTree) -> (Plan, Vec<Diagnostic>) {
-    let (project, mut diagnostics) = project::load(sources);
-    let policies = Policies::of(&project.config);
-    let (graph, found) = graph::build(&project, &policies);
-    diagnostics.extend(found);
-    let (plan, found) = plan::plan(Arc::new(project), graph, policies);
-    diagnostics.extend(found);
-    (plan, diagnostics)
+    let compiled = session::compile(sources, None);
+    (compiled.plan, compiled.diagnostics)
 }
 
 /// load → resolve → plan → check: everything that can be found without an engine, sorted by place, severities as `pipewright.toml` sets them.
 pub fn check(sources: SourceTree) -> (Plan, Vec<Diagnostic>) {
     let (plan, mut diagnostics) = compile(sources);
-    let mut found = check::run(&plan);
+    add_findings(&plan, &mut diagnostics);
+    (plan, diagnostics)
+}
+
+/// The rules' findings, and the order and severities of all.
+fn add_findings(plan: &Plan, diagnostics: &mut Vec<Diagnostic>) {
+    let mut found = check::run(plan);
     // What cannot be read may be what reads them.
     if diagnostics
         .iter()
@@ -53,9 +55,8 @@ pub fn check(sources: SourceTree) -> (Plan, Vec<Diagnostic>) {
         found.retain(|diagnostic| !of_use.contains(&diagnostic.code));
     }
     diagnostics.extend(found);
-    diagnostics.extend(check::unknown_lints(&plan));
-    settle(&plan, &mut diagnostics);
-    (plan, diagnostics)
+    diagnostics.extend(check::unknown_lints(plan));
+    settle(plan, diagnostics);
 }
 
 /// Gives findings the severities that `pipewright.toml` sets, leaves out those that it turns off, and sorts them by place.

@@ -6,12 +6,12 @@
 
 #[path = "inlining/generate.rs"]
 mod generate;
+mod random;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use generate::{Model, Tape};
-use pipewright::engine::{self, Config, Engine, Query};
+use pipewright::engine::Engine;
 use pipewright_compiler::emit;
 use pipewright_compiler::graph::{Edge, NodeId};
 use pipewright_compiler::plan::{Plan, RequestContext, RowFilters};
@@ -19,20 +19,8 @@ use pipewright_compiler::project::{ResourceName, SourceTree};
 use pipewright_compiler::template::{RenderContext, Values};
 use pipewright_grammar::diagnostic::Severity;
 use proptest::prelude::*;
-use proptest::test_runner::{RngAlgorithm, TestCaseError, TestRng, TestRunner};
-
-fn configuration(cases: u32) -> ProptestConfig {
-    let cases = std::env::var("PROPTEST_CASES")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(cases);
-    ProptestConfig {
-        cases,
-        failure_persistence: None,
-        max_shrink_iters: 400,
-        ..ProptestConfig::default()
-    }
-}
+use proptest::test_runner::TestCaseError;
+use random::{Opened, configuration, runner, sorted_lines};
 
 fn models() -> impl Strategy<Value = Model> {
     proptest::collection::vec(any::<u16>(), 40..160)
@@ -65,18 +53,9 @@ async fn run(engine: &dyn Engine, sql: &str) -> Result<(), TestCaseError> {
 
 /// The rows of a query in an order of their own.
 async fn rows(engine: &dyn Engine, sql: &str) -> Result<Vec<String>, TestCaseError> {
-    let failed = |error: &dyn std::fmt::Display| TestCaseError::fail(format!("{error}\nin\n{sql}"));
-    let answer = engine
-        .query(Query::new(sql, "JSONEachRow"))
+    sorted_lines(engine, sql, "JSONEachRow")
         .await
-        .map_err(|error| failed(&error))?;
-    let bytes = answer.bytes().await.map_err(|error| failed(&error))?;
-    let mut rows: Vec<String> = String::from_utf8_lossy(&bytes)
-        .lines()
-        .map(str::to_owned)
-        .collect();
-    rows.sort();
-    Ok(rows)
+        .map_err(|error| TestCaseError::fail(format!("{error}\nin\n{sql}")))
 }
 
 /// Both ways on the engine.
@@ -122,29 +101,12 @@ async fn cleaned(engine: &dyn Engine, model: &Model) -> Result<(), TestCaseError
 
 #[test]
 fn inlined_nodes_give_the_rows_of_nodes_stored_as_tables() {
-    let state = tempfile::tempdir().expect("a temporary folder");
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    assert!(
-        engine::locate().is_some(),
-        "the engine is not installed: run `cargo run -- engine install`"
-    );
-    let engine: Arc<dyn Engine> = runtime
-        .block_on(engine::open(Config::embedded(state.path())))
-        .expect("the engine opens");
-    // The same projects each time, so that one change can be told from another; `PROPTEST_CASES` asks for that many new ones.
-    let mut runner = if std::env::var_os("PROPTEST_CASES").is_some() {
-        TestRunner::new(configuration(60))
-    } else {
-        let random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-        TestRunner::new_with_rng(configuration(60), random)
-    };
-    let outcome = runner.run(&models(), |model| {
-        runtime.block_on(cleaned(engine.as_ref(), &model))
+    let opened = Opened::new();
+    let outcome = runner(60).run(&models(), |model| {
+        let compared = cleaned(opened.engine.as_ref(), &model);
+        opened.runtime.block_on(compared)
     });
-    runtime.block_on(engine.shutdown());
+    opened.close();
     if let Err(error) = outcome {
         panic!("{error}");
     }

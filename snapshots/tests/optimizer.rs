@@ -5,18 +5,20 @@
 
 #[path = "optimizer/generate.rs"]
 mod generate;
+mod random;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use generate::{Chain, Tape};
-use pipewright::engine::{self, Config, Engine, Query};
+use pipewright::engine::{Engine, Query};
 use pipewright_compiler::optimize::{RULES, Rules};
 use pipewright_compiler::plan::{Compiled, Plan, RequestContext};
 use pipewright_compiler::project::SourceTree;
 use pipewright_compiler::template::{RenderContext, Values};
 use proptest::prelude::*;
-use proptest::test_runner::{RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use proptest::test_runner::TestCaseError;
+use random::{Opened, asked, runner, sorted_lines};
 
 fn chains() -> impl Strategy<Value = Chain> {
     proptest::collection::vec(any::<u16>(), 40..200)
@@ -37,19 +39,8 @@ fn compiled(plan: &Plan) -> Result<Compiled, TestCaseError> {
         .map_err(|error| TestCaseError::fail(error.to_string()))
 }
 
-/// The lines of an answer, sorted.
 async fn lines(engine: &dyn Engine, sql: &str) -> Result<Vec<String>, String> {
-    let answer = engine
-        .query(Query::new(sql, "JSONCompactEachRow"))
-        .await
-        .map_err(|error| error.to_string())?;
-    let bytes = answer.bytes().await.map_err(|error| error.to_string())?;
-    let mut lines: Vec<String> = String::from_utf8_lossy(&bytes)
-        .lines()
-        .map(str::to_owned)
-        .collect();
-    lines.sort();
-    Ok(lines)
+    sorted_lines(engine, sql, "JSONCompactEachRow").await
 }
 
 /// Names and types of the columns, in order.
@@ -118,43 +109,19 @@ async fn compare(
 
 #[test]
 fn every_rule_keeps_columns_and_rows() {
-    let state = tempfile::tempdir().expect("a temporary folder");
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    assert!(
-        engine::locate().is_some(),
-        "the engine is not installed: run `cargo run -- engine install`"
-    );
-    let engine: Arc<dyn Engine> = runtime
-        .block_on(engine::open(Config::embedded(state.path())))
-        .expect("the engine opens");
+    let opened = Opened::new();
     for statement in Chain::set_up() {
-        runtime
-            .block_on(engine.execute(&statement))
+        opened
+            .runtime
+            .block_on(opened.engine.execute(&statement))
             .expect("the tables are filled");
     }
-    let asked = std::env::var("PROPTEST_CASES")
-        .ok()
-        .and_then(|text| text.parse().ok());
-    let configuration = ProptestConfig {
-        cases: asked.unwrap_or(150),
-        failure_persistence: None,
-        max_shrink_iters: 600,
-        ..ProptestConfig::default()
-    };
-    let mut runner = if asked.is_some() {
-        TestRunner::new(configuration)
-    } else {
-        let random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-        TestRunner::new_with_rng(configuration, random)
-    };
     let applied = Applied::default();
-    let outcome = runner.run(&chains(), |chain| {
-        runtime.block_on(compare(engine.as_ref(), &chain, &applied))
+    let outcome = runner(150).run(&chains(), |chain| {
+        let compared = compare(opened.engine.as_ref(), &chain, &applied);
+        opened.runtime.block_on(compared)
     });
-    runtime.block_on(engine.shutdown());
+    opened.close();
     if let Err(error) = outcome {
         panic!("{error}");
     }
@@ -166,7 +133,7 @@ fn every_rule_keeps_columns_and_rows() {
             rule.name
         );
     }
-    if asked.is_some() {
+    if asked().is_some() {
         eprintln!("{applied:?}");
     }
 }

@@ -30,6 +30,8 @@ pub struct NodeReads {
     pub branches: Vec<Branch>,
     /// What is read, with the first place where it is.
     pub sources: BTreeMap<Vertex, Option<Span>>,
+    /// What was found on the way.
+    found: Vec<Diagnostic>,
 }
 
 impl NodeReads {
@@ -41,26 +43,49 @@ impl NodeReads {
 
 /// Resolves every name of every node. What cannot be resolved is a diagnostic; the rest of the graph is there all the same.
 pub fn build(project: &Project, policies: &Policies) -> (Graph, Vec<Diagnostic>) {
+    build_again(project, policies, BTreeMap::new())
+}
+
+/// The same, where it is known from before what some nodes read.
+pub(crate) fn build_again(
+    project: &Project,
+    policies: &Policies,
+    mut known: BTreeMap<NodeId, NodeReads>,
+) -> (Graph, Vec<Diagnostic>) {
     let nodes: Vec<(&Pipe, &Node)> = project
         .pipes
         .values()
         .flat_map(|pipe| pipe.nodes.iter().map(move |node| (pipe, node)))
         .collect();
-    let analysed: Vec<_> = nodes
-        .par_iter()
-        .map(|(pipe, node)| read(project, policies, pipe, node))
+    let waiting: Vec<_> = nodes
+        .into_iter()
+        .map(|(pipe, node)| {
+            let id = NodeId {
+                pipe: pipe.name.clone(),
+                node: node.name.value.clone(),
+            };
+            let reads = known.remove(&id);
+            (pipe, node, id, reads)
+        })
+        .collect();
+    let analysed: Vec<_> = waiting
+        .into_par_iter()
+        .map(|(pipe, node, id, reads)| {
+            let reads = reads.unwrap_or_else(|| {
+                let (mut reads, found) = read(project, policies, pipe, node);
+                reads.found = found;
+                reads
+            });
+            (pipe, node, id, reads)
+        })
         .collect();
     let mut graph = Graph::default();
     for name in project.datasources.keys() {
         graph.vertex(Vertex::Datasource(name.clone()));
     }
     let mut diagnostics = Vec::new();
-    for ((pipe, node), (reads, mut found)) in nodes.into_iter().zip(analysed) {
-        diagnostics.append(&mut found);
-        let id = NodeId {
-            pipe: pipe.name.clone(),
-            node: node.name.value.clone(),
-        };
+    for (pipe, node, id, reads) in analysed {
+        diagnostics.extend(reads.found.iter().cloned());
         let vertex = Vertex::Node(id.clone());
         graph.vertex(vertex.clone());
         for source in reads.sources.keys() {

@@ -12,6 +12,7 @@ use petgraph::stable_graph::{NodeIndex, StableDiGraph};
 use petgraph::visit::{EdgeRef, IntoEdgeReferences};
 use serde::Serialize;
 
+pub(crate) use build::build_again;
 pub use build::{Branch, NodeReads, build};
 pub(crate) use build::{modifier_on_node, must_resolve, unknown};
 pub use resolve::similar_names;

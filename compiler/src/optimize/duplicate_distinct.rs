@@ -4,7 +4,7 @@ use super::Subject;
 use super::change::Change;
 use super::functions::all_idempotent;
 use super::rules::Rule;
-use super::site::find;
+use super::site::find_unlimited_node;
 use crate::sql::blocks::{ClauseKind, ItemKind, Nested, Place, Select, Statement};
 
 pub(super) const RULE: Rule = Rule {
@@ -37,30 +37,17 @@ joins the node to others.
 
 fn apply(subject: &Subject<'_>) -> Option<Change> {
     let statement = subject.statement;
-    find(&statement.query, &mut |site| {
-        let reader = site.select;
-        if !reader.understood {
+    find_unlimited_node(&statement.query, &mut |reader, nested, node| {
+        let distinct = node.distinct?;
+        if nested.place == Place::Source && !is_blind(statement, reader, nested) {
             return None;
         }
-        reader.nested.iter().find_map(|nested| {
-            let node = nested.query.single()?;
-            let distinct = node.distinct?;
-            let bounded = [ClauseKind::Limit, ClauseKind::Offset].map(|kind| node.clause(kind));
-            let used = match nested.place {
-                Place::Source => is_blind(statement, reader, nested),
-                Place::Set => true,
-                Place::Other => false,
-            };
-            if !used || bounded.iter().any(Option::is_some) {
-                return None;
-            }
-            let removed = statement.bytes(&(distinct..distinct + 1));
-            let until = statement.bytes(&node.list).start;
-            Some(Change {
-                what: "rows may come twice here: the reader does not see it".to_owned(),
-                at: removed.clone(),
-                edits: vec![(removed.start..until, Vec::new())],
-            })
+        let removed = statement.bytes(&(distinct..distinct + 1));
+        let until = statement.bytes(&node.list).start;
+        Some(Change {
+            what: "rows may come twice here: the reader does not see it".to_owned(),
+            at: removed.clone(),
+            edits: vec![(removed.start..until, Vec::new())],
         })
     })
 }

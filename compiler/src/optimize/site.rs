@@ -1,6 +1,6 @@
 //! The places of a statement at which a rule may apply, from the outermost query inwards.
 
-use crate::sql::blocks::{Nested, Query, Select, Statement};
+use crate::sql::blocks::{ClauseKind, Nested, Place, Query, Select, Statement};
 
 /// A `SELECT` in its surroundings.
 #[derive(Clone, Copy)]
@@ -46,6 +46,29 @@ impl Site<'_> {
 /// The first answer of `rule`, asked at every `SELECT` from the outermost inwards.
 pub(super) fn find<T>(query: &Query, rule: &mut dyn FnMut(Site<'_>) -> Option<T>) -> Option<T> {
     within(query, &[], rule)
+}
+
+/// The first answer of `rule` about a node that stands as a source or a set in its reader, and whose rows no `LIMIT` counts: asked with the reader, the node's place
+/// in it, and the node.
+pub(super) fn find_unlimited_node<T>(
+    query: &Query,
+    rule: &mut dyn FnMut(&Select, &Nested, &Select) -> Option<T>,
+) -> Option<T> {
+    find(query, &mut |site| {
+        if !site.select.understood {
+            return None;
+        }
+        site.select.nested.iter().find_map(|nested| {
+            let node = nested.query.single()?;
+            let limited = [ClauseKind::Limit, ClauseKind::Offset]
+                .iter()
+                .any(|kind| node.clause(*kind).is_some());
+            if limited || nested.place == Place::Other {
+                return None;
+            }
+            rule(site.select, nested, node)
+        })
+    })
 }
 
 fn within<T>(

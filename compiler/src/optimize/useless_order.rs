@@ -4,7 +4,7 @@ use super::Subject;
 use super::change::Change;
 use super::functions::{all_unordered, any_unordered_aggregate};
 use super::rules::Rule;
-use super::site::find;
+use super::site::find_unlimited_node;
 use crate::sql::blocks::{ClauseKind, Place, Select, Statement};
 
 pub(super) const RULE: Rule = Rule {
@@ -37,36 +37,23 @@ reader has a `LIMIT`, a window, an aggregate that keeps or picks rows (`groupArr
 
 fn apply(subject: &Subject<'_>) -> Option<Change> {
     let statement = subject.statement;
-    find(&statement.query, &mut |site| {
-        let reader = site.select;
-        if !reader.understood {
+    find_unlimited_node(&statement.query, &mut |reader, nested, node| {
+        let order = node.clause(ClauseKind::OrderBy)?;
+        let unseen = nested.place == Place::Set || order_is_lost(statement, reader);
+        if !unseen
+            || statement.has_word(&order.body, "FILL")
+            || statement.has_word(&order.body, "INTERPOLATE")
+        {
             return None;
         }
-        reader.nested.iter().find_map(|nested| {
-            let node = nested.query.single()?;
-            let order = node.clause(ClauseKind::OrderBy)?;
-            let bounded = [ClauseKind::Limit, ClauseKind::Offset].map(|kind| node.clause(kind));
-            let unseen = match nested.place {
-                Place::Source => order_is_lost(statement, reader),
-                Place::Set => true,
-                Place::Other => false,
-            };
-            if !unseen
-                || bounded.iter().any(Option::is_some)
-                || statement.has_word(&order.body, "FILL")
-                || statement.has_word(&order.body, "INTERPOLATE")
-            {
-                return None;
-            }
-            let at = statement.bytes(&order.run);
-            Some(Change {
-                what: format!(
-                    "`{}` is not seen by the reader",
-                    one_line(statement.slice(&order.run))
-                ),
-                at: at.clone(),
-                edits: vec![(at, Vec::new())],
-            })
+        let at = statement.bytes(&order.run);
+        Some(Change {
+            what: format!(
+                "`{}` is not seen by the reader",
+                one_line(statement.slice(&order.run))
+            ),
+            at: at.clone(),
+            edits: vec![(at, Vec::new())],
         })
     })
 }

@@ -10,6 +10,7 @@ use pipewright_grammar::syntax::{
 use pipewright_grammar::{Parsed, parse_connection, parse_datasource, parse_pipe, parse_token};
 use rayon::prelude::*;
 
+use super::again::{Findings, Known};
 use super::{
     Config, Connection, Datasource, FileKind, Node, Pipe, Project, ResourceName, SourceTree, Token,
     include, is_valid_name,
@@ -20,6 +21,8 @@ use crate::template::Template;
 /// One file's tree.
 enum Syntax {
     Pipe(PipeFile),
+    /// A pipe as it was made of the same file before.
+    Known(Box<Known>),
     Datasource(DatasourceFile),
     Connection(ConnectionFile),
     Token(TokenFile),
@@ -30,14 +33,28 @@ impl Syntax {
         match self {
             Self::Pipe(tree) => &tree.includes,
             Self::Datasource(tree) => &tree.includes,
-            Self::Connection(_) | Self::Token(_) => &[],
+            Self::Known(_) | Self::Connection(_) | Self::Token(_) => &[],
         }
     }
 }
 
 /// Loads every datafile of the tree. Never fails: what is wrong is in the diagnostics, and the rest is there.
 pub fn load(sources: SourceTree) -> (Project, Vec<Diagnostic>) {
+    let loaded = load_again(sources, BTreeMap::new());
+    (loaded.project, loaded.diagnostics)
+}
+
+/// A project with what is needed to load it again.
+pub(crate) struct Loaded {
+    pub(crate) project: Project,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    pub(crate) findings: Findings,
+}
+
+/// The same, where some pipes are known from before.
+pub(crate) fn load_again(sources: SourceTree, mut known: BTreeMap<SourceId, Known>) -> Loaded {
     let mut diagnostics = Vec::new();
+    let mut findings = Findings::new();
     let mut project = Project {
         sources,
         ..Project::default()
@@ -52,8 +69,21 @@ pub fn load(sources: SourceTree) -> (Project, Vec<Diagnostic>) {
         .sources
         .files()
         .par_iter()
+        .filter(|file| !known.contains_key(&file.id()))
         .filter_map(parse)
         .collect();
+    let mut results: Vec<_> = results
+        .into_iter()
+        .chain(
+            std::mem::take(&mut known)
+                .into_iter()
+                .map(|(id, mut known)| {
+                    let found = std::mem::take(&mut known.findings.parsed);
+                    (id, Syntax::Known(Box::new(known)), found)
+                }),
+        )
+        .collect();
+    results.sort_by_key(|(id, ..)| *id);
     for (id, syntax, found) in results {
         let expanded = include::expand(
             id,
@@ -62,7 +92,11 @@ pub fn load(sources: SourceTree) -> (Project, Vec<Diagnostic>) {
             &mut diagnostics,
         );
         let again = expanded.and_then(|id| parse(&project.sources[id]));
+        let own = again.is_none();
         let (id, syntax, found) = again.unwrap_or((id, syntax, found));
+        if own && matches!(syntax, Syntax::Pipe(_) | Syntax::Known(_)) {
+            findings.entry(id).or_default().parsed.clone_from(&found);
+        }
         diagnostics.extend(found);
         parsed.push((id, syntax));
     }
@@ -76,7 +110,12 @@ pub fn load(sources: SourceTree) -> (Project, Vec<Diagnostic>) {
         match syntax {
             Syntax::Pipe(tree) => {
                 if claims.claim(&name, "pipe", span, &project.sources, &mut diagnostics) {
-                    pipes.push((name, span, tree));
+                    pipes.push((name, span, Ok(tree)));
+                }
+            }
+            Syntax::Known(known) => {
+                if claims.claim(&name, "pipe", span, &project.sources, &mut diagnostics) {
+                    pipes.push((name, span, Err(known)));
                 }
             }
             Syntax::Datasource(syntax) => {
@@ -110,14 +149,24 @@ pub fn load(sources: SourceTree) -> (Project, Vec<Diagnostic>) {
     }
     let built: Vec<_> = pipes
         .into_par_iter()
-        .map(|(name, span, tree)| build_pipe(name, span, tree))
+        .map(|(name, span, tree)| match tree {
+            Ok(tree) => build_pipe(name, span, tree),
+            Err(known) => (known.pipe, known.findings.built),
+        })
         .collect();
     for (pipe, mut found) in built {
+        if let Some(findings) = findings.get_mut(&pipe.span.source) {
+            findings.built.clone_from(&found);
+        }
         diagnostics.append(&mut found);
         project.pipes.insert(pipe.name.clone(), pipe);
     }
     add_made_datasources(&mut project);
-    (project, diagnostics)
+    Loaded {
+        project,
+        diagnostics,
+        findings,
+    }
 }
 
 /// Data sources that have no file because a materialized node makes them, with the `ENGINE` keys of that node (Classic).

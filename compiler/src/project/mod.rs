@@ -2,6 +2,7 @@
 //!
 //! Any folder layout is accepted, Classic or Forward: what a file is follows from its ending, and its name from its stem. One bad file hides no other.
 
+mod again;
 mod config;
 mod include;
 mod load;
@@ -9,8 +10,10 @@ mod names;
 mod resource;
 mod tree;
 
+pub(crate) use again::{Findings, Known, Names};
 pub use config::{Allow, Config, Limits, Policies, Server};
 pub use load::load;
+pub(crate) use load::{Loaded, load_again};
 pub use names::{ResourceName, is_valid_name};
 pub use resource::{Connection, Datasource, Node, Pipe, Project, Token};
 pub use tree::{FileKind, SourceTree};

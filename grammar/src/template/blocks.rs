@@ -6,10 +6,11 @@ use pest::iterators::Pair;
 use super::MAX_DEPTH;
 use super::expression::{Builder, Built};
 use super::grammar::{Rule, TemplateGrammar};
-use super::tree::{Expr, Handler, Item, Statement, Target, Template, Whitespace};
+use super::open::{Kind, Open, Part};
+use super::tree::{Item, Template, Whitespace};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::parse::Parsed;
-use crate::source::{Span, Spanned};
+use crate::source::Span;
 
 /// Tags that the language reserves and refuses.
 const FORBIDDEN: &[&str] = &[
@@ -43,45 +44,6 @@ const STATEMENTS: &[&str] = &[
     "while ",
     "try",
 ];
-
-/// An open block.
-struct Open {
-    span: Span,
-    kind: Kind,
-}
-
-enum Kind {
-    If {
-        branches: Vec<(Expr, Vec<Item>)>,
-        condition: Option<Expr>,
-        otherwise: Option<Vec<Item>>,
-    },
-    For {
-        target: Target,
-        iterable: Expr,
-        body: Option<Vec<Item>>,
-    },
-    While {
-        condition: Expr,
-        body: Option<Vec<Item>>,
-    },
-    Try {
-        body: Option<Vec<Item>>,
-        handlers: Vec<Handler>,
-        otherwise: Option<Vec<Item>>,
-        part: Part,
-    },
-    /// A block whose tag could not be read: its content is parsed and dropped.
-    Broken,
-}
-
-/// Which part of a `try` block is being filled.
-enum Part {
-    Body,
-    Handler(Option<Expr>, Option<Spanned<String>>),
-    Otherwise,
-    Finally,
-}
 
 struct Blocks<'t> {
     text: &'t str,
@@ -444,161 +406,6 @@ impl Blocks<'_> {
     }
 }
 
-impl Kind {
-    /// Whether blocks of this kind can have the part at all.
-    fn has_part(&self, keyword: &str) -> bool {
-        match self {
-            Self::If { .. } => matches!(keyword, "elif" | "else"),
-            Self::For { .. } | Self::While { .. } => keyword == "else",
-            Self::Try { .. } | Self::Broken => matches!(keyword, "except" | "else" | "finally"),
-        }
-    }
-
-    /// Ends the part that was being filled and starts the one that `keyword` names. `false` if the block has no such part.
-    fn switch(
-        &mut self,
-        keyword: &str,
-        items: Vec<Item>,
-        next: Option<Expr>,
-        handler: Option<(Option<Expr>, Option<Spanned<String>>)>,
-    ) -> bool {
-        match (self, keyword) {
-            (Self::Broken, _) => true,
-            (
-                Self::If {
-                    branches,
-                    condition,
-                    ..
-                },
-                "elif" | "else",
-            ) if condition.is_some() => {
-                if let Some(open) = condition.take() {
-                    branches.push((open, items));
-                }
-                *condition = next;
-                true
-            }
-            (Self::For { body, .. } | Self::While { body, .. }, "else") if body.is_none() => {
-                *body = Some(items);
-                true
-            }
-            (
-                Self::Try {
-                    body,
-                    handlers,
-                    otherwise,
-                    part,
-                },
-                _,
-            ) => {
-                let new = match (keyword, &*part) {
-                    ("except", Part::Body | Part::Handler(..)) => {
-                        let (class, name) = handler.unwrap_or((None, None));
-                        Part::Handler(class, name)
-                    }
-                    ("else", Part::Handler(..)) => Part::Otherwise,
-                    ("finally", Part::Body | Part::Handler(..) | Part::Otherwise) => Part::Finally,
-                    _ => return false,
-                };
-                match std::mem::replace(part, new) {
-                    Part::Body => *body = Some(items),
-                    Part::Handler(class, name) => {
-                        handlers.push(Handler {
-                            class,
-                            name,
-                            body: items,
-                        });
-                    }
-                    Part::Otherwise | Part::Finally => *otherwise = Some(items),
-                }
-                true
-            }
-            _ => false,
-        }
-    }
-
-    fn close(self, span: Span, last: Vec<Item>) -> Option<Item> {
-        Some(match self {
-            Self::Broken => return None,
-            Self::If {
-                mut branches,
-                condition,
-                otherwise,
-            } => {
-                let mut tail = otherwise.unwrap_or_default();
-                match condition {
-                    Some(condition) => branches.push((condition, last)),
-                    None => tail = last,
-                }
-                Item::If {
-                    span,
-                    branches,
-                    otherwise: tail,
-                }
-            }
-            Self::For {
-                target,
-                iterable,
-                body,
-            } => {
-                let (body, otherwise) = body_and_else(body, last);
-                Item::For {
-                    span,
-                    target,
-                    iterable,
-                    body,
-                    otherwise,
-                }
-            }
-            Self::While { condition, body } => {
-                let (body, otherwise) = body_and_else(body, last);
-                Item::While {
-                    span,
-                    condition,
-                    body,
-                    otherwise,
-                }
-            }
-            Self::Try {
-                body,
-                mut handlers,
-                otherwise,
-                part,
-            } => {
-                let mut body = body.unwrap_or_default();
-                let mut otherwise = otherwise.unwrap_or_default();
-                let mut finally = Vec::new();
-                match part {
-                    Part::Body => body = last,
-                    Part::Handler(class, name) => {
-                        handlers.push(Handler {
-                            class,
-                            name,
-                            body: last,
-                        });
-                    }
-                    Part::Otherwise => otherwise = last,
-                    Part::Finally => finally = last,
-                }
-                Item::Try {
-                    span,
-                    body,
-                    handlers,
-                    otherwise,
-                    finally,
-                }
-            }
-        })
-    }
-}
-
-fn body_and_else(body: Option<Vec<Item>>, last: Vec<Item>) -> (Vec<Item>, Vec<Item>) {
-    match body {
-        Some(body) => (body, last),
-        None => (last, Vec::new()),
-    }
-}
-
 /// The offset of the word `from` used like a name, outside of strings.
 fn reserved_word(body: &str) -> Option<usize> {
     let bytes = body.as_bytes();
@@ -620,37 +427,4 @@ fn reserved_word(body: &str) -> Option<usize> {
         }
     }
     None
-}
-
-/// Whether a statement is only evaluated for its effect.
-impl Statement {
-    /// The names that the statement binds.
-    pub fn bound_names(&self) -> Vec<&str> {
-        let mut names = Vec::new();
-        match self {
-            Self::Assign(targets, _) => {
-                for one in targets {
-                    one.collect_names(&mut names);
-                }
-            }
-            Self::Augment(target, ..) => target.collect_names(&mut names),
-            Self::Evaluate(_) => {}
-        }
-        names
-    }
-}
-
-impl Target {
-    /// Adds the names that the target binds.
-    pub fn collect_names<'a>(&'a self, names: &mut Vec<&'a str>) {
-        match self {
-            Self::Name(name) => names.push(&name.value),
-            Self::Tuple(_, targets) => {
-                for one in targets {
-                    one.collect_names(names);
-                }
-            }
-            Self::Item(_) => {}
-        }
-    }
 }

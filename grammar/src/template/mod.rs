@@ -10,6 +10,8 @@ mod displays;
 mod expression;
 mod grammar;
 mod literal;
+mod names;
+mod open;
 mod operations;
 mod scan;
 mod tree;

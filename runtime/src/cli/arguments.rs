@@ -97,6 +97,9 @@ pub(crate) struct Check {
     /// Hold each endpoint to the granules that `[budget]` in pipewright.toml lets it read, on the project's own data
     #[arg(long, conflicts_with = "no_engine")]
     pub(crate) budget: bool,
+    /// Check again whenever a file of the project changes, until the command is stopped
+    #[arg(long, conflicts_with_all = ["types", "fix", "budget"])]
+    pub(crate) watch: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::arguments::{Check, ReportFormat};
 use super::printer::Printer;
-use super::{ExitStatus, budget, count, project_folder};
+use super::{ExitStatus, budget, count, project_folder, watch};
 use crate::typing::Typist;
 use crate::workspace;
 
@@ -20,6 +20,9 @@ pub(super) fn run(
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
     let folder = project_folder(check.dir.as_deref(), project)?;
+    if check.watch {
+        return watch::run(check.format, &folder, printer);
+    }
     let mut reports = all(&folder)?;
     if check.fix {
         let mut fixed = 0;
@@ -44,7 +47,11 @@ pub(super) fn run(
         .iter()
         .map(|(_, diagnostics)| count(diagnostics, Severity::Error))
         .sum();
-    print(check.format, &reports, printer)?;
+    let shown: Vec<Shown<'_>> = reports
+        .iter()
+        .map(|(plan, diagnostics)| (plan, diagnostics.as_slice()))
+        .collect();
+    print(check.format, &shown, printer)?;
     Ok(if errors > 0 {
         ExitStatus::Findings
     } else {
@@ -54,6 +61,9 @@ pub(super) fn run(
 
 /// A project with its findings.
 type Report = (Plan, Vec<Diagnostic>);
+
+/// The same, to be printed.
+pub(super) type Shown<'a> = (&'a Plan, &'a [Diagnostic]);
 
 /// Checks the project of a folder, or each of the projects in its sub-folders.
 fn all(folder: &Path) -> anyhow::Result<Vec<Report>> {
@@ -103,7 +113,12 @@ fn add_types(folder: &Path, reports: &mut [Report], printer: &Printer) -> anyhow
     Ok(())
 }
 
-fn print(format: ReportFormat, reports: &[Report], printer: &Printer) -> anyhow::Result<()> {
+/// Prints the findings of a check.
+pub(super) fn print(
+    format: ReportFormat,
+    reports: &[Shown<'_>],
+    printer: &Printer,
+) -> anyhow::Result<()> {
     if format == ReportFormat::Json {
         let diagnostics: Vec<Value> = reports
             .iter()
@@ -145,8 +160,8 @@ struct Summary {
 }
 
 impl Summary {
-    fn of(reports: &[Report]) -> Self {
-        let sum = |count: fn(&Report) -> usize| reports.iter().map(count).sum();
+    fn of(reports: &[Shown<'_>]) -> Self {
+        let sum = |count: fn(&Shown<'_>) -> usize| reports.iter().map(count).sum();
         Self {
             files: sum(|(plan, _)| plan.project.sources.files().len()),
             pipes: sum(|(plan, _)| plan.project.pipes.len()),
@@ -163,7 +178,7 @@ impl Summary {
     }
 }
 
-fn say_summary(reports: &[Report], printer: &Printer) {
+fn say_summary(reports: &[Shown<'_>], printer: &Printer) {
     let Summary {
         pipes,
         errors,

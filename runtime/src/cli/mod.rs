@@ -25,6 +25,7 @@ mod secret;
 mod serve;
 mod session;
 mod sql;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -7,3 +7,4 @@ mod explain;
 mod harness;
 mod lineage;
 mod types;
+mod watch;

@@ -12,17 +12,14 @@ impl Walk<'_> {
     /// The scan, without the names that mean common table expressions.
     pub(super) fn finish(mut self) -> Scan {
         let found = std::mem::take(&mut self.found);
-        let modifiers: Vec<Vec<Range<usize>>> = found
-            .iter()
-            .map(|found| modifiers(&found.reference))
-            .collect();
         let after_in = found
             .iter()
             .any(|found| found.reference.position == Position::In);
-        let columns = if after_in {
-            self.aliases_by_name()
+        let (columns, modifiers) = if after_in {
+            let modifiers = found.iter().map(|found| modifiers(&found.reference));
+            (self.aliases_by_name(), modifiers.collect())
         } else {
-            HashSet::new()
+            (HashSet::new(), Vec::new())
         };
         for Found { reference, query } in found {
             let bare = reference.database.is_none() && !reference.parameter;

@@ -11,8 +11,8 @@ use crate::sql::identifier::unquote;
 use crate::sql::lexer::{Kind, Token};
 use crate::sql::reference::{Called, Parameter, TableReference};
 
-/// Brackets nested deeper than this are refused; the engine itself refuses far fewer.
-const DEPTH_LIMIT: usize = 50_000;
+/// Brackets nested deeper than this are refused, as the engine does: its parser goes no deeper, whatever the brackets are.
+const DEPTH_LIMIT: usize = 1_000;
 
 /// A reference whose name is still to be looked up.
 pub(super) struct Found {
@@ -82,8 +82,7 @@ pub(super) fn walk(sql: &str, tokens: &[Token]) -> Result<Scan, SqlError> {
     match walk.doubt.take() {
         // An explained query has words of its own; it is refused in any case.
         Some(doubt) if walk.scan.explained.is_none() => Err(doubt),
-        Some(_) => Ok(walk.finish()),
-        None => Ok(walk.finish()),
+        _ => Ok(walk.finish()),
     }
 }
 

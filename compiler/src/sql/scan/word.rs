@@ -46,7 +46,7 @@ impl Walk<'_> {
                 return self.name(at);
             }
         }
-        if keyword == Keyword::From && self.operand {
+        if keyword == Keyword::From && self.operand && !self.goes_on_as_operand(at + 1) {
             let frame = self.top_mut();
             frame.doubtful_from.get_or_insert(at);
         }
@@ -262,6 +262,22 @@ impl Walk<'_> {
             return true;
         }
         self.is_round_or_statement() && self.is_first(at) && self.starts_operand(at + 1)
+    }
+
+    /// Whether what stands at a place can only follow an operand, and begins no table.
+    fn goes_on_as_operand(&self, at: usize) -> bool {
+        matches!(
+            self.kind(at),
+            Some(
+                Kind::Operator
+                    | Kind::Comma
+                    | Kind::Arrow
+                    | Kind::Equals
+                    | Kind::DoubleColon
+                    | Kind::CloseRound
+                    | Kind::CloseSquare
+            )
+        )
     }
 
     /// The last word of `IS [NOT] DISTINCT FROM`.

@@ -287,7 +287,7 @@ pub(super) fn empty_tuples(list: &mut List) {
     while at + 1 < list.forms.len() {
         let before = list.token(at - 1);
         let stands_alone = match before {
-            Some(Token::Word(_)) => list.before_is_any(at, &["select"]),
+            Some(Token::Word(_)) => list.before_is_any(at, &["select", "by"]),
             Some(Token::RParen | Token::RBracket) => false,
             _ => true,
         };

@@ -1,0 +1,267 @@
+//! Which tables a statement reads. The rules of scoping were each checked on the engine.
+
+use super::*;
+
+#[test]
+fn common_table_expressions_are_scoped_as_in_the_engine() {
+    check_tables(&[
+        ("WITH x AS (SELECT * FROM a) SELECT * FROM x", "a"),
+        // Its own name means the table inside of its definition, at any depth.
+        ("WITH a AS (SELECT * FROM a) SELECT * FROM a", "a"),
+        (
+            "WITH a AS (SELECT * FROM (SELECT * FROM a)) SELECT * FROM a",
+            "a",
+        ),
+        (
+            "WITH a AS (WITH y AS (SELECT * FROM a) SELECT * FROM y) SELECT * FROM a",
+            "a",
+        ),
+        (
+            "WITH a AS (SELECT 1) SELECT * FROM (WITH a AS (SELECT * FROM a) SELECT * FROM a)",
+            "",
+        ),
+        (
+            "WITH RECURSIVE a AS (SELECT 1 UNION ALL SELECT * FROM a) SELECT * FROM a",
+            "",
+        ),
+        // One may use another that is defined later.
+        (
+            "WITH x AS (SELECT * FROM a), a AS (SELECT 1) SELECT * FROM x",
+            "",
+        ),
+        ("WITH A AS (SELECT 1) SELECT * FROM a", "a"),
+        ("WITH a AS (SELECT 1) SELECT * FROM db.a", "db.a"),
+        ("WITH 1 AS a SELECT * FROM a", "a"),
+        (
+            "WITH (SELECT max(x) FROM a) AS a SELECT a, 1 IN a FROM a",
+            "a a",
+        ),
+        ("WITH a(x) AS (SELECT 1) SELECT x FROM a", ""),
+        ("WITH a AS MATERIALIZED (SELECT 1) SELECT * FROM a", ""),
+        (
+            "WITH a AS (SELECT 1) SELECT (SELECT * FROM a), 1 IN a FROM b WHERE x IN (SELECT * FROM a)",
+            "b",
+        ),
+        (
+            "WITH a AS (SELECT 1) SELECT * FROM view(SELECT * FROM a)",
+            "a",
+        ),
+    ]);
+}
+
+#[test]
+fn the_leading_with_covers_all_branches_of_a_union() {
+    check_tables(&[
+        (
+            "WITH a AS (SELECT 1) SELECT * FROM a UNION ALL SELECT * FROM a",
+            "",
+        ),
+        (
+            "(WITH a AS (SELECT 1) SELECT * FROM a) UNION ALL (SELECT * FROM a)",
+            "",
+        ),
+        (
+            "((WITH a AS (SELECT 1) SELECT * FROM a)) EXCEPT SELECT * FROM a",
+            "",
+        ),
+        (
+            "SELECT * FROM a UNION ALL WITH a AS (SELECT 1) SELECT * FROM a",
+            "a",
+        ),
+        (
+            "SELECT * FROM a INTERSECT (WITH a AS (SELECT 1) SELECT * FROM a)",
+            "a",
+        ),
+        (
+            "((WITH a AS (SELECT 1) SELECT * FROM a) UNION ALL SELECT * FROM a) UNION ALL SELECT * FROM a",
+            "a",
+        ),
+        (
+            "WITH a AS (SELECT 1) SELECT * FROM a UNION ALL WITH a AS (SELECT * FROM a) SELECT * FROM a",
+            "a",
+        ),
+    ]);
+}
+
+#[test]
+fn tables_are_found_in_every_join_and_subquery() {
+    check_tables(&[
+        ("SELECT * FROM a, b AS x, `c d` y", "a b c d"),
+        (
+            "SELECT * FROM a ANY LEFT JOIN b USING x, y ASOF JOIN c ON 1 GLOBAL ALL INNER JOIN d USING (z), e",
+            "a b c d e",
+        ),
+        (
+            "SELECT * FROM (a JOIN b USING x) CROSS JOIN c PASTE JOIN d SEMI LEFT JOIN e ON e.x = d.x",
+            "a b c d e",
+        ),
+        (
+            "SELECT * FROM a LEFT ARRAY JOIN b, c AS d, f(e) AS g JOIN h ON 1",
+            "a h",
+        ),
+        (
+            "FROM a SELECT x WHERE EXISTS (SELECT 1 FROM b) AND y = ANY (SELECT 1 FROM c)",
+            "a b c",
+        ),
+        (
+            "SELECT (SELECT max(x) FROM a), f((SELECT 1 FROM b)), exists(FROM c SELECT x)",
+            "a b c",
+        ),
+        (
+            "SELECT * FROM ((SELECT * FROM a) UNION ALL (SELECT * FROM b)) EXCEPT (SELECT * FROM c)",
+            "a b c",
+        ),
+        ("SELECT * EXCEPT (x), y FROM a", "a"),
+        ("SELECT * FROM a FINAL SAMPLE 1/10 OFFSET 1/2 WHERE x", "a"),
+        (
+            "SELECT * FROM numbers(10), view(SELECT * FROM a), values('x Int8', 1)",
+            "a",
+        ),
+        ("SELECT * FROM \"d\" . `a.b`", "d.a.b"),
+        ("SELECT a, FROM b", "b"),
+        ("DESCRIBE TABLE a", "a@describe"),
+        ("DESCRIBE (SELECT * FROM a)", "a"),
+    ]);
+}
+
+#[test]
+fn in_names_tables_only_where_the_engine_looks_for_one() {
+    check_tables(&[
+        (
+            "SELECT x IN a, x NOT IN (b), x GLOBAL IN ((d.c)), in(x, e)",
+            "a@in b@in d.c@in e@in",
+        ),
+        (
+            "SELECT x IN (a, b), x IN f(a), x IN [a], x IN a.1, x IN 'a', x IN NULL",
+            "",
+        ),
+        (
+            "WITH [1] AS a SELECT x IN a, [2] AS b, x IN b FROM t AS c WHERE x IN c",
+            "t",
+        ),
+        (
+            "SELECT arrayExists(a -> x IN a, [[1]]), arrayMap((b, c) -> x IN b, d, e), x IN a",
+            "a@in",
+        ),
+        ("SELECT position('x' IN a)", ""),
+        (
+            "SELECT dictGet('d.names', 'x', 1), dictHas(ids, 2), joinGet('j', 'x', 1)",
+            "d.names@dictionary ids@dictionary j@joinGet",
+        ),
+    ]);
+}
+
+#[test]
+fn keywords_may_be_names() {
+    check_tables(&[
+        (
+            "SELECT from, toDate(from), from + 1, x.from FROM a WHERE from = 1",
+            "a",
+        ),
+        (
+            "SELECT limit, format, settings, union, join, select FROM a AS format",
+            "a",
+        ),
+        (
+            "SELECT 1 AS from, EXTRACT(day FROM x), TRIM(BOTH ' ' FROM y), SUBSTRING(z FROM 2) FROM a",
+            "a",
+        ),
+        (
+            "SELECT x IS NOT DISTINCT FROM y FROM a ORDER BY x WITH FILL FROM toDate('2020-01-01') TO 2",
+            "a",
+        ),
+        ("SELECT * FROM a BY JOIN b USING x", "a b"),
+        ("SELECT * FROM a SELECT JOIN b USING x", "a b"),
+        ("SELECT * FROM select GLOBAL CROSS JOIN b", "select b"),
+        ("SELECT a * FROM b FROM c", "b c"),
+        (
+            "SELECT a FROM b SEMI JOIN c ON b.x IS NOT DISTINCT FROM c.x",
+            "b c",
+        ),
+        ("SELECT 1 is DISTINCT FROM 2", ""),
+        (
+            "WITH (from, to) -> from + to AS f SELECT f(1, 2) FROM a",
+            "a",
+        ),
+        ("SELECT * FROM union ORDER BY test", "union"),
+        ("FROM (FROM a SELECT *) AS select SELECT x", "a"),
+        (
+            "SELECT * FROM union SELECT 1",
+            "error: `union` can be read as a keyword or as a name here: a name needs back quotes",
+        ),
+        (
+            "SELECT (FROM in SELECT 1)",
+            "error: `FROM` can be read as a keyword or as a name here: a name needs back quotes",
+        ),
+    ]);
+}
+
+#[test]
+fn a_reference_knows_its_bytes_alias_and_modifiers() {
+    let sql = "SELECT * FROM `my db`.\"t\" AS x FINAL SAMPLE 0.1 JOIN {p:Identifier} USING y";
+    let scan = scan(sql).unwrap();
+    let first = &scan.tables[0];
+    assert_eq!(&sql[first.span.clone()], "`my db`.\"t\"");
+    assert_eq!(first.alias.as_deref(), Some("x"));
+    assert_eq!(first.is_final.clone().map(|span| &sql[span]), Some("FINAL"));
+    assert_eq!(
+        first.sample.clone().map(|span| &sql[span]),
+        Some("SAMPLE 0.1")
+    );
+    assert!(scan.tables[1].parameter);
+    assert_eq!(scan.parameters[0].type_text, "Identifier");
+}
+
+#[test]
+fn an_outer_common_table_captures_an_inlined_name() {
+    let scan = scan("WITH hits AS (SELECT 1) SELECT * FROM node, (SELECT * FROM other)").unwrap();
+    assert!(scan.captures(&scan.tables[0], "hits"));
+    assert!(scan.captures(&scan.tables[1], "hits"));
+    assert!(!scan.captures(&scan.tables[0], "users"));
+}
+
+#[test]
+fn the_end_of_a_statement_is_described() {
+    let sql = "SELECT 1 SETTINGS max_threads = 1, `log_queries` FORMAT JSON ; ; -- done";
+    let scan = scan(sql).unwrap();
+    let settings: Vec<_> = scan
+        .settings
+        .iter()
+        .map(|setting| setting.name.as_str())
+        .collect();
+    assert_eq!(settings, ["max_threads", "log_queries"]);
+    assert_eq!(
+        scan.format.map(|format| (format.name, &sql[format.span])),
+        Some(("JSON".to_owned(), "FORMAT JSON"))
+    );
+    assert_eq!(scan.trailing_semicolon.map(|span| &sql[span]), Some("; ;"));
+    assert!(scan.ends_in_line_comment);
+}
+
+#[test]
+fn text_that_is_no_statement_gets_its_place() {
+    for (sql, message, at) in [
+        ("SELECT 'a", "the string is not closed", 7),
+        ("SELECT /* /* */", "the comment is not closed", 7),
+        ("SELECT (1", "`(` is not closed", 7),
+        ("SELECT (1]", "`(` is not closed before this `]`", 9),
+        ("SELECT 1)", "this `)` closes nothing", 8),
+        (
+            "SELECT 1; SELECT 2",
+            "there is more than one statement: only one can stand here",
+            10,
+        ),
+        (
+            "SELECT é",
+            "`é` cannot stand here: names with such characters need back quotes",
+            7,
+        ),
+    ] {
+        let error = scan(sql).unwrap_err();
+        assert_eq!(
+            (error.message.as_str(), error.span.start),
+            (message, at),
+            "{sql}"
+        );
+    }
+}
