@@ -120,6 +120,8 @@ struct Clauses<'a> {
 /// Settings that the runtime makes itself.
 const OWN_SETTINGS: &[&str] = &[
     "non_replicated_deduplication_window",
+    "fsync_after_insert",
+    "fsync_part_directory",
     "index_granularity = 8192",
 ];
 

@@ -56,6 +56,9 @@ pub enum DeployError {
         "rows came to `{0}` that its views did not make, and would be lost: nothing has changed"
     )]
     Direct(String),
+    /// Rows were taken that the engine does not take, and a new table would count them twice.
+    #[error("rows that were acknowledged are not in the engine, and nothing has changed: {0}")]
+    Waiting(String),
     /// Rows are replaced or deleted again and again.
     #[error(
         "rows of the tables that change are replaced or deleted faster than new tables can be filled: nothing has changed"
@@ -86,6 +89,18 @@ pub enum DeployError {
     /// The journal could not be written or read.
     #[error(transparent)]
     State(#[from] crate::state::StateError),
+    /// A fixture failed, and what it had loaded could not be taken away.
+    #[error(
+        "cannot load `{file}` ({why}), and a part of its rows cannot be taken away: empty its data source, or it counts as loaded"
+    )]
+    HalfFixture {
+        /// The file, relative to the project.
+        file: String,
+        /// Why it could not be loaded.
+        why: String,
+        /// Why its rows could not be taken away.
+        source: EngineError,
+    },
     /// A fixture cannot be read or does not fit its data source; the data source is empty again.
     #[error("cannot load `{file}`")]
     Fixture {

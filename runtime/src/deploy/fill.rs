@@ -132,7 +132,7 @@ impl<'a> Filling<'a> {
             if self.arrived().await? <= REST_ROWS {
                 break;
             }
-            let gates = self.alone().await;
+            let gates = self.alone().await?;
             self.take().await?;
             for name in self.roots.keys().cloned().collect::<Vec<_>>() {
                 self.capture(&name).await?;
@@ -174,15 +174,24 @@ impl<'a> Filling<'a> {
         Ok(true)
     }
 
-    async fn alone(&self) -> impl Send + use<> {
+    async fn alone(&self) -> Result<impl Send + use<>, DeployError> {
         let names = self.run.with_upstream(self.roots.keys().cloned());
-        self.run.ingest.all_alone(&names).await
+        let alone = self.run.ingest.all_alone(&names).await;
+        self.settle().await?;
+        Ok(alone)
+    }
+
+    /// What waits for the tables that are read must not come once more, to new tables that do not know of it.
+    pub(super) async fn settle(&self) -> Result<(), DeployError> {
+        let names = self.run.with_upstream(self.roots.keys().cloned());
+        let settled = self.run.ingest.settle(&names).await;
+        settled.map_err(|error| DeployError::Waiting(error.to_string()))
     }
 
     /// Makes a table know the tokens of its inserts from its first row on.
     async fn remember(&self, name: &str) -> Result<(), DeployError> {
         self.execute(&format!(
-            "ALTER TABLE {} MODIFY SETTING non_replicated_deduplication_window = 10000",
+            "ALTER TABLE {} MODIFY SETTING non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1",
             quote_identifier(name)
         ))
         .await
@@ -203,7 +212,7 @@ impl<'a> Filling<'a> {
             let columns = columns.map_err(|source| DeployError::Introspect { source })?;
             self.roots.entry(name.clone()).or_default().columns = columns;
         }
-        let gates = self.alone().await;
+        let gates = self.alone().await?;
         for name in &names {
             let (table, snapshot) = (
                 quote_identifier(name),

@@ -45,7 +45,13 @@ pub(super) async fn load(
         let (started, name) = (Instant::now(), file_name(&path));
         progress.say(&format!("loading {name}"));
         if let Err(source) = fill(table, &path, engine).await {
-            empty_again(plan, &table.name, engine).await;
+            if let Err(left) = empty_again(plan, &table.name, engine).await {
+                return Err(DeployError::HalfFixture {
+                    file: file_name(&path),
+                    why: source.to_string(),
+                    source: left,
+                });
+            }
             return Err(failed(&path, source));
         }
         let count = rows(engine, &table.name)
@@ -182,7 +188,11 @@ fn has_header(table: &TablePlan, path: &Path) -> std::io::Result<bool> {
 }
 
 /// Takes the rows of a failed load away again, also from what materialized views made of them. All of it was empty before.
-async fn empty_again(plan: &Plan, name: &ResourceName, engine: &dyn Engine) {
+async fn empty_again(
+    plan: &Plan,
+    name: &ResourceName,
+    engine: &dyn Engine,
+) -> Result<(), EngineError> {
     let edges = plan.graph.edges();
     let mut reached: BTreeSet<&Vertex> = BTreeSet::new();
     let start = Vertex::Datasource(name.clone());
@@ -197,14 +207,15 @@ async fn empty_again(plan: &Plan, name: &ResourceName, engine: &dyn Engine) {
             );
         }
     }
+    let mut emptied = Ok(());
     for vertex in reached {
         if let Vertex::Datasource(name) = vertex {
-            _ = engine
-                .execute(&format!(
-                    "TRUNCATE TABLE IF EXISTS {}",
-                    emit::table_name(name)
-                ))
-                .await;
+            let sql = format!("TRUNCATE TABLE IF EXISTS {}", emit::table_name(name));
+            // The others all the same: as little as can be stays.
+            if let Err(error) = engine.execute(&sql).await {
+                emptied = Err(error);
+            }
         }
     }
+    emptied
 }

@@ -225,6 +225,7 @@ impl Run<'_> {
         loop {
             let gates = self.ingest.all_alone(&names).await;
             if !self.in_doubt(&names)? {
+                filling.settle().await?;
                 return Ok(Box::new(gates));
             }
             drop(gates);

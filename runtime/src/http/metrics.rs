@@ -1,13 +1,17 @@
 //! `/metrics` in the OpenMetrics text format.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+
+use crate::ingest::Untaken;
 
 /// Upper bounds of the duration histogram, in seconds.
 const BUCKETS: [f64; 12] = [
@@ -20,6 +24,11 @@ struct Labels {
     status: u16,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Source {
+    datasource: String,
+}
+
 /// Counters of a running server.
 #[derive(Debug)]
 pub struct Metrics {
@@ -28,6 +37,8 @@ pub struct Metrics {
     duration: Histogram,
     rows: Counter,
     bytes: Counter,
+    waiting: Family<Source, Gauge>,
+    held: Family<Source, Gauge>,
 }
 
 impl Default for Metrics {
@@ -49,7 +60,20 @@ impl Default for Metrics {
             Unit::Bytes,
             bytes.clone(),
         );
+        let (waiting, held) = (Family::default(), Family::default());
+        registry.register(
+            "ingest_waiting_files",
+            "Files of acknowledged rows that the engine does not take and that are tried again",
+            waiting.clone(),
+        );
+        registry.register(
+            "ingest_held_files",
+            "Files of acknowledged rows that are kept and not tried any more",
+            held.clone(),
+        );
         Self {
+            waiting,
+            held,
             registry,
             requests,
             duration,
@@ -70,6 +94,22 @@ impl Metrics {
     pub(super) fn read(&self, rows: u64, bytes: u64) {
         self.rows.inc_by(rows);
         self.bytes.inc_by(bytes);
+    }
+
+    /// Notes what the engine has not taken.
+    pub(super) fn untaken(&self, untaken: &BTreeMap<String, Untaken>) {
+        self.waiting.clear();
+        self.held.clear();
+        for (name, files) in untaken {
+            let source = Source {
+                datasource: name.clone(),
+            };
+            let count = |files: usize| i64::try_from(files).unwrap_or(i64::MAX);
+            self.waiting
+                .get_or_create(&source)
+                .set(count(files.waiting));
+            self.held.get_or_create(&source).set(count(files.held));
+        }
     }
 
     /// The text of `/metrics`.

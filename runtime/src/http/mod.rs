@@ -301,6 +301,9 @@ async fn health(State(app): State<Arc<App>>) -> Response {
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {
+    if let Ok(data) = app.data() {
+        app.metrics.untaken(&data.ingest.untaken());
+    }
     (
         [(
             header::CONTENT_TYPE,

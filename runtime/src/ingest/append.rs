@@ -5,6 +5,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
@@ -14,7 +15,7 @@ use pipewright_compiler::sql::quote_literal;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use super::load::{Counts, json_source};
+use super::load::{Counts, Views, json_source};
 use super::spool::{self, Format, SpoolError, Spooled};
 use super::{Ingest, IngestError, unique};
 use crate::engine::EngineError;
@@ -153,44 +154,79 @@ impl Ingest {
         import_id: &str,
     ) -> Result<Counts, IngestError> {
         let mut counts = Counts::default();
-        for (number, (path, rows)) in note.spooled.chunks.iter().enumerate() {
-            // What an earlier process wrote, and said so.
-            if !path.exists() {
-                continue;
-            }
-            let token = format!("{import_id}:{number}");
+        for number in 0..note.spooled.chunks.len() {
             // Until it is said that the rows are in: a table that is made anew in between would not know their token.
             let _together = self.together(&table.name).await;
-            counts = counts.plus(match note.format {
-                Format::Ndjson => {
-                    self.load_within(table, &Input::Json(&json_source(path)), *rows, &token)
-                        .await?
-                }
-                Format::Csv => {
-                    let header = &note.spooled.header;
-                    let input = Input::Csv {
-                        path: &path.to_string_lossy(),
-                        columns: header.names.as_deref(),
-                        delimiter: header.delimiter.unwrap_or(','),
-                    };
-                    self.load_within(table, &input, *rows, &token).await?
-                }
-                Format::Parquet => {
-                    let columns = self.parquet_columns(path).await?;
-                    let rows = self
-                        .count(&format!("SELECT count() FROM {}", parquet(path)))
-                        .await?;
-                    self.load_large(table, &Input::Typed(&parquet(path), &columns), rows, &token)
-                        .await?
-                }
-            });
-            std::fs::remove_file(path)?;
+            let written = self.write_chunk(table, note, (import_id, number), Views::All);
+            counts = counts.plus(written.await?);
         }
         Ok(counts)
     }
 
-    /// Writes what an earlier process had received whole, and forgets the rest. Returns how many files were finished.
-    pub async fn resume_appends(&self, plan: &Plan) -> Result<usize, IngestError> {
+    /// Writes one of the files of an append. For one who shares the data source.
+    async fn write_chunk(
+        &self,
+        table: &TablePlan,
+        note: &Note,
+        (import_id, number): (&str, usize),
+        views: Views,
+    ) -> Result<Counts, IngestError> {
+        let (path, rows) = &note.spooled.chunks[number];
+        // What an earlier process wrote, and said so.
+        if !path.exists() {
+            return Ok(Counts::default());
+        }
+        let token = format!("{import_id}:{number}");
+        let counts = match note.format {
+            Format::Ndjson => {
+                let source = json_source(path);
+                let input = Input::Json(&source);
+                self.load_within(table, &input, *rows, &token, views)
+                    .await?
+            }
+            Format::Csv => {
+                let header = &note.spooled.header;
+                let input = Input::Csv {
+                    path: &path.to_string_lossy(),
+                    columns: header.names.as_deref(),
+                    delimiter: header.delimiter.unwrap_or(','),
+                };
+                self.load_within(table, &input, *rows, &token, views)
+                    .await?
+            }
+            Format::Parquet => {
+                let columns = self.parquet_columns(path).await?;
+                let rows = self
+                    .count(&format!("SELECT count() FROM {}", parquet(path)))
+                    .await?;
+                let source = parquet(path);
+                let input = Input::Typed(&source, &columns);
+                self.load_large(table, &input, rows, &token, views).await?
+            }
+        };
+        std::fs::remove_file(path)?;
+        Ok(counts)
+    }
+
+    /// Writes the rest of an append that was cut off. For one who shares the data source.
+    pub(super) async fn write_folder(
+        &self,
+        table: &TablePlan,
+        folder: &Path,
+        views: Views,
+    ) -> Result<(), IngestError> {
+        let note: Note =
+            serde_json::from_slice(&std::fs::read(folder.join(NOTE))?).map_err(io::Error::from)?;
+        let import_id = folder.file_name().unwrap_or_default().to_string_lossy();
+        for number in 0..note.spooled.chunks.len() {
+            self.write_chunk(table, &note, (&import_id, number), views)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Writes what an earlier process had received whole, and forgets the rest. What the engine does not take waits. Returns how many files were finished.
+    pub async fn resume_appends(self: &Arc<Self>, plan: &Plan) -> Result<usize, IngestError> {
         let mut finished = 0;
         let mut folders: Vec<PathBuf> = std::fs::read_dir(self.folder.join("appends"))?
             .map(|entry| entry.map(|entry| entry.path()))
@@ -206,23 +242,26 @@ impl Ingest {
                 .ok()
                 .and_then(|bytes| serde_json::from_slice::<Note>(&bytes).ok());
             // What was to replace rows, and was cut off before the exchange, replaces nothing.
-            if let Some(note) = note.filter(|note| !note.datasource.starts_with(STAGING)) {
-                let Some(table) = self.table_of(plan, &note.datasource) else {
-                    tracing::warn!(
-                        datasource = note.datasource,
-                        "rows of an append that was cut off wait for a data source that is not there"
-                    );
-                    continue;
-                };
-                let import_id = folder
-                    .file_name()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into_owned();
-                self.write(table, &note, &import_id).await?;
-                finished += 1;
+            let Some(note) = note.filter(|note| !note.datasource.starts_with(STAGING)) else {
+                remove(&folder)?;
+                continue;
+            };
+            if folder.extension().is_some_and(|ending| ending == "held") {
+                self.note_held(&note.datasource);
+                continue;
             }
-            remove(&folder)?;
+            let Some(table) = self.table_of(plan, &note.datasource) else {
+                tracing::warn!(
+                    datasource = note.datasource,
+                    "rows of an append that was cut off wait for a data source that is not there"
+                );
+                continue;
+            };
+            let _together = self.together(&table.name).await;
+            match self.take_again(table, &folder).await {
+                Ok(()) => finished += 1,
+                Err(error) => self.let_wait(table, &folder, &error.to_string()).await,
+            }
         }
         Ok(finished)
     }
@@ -275,7 +314,7 @@ async fn receive(
 }
 
 /// Removes an append: its note first, so that a process that dies here does not leave a note of files that are gone.
-fn remove(folder: &Path) -> io::Result<()> {
+pub(super) fn remove(folder: &Path) -> io::Result<()> {
     match std::fs::remove_file(folder.join(NOTE)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -284,11 +323,15 @@ fn remove(folder: &Path) -> io::Result<()> {
 }
 
 /// Writes a file such that it is either whole or not there.
-fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     use std::io::Write as _;
     let draft = path.with_extension("draft");
     let mut file = std::fs::File::create(&draft)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    std::fs::rename(&draft, path)
+    std::fs::rename(&draft, path)?;
+    match path.parent() {
+        Some(folder) => std::fs::File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
 }

@@ -14,7 +14,7 @@ use pipewright_compiler::sql::{quote_identifier, quote_literal};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::load::once_in_blocks;
+use super::load::{Views, once_in_blocks};
 use super::{Ingest, Mark};
 use crate::engine::{EngineError, Query, Statistics};
 use crate::jobs::{Control, Job, Work, WorkError};
@@ -366,7 +366,7 @@ impl Run<'_> {
             self.target, self.beside
         );
         let mut query = Query::new(sql, "Null");
-        query.settings = once_in_blocks(&self.token)
+        query.settings = once_in_blocks(&self.token, Views::All)
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect();

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::certain::Certain;
-use super::load::{Counts, json_source};
+use super::load::{Counts, Views, json_source};
 use super::{Ingest, IngestError, unique};
 
 /// How events are batched and bounded.
@@ -133,6 +133,9 @@ impl Events {
         if rows == 0 {
             return Ok(Counts::default());
         }
+        if self.ingest.is_stuck(&table.name.to_string()) {
+            return Err(IngestError::Busy);
+        }
         let reserved = self.reserve(lines.len() as u64)?;
         let (reply, replied) = oneshot::channel();
         let request = Request {
@@ -186,7 +189,8 @@ impl Events {
         Ok(sender)
     }
 
-    /// Writes what an earlier process left on disk. To be called before anything is pushed. Returns how many files there were.
+    /// Writes what an earlier process left on disk. To be called before anything is pushed. What the engine does not take waits. Returns how many files were
+    /// written.
     pub async fn replay(&self, plan: &Plan) -> Result<usize, IngestError> {
         let mut files = 0;
         let names = plan
@@ -206,22 +210,20 @@ impl Events {
                 .map(|entry| entry.map(|entry| entry.path()))
                 .collect::<io::Result<_>>()?;
             paths.sort();
+            let _together = self.ingest.together(&table.name).await;
             for path in paths {
-                if path.extension().is_some_and(|ending| ending == "ndjson") {
-                    let rows = cut_torn_line(&path)?;
-                    if rows > 0 {
-                        self.ingest
-                            .load(
-                                table,
-                                &Input::Json(&json_source(&path)),
-                                rows,
-                                &token(&path),
-                            )
-                            .await?;
-                    }
-                    files += 1;
+                match path.extension().and_then(|ending| ending.to_str()) {
+                    Some("ndjson") => match self.ingest.take_again(table, &path).await {
+                        Ok(()) => files += 1,
+                        Err(error) => {
+                            let why = error.to_string();
+                            self.ingest.let_wait(table, &path, &why).await;
+                        }
+                    },
+                    Some("held") => self.ingest.note_held(&name),
+                    Some("since") => {}
+                    _ => std::fs::remove_file(&path)?,
                 }
-                std::fs::remove_file(&path)?;
             }
         }
         Ok(files)
@@ -255,7 +257,7 @@ fn folder_name(name: &str) -> String {
         .collect()
 }
 
-fn token(path: &Path) -> String {
+pub(super) fn token(path: &Path) -> String {
     format!(
         "events:{}",
         path.file_stem().unwrap_or_default().to_string_lossy()
@@ -263,7 +265,7 @@ fn token(path: &Path) -> String {
 }
 
 /// Cuts a line off whose end was never written, which nobody was told of; returns how many lines there are.
-fn cut_torn_line(path: &Path) -> io::Result<u64> {
+pub(super) fn cut_torn_line(path: &Path) -> io::Result<u64> {
     let bytes = std::fs::read(path)?;
     let end = bytes
         .iter()
@@ -478,7 +480,7 @@ impl Segment {
         self.file.set_len(self.bytes).is_ok()
     }
 
-    async fn into_engine(mut self, ingest: &Ingest, told: &Told) {
+    async fn into_engine(mut self, ingest: &Arc<Ingest>, told: &Told) {
         let mut pause = Duration::from_millis(100);
         // Until the file is gone: a table that is made anew in between would not know the rows' token.
         let _together = ingest.together(&self.table.name).await;
@@ -490,6 +492,7 @@ impl Segment {
                     &Input::Json(&json_source(&self.path)),
                     self.rows,
                     &token(&self.path),
+                    Views::All,
                 )
                 .await;
             if let Some(listener) = told.0.get() {
@@ -510,8 +513,15 @@ impl Segment {
                             crate::engine::EngineError::Unavailable(error.to_string()),
                         )));
                     }
-                    if pause > Duration::from_secs(20) {
-                        // The file stays, and is tried again at the next start.
+                    if error.is_interruption() {
+                        // The next start tries again.
+                        return;
+                    }
+                    // One file after the other may have rows that a view throws on: the next ones are not kept waiting.
+                    let others_wait = ingest.waiting_for(&self.table.name.to_string()) > 0;
+                    if others_wait || pause > Duration::from_secs(20) {
+                        let why = error.to_string();
+                        ingest.let_wait(&self.table, &self.path, &why).await;
                         return;
                     }
                     tokio::time::sleep(pause).await;

@@ -40,9 +40,23 @@ pub(super) fn json_source(path: &Path) -> String {
     )
 }
 
+/// Which views of a data source must get rows that go into it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Views {
+    /// All of them, or the insert fails.
+    All,
+    /// Those that do not throw on them.
+    ThatCan,
+}
+
 /// Settings under which a statement makes one block of its rows, known by its token wherever it goes.
-fn once(token: &str) -> Vec<(&'static str, String)> {
+fn once(token: &str, views: Views) -> Vec<(&'static str, String)> {
+    let ignores = matches!(views, Views::ThatCan);
     vec![
+        (
+            "materialized_views_ignore_errors",
+            u8::from(ignores).to_string(),
+        ),
         ("insert_deduplicate", "1".to_owned()),
         ("insert_deduplication_token", token.to_owned()),
         (
@@ -57,8 +71,8 @@ fn once(token: &str) -> Vec<(&'static str, String)> {
 }
 
 /// Settings under which a statement makes the same blocks each time it runs, however many rows there are.
-pub(super) fn once_in_blocks(token: &str) -> Vec<(&'static str, String)> {
-    let mut settings = once(token);
+pub(super) fn once_in_blocks(token: &str, views: Views) -> Vec<(&'static str, String)> {
+    let mut settings = once(token, views);
     settings.retain(|(name, _)| !name.starts_with("min_insert_block_size"));
     settings.push(("max_threads", "1".to_owned()));
     settings.push(("input_format_parquet_preserve_order", "1".to_owned()));
@@ -66,30 +80,20 @@ pub(super) fn once_in_blocks(token: &str) -> Vec<(&'static str, String)> {
 }
 
 impl Ingest {
-    /// Inserts the rows of one file of at most some hundred thousand rows. Running it again with the same token changes nothing.
-    pub(super) async fn load(
-        &self,
-        table: &TablePlan,
-        input: &Input<'_>,
-        rows: u64,
-        token: &str,
-    ) -> Result<Counts, IngestError> {
-        let _together = self.together(&table.name).await;
-        self.load_within(table, input, rows, token).await
-    }
-
-    /// The same for one who shares the data source already, and so can say that the rows are in before anything else happens to it.
+    /// Inserts the rows of one file of at most some hundred thousand rows. Running it again with the same token changes nothing. For one who shares the data
+    /// source, and so can say that the rows are in before anything else happens to it.
     pub(super) async fn load_within(
         &self,
         table: &TablePlan,
         input: &Input<'_>,
         rows: u64,
         token: &str,
+        views: Views,
     ) -> Result<Counts, IngestError> {
         let (table, ingestion) = self.planned(table, input).await?;
         match self
             .engine
-            .execute(&ingestion.insert_all(&once(token)))
+            .execute(&ingestion.insert_all(&once(token, views)))
             .await
         {
             Ok(()) => Ok(Counts {
@@ -97,7 +101,7 @@ impl Ingest {
                 quarantined: 0,
             }),
             Err(error) if is_bad_row(&error) => {
-                self.load_sorted(&table, &ingestion, rows, token, &once(token))
+                self.load_sorted(&table, &ingestion, rows, token, &once(token, views))
                     .await
             }
             Err(error) => Err(error.into()),
@@ -111,11 +115,18 @@ impl Ingest {
         input: &Input<'_>,
         rows: u64,
         token: &str,
+        views: Views,
     ) -> Result<Counts, IngestError> {
         let (table, ingestion) = self.planned(table, input).await?;
         // Blocks are written as they come, so that bad rows must be known before.
-        self.load_sorted(&table, &ingestion, rows, token, &once_in_blocks(token))
-            .await
+        self.load_sorted(
+            &table,
+            &ingestion,
+            rows,
+            token,
+            &once_in_blocks(token, views),
+        )
+        .await
     }
 
     /// The rows that do not fit into the quarantine, the others into the data source.
@@ -166,7 +177,7 @@ impl Ingest {
         token: &str,
     ) -> Result<(), IngestError> {
         self.prepare_quarantine(table).await?;
-        let settings = once(&format!("{token}:quarantine"));
+        let settings = once(&format!("{token}:quarantine"), Views::All);
         self.engine
             .execute(&ingestion.insert_quarantine(token, &settings))
             .await?;

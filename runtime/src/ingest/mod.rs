@@ -18,6 +18,7 @@ mod rewrite;
 mod shape;
 mod split;
 mod spool;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -36,6 +37,7 @@ pub use populate::{Populate, PopulateOptions, PopulateRequest};
 pub use rewrite::DeleteData;
 pub use split::json_lines;
 pub use spool::{Format, SpoolError};
+pub use waiting::Untaken;
 
 use crate::engine::{Engine, EngineError};
 use pipewright_compiler::project::ResourceName;
@@ -95,6 +97,7 @@ pub struct Ingest {
     newest: Mutex<shape::Newest>,
     /// Appends go on at the same time, so many at most.
     appending: Arc<Semaphore>,
+    waiting: Mutex<waiting::Waiting>,
 }
 
 /// Most appends at the same time; further ones wait for their turn before their rows are read.
@@ -117,6 +120,7 @@ impl Ingest {
             shapes: Arc::default(),
             newest: Mutex::default(),
             appending: Arc::new(Semaphore::new(APPENDS as usize)),
+            waiting: Mutex::default(),
         }))
     }
 }

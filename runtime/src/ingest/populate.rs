@@ -334,6 +334,9 @@ impl Run<'_> {
         for name in &self.request.upstream {
             alone.push(self.ingest.alone(&ResourceName::local(name)).await);
         }
+        // What waits would come to the view once more.
+        let settled = self.ingest.settle(&self.request.upstream).await;
+        settled.map_err(failed)?;
         self.execute(&format!("CREATE TABLE {} AS {source}", self.snapshot))
             .await?;
         self.execute(&format!(

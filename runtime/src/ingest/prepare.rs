@@ -1,4 +1,5 @@
-//! What must be so in the engine before rows come: tables remember the tokens of their latest inserts, quarantine tables exist.
+//! What must be so in the engine before rows come: tables remember the tokens of their latest inserts and have
+//! them on disk when they say so, quarantine tables exist.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -13,7 +14,10 @@ use super::Ingest;
 use crate::engine::{EngineError, Query};
 
 /// How many inserts a table remembers. One is forgotten only when this many came after it, and at most a few are ever in doubt.
-const WINDOW: u32 = 10_000;
+pub(super) const WINDOW: u32 = 10_000;
+
+/// With these a statement returns when its rows survive a power cut, not only the process: the files of events that they came from go then.
+const ON_DISK: &str = "fsync_after_insert = 1, fsync_part_directory = 1";
 
 /// How often tables are looked at again when one of them refuses: jobs make tables for a moment, and let them change places with those of data sources, and
 /// what the engine answers then depends on how far it is.
@@ -56,7 +60,7 @@ impl Ingest {
 
     /// Lets all tables remember their latest inserts. The inner error is of a table that refused, which may be of the moment.
     async fn remember_tokens(&self) -> Result<Result<(), EngineError>, EngineError> {
-        let sql = "SELECT database, name FROM system.tables WHERE engine LIKE '%MergeTree' AND engine NOT LIKE 'Replicated%' AND database NOT IN ('system', 'INFORMATION_SCHEMA', 'information_schema') AND NOT match(engine_full, 'non_replicated_deduplication_window = ([1-9][0-9]{3,})')";
+        let sql = "SELECT database, name FROM system.tables WHERE engine LIKE '%MergeTree' AND engine NOT LIKE 'Replicated%' AND database NOT IN ('system', 'INFORMATION_SCHEMA', 'information_schema') AND NOT (match(engine_full, 'non_replicated_deduplication_window = ([1-9][0-9]{3,})') AND engine_full LIKE '%fsync_after_insert = 1%' AND engine_full LIKE '%fsync_part_directory = 1%')";
         let rows = self
             .engine
             .query(Query::new(sql, "JSONEachRow"))
@@ -75,7 +79,7 @@ impl Ingest {
                 quote_identifier(&found.name)
             );
             let sql = format!(
-                "ALTER TABLE {name} MODIFY SETTING non_replicated_deduplication_window = {WINDOW}"
+                "ALTER TABLE {name} MODIFY SETTING non_replicated_deduplication_window = {WINDOW}, {ON_DISK}"
             );
             if let Err(error) = self.engine.execute(&sql).await {
                 refused = Err(error);
@@ -87,7 +91,10 @@ impl Ingest {
     /// Makes the quarantine of a data source, or gives it the columns that the data source has got since.
     pub(super) async fn prepare_quarantine(&self, table: &TablePlan) -> Result<(), EngineError> {
         self.engine.execute(&emit::create_quarantine(table)).await?;
-        self.engine.execute(&emit::extend_quarantine(table)).await
+        self.engine.execute(&emit::extend_quarantine(table)).await?;
+        let name = emit::table_name(&emit::quarantine_name(&table.name));
+        let sql = format!("ALTER TABLE {name} MODIFY SETTING {ON_DISK}");
+        self.engine.execute(&sql).await
     }
 
     /// Forgets what is ready: after tables or views have been made anew.

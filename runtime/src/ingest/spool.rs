@@ -411,3 +411,32 @@ impl Write for Writer {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_row_that_comes_in_small_pieces_takes_no_time_for_each() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = ["a".to_owned()];
+        for (format, row) in [
+            (Format::Csv, format!("\"{}\"\n", "x\n".repeat(1 << 22))),
+            (
+                Format::Ndjson,
+                format!("{{\"a\":\"{}\"}}\n", "x".repeat(1 << 23)),
+            ),
+        ] {
+            let started = std::time::Instant::now();
+            let mut writer = Writer::new(folder.path(), format, None, names.to_vec());
+            for piece in [row.as_bytes(), b"1\n"].concat().chunks(1 << 10) {
+                writer.write_all(piece).unwrap();
+            }
+            let spooled = writer.finish().unwrap();
+            let rows: u64 = spooled.chunks.iter().map(|(_, rows)| rows).sum();
+            assert_eq!(rows, 2, "{format:?}");
+            // Each of the eight thousand pieces a look at the whole would be minutes.
+            assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
+        }
+    }
+}

@@ -20,6 +20,7 @@ mod served;
 mod server;
 mod tls;
 mod views;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -14,6 +14,7 @@ mod opened;
 mod populate;
 mod server;
 mod types;
+mod waiting;
 
 use std::sync::{Arc, OnceLock};
 

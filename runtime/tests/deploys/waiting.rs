@@ -1,0 +1,59 @@
+//! Deploys while rows wait that the engine does not take.
+
+use std::sync::Arc;
+
+use pipewright::ingest::{EventLimits, Events};
+
+use super::{Bench, checked, datasource, opened};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_wait_are_counted_once_by_what_is_made_anew() {
+    let bench = Bench::new().await;
+    let rows = |key: &str| {
+        datasource(
+            "`k` Int64 `json:$.k`,\n`p` UInt8 `json:$.p`",
+            &format!("ENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"{key}\"\n"),
+        )
+    };
+    let parts = datasource(
+        "`part` Int64",
+        "ENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"part\"\n",
+    );
+    let view = |sql: &str| {
+        format!(
+            "NODE n\nSQL >\n    SELECT {sql} AS part FROM rows\n\nTYPE materialized\nDATASOURCE parts\n"
+        )
+    };
+    let version = |key: &str, sql: &str| {
+        checked(&[
+            ("rows.datasource", &rows(key)),
+            ("parts.datasource", &parts),
+            ("to_parts.pipe", &view(sql)),
+        ])
+    };
+    let first = version("k", "intDiv(1, k)");
+    let planned = bench.plan(&first, None).await;
+    bench.run(&first, None, &planned).await.unwrap();
+    let folder = opened("deploy-tests").1.join("ingest/events/rows");
+    std::fs::create_dir_all(&folder).unwrap();
+    for (name, row) in [
+        ("1-bad", "{\"k\":0,\"p\":1}\n"),
+        ("2-good", "{\"k\":1,\"p\":1}\n"),
+    ] {
+        std::fs::write(folder.join(format!("{name}.ndjson")), row).unwrap();
+    }
+    let events = Events::new(Arc::clone(&bench.ingest), EventLimits::default());
+    assert_eq!(events.replay(&first).await.unwrap(), 1);
+    // The view is mended, and the table gets another key.
+    let second = version("p, k", "k");
+    let planned = bench.plan(&second, Some(&first)).await;
+    bench.run(&second, Some(&first), &planned).await.unwrap();
+    bench.ingest.try_waiting().await;
+    assert_eq!(events.replay(&second).await.unwrap(), 0);
+    assert_eq!(bench.tsv("SELECT k FROM rows ORDER BY k").await, "0\n1\n");
+    assert_eq!(
+        bench.tsv("SELECT part FROM parts ORDER BY part").await,
+        "0\n1\n"
+    );
+    assert!(folder.join("1-bad.held").exists());
+}

@@ -1,0 +1,99 @@
+//! Acknowledged rows that the engine does not take: they hold nothing up, and go in once.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{engine, project, tsv};
+use pipewright::ingest::{EventLimits, Events, Ingest};
+use pipewright_compiler::plan::Plan;
+
+const ROWS: &str =
+    "SCHEMA >\n    `k` Int64 `json:$.k`\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"k\"\n";
+const PARTS: &str =
+    "SCHEMA >\n    `part` Int64\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"part\"\n";
+
+/// A data source with a view that throws on 0.
+async fn prepared(name: &str) -> Plan {
+    project(&[
+        (&format!("{name}.datasource"), ROWS),
+        (&format!("{name}_parts.datasource"), PARTS),
+        (
+            &format!("{name}_to_parts.pipe"),
+            &format!("NODE n\nSQL >\n    SELECT intDiv(1, k) AS part FROM {name}\n\nTYPE materialized\nDATASOURCE {name}_parts\n"),
+        ),
+    ])
+    .await
+}
+
+/// What a process leaves that dies before its events are in.
+fn leave(folder: &Path, name: &str, file: &str, rows: &str) {
+    let folder = folder.join("ingest/events").join(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join(format!("{file}.ndjson")), rows).unwrap();
+}
+
+async fn view_without_division(name: &str) {
+    let sql = format!(
+        "SELECT name FROM system.tables WHERE engine = 'MaterializedView' AND has((SELECT dependencies_table FROM system.tables WHERE name = '{name}'), name)"
+    );
+    let view = tsv(&sql).await;
+    let view = view.trim();
+    engine()
+        .execute(&format!("DROP VIEW `{view}` SYNC"))
+        .await
+        .unwrap();
+    let sql = format!(
+        "CREATE MATERIALIZED VIEW `{view}` TO {name}_parts AS SELECT k AS part FROM {name}"
+    );
+    engine().execute(&sql).await.unwrap();
+}
+
+fn opened(folder: &Path) -> (Arc<Ingest>, Arc<Events>) {
+    let ingest = Ingest::open(engine(), folder).unwrap();
+    let events = Events::new(Arc::clone(&ingest), EventLimits::default());
+    (ingest, events)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_a_view_throws_on_end_no_start_and_go_in_when_it_does_not() {
+    let plan = prepared("thrown").await;
+    let folder = tempfile::tempdir().unwrap();
+    leave(folder.path(), "thrown", "1-bad", "{\"k\":0}\n{\"k\":2}\n");
+    leave(folder.path(), "thrown", "2-good", "{\"k\":1}\n");
+    for _ in 0..2 {
+        // The second start finds what the first one could not write.
+        let (ingest, events) = opened(folder.path());
+        events.replay(&plan).await.unwrap();
+        assert_eq!(ingest.untaken()["thrown"].waiting, 1);
+        assert_eq!(tsv("SELECT part FROM thrown_parts").await, "1\n");
+        assert_eq!(ingest.try_waiting().await, 0);
+    }
+    let (ingest, events) = opened(folder.path());
+    assert_eq!(events.replay(&plan).await.unwrap(), 0);
+    view_without_division("thrown").await;
+    assert_eq!(ingest.try_waiting().await, 1);
+    assert!(ingest.untaken().is_empty());
+    assert_eq!(tsv("SELECT k FROM thrown ORDER BY k").await, "0\n1\n2\n");
+    assert_eq!(
+        tsv("SELECT part FROM thrown_parts ORDER BY part").await,
+        "0\n1\n2\n"
+    );
+    let left = std::fs::read_dir(folder.path().join("ingest/events/thrown")).unwrap();
+    assert_eq!(left.count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_held_is_neither_written_nor_forgotten() {
+    let plan = prepared("held").await;
+    let folder = tempfile::tempdir().unwrap();
+    leave(folder.path(), "held", "1-bad", "{\"k\":0}\n");
+    let name = folder.path().join("ingest/events/held/1-bad");
+    std::fs::rename(name.with_extension("ndjson"), name.with_extension("held")).unwrap();
+    let (ingest, events) = opened(folder.path());
+    assert_eq!(events.replay(&plan).await.unwrap(), 0);
+    assert_eq!(ingest.try_waiting().await, 0);
+    let untaken = ingest.untaken()["held"];
+    assert_eq!((untaken.waiting, untaken.held), (0, 1));
+    assert!(name.with_extension("held").exists());
+    assert_eq!(tsv("SELECT count() FROM held").await, "0\n");
+}
