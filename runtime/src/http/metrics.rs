@@ -79,6 +79,8 @@ impl Default for Metrics {
             duration,
             rows,
             bytes,
+            waiting,
+            held,
         }
     }
 }
