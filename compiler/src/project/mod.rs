@@ -3,6 +3,7 @@
 //! Any folder layout is accepted, Classic or Forward: what a file is follows from its ending, and its name from its stem. One bad file hides no other.
 
 mod config;
+mod edition;
 mod include;
 mod load;
 mod names;
@@ -10,6 +11,7 @@ mod resource;
 mod tree;
 
 pub use config::{Allow, Config, Limits, Policies, Server};
+pub use edition::Edition;
 pub use load::load;
 pub use names::{ResourceName, is_valid_name};
 pub use resource::{Connection, Datasource, Node, Pipe, Project, Token};
