@@ -41,6 +41,8 @@ pub const OWN_SETTINGS: &[(&str, &str)] = &[
     ("allow_suspicious_ttl_expressions", "1"),
     ("allow_suspicious_variant_types", "1"),
     ("join_algorithm", "direct,hash"),
+    // Public projects join subqueries and `numbers(…)` without naming them.
+    ("joined_subquery_requires_alias", "0"),
 ];
 
 /// One statement that returns rows, and how it is to be run.

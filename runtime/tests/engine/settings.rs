@@ -99,6 +99,12 @@ async fn joins_keep_the_order_of_their_left_side_also_after_other_settings() {
 }
 
 #[tokio::test]
+async fn what_is_joined_needs_no_name() {
+    let join = "SELECT a, number FROM (SELECT 1 AS a) JOIN (SELECT 1 AS a, 2 AS b) USING a CROSS JOIN numbers(1)";
+    assert_eq!(tsv(join).await, "1\t0\n");
+}
+
+#[tokio::test]
 async fn tables_that_recent_engines_are_cautious_about_are_made() {
     let engine = engine();
     let tables = [
