@@ -4,13 +4,16 @@ use crate::diagnostic::Code;
 
 /// Declares codes as associated constants of [`Code`] and lists them in [`ALL`].
 macro_rules! declare_codes {
-    ($($(#[$doc:meta])* $constant:ident = $name:literal;)*) => {
+    ($($(#[doc = $doc:literal])* $constant:ident = $name:literal;)*) => {
         impl Code {
-            $($(#[$doc])* pub const $constant: Self = Self::new($name);)*
+            $($(#[doc = $doc])* pub const $constant: Self = Self::new($name);)*
         }
 
         /// Every code that this crate can report, in order of declaration.
         pub const ALL: &[Code] = &[$(Code::$constant),*];
+
+        /// What each of them means.
+        pub const MEANINGS: &[(Code, &str)] = &[$((Code::$constant, concat!($($doc),*))),*];
     };
 }
 

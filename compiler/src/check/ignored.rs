@@ -25,7 +25,6 @@ const NOT_USED: &[(&str, &str)] = &[
     ("PRIMARY_KEY", "write `ENGINE_PRIMARY_KEY`"),
     ("SAMPLING_KEY", "write `ENGINE_SAMPLING_KEY`"),
     ("TTL", "write `ENGINE_TTL`"),
-    ("VERSION", "names are not versioned here"),
     (
         "IMPORT_STRATEGY",
         "rows are added; a replacement is asked for over HTTP",

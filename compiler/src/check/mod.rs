@@ -41,7 +41,7 @@ use pipewright_grammar::diagnostic::{Code, Diagnostic, Severity};
 
 pub use inserts::{breaks_inserts, insertions};
 pub(crate) use lints::unknown_lints;
-pub use refused::{Refusal, Statement, statements, without_consequences};
+pub use refused::{Refusal, Statement, statements, statements_of, without_consequences};
 
 use crate::diagnostics::render;
 use crate::plan::Plan;

@@ -26,7 +26,8 @@ Finds columns of an `AggregatingMergeTree` that are not in its keys and hold no 
 
 ## Why is this bad
 When parts are merged, rows of one key become one: states are combined, and of any other column the value of one row is kept, whichever comes first. Recent
-engines refuse to make such a table unless `allow_dimensions_outside_sorting_key` is set, and the rule is silent where `ENGINE_SETTINGS` names that.
+engines refuse to make such a table unless `allow_dimensions_outside_sorting_key` is set: that is done here, as older engines make it. The rule is silent where
+`ENGINE_SETTINGS` names the setting.
 
 ## Example
     ENGINE AggregatingMergeTree, ENGINE_SORTING_KEY day
@@ -39,15 +40,17 @@ Put the column into the sorting key, or make it a state: `SimpleAggregateFunctio
 fn check(plan: &Plan) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for table in plan.tables.values() {
-        let settings = table.engine.settings.as_deref().unwrap_or_default();
-        if table.engine.name != "AggregatingMergeTree"
-            || settings.contains("allow_dimensions_outside_sorting_key")
-        {
-            continue;
-        }
         let Some(declared) = plan.project.datasources.get(&table.name) else {
             continue;
         };
+        let settings = declared.syntax.directive("ENGINE_SETTINGS");
+        let is_meant = settings.is_some_and(|settings| {
+            let written = &settings.value.value;
+            written.contains("allow_dimensions_outside_sorting_key")
+        });
+        if table.engine.name != "AggregatingMergeTree" || is_meant {
+            continue;
+        }
         let keys = [&table.engine.sorting_key, &table.engine.partition_key];
         let keys: Vec<String> = keys
             .into_iter()

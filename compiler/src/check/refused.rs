@@ -54,6 +54,17 @@ pub fn statements(plan: &Plan) -> Vec<Statement> {
         .collect()
 }
 
+/// The statements of these pipes alone, as a request without parameters takes them.
+pub fn statements_of(plan: &Plan, pipes: &BTreeSet<ResourceName>) -> Vec<Statement> {
+    let own = plan
+        .graph
+        .vertices()
+        .filter(|vertex| matches!(vertex, Vertex::Node(id) if pipes.contains(&id.pipe)));
+    own.flat_map(|vertex| of_vertex(plan, vertex))
+        .filter(|statement| statement.branch == 0)
+        .collect()
+}
+
 fn of_vertex(plan: &Plan, vertex: &Vertex) -> Vec<Statement> {
     let Vertex::Node(id) = vertex else {
         return Vec::new();

@@ -58,7 +58,7 @@ fn columns(endpoint: &str, before: &Contract, after: &Contract, changes: &mut Ve
     let mut push = |kind, breaking, message| {
         changes.push(Change::new(endpoint, kind, breaking, message));
     };
-    if before.open || after.open {
+    if (before.open || after.open) && before.definition != after.definition {
         let which = match (before.open, after.open) {
             (true, true) => "in both versions",
             (true, false) => "in the old version",

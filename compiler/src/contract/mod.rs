@@ -14,6 +14,7 @@ use serde::Serialize;
 
 pub use compare::compare;
 
+use crate::graph::{NodeId, Vertex};
 use crate::lineage::Lineage;
 use crate::plan::Plan;
 use crate::template::Parameter;
@@ -30,6 +31,8 @@ pub struct Contract {
     pub open: bool,
     /// Its parameters.
     pub parameters: Vec<Parameter>,
+    /// What its answer is made of, so that the same text is no change where columns are not known.
+    definition: String,
 }
 
 /// A column of an answer.
@@ -99,6 +102,28 @@ impl Change {
     }
 }
 
+/// The text of a node and of all that it reads.
+fn definition(plan: &Plan, id: &NodeId) -> String {
+    let sources = &plan.project.sources;
+    let mut text = String::new();
+    for vertex in plan.graph.closure(&Vertex::Node(id.clone())) {
+        text.push_str(&vertex.to_string());
+        text.push('\n');
+        let part = match vertex {
+            Vertex::Node(id) => plan.node(id).map(|(_, node)| sources.slice(node.body.span)),
+            Vertex::Datasource(name) => plan
+                .project
+                .datasources
+                .get(name)
+                .map(|datasource| sources[datasource.span.source].text()),
+            Vertex::Service(_) => None,
+        };
+        text.push_str(part.unwrap_or_default());
+        text.push('\n');
+    }
+    text
+}
+
 /// The endpoints of a project with what callers rely on. Columns are those that the engine described, else those that the text tells.
 pub fn contracts(
     plan: &Plan,
@@ -135,6 +160,7 @@ pub fn contracts(
                 columns,
                 open,
                 parameters: pipe.parameters.clone(),
+                definition: definition(plan, &endpoint.id),
             },
         );
     }

@@ -3,11 +3,14 @@
 use pipewright_grammar::diagnostic::Code;
 
 macro_rules! declare_codes {
-    ($($(#[$doc:meta])* $constant:ident = $name:literal;)*) => {
-        $($(#[$doc])* pub const $constant: Code = Code::new($name);)*
+    ($($(#[doc = $doc:literal])* $constant:ident = $name:literal;)*) => {
+        $($(#[doc = $doc])* pub const $constant: Code = Code::new($name);)*
 
         /// Every code of the compiler, in order of declaration.
         pub const ALL: &[Code] = &[$($constant),*];
+
+        /// What each of them means.
+        pub const MEANINGS: &[(Code, &str)] = &[$(($constant, concat!($($doc),*))),*];
     };
 }
 
@@ -104,6 +107,8 @@ declare_codes! {
     BAD_COPY_MODE = "bad-copy-mode";
     /// A key of a data source that nothing acts on.
     IGNORED_KEY = "ignored-key";
+    /// Pipes without a `TYPE` whose last node is served, as a Classic push does it.
+    PUBLISHED_BY_DEFAULT = "published-by-default";
     /// Running this needs a system outside of Pipewright (Kafka, S3, a database, …).
     NEEDS_EXTERNAL_SYSTEM = "needs-external-system";
     /// A connector that lacks a key, or has a value that means nothing.

@@ -36,6 +36,9 @@ pub struct ManifestPipe<'a> {
     pub tokens: Vec<&'a str>,
     /// The published node.
     pub endpoint: Option<&'a str>,
+    /// Whether that is its last node because no node has a `TYPE` (Classic).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub published_by_default: bool,
     /// Merged parameters of the output node and all that it reads.
     pub parameters: Vec<ManifestParameter<'a>>,
     /// The nodes in order.
@@ -147,6 +150,7 @@ pub fn manifest<'a>(plan: &'a Plan, steps: &'a [Step]) -> Manifest<'a> {
                     .map(|token| token.name.value.as_str())
                     .collect(),
                 endpoint: planned.endpoint_node().map(|node| node.id.node.as_str()),
+                published_by_default: pipe.published_by_default,
                 parameters: planned.parameters.iter().map(Into::into).collect(),
                 nodes: nodes.collect(),
             };

@@ -1,5 +1,7 @@
 //! `openapi.json`: the published endpoints as an OpenAPI document.
 
+use std::collections::BTreeSet;
+
 use utoipa::openapi::path::{
     OperationBuilder, ParameterBuilder, ParameterIn, ParameterStyle, PathItemBuilder, PathsBuilder,
 };
@@ -13,8 +15,8 @@ use utoipa::openapi::{
     OpenApiBuilder, Ref, Required,
 };
 
-use crate::plan::{PipePlan, Plan};
-use crate::template::Parameter;
+use crate::plan::{PipePlan, Plan, QueryError, RequestContext, RowFilters};
+use crate::template::{Parameter, RenderContext, Values};
 
 /// The formats in which an endpoint answers, by the ending of its path.
 const FORMATS: &[(&str, &str)] = &[
@@ -28,9 +30,11 @@ const FORMATS: &[(&str, &str)] = &[
 pub fn openapi(plan: &Plan) -> OpenApi {
     let mut paths = PathsBuilder::new();
     for pipe in plan.pipes.values().filter(|pipe| pipe.endpoint.is_some()) {
+        let needed = needed(plan, pipe);
         for (ending, media_type) in FORMATS {
+            let operation = operation(plan, pipe, &needed, (ending, media_type));
             let item = PathItemBuilder::new()
-                .operation(HttpMethod::Get, operation(plan, pipe, ending, media_type))
+                .operation(HttpMethod::Get, operation)
                 .build();
             paths = paths.path(format!("/v0/pipes/{}.{ending}", pipe.name), item);
         }
@@ -54,7 +58,12 @@ pub fn openapi(plan: &Plan) -> OpenApi {
         .build()
 }
 
-fn operation(plan: &Plan, pipe: &PipePlan, ending: &str, media_type: &str) -> OperationBuilder {
+fn operation(
+    plan: &Plan,
+    pipe: &PipePlan,
+    needed: &BTreeSet<String>,
+    (ending, media_type): (&str, &str),
+) -> OperationBuilder {
     let source = plan.project.pipes.get(&pipe.name);
     let content = match ending {
         "json" => ContentBuilder::new()
@@ -96,13 +105,62 @@ fn operation(plan: &Plan, pipe: &PipePlan, ending: &str, media_type: &str) -> Op
         operation = operation.tag(tag.clone());
     }
     for parameter in &pipe.parameters {
-        operation = operation.parameter(query_parameter(parameter));
+        let is_needed = needed.contains(&parameter.name);
+        operation = operation.parameter(query_parameter(parameter, is_needed));
     }
     operation
 }
 
-fn query_parameter(parameter: &Parameter) -> ParameterBuilder {
-    let required = parameter.required == Some(true) && parameter.default.is_none();
+/// The parameters without which a request that gives nothing else fails.
+fn needed(plan: &Plan, pipe: &PipePlan) -> BTreeSet<String> {
+    let mut needed = BTreeSet::new();
+    let Some(endpoint) = pipe.endpoint_node() else {
+        return needed;
+    };
+    let mut values = Values::default();
+    for _ in 0..=pipe.parameters.len() {
+        let request = RequestContext {
+            values: &values,
+            render: RenderContext::default(),
+        };
+        let compiled = plan.compile_node_as_written(&endpoint.id, request, RowFilters::NONE);
+        let Err(QueryError::Template(error)) = compiled else {
+            break;
+        };
+        let missing = pipe.parameters.iter().find(|parameter| {
+            parameter.default.is_none() && error.parameter.as_ref() == Some(&parameter.name)
+        });
+        match missing {
+            Some(missing) if needed.insert(missing.name.clone()) => {
+                values.insert_text(&missing.name, stand_in(missing));
+            }
+            _ => break,
+        }
+    }
+    needed
+}
+
+/// A value that a parameter can have.
+fn stand_in(parameter: &Parameter) -> String {
+    let text = |value: &serde_json::Value| match value {
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    if let Some(value) = parameter.enumeration.first().or(parameter.example.as_ref()) {
+        return text(value);
+    }
+    let number = ["Int", "UInt", "Float", "Decimal"];
+    let data_type = parameter.data_type.trim_start_matches("Array(");
+    match data_type {
+        _ if number.iter().any(|prefix| data_type.starts_with(prefix)) => "1".to_owned(),
+        _ if data_type.starts_with("DateTime") => "2024-01-01 00:00:00".to_owned(),
+        _ if data_type.starts_with("Date") => "2024-01-01".to_owned(),
+        _ => "a".to_owned(),
+    }
+}
+
+fn query_parameter(parameter: &Parameter, is_needed: bool) -> ParameterBuilder {
+    let required = parameter.default.is_none() && (is_needed || parameter.required == Some(true));
     let mut builder = ParameterBuilder::new()
         .name(parameter.name.clone())
         .parameter_in(ParameterIn::Query)
@@ -207,4 +265,24 @@ fn result() -> Schema {
             .property("statistics", statistics)
             .build(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::project::SourceTree;
+
+    #[test]
+    fn a_parameter_without_which_every_request_fails_is_required() {
+        let pipe = "NODE n\nSQL >\n    %\n    SELECT {{ String(user) }} AS u, {{ Int32(n) }} AS n, {{ String(given, 'x') }} AS g {% if defined(extra) %}, {{ String(extra) }} AS e {% end %}\n\nTYPE endpoint\n";
+        let files = [("p.pipe".to_owned(), pipe.to_owned())];
+        let (plan, _) = crate::compile(SourceTree::new(files));
+        let document = serde_json::to_value(super::openapi(&plan)).unwrap();
+        let parameters = &document["paths"]["/v0/pipes/p.json"]["get"]["parameters"];
+        let required = parameters.as_array().unwrap().iter();
+        let required: Vec<&str> = required
+            .filter(|parameter| parameter["required"] == true)
+            .filter_map(|parameter| parameter["name"].as_str())
+            .collect();
+        assert_eq!(required, ["user", "n"]);
+    }
 }

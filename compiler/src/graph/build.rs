@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::resolve::{Scope, Target, resolve, suggestions};
 use super::{Edge, Graph, NodeId, Vertex, cycle};
 use crate::diagnostics::codes;
-use crate::project::{Node, Pipe, Policies, Project, ResourceName};
+use crate::project::{Node, Pipe, Policies, Project};
 use crate::sql::{self, Policy, Position, Scan, TableReference, Use};
 use crate::template::{ErrorKind, RenderContext, Rendered};
 
@@ -97,10 +97,7 @@ pub(crate) fn build_again(
             } else {
                 Edge::Materialize
             };
-            let name = ResourceName {
-                workspace: pipe.name.workspace.clone(),
-                name: target.value.clone(),
-            };
+            let name = project.target_name(pipe, &target.value);
             if project.datasources.contains_key(&name) {
                 graph.connect(vertex, Vertex::Datasource(name), edge);
             }

@@ -82,6 +82,9 @@ fn resource<'a>(project: &'a Project, name: &ResourceName) -> Option<Target<'a>>
     if let Some(datasource) = project.datasources.get(name) {
         return Some(Target::Datasource(datasource));
     }
+    if let Some(plain) = project.unversioned(name) {
+        return resource(project, &plain);
+    }
     let quarantined = ResourceName {
         workspace: name.workspace.clone(),
         name: name.name.strip_suffix("_quarantine")?.to_owned(),

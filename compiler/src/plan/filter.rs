@@ -41,7 +41,7 @@ impl RowFilters {
         self.0.is_empty()
     }
 
-    fn of(&self, table: &ResourceName) -> Option<&str> {
+    pub(super) fn of(&self, table: &ResourceName) -> Option<&str> {
         if self.0.is_empty() {
             None
         } else {
@@ -87,7 +87,11 @@ impl RowFilters {
             let mut out = MappedText::new();
             let add = |out: &mut MappedText, text: &str| out.push(text, PieceKind::Inserted, None);
             add(&mut out, &format!("(SELECT {} FROM ", columns(plan, &name)));
-            out.append(&text.part(place.clone()));
+            if table.versioned.is_some() {
+                add(&mut out, &crate::emit::table_name(&name));
+            } else {
+                out.append(&text.part(place.clone()));
+            }
             for (start, end) in &table.modifiers {
                 add(&mut out, " ");
                 out.append(&text.part(shape::range(starts, *start, *end)));
@@ -96,7 +100,7 @@ impl RowFilters {
             if table.position == Position::From && !table.aliased {
                 add(
                     &mut out,
-                    &format!(" AS {}", sql::quote_identifier(&table.name)),
+                    &format!(" AS {}", sql::quote_identifier(table.written_name())),
                 );
             }
             edits.push((place, out));

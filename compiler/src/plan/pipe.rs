@@ -223,10 +223,7 @@ fn target(
         );
         return None;
     };
-    let name = ResourceName {
-        workspace: pipe.name.workspace.clone(),
-        name: target.value.clone(),
-    };
+    let name = project.target_name(pipe, &target.value);
     if let Some(datasource) = project.datasources.get(&name) {
         // Classic nodes say with `ENGINE` that they make their target; without, the name may be a slip.
         if datasource.made_by.is_some() && node.directive("ENGINE").is_none() {

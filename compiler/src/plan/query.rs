@@ -387,7 +387,7 @@ impl<'a> Compilation<'a> {
                     }
                     shape.inlines.push(inline);
                 }
-                Some(Target::Datasource(_) | Target::Service) => {
+                Some(target @ (Target::Datasource(_) | Target::Service)) => {
                     let mut modifiers: Vec<_> = table
                         .is_final
                         .iter()
@@ -396,9 +396,15 @@ impl<'a> Compilation<'a> {
                         .collect();
                     modifiers.sort();
                     let (aliased, position) = (table.alias.is_some(), table.position);
+                    // `name__vN` stands for a table without a version in its name.
+                    let own = match target {
+                        Target::Datasource(datasource) => &datasource.name.name,
+                        _ => &table.name,
+                    };
                     shape.tables.push(TableUse {
                         database: table.database.clone(),
-                        name: table.name.clone(),
+                        name: own.clone(),
+                        versioned: (*own != table.name).then(|| table.name.clone()),
                         start,
                         end,
                         position,
@@ -442,6 +448,11 @@ impl<'a> Compilation<'a> {
         let mut edits = self
             .filters
             .edits(self.plan, text, &starts, &shape.tables)?;
+        for table in &shape.tables {
+            if table.versioned.is_some() && self.filters.of(&table.resource()).is_none() {
+                edits.push(table.without_version(&starts));
+            }
+        }
         edits.reserve(shape.inlines.len() + 1);
         let mut size = text.text().len();
         for inline in &shape.inlines {

@@ -12,7 +12,7 @@ use crate::graph::NodeId;
 use crate::mapped_text::{MappedText, PieceKind};
 use crate::optimize::Recipe;
 use crate::project::ResourceName;
-use crate::sql::Position;
+use crate::sql::{Position, quote_identifier};
 
 /// Shapes kept for a node. Past that the cache starts anew: a template with more shapes than this makes them from values (`table(…)`, lists).
 const CAPACITY: usize = 256;
@@ -71,6 +71,8 @@ pub(super) struct Inline {
 pub(super) struct TableUse {
     pub(super) database: Option<String>,
     pub(super) name: String,
+    /// How the author names it, where that is with its `VERSION`.
+    pub(super) versioned: Option<String>,
     pub(super) start: Anchor,
     pub(super) end: Anchor,
     pub(super) position: Position,
@@ -87,6 +89,31 @@ impl TableUse {
             workspace: self.database.clone(),
             name: self.name.clone(),
         }
+    }
+
+    /// The name that its columns may be qualified with.
+    pub(super) fn written_name(&self) -> &str {
+        self.versioned.as_ref().unwrap_or(&self.name)
+    }
+
+    /// The edit that puts the table's own name in place of the one with its version, which stays as an alias.
+    pub(super) fn without_version(&self, starts: &[usize]) -> (Range<usize>, MappedText) {
+        let mut name = MappedText::new();
+        let mut add = |text: &str| name.push(text, PieceKind::Inserted, None);
+        if let Some(database) = &self.database {
+            add(&quote_identifier(database));
+            add(".");
+        }
+        if matches!(self.position, Position::Dictionary | Position::JoinGet) {
+            add(&self.name);
+        } else {
+            add(&quote_identifier(&self.name));
+        }
+        if self.position == Position::From && !self.aliased {
+            add(" AS ");
+            add(&quote_identifier(self.written_name()));
+        }
+        (range(starts, self.start, self.end), name)
     }
 }
 

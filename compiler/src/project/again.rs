@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use pipewright_grammar::diagnostic::Diagnostic;
 use pipewright_grammar::source::SourceId;
+use pipewright_grammar::syntax::NodeKind;
 
 use super::{Pipe, Project, ResourceName, SourceTree};
 
@@ -68,9 +69,15 @@ impl Known {
         };
         let pipes = project.pipes.into_values();
         pipes
-            .filter_map(|pipe| {
+            .filter_map(|mut pipe| {
                 let id = pipe.span.source;
                 let findings = findings.remove(&id).filter(|_| is_same(id))?;
+                // Whether it is served without saying so depends on other files.
+                if std::mem::take(&mut pipe.published_by_default)
+                    && let Some(last) = pipe.nodes.last_mut()
+                {
+                    last.kind = NodeKind::Standard;
+                }
                 Some((id, Self { pipe, findings }))
             })
             .collect()

@@ -7,6 +7,7 @@ use pipewright_grammar::source::{SourceFile, Span};
 use pipewright_grammar::syntax::NodeKind;
 use serde::Deserialize;
 
+use super::Edition;
 use crate::diagnostics::codes;
 use crate::optimize;
 use crate::sql::Policy;
@@ -27,6 +28,16 @@ pub struct Config {
     pub optimize: Optimize,
     /// What an endpoint may cost.
     pub budget: Budget,
+    /// How the files are meant.
+    pub project: ProjectKind,
+}
+
+/// `[project]`: how the files are meant, where they do not show it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProjectKind {
+    /// `classic`, where the last node of a pipe without a `TYPE` is served, or `forward`, where only `TYPE endpoint` is.
+    pub kind: Option<Edition>,
 }
 
 /// `[optimize]`: which rules change the SQL of endpoints.

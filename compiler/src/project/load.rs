@@ -12,8 +12,8 @@ use rayon::prelude::*;
 
 use super::again::{Findings, Known};
 use super::{
-    Config, Connection, Datasource, FileKind, Node, Pipe, Project, ResourceName, SourceTree, Token,
-    include, is_valid_name,
+    Config, Connection, Datasource, Edition, FileKind, Node, Pipe, Project, ResourceName,
+    SourceTree, Token, edition, include, is_valid_name,
 };
 use crate::diagnostics::codes;
 use crate::template::Template;
@@ -64,6 +64,7 @@ pub(crate) fn load_again(sources: SourceTree, mut known: BTreeMap<SourceId, Know
         diagnostics.append(&mut found);
         project.config = config;
     }
+    let mut has_includes = false;
     let mut parsed: Vec<(SourceId, Syntax)> = Vec::new();
     let results: Vec<_> = project
         .sources
@@ -85,6 +86,7 @@ pub(crate) fn load_again(sources: SourceTree, mut known: BTreeMap<SourceId, Know
         .collect();
     results.sort_by_key(|(id, ..)| *id);
     for (id, syntax, found) in results {
+        has_includes |= !syntax.includes().is_empty();
         let expanded = include::expand(
             id,
             syntax.includes(),
@@ -150,7 +152,7 @@ pub(crate) fn load_again(sources: SourceTree, mut known: BTreeMap<SourceId, Know
     let built: Vec<_> = pipes
         .into_par_iter()
         .map(|(name, span, tree)| match tree {
-            Ok(tree) => build_pipe(name, span, tree),
+            Ok(tree) => build_pipe(name, span, tree, &project.sources),
             Err(known) => (known.pipe, known.findings.built),
         })
         .collect();
@@ -162,6 +164,8 @@ pub(crate) fn load_again(sources: SourceTree, mut known: BTreeMap<SourceId, Know
         project.pipes.insert(pipe.name.clone(), pipe);
     }
     add_made_datasources(&mut project);
+    project.edition = Edition::of(&project, has_includes);
+    edition::publish(&mut project, &mut diagnostics);
     Loaded {
         project,
         diagnostics,
@@ -181,10 +185,7 @@ fn add_made_datasources(project: &mut Project) {
             let Some(target) = node.target().filter(|target| is_valid_name(&target.value)) else {
                 continue;
             };
-            let name = ResourceName {
-                workspace: pipe.name.workspace.clone(),
-                name: target.value.clone(),
-            };
+            let name = project.target_name(pipe, &target.value);
             if project.datasources.contains_key(&name) || project.pipes.contains_key(&name) {
                 continue;
             }
@@ -288,14 +289,23 @@ impl Claims {
     }
 }
 
-fn build_pipe(name: ResourceName, span: Span, tree: PipeFile) -> (Pipe, Vec<Diagnostic>) {
+fn build_pipe(
+    name: ResourceName,
+    span: Span,
+    tree: PipeFile,
+    sources: &SourceTree,
+) -> (Pipe, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
+    let version = version_of(&tree);
+    let says_standard = tree.nodes.iter().any(|node| {
+        let kind = node.kind.as_ref();
+        kind.is_some_and(|kind| sources.slice(kind.span).eq_ignore_ascii_case("standard"))
+    });
     let mut nodes: Vec<Node> = tree
         .nodes
         .into_iter()
         .filter_map(|node| build_node(node, &mut diagnostics))
         .collect();
-    // A pipe that has no typed node and only one node was published in Classic by other means; nothing to infer from the file alone.
     if nodes.is_empty()
         && let Some(body) = tree.sql
     {
@@ -319,8 +329,21 @@ fn build_pipe(name: ResourceName, span: Span, tree: PipeFile) -> (Pipe, Vec<Diag
         tokens: tree.tokens,
         tags: tree.tags.into_iter().map(|tag| tag.value).collect(),
         nodes,
+        version,
+        says_standard,
+        published_by_default: false,
     };
     (pipe, diagnostics)
+}
+
+/// `VERSION n`, which belongs to the pipe wherever it stands.
+fn version_of(tree: &PipeFile) -> Option<u32> {
+    let nodes = tree.nodes.iter().flat_map(|node| &node.directives);
+    let lines = tree.directives.iter().chain(nodes);
+    lines
+        .filter(|line| line.keyword.value == "VERSION")
+        .filter_map(|line| line.value.value.parse().ok())
+        .next_back()
 }
 
 /// A node without SQL was reported by the parser and is left out.

@@ -4,6 +4,7 @@
 
 mod again;
 mod config;
+mod edition;
 mod include;
 mod load;
 mod names;
@@ -12,6 +13,7 @@ mod tree;
 
 pub(crate) use again::{Findings, Known, Names};
 pub use config::{Allow, Config, Limits, Policies, Server};
+pub use edition::Edition;
 pub use load::load;
 pub(crate) use load::{Loaded, load_again};
 pub use names::{ResourceName, is_valid_name};

@@ -7,7 +7,7 @@ use pipewright_grammar::syntax::{
     ConnectionFile, DatasourceFile, Directive, NodeKind, SqlBody, TokenDecl, TokenFile,
 };
 
-use super::{Config, ResourceName, SourceTree};
+use super::{Config, Edition, ResourceName, SourceTree};
 use crate::template::Template;
 
 /// A folder of datafiles as named resources.
@@ -17,6 +17,8 @@ pub struct Project {
     pub sources: SourceTree,
     /// `pipewright.toml`, or its defaults.
     pub config: Config,
+    /// For which of the two the files are written.
+    pub edition: Edition,
     /// Data sources by name.
     pub datasources: BTreeMap<ResourceName, Datasource>,
     /// Pipes by name.
@@ -55,6 +57,12 @@ pub struct Pipe {
     pub tags: Vec<String>,
     /// The nodes in order, includes put in place.
     pub nodes: Vec<Node>,
+    /// `VERSION` (Classic).
+    pub version: Option<u32>,
+    /// Whether a node says `TYPE standard`: that the pipe is not to be served.
+    pub says_standard: bool,
+    /// Whether its endpoint is its last node because no node has a `TYPE` (Classic).
+    pub published_by_default: bool,
 }
 
 /// One node of a pipe.
@@ -139,7 +147,40 @@ impl Node {
     }
 }
 
+impl Datasource {
+    /// `VERSION` (Classic).
+    pub fn version(&self) -> Option<u32> {
+        self.syntax.directive("VERSION")?.value.value.parse().ok()
+    }
+}
+
 impl Project {
+    /// The resource that `name__vN` means: with `VERSION N`, a Classic push names it so, while files name it without.
+    pub fn unversioned(&self, name: &ResourceName) -> Option<ResourceName> {
+        let (plain, version) = name.name.rsplit_once("__v")?;
+        let plain = ResourceName {
+            workspace: name.workspace.clone(),
+            name: plain.to_owned(),
+        };
+        let declared = match self.pipes.get(&plain) {
+            Some(pipe) => pipe.version,
+            None => self.datasources.get(&plain)?.version(),
+        };
+        (declared? == version.parse::<u32>().ok()?).then_some(plain)
+    }
+
+    /// The data source that a node of a pipe fills under that name.
+    pub(crate) fn target_name(&self, pipe: &Pipe, target: &str) -> ResourceName {
+        let name = ResourceName {
+            workspace: pipe.name.workspace.clone(),
+            name: target.to_owned(),
+        };
+        if self.datasources.contains_key(&name) {
+            return name;
+        }
+        self.unversioned(&name).unwrap_or(name)
+    }
+
     /// The data source of that name in the project itself.
     pub fn datasource(&self, name: &str) -> Option<&Datasource> {
         self.datasources.get(&ResourceName::local(name))
@@ -148,5 +189,86 @@ impl Project {
     /// The pipe of that name in the project itself.
     pub fn pipe(&self, name: &str) -> Option<&Pipe> {
         self.pipes.get(&ResourceName::local(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::{RequestContext, Role, RowFilters};
+    use crate::project::SourceTree;
+    use crate::template::{RenderContext, Values};
+
+    /// A query over resources with versions, for one who sees the rows of a day.
+    fn compiled(text: &str, filter: Option<&str>) -> String {
+        let files = [
+            (
+                "views.datasource",
+                "VERSION 3\n\nSCHEMA >\n    `day` Date,\n    `path` String\n",
+            ),
+            ("days.datasource", "VERSION 2\n\nSCHEMA >\n    `day` Date\n"),
+            (
+                "top.pipe",
+                "VERSION 1\nNODE a\nSQL >\n    SELECT path FROM views__v3\n\nTYPE endpoint\n",
+            ),
+            (
+                "v.pipe",
+                "NODE n\nSQL >\n    SELECT day FROM views\n\nTYPE materialized\nDATASOURCE days__v2\n",
+            ),
+        ];
+        let files = files.map(|(name, text)| (name.to_owned(), text.to_owned()));
+        let (plan, diagnostics) = crate::compile(SourceTree::new(files));
+        assert_eq!(diagnostics, []);
+        let role = &plan.pipe("v").unwrap().nodes[0].role;
+        assert!(matches!(role, Role::Materialized { target } if target.name == "days"));
+        let mut filters = RowFilters::default();
+        if let Some(filter) = filter {
+            filters.add("views", filter);
+        }
+        let values = Values::default();
+        let request = RequestContext {
+            values: &values,
+            render: RenderContext::default(),
+        };
+        let compiled = plan.compile_query_for(text, None, request, &filters);
+        compiled.map_or_else(
+            |error| error.to_string(),
+            |compiled| compiled.sql.into_text(),
+        )
+    }
+
+    #[test]
+    fn a_name_with_its_version_means_what_is_named_without() {
+        assert_eq!(
+            compiled(
+                "SELECT views__v3.path FROM views__v3 FINAL WHERE day IN days__v2",
+                None
+            ),
+            "SELECT views__v3.path FROM views AS views__v3 FINAL WHERE day IN days"
+        );
+        assert_eq!(
+            compiled("SELECT v.path FROM views__v3 AS v, views", None),
+            "SELECT v.path FROM views AS v, views"
+        );
+        assert_eq!(
+            compiled("SELECT * FROM top__v1", None),
+            "SELECT * FROM (\nSELECT path FROM views AS views__v3\n) AS top__v1"
+        );
+        let other = compiled("SELECT * FROM views__v2", None);
+        assert!(other.contains("`views__v2` is no node"), "{other}");
+    }
+
+    #[test]
+    fn a_row_filter_holds_under_a_name_with_a_version_too() {
+        assert_eq!(
+            compiled(
+                "SELECT views__v3.path FROM views__v3 FINAL",
+                Some("day = '2026-01-01'")
+            ),
+            "SELECT views__v3.path FROM (SELECT * FROM views FINAL WHERE (\nday = '2026-01-01'\n)) AS views__v3 "
+        );
+        assert_eq!(
+            compiled("SELECT * FROM top__v1", Some("day > 1")),
+            "SELECT * FROM (\nSELECT path FROM (SELECT * FROM views WHERE (\nday > 1\n)) AS views__v3\n) AS top__v1"
+        );
     }
 }

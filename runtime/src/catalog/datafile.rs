@@ -172,7 +172,8 @@ impl PipeText {
                 .kind
                 .as_ref()
                 .map(|kind| self.text[range(kind.span)].trim().to_lowercase())
-                .filter(|kind| kind != "standard"),
+                // A `TYPE` without a word has its own place for a value.
+                .filter(|kind| kind != "type" && !kind.is_empty()),
             directives: node
                 .directives
                 .iter()

@@ -7,6 +7,7 @@
 mod datafile;
 mod datasource_text;
 mod draft;
+mod edition;
 mod indent;
 mod objects;
 mod pull;
@@ -39,6 +40,7 @@ use self::references::Renamed;
 use self::tables::Migration;
 use crate::engine::Engine;
 use crate::state::{State, StateError, StoredFile};
+use crate::typing;
 
 /// Why the catalog cannot be opened or changed.
 #[derive(Debug, thiserror::Error)]
@@ -217,23 +219,21 @@ impl Writer<'_> {
         before: &Current,
         change: &mut Change,
     ) -> Result<Compiled, ChangeError> {
-        let compiled = Self::compiled_as_written(before, change).await?;
-        let has_id = change
-            .files
-            .values()
-            .flatten()
-            .any(|text| references::has_id(text));
-        if !has_id {
-            return Ok(compiled);
+        let mut compiled = Self::compiled_as_written(before, change).await?;
+        let texts = change.files.values().flatten();
+        if texts.into_iter().any(|text| references::has_id(text)) {
+            let named = references::named(&compiled.1, &before.objects);
+            if !named.is_empty() {
+                change
+                    .files
+                    .extend(named.into_iter().map(|(path, text)| (path, Some(text))));
+                compiled = Self::compiled_as_written(before, change).await?;
+            }
         }
-        let named = references::named(&compiled.1, &before.objects);
-        if named.is_empty() {
-            return Ok(compiled);
+        if edition::amend(before, change, &compiled.0, &compiled.1)? {
+            compiled = Self::compiled_as_written(before, change).await?;
         }
-        change
-            .files
-            .extend(named.into_iter().map(|(path, text)| (path, Some(text))));
-        Self::compiled_as_written(before, change).await
+        Ok(compiled)
     }
 
     async fn compiled_as_written(
@@ -264,6 +264,7 @@ impl Writer<'_> {
         let before = self.current();
         let (files, plan, errors) = self.compiled(&before, &mut change).await?;
         refuse_new_errors(&errors, &before.errors, change.tolerated.as_deref())?;
+        refuse_wrong_sql(&before.plan, &plan, &change, engine).await?;
         let objects = before.objects.of_project(&plan.project, &change.renames)?;
         let migration = Migration::plan(&before.plan, &plan, &change, engine).await?;
         migration.prepare(engine).await?;
@@ -460,6 +461,38 @@ fn refuse_new_errors(
     } else {
         Err(ChangeError::Invalid(new.join("\n")))
     }
+}
+
+/// Refuses nodes that the engine would never answer: an unknown column or function, SQL that it cannot read.
+async fn refuse_wrong_sql(
+    before: &Plan,
+    plan: &Plan,
+    change: &Change,
+    engine: &dyn Engine,
+) -> Result<(), ChangeError> {
+    let sources = &plan.project.sources;
+    let is_changed = |pipe: &&pipewright_compiler::project::Pipe| {
+        let path = sources[pipe.span.source].name();
+        change.files.contains_key(path) && change.tolerated.as_deref() != Some(path)
+    };
+    let pipes = plan.project.pipes.values().filter(is_changed);
+    let pipes: BTreeSet<_> = pipes.map(|pipe| pipe.name.clone()).collect();
+    if pipes.is_empty() {
+        return Ok(());
+    }
+    let found = typing::changed(before, plan, &pipes, engine)
+        .await
+        .map_err(|error| ChangeError::Engine(error.to_string()))?;
+    let errors: Vec<Diagnostic> = found
+        .into_iter()
+        .filter(|diagnostic| diagnostic.severity == Severity::Error)
+        .take(3)
+        .collect();
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let text = render::concise(&errors, sources.files());
+    Err(ChangeError::Invalid(text.trim_end().to_owned()))
 }
 
 fn hash(text: &str) -> String {

@@ -38,6 +38,8 @@ impl Object {
 pub struct Objects {
     by_key: BTreeMap<Key, Object>,
     by_id: HashMap<String, Key>,
+    /// Names with a `VERSION`, which a Classic push gives, and the names here.
+    versioned: BTreeMap<(ObjectKind, String), String>,
 }
 
 /// A resource that is renamed and stays the same.
@@ -111,6 +113,11 @@ impl Objects {
     ) -> Option<&'a str> {
         if self.object(kind, parent, reference).is_some() {
             return Some(reference);
+        }
+        if parent.is_empty()
+            && let Some(name) = self.versioned.get(&(kind, reference.to_owned()))
+        {
+            return Some(name);
         }
         let id = match reference.rsplit_once('.') {
             Some((_, digits)) if digits.starts_with("t_") => digits.to_owned(),
@@ -191,6 +198,7 @@ impl Objects {
     ) -> std::io::Result<Self> {
         let (known, now) = (self.renamed(renames), now_micros());
         let mut out = Self::default();
+        let mut versioned = BTreeMap::new();
         let mut take = |key: Key, digest: String| -> std::io::Result<()> {
             let object = match known.by_key.get(&key) {
                 Some(object) if object.digest == digest && self.by_key.contains_key(&key) => {
@@ -217,6 +225,10 @@ impl Objects {
             .filter(|pipe| pipe.name.workspace.is_none())
         {
             let name = pipe.name.name.clone();
+            if let Some(version) = pipe.version {
+                let key = (ObjectKind::Pipe, format!("{name}__v{version}"));
+                versioned.insert(key, name.clone());
+            }
             take(
                 (ObjectKind::Pipe, String::new(), name.clone()),
                 pipe_digest(project, pipe),
@@ -237,6 +249,11 @@ impl Objects {
             .filter(|datasource| datasource.name.workspace.is_none())
         {
             let text = project.sources[datasource.span.source].text();
+            if let Some(version) = datasource.version() {
+                let name = datasource.name.name.clone();
+                let key = (ObjectKind::Datasource, format!("{name}__v{version}"));
+                versioned.insert(key, name);
+            }
             take(
                 (
                     ObjectKind::Datasource,
@@ -246,6 +263,7 @@ impl Objects {
                 digest([text]),
             )?;
         }
+        out.versioned = versioned;
         Ok(out)
     }
 

@@ -40,6 +40,10 @@ pub(super) fn run(
             }
             DatasourceCommand::Truncate { name, yes } => {
                 if !yes {
+                    // One that is not there is said to be not there.
+                    client
+                        .call("GET", &format!("/v0/datasources/{}", escaped(name)), None)
+                        .await?;
                     printer.error(&format!("all rows of `{name}` would go"));
                     printer.hint("`--yes` takes them away");
                     return Ok(ExitStatus::Findings);

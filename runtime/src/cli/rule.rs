@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use anyhow::anyhow;
 use pipewright_compiler::check::{RULES, Rule as Declared, rule};
+use pipewright_compiler::diagnostics::codes;
 use pipewright_compiler::graph::similar_names;
+use pipewright_grammar::codes as grammar_codes;
 use serde_json::{Value, json};
 
 use super::ExitStatus;
@@ -23,13 +25,29 @@ pub(super) fn run(arguments: &Rule, printer: &Printer) -> anyhow::Result<ExitSta
         }
         return Ok(ExitStatus::Success);
     };
-    let found = rule(code).ok_or_else(|| unknown(code))?;
+    let Some(found) = rule(code) else {
+        let meaning = meaning(code).ok_or_else(|| unknown(code))?;
+        if is_json {
+            let entry = json!({ "code": code, "summary": meaning });
+            printer.data(&serde_json::to_string_pretty(&entry)?)?;
+        } else {
+            printer.data(&format!("# {code}\n\n{meaning}\n\nIt is found wherever it is: no rule has to be on. `[lints]` in `pipewright.toml` changes its level.\n"))?;
+        }
+        return Ok(ExitStatus::Success);
+    };
     if is_json {
         printer.data(&serde_json::to_string_pretty(&described(found))?)?;
     } else {
         printer.data(&found.markdown())?;
     }
     Ok(ExitStatus::Success)
+}
+
+/// What a code means that is no rule: of what cannot be read, resolved or made.
+fn meaning(code: &str) -> Option<&'static str> {
+    let mut all = grammar_codes::MEANINGS.iter().chain(codes::MEANINGS);
+    let (_, meaning) = all.find(|(known, _)| known.name() == code)?;
+    Some(meaning.trim())
 }
 
 /// One line for each rule: code, severity, summary.

@@ -183,7 +183,13 @@ async fn deploy_and_serve(
     }
     let plan = Arc::clone(&catalog.current().plan);
     let secrets = workspace::secrets(folder, &plan)?;
-    let deployed = deploy::deploy(&plan, &sources.root, engine.as_ref(), &Lines(printer)).await?;
+    let deployed =
+        deploy::deploy_what_can_be(&plan, &sources.root, engine.as_ref(), &Lines(printer)).await?;
+    for (name, said) in &deployed.refused {
+        printer.error(&format!(
+            "`{name}` cannot be made, and what needs it does not work: {said}"
+        ));
+    }
     for name in &deployed.drifted {
         printer.note(&format!("warning: `{name}` was made from another definition than the project now has, and is left as it is: `pipewright plan` shows what would change, `pipewright deploy` changes it"));
     }
@@ -203,6 +209,7 @@ async fn deploy_and_serve(
     };
     let address = listener.local_addr()?;
     let app = App::new(catalog, secrets, Arc::clone(engine)).await?;
+    app.lack(deployed.refused);
     let is_guest = manner.guest.is_some();
     if !is_guest {
         announce(&plan, address, printer);

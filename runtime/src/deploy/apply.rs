@@ -1,5 +1,7 @@
 //! Runs steps, one after the other.
 
+use std::collections::BTreeMap;
+
 use pipewright_compiler::deploy::{Step, StepKind};
 
 use super::Progress;
@@ -138,6 +140,33 @@ pub(super) async fn apply(
         .filter(|step| step.kind != StepKind::CreateDatabase)
         .map(|step| step.name.clone())
         .collect())
+}
+
+/// Runs the steps that the engine takes; the others are told, with what it says. For the start of a server: one data source that cannot be made is no reason not to
+/// serve the rest.
+pub(super) async fn apply_what_can_be(
+    steps: &[Step],
+    engine: &dyn Engine,
+    progress: &dyn Progress,
+) -> Result<(Vec<String>, BTreeMap<String, String>), DeployError> {
+    let (mut created, mut refused) = (Vec::new(), BTreeMap::new());
+    for step in steps {
+        let (what, name) = (what(step.kind), step.name.clone());
+        if step.kind != StepKind::CreateDatabase {
+            progress.say(&format!("creating {what} {name}"));
+        }
+        match engine.execute(&step.sql_with_comment()).await {
+            Ok(()) if step.kind == StepKind::CreateDatabase => {}
+            Ok(()) => created.push(name),
+            Err(EngineError::Exception { message, .. })
+                if step.kind != StepKind::CreateDatabase =>
+            {
+                refused.insert(name, message);
+            }
+            Err(source) => return Err(DeployError::Step { what, name, source }),
+        }
+    }
+    Ok((created, refused))
 }
 
 async fn undo(created: &[&Step], engine: &dyn Engine, progress: &dyn Progress) {

@@ -1,6 +1,6 @@
 //! `fixtures/<datasource>.{sql,ndjson,csv,parquet}` → rows in a data source that has none.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -19,6 +19,7 @@ const ENDINGS: &[&str] = &["sql", "ndjson", "csv", "parquet"];
 /// Loads every fixture whose data source was empty before the first one was loaded.
 pub(super) async fn load(
     plan: &Plan,
+    refused: &BTreeMap<String, String>,
     root: &Path,
     engine: &dyn Engine,
     progress: &dyn Progress,
@@ -28,6 +29,7 @@ pub(super) async fn load(
         .tables
         .values()
         .filter(|table| table.name.workspace.is_none())
+        .filter(|table| !refused.contains_key(&table.name.name))
     {
         let Some(path) = find(root, &table.name.name) else {
             continue;

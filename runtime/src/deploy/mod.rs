@@ -71,6 +71,8 @@ pub struct Deployed {
     pub loaded: Vec<(String, u64)>,
     /// Tables and views whose definition differs from the project's: they are left as they are.
     pub drifted: Vec<String>,
+    /// Tables and views that the engine did not make, with what it said.
+    pub refused: BTreeMap<String, String>,
 }
 
 /// Creates what the project needs and the engine has not, in order, and loads `fixtures/` into tables that are empty.
@@ -80,6 +82,26 @@ pub async fn deploy(
     engine: &dyn Engine,
     progress: &dyn Progress,
 ) -> Result<Deployed, DeployError> {
+    make(plan, root, engine, progress, false).await
+}
+
+/// The same, but what the engine refuses to make is told and left out.
+pub async fn deploy_what_can_be(
+    plan: &Plan,
+    root: &Path,
+    engine: &dyn Engine,
+    progress: &dyn Progress,
+) -> Result<Deployed, DeployError> {
+    make(plan, root, engine, progress, true).await
+}
+
+async fn make(
+    plan: &Plan,
+    root: &Path,
+    engine: &dyn Engine,
+    progress: &dyn Progress,
+    lenient: bool,
+) -> Result<Deployed, DeployError> {
     let (desired, diagnostics) = steps::desired(plan);
     if let Some(diagnostic) = diagnostics.into_iter().next() {
         return Err(DeployError::NotCompiled(describe(plan, &diagnostic)));
@@ -88,12 +110,18 @@ pub async fn deploy(
     let actual = introspect(engine, &plan.database).await?;
     let drifted = actual.drifted(&desired);
     let missing = steps::missing(desired, &actual.names());
-    let created = apply::apply(&missing, engine, progress).await?;
-    let loaded = fixtures::load(plan, root, engine, progress).await?;
+    let (created, refused) = if lenient {
+        apply::apply_what_can_be(&missing, engine, progress).await?
+    } else {
+        let created = apply::apply(&missing, engine, progress).await?;
+        (created, BTreeMap::new())
+    };
+    let loaded = fixtures::load(plan, &refused, root, engine, progress).await?;
     Ok(Deployed {
         created,
         loaded,
         drifted,
+        refused,
     })
 }
 

@@ -30,6 +30,21 @@ pub use install::{InstallError, install, locate};
 /// The database that holds the project's tables; unqualified names mean its tables.
 pub const DATABASE: &str = "pipewright";
 
+/// Settings of every connection to the embedded engine.
+///
+/// Recent engines refuse tables that the reference's engine makes, out of caution: `check` warns of such things, and the author decides. And its joins give rows in the
+/// order of the left side, as those of the reference do; the parallel one shuffles them. A statement can still name another algorithm.
+pub const OWN_SETTINGS: &[(&str, &str)] = &[
+    ("allow_suspicious_codecs", "1"),
+    ("allow_suspicious_fixed_string_types", "1"),
+    ("allow_suspicious_low_cardinality_types", "1"),
+    ("allow_suspicious_ttl_expressions", "1"),
+    ("allow_suspicious_variant_types", "1"),
+    ("join_algorithm", "direct,hash"),
+    // Public projects join subqueries and `numbers(…)` without naming them.
+    ("joined_subquery_requires_alias", "0"),
+];
+
 /// One statement that returns rows, and how it is to be run.
 #[derive(Debug, Clone, Default)]
 pub struct Query {

@@ -100,7 +100,7 @@ async fn endpoint(
     let pipe = served.plan.pipe(name).ok_or_else(no_such_pipe)?;
     let node = pipe.endpoint_node().ok_or_else(|| {
         ApiError::NotFound(format!(
-            "pipe `{name}` has no published node: add `TYPE endpoint` to one"
+            "pipe `{name}` has no published node: add `TYPE endpoint` to one, or, where Classic is meant, `kind = \"classic\"` under `[project]` in pipewright.toml"
         ))
     })?;
     if let Some(text) = parameters.given("q").map(ToOwned::to_owned) {

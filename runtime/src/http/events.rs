@@ -65,6 +65,7 @@ async fn push(
         .plan
         .table(name)
         .ok_or_else(|| ApiError::NotFound(format!("there is no data source `{name}`")))?;
+    app.require_tables(std::iter::once(&table.name)).await?;
     let whole = match parameters.text_of("format").unwrap_or("ndjson") {
         "ndjson" => false,
         "json" => true,

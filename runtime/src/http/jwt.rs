@@ -129,6 +129,10 @@ impl ClaimedScope {
                     .map_err(|error| error.to_string())?;
                 Ok(Scope::ReadRows(table, filter))
             }
+            None if !self.filter.as_deref().unwrap_or("").trim().is_empty() => Err(format!(
+                "the scope `{}` cannot have a `filter`: only DATASOURCES:READ of a resource can",
+                self.kind
+            )),
             _ => Err(format!(
                 "a JWT cannot have the scope `{}`: only PIPES:READ and DATASOURCES:READ of a resource",
                 self.kind

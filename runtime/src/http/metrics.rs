@@ -79,8 +79,6 @@ impl Default for Metrics {
             duration,
             rows,
             bytes,
-            waiting,
-            held,
         }
     }
 }

@@ -46,6 +46,7 @@ mod tokens;
 mod variables;
 mod workspace;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -53,8 +54,9 @@ use arc_swap::ArcSwap;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use pipewright_compiler::emit;
 use pipewright_compiler::plan::Plan;
-use pipewright_compiler::project::Limits;
+use pipewright_compiler::project::{Limits, ResourceName};
 use tokio::net::TcpListener;
 
 pub use access::{Access, Scope, TokenTable};
@@ -69,7 +71,7 @@ use self::connections::Patience;
 use self::error::ApiError;
 use self::handover::Handover;
 use crate::catalog::Catalog;
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, Query};
 use crate::ingest::{Events, Ingest};
 use crate::jobs::Jobs;
 use crate::schedule::Scheduler;
@@ -129,6 +131,8 @@ pub struct App {
     patience: Patience,
     data: OnceLock<Data>,
     handover: Handover,
+    /// Tables and views that the engine did not make, with what it said.
+    lacking: ArcSwap<BTreeMap<String, String>>,
 }
 
 impl App {
@@ -169,7 +173,40 @@ impl App {
             body_bytes: limits.body_bytes,
             data: OnceLock::new(),
             handover: Handover::default(),
+            lacking: ArcSwap::default(),
         }))
+    }
+
+    /// Notes which tables and views are not there, and why.
+    pub fn lack(&self, lacking: BTreeMap<String, String>) {
+        self.lacking.store(Arc::new(lacking));
+    }
+
+    /// Fails where a table is not there. A deploy may have made it since.
+    pub(crate) async fn require_tables<'a>(
+        &self,
+        names: impl Iterator<Item = &'a ResourceName>,
+    ) -> Result<(), ApiError> {
+        let lacking = self.lacking.load();
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        for name in names {
+            let Some(said) = lacking.get(&name.to_string()) else {
+                continue;
+            };
+            let asked = Query::new(format!("EXISTS TABLE {}", emit::table_name(name)), "TSV");
+            let answer = match self.engine.query(asked).await {
+                Ok(answer) => answer.bytes().await.ok(),
+                Err(_) => None,
+            };
+            if answer.is_none_or(|answer| answer.as_ref() != b"1\n") {
+                return Err(ApiError::Unavailable(format!(
+                    "the table of data source `{name}` could not be made: {said}"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Makes the app take rows, run jobs and follow the schedules of copies; without this it only answers queries.
@@ -292,7 +329,12 @@ fn patience(limits: &Limits) -> Patience {
 }
 
 async fn health(State(app): State<Arc<App>>) -> Response {
-    let body = serde_json::json!({ "status": "ok", "engine": app.engine.version() });
+    let mut body = serde_json::json!({ "status": "ok", "engine": app.engine.version() });
+    let lacking = app.lacking.load();
+    if !lacking.is_empty() {
+        // Not their names: who asks has no token.
+        body["not_made"] = lacking.len().into();
+    }
     (
         [(header::CONTENT_TYPE, "application/json")],
         body.to_string(),

@@ -135,7 +135,15 @@ pub(super) fn pipe_text(current: &Current, pipe: &Pipe) -> (String, PipeText) {
         .pipe_path(&pipe.name.name)
         .unwrap_or_default()
         .to_owned();
-    let text = PipeText::new(current.files.get(&path).cloned().unwrap_or_default());
+    let mut text = PipeText::new(current.files.get(&path).cloned().unwrap_or_default());
+    // What is served because nothing else is said is said, so that no edit can change which node that is. Where an include has the node, it stays as it is.
+    if pipe.published_by_default
+        && let Some(endpoint) = pipe.endpoint()
+        && let Ok(mut parts) = text.node(&endpoint.name.value)
+    {
+        parts.kind = Some("endpoint".to_owned());
+        _ = text.replace(&endpoint.name.value, &parts);
+    }
     (path, text)
 }
 
@@ -453,7 +461,8 @@ fn unpublish_others(pipe: &Pipe, text: &mut PipeText) -> Result<(), ApiError> {
         return Ok(());
     };
     let mut parts = text.node(&endpoint.name.value)?;
-    parts.kind = None;
+    // Without a word its last node would be served again.
+    parts.kind = pipe.published_by_default.then(|| "standard".to_owned());
     Ok(text.replace(&endpoint.name.value, &parts)?)
 }
 

@@ -93,6 +93,7 @@ pub(crate) async fn run(
     settings: Vec<(String, String)>,
     pending: &mut Option<Pending>,
 ) -> Result<Response, ApiError> {
+    app.require_tables(compiled.datasources.iter()).await?;
     // Waiting longer than a query may run helps nobody: a full house is said at once.
     let place = app.admission.enter().ok_or(ApiError::TooMany)?;
     let mut query = Query::new(compiled.sql.text(), format.name).timeout(app.timeout);

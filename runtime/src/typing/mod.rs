@@ -7,16 +7,17 @@ mod cache;
 mod columns;
 mod inserts;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use pipewright_compiler::check::{
-    Refusal, Statement, breaks_inserts, insertions, statements, without_consequences,
+    Refusal, Statement, breaks_inserts, insertions, statements, statements_of, without_consequences,
 };
 use pipewright_compiler::deploy::{self, Step, StepKind};
-use pipewright_compiler::plan::Plan;
+use pipewright_compiler::plan::{Column, Plan};
 use pipewright_compiler::project::ResourceName;
 use pipewright_grammar::diagnostic::Diagnostic;
 
@@ -193,6 +194,46 @@ async fn create(engine: &dyn Engine, steps: &[Step]) -> Result<Vec<(usize, Refus
         }
     }
     Ok(refused)
+}
+
+/// What the engine says against the nodes of these pipes, where that is no matter of a request's values. `engine` has the tables of `before`: what reads others is left
+/// out, and so is what has not changed.
+pub async fn changed(
+    before: &Plan,
+    plan: &Plan,
+    pipes: &BTreeSet<ResourceName>,
+    engine: &dyn Engine,
+) -> Result<Vec<Diagnostic>, EngineError> {
+    let is_there = |name: &ResourceName| {
+        let (old, new) = (before.tables.get(name), plan.tables.get(name));
+        old.zip(new)
+            .is_some_and(|(old, new)| same_columns(&old.columns, &new.columns))
+    };
+    let earlier: BTreeSet<String> = statements_of(before, pipes)
+        .into_iter()
+        .map(|statement| statement.compiled.sql.into_text())
+        .collect();
+    let mut refused = Vec::new();
+    let statements = statements_of(plan, pipes);
+    for statement in &statements {
+        if earlier.contains(statement.compiled.sql.text())
+            || !statement.compiled.datasources.iter().all(is_there)
+        {
+            continue;
+        }
+        if let Some(refusal) = describe(engine, statement).await? {
+            refused.push((statement, refusal));
+        }
+    }
+    Ok(without_consequences(plan, &[], &refused))
+}
+
+fn same_columns(old: &[Column], new: &[Column]) -> bool {
+    old.len() == new.len()
+        && old
+            .iter()
+            .zip(new)
+            .all(|(old, new)| old.name == new.name && old.data_type == new.data_type)
 }
 
 async fn describe(

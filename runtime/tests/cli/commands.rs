@@ -73,6 +73,7 @@ fn rule_shows_pages_and_lists_them() {
         ["rule", "missing-merge", "--format", "json"]
     );
     snapshot!("rule_unknown", project, ["rule", "missing-marge"]);
+    snapshot!("rule_of_a_code", project, ["rule", "unknown-column"]);
 }
 
 #[test]

@@ -30,6 +30,9 @@ fn typed(project: &Project) -> (String, String, i32) {
     )
 }
 
+/// The pipes of these tests are not served.
+const FORWARD: (&str, &str) = ("pipewright.toml", "[project]\nkind = \"forward\"\n");
+
 fn node(name: &str, sql: &str) -> String {
     format!("NODE {name}\nSQL >\n    {sql}\n\n")
 }
@@ -60,6 +63,7 @@ fn mistakes_that_only_the_engine_knows_are_found_at_their_places() {
     let project = Project::new(&[
         HITS,
         SUMS,
+        FORWARD,
         ("mistakes.pipe", &pipe),
         ("fill.pipe", &fill),
         (
@@ -116,7 +120,7 @@ fn what_a_value_could_cause_is_no_finding() {
         node("present", "%\n    SELECT day FROM hits {% if defined(name) %} WHERE usre = {{ String(name) }} {% end %}"),
     ]
     .concat();
-    let project = Project::new(&[HITS, ("values.pipe", &pipe)]);
+    let project = Project::new(&[HITS, FORWARD, ("values.pipe", &pipe)]);
     let (findings, _, code) = typed(&project);
     insta::assert_snapshot!(findings, @"values.pipe:29:55: warning[unknown-column]: unknown column `usre`");
     assert_eq!(code, 0);
@@ -127,6 +131,7 @@ fn what_reads_a_failure_is_no_finding_of_its_own() {
     let made = node("made", "SELECT day, amuont FROM hits")
         + "TYPE materialized\nDATASOURCE out\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"day\"\n";
     let project = Project::new(&[
+        FORWARD,
         HITS,
         ("made.pipe", &made),
         ("reader.pipe", &node("reader", "SELECT amuont FROM out")),
@@ -162,7 +167,7 @@ fn what_reaches_outside_of_the_engine_is_not_asked() {
         ),
         (
             "pipewright.toml",
-            "[allow]\ntable_functions = [\"file\", \"url\"]\n",
+            "[project]\nkind = \"forward\"\n[allow]\ntable_functions = [\"file\", \"url\"]\n",
         ),
         HITS,
     ]);
@@ -183,7 +188,10 @@ fn lints_and_comments_change_what_the_engine_found() {
     let project = Project::new(&[
         HITS,
         ("a.pipe", &pipe),
-        ("pipewright.toml", "[lints]\nunknown-function = \"note\"\n"),
+        (
+            "pipewright.toml",
+            "[project]\nkind = \"forward\"\n[lints]\nunknown-function = \"note\"\n",
+        ),
     ]);
     let (findings, _, code) = typed(&project);
     insta::assert_snapshot!(findings, @"a.pipe:7:12: note[unknown-function]: there is no function `toStartOfDya`");
@@ -192,7 +200,7 @@ fn lints_and_comments_change_what_the_engine_found() {
 
 #[test]
 fn without_an_engine_the_rest_is_checked() {
-    let project = Project::new(&[HITS, ("a.pipe", &node("a", "SELECT * FROM hist"))]);
+    let project = Project::new(&[HITS, FORWARD, ("a.pipe", &node("a", "SELECT * FROM hist"))]);
     let mut command = project.command(&["check", "--types", "--format", "concise"]);
     let output = command
         .env("PIPEWRIGHT_CHDB", "/nowhere/libchdb.so")

@@ -349,7 +349,7 @@ const KEYS_OF_TABLES: &[(&str, Outcome<'_>)] = &[
         "PARTITION_KEY key\nPRIMARY_KEY key\nSAMPLING_KEY key\nTTL at",
         Told("ignored-key", &["ORDER BY tuple()"]),
     ),
-    ("VERSION 3", Told("ignored-key", &["MergeTree"])),
+    ("VERSION 3", Made(&["MergeTree"])),
     ("BACKFILL skip", Made(&["MergeTree"])),
     ("BACKFILL always", Told("ignored-key", &["MergeTree"])),
     (

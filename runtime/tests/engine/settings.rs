@@ -79,3 +79,44 @@ async fn a_result_can_be_limited() {
     query.max_result_bytes = Some(10_000_000);
     text(query).await.unwrap();
 }
+
+#[tokio::test]
+async fn joins_keep_the_order_of_their_left_side_also_after_other_settings() {
+    let join = "SELECT l.a FROM (SELECT arrayJoin(range(40)) AS a) AS l LEFT JOIN (SELECT number AS b, count() AS c FROM numbers(40) GROUP BY b) AS r ON l.a = r.b";
+    let rows: Vec<String> = (0..40).map(|row| row.to_string()).collect();
+    let own = "SELECT getSetting('join_algorithm')";
+    let expected = tsv(own).await;
+    assert!(
+        expected.contains("hash") && !expected.contains("parallel"),
+        "{expected}"
+    );
+    for _ in 0..4 {
+        assert_eq!(tsv(join).await.lines().collect::<Vec<_>>(), rows);
+        let other = Query::new(own, "TSV").setting("join_algorithm", "parallel_hash");
+        assert_eq!(text(other).await.unwrap(), "parallel_hash\n");
+        assert_eq!(tsv(own).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn what_is_joined_needs_no_name() {
+    let join = "SELECT a, number FROM (SELECT 1 AS a) JOIN (SELECT 1 AS a, 2 AS b) USING a CROSS JOIN numbers(1)";
+    assert_eq!(tsv(join).await, "1\t0\n");
+}
+
+#[tokio::test]
+async fn tables_that_recent_engines_are_cautious_about_are_made() {
+    let engine = engine();
+    let tables = [
+        "(a LowCardinality(UInt8), b LowCardinality(DateTime)) ENGINE = MergeTree ORDER BY a",
+        "(a FixedString(300)) ENGINE = MergeTree ORDER BY a",
+        "(a String) ENGINE = MergeTree ORDER BY a TTL now() + INTERVAL 1 DAY",
+    ];
+    for table in tables {
+        engine
+            .execute(&format!("CREATE TABLE cautious {table}"))
+            .await
+            .unwrap();
+        engine.execute("DROP TABLE cautious").await.unwrap();
+    }
+}

@@ -1,6 +1,7 @@
 //! The real binary serving real HTTP over the real engine.
 
 mod answers;
+mod classic;
 mod connections;
 mod copies;
 mod copies_refused;

@@ -210,3 +210,52 @@ fn a_statement_is_explained_with_its_parameters() {
         403
     );
 }
+
+#[test]
+fn sql_that_the_engine_would_never_answer_is_refused_with_its_place() {
+    let (_project, server) = started();
+    for (sql, said) in [
+        (
+            "select org frm app_events where = 3",
+            "the engine cannot read on here",
+        ),
+        ("select nope from app_events", "unknown column `nope`"),
+        (
+            "select nosuchfn(org) from app_events",
+            "there is no function `nosuchfn`",
+        ),
+    ] {
+        let answer = admin(
+            &server,
+            "POST",
+            "/v0/pipes",
+            &format!("name=wrong&sql={sql}"),
+        );
+        assert_eq!(answer.status, 400, "{sql}: {}", answer.text());
+        assert!(answer.text().contains(said), "{sql}: {}", answer.text());
+        assert!(
+            answer.text().contains("pipes/wrong.pipe:3:"),
+            "{sql}: {}",
+            answer.text()
+        );
+        assert_eq!(admin(&server, "GET", "/v0/pipes/wrong", "").status, 404);
+    }
+    let wrong = admin(
+        &server,
+        "PUT",
+        "/v0/pipes/by_hand/nodes/n",
+        "select nope from app_events",
+    );
+    assert_eq!(wrong.status, 400, "{}", wrong.text());
+    let right = "select org, sum(value) as total from app_events group by org";
+    assert_eq!(
+        admin(&server, "PUT", "/v0/pipes/by_hand/nodes/n", right).status,
+        200
+    );
+    assert!(
+        server
+            .get("/v0/pipes/by_hand.json")
+            .text()
+            .contains("total")
+    );
+}

@@ -210,7 +210,7 @@ fn columns_and_data_sources_that_are_of_no_use_are_found() {
         datasource("MergeTree", "ENGINE_SETTINGS \"allow_nullable_key=1\"\n"),
         [""; 0]
     );
-    let pipe = |table: &str| format!("NODE n\nSQL >\n    SELECT * FROM {table}\n");
+    let pipe = |table: &str| format!("NODE n\nSQL >\n    SELECT * FROM {table}\n\nTYPE standard\n");
     assert_eq!(
         findings(&[WEB, DAYS, ("a.pipe", &pipe("days"))]),
         ["unused-datasource: no node reads or fills data source `web`"]

@@ -188,14 +188,18 @@ fn nodes_and_pipes_that_nothing_comes_of_are_found() {
     assert_eq!(only("unused-pipe", "MergeTree", &read), [""; 0]);
     assert_eq!(only("unused-node", "MergeTree", &tried), [""; 0]);
     assert_eq!(
-        only("unused-pipe", "MergeTree", &tried),
+        only(
+            "unused-pipe",
+            "MergeTree",
+            &format!("{tried}TYPE standard\n")
+        ),
         ["nothing reads pipe `p`, and it publishes nothing"]
     );
     assert_eq!(
         only(
             "unused-node",
             "MergeTree",
-            &format!("TOKEN t READ\n\n{tried}")
+            &format!("TOKEN t READ\n\n{tried}TYPE standard\n")
         ),
         [""; 0]
     );

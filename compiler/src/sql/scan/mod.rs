@@ -166,10 +166,51 @@ impl SqlError {
 pub fn scan(sql: &str) -> Result<Scan, SqlError> {
     let tokens = lexer::tokenize(sql)?;
     let (statement, trailing_semicolon) = one_statement(&tokens.list)?;
+    complete_comparisons(sql, statement)?;
     let mut scan = walk::walk(sql, statement)?;
     scan.trailing_semicolon = trailing_semicolon;
     scan.ends_in_line_comment = tokens.ends_in_line_comment;
     Ok(scan)
+}
+
+/// Fails where a comparison has nothing on its right, which is so whatever else a statement says: behind it stands another comparison, a closing bracket, a comma
+/// or nothing at all.
+fn complete_comparisons(sql: &str, tokens: &[Token]) -> Result<(), SqlError> {
+    let is_comparison = |token: &Token| {
+        token.kind == Kind::Equals
+            || (token.kind == Kind::Operator
+                && matches!(
+                    token.text(sql),
+                    "<" | ">" | "<=" | ">=" | "!=" | "<>" | "<=>"
+                ))
+    };
+    for (at, token) in tokens.iter().enumerate() {
+        if !is_comparison(token) {
+            continue;
+        }
+        let next = tokens.get(at + 1);
+        let is_operand = next.is_some_and(|next| {
+            !is_comparison(next)
+                && !matches!(
+                    next.kind,
+                    Kind::CloseRound | Kind::CloseSquare | Kind::Comma
+                )
+        });
+        // An operator can be an argument of its own in a call that is not SQL's, such as a format; that it stands alone is seen on its left.
+        let is_lone = at == 0
+            || matches!(
+                tokens[at - 1].kind,
+                Kind::OpenRound | Kind::OpenSquare | Kind::Comma
+            );
+        if !is_operand && !is_lone {
+            let message = format!(
+                "`{}` has nothing to compare with on its right",
+                token.text(sql)
+            );
+            return Err(SqlError::new(message, token.range()));
+        }
+    }
+    Ok(())
 }
 
 /// The tokens before the semicolons at the end; anything after a semicolon is a second statement.

@@ -265,3 +265,26 @@ fn text_that_is_no_statement_gets_its_place() {
         );
     }
 }
+
+#[test]
+fn a_comparison_without_a_right_side_is_surely_wrong() {
+    for sql in [
+        "SELECT id FROM a WHERE id = = 3",
+        "SELECT id FROM a WHERE id =",
+        "SELECT (id <) FROM a",
+        "SELECT id >=, b FROM a",
+        "SELECT id FROM a WHERE id <> == 3;",
+    ] {
+        let error = scan(sql).unwrap_err();
+        assert!(
+            error.message.contains("has nothing to compare with"),
+            "{sql}: {error}"
+        );
+    }
+    for sql in [
+        "SELECT id == 3, a <=> b, x -> x >= -1, a != +2 FROM a WHERE id = (SELECT 1) SETTINGS max_threads = 1",
+        "SELECT a = [1], b = {p:String}, c < 'x', d > \"e\", NOT a = NOT b FROM a",
+    ] {
+        assert!(scan(sql).is_ok(), "{sql}");
+    }
+}

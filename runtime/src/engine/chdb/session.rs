@@ -14,7 +14,9 @@ use pipewright_compiler::sql::first_word;
 use tokio::sync::oneshot;
 
 use super::super::format::Framing;
-use super::super::{Answer, DATABASE, EngineError, Insert, Query, Statistics, Written};
+use super::super::{
+    Answer, DATABASE, EngineError, Insert, OWN_SETTINGS, Query, Statistics, Written,
+};
 use super::ffi::{Connection, Library, QueryResult, ResultStream};
 use super::pipe::{self, Reader, Writer};
 use super::pool::{RowChunk, RowQueue};
@@ -239,7 +241,13 @@ impl Session {
         let defaults: Vec<String> = self
             .settings
             .keys()
-            .map(|name| format!("{name} = DEFAULT"))
+            .map(|name| {
+                let mut own = OWN_SETTINGS.iter();
+                match own.find(|(setting, _)| setting == name) {
+                    Some((_, value)) => format!("{name} = '{value}'"),
+                    None => format!("{name} = DEFAULT"),
+                }
+            })
             .collect();
         let set = format!("SET {}", defaults.join(", "));
         let taken_back = self.connection.query(&set, "Null", &[]).error().is_none();
@@ -268,6 +276,17 @@ impl Session {
 /// The library's own default database overlays the file system: there, a name that is no table is opened as a file.
 fn connect(library: &'static Library, arguments: &[String]) -> Result<Connection, String> {
     let mut connection = library.connect(arguments)?;
+    let own: Vec<String> = OWN_SETTINGS
+        .iter()
+        .map(|(name, value)| format!("{name} = '{value}'"))
+        .collect();
+    // Another build of the library may lack one; then it has its own ways in all of this.
+    if let Some(error) = connection
+        .query(&format!("SET {}", own.join(", ")), "Null", &[])
+        .error()
+    {
+        tracing::debug!(error, "the engine keeps its defaults");
+    }
     let enter = format!("USE {DATABASE}");
     if connection.query(&enter, "Null", &[]).error().is_none() {
         return Ok(connection);
