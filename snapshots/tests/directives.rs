@@ -350,7 +350,10 @@ fn settings_change_severities_and_unknown_keys_are_refused() {
             "[lints]\nbad-type = \"warning\"\nunknown-resource = \"off\"\nmissing-node = \"error\"\n",
         ),
         ("t.datasource", "SCHEMA >\n    a Foo\n"),
-        ("a.pipe", "NODE n\nSQL >\n    SELECT * FROM nothing\nTYPE standard\n"),
+        (
+            "a.pipe",
+            "NODE n\nSQL >\n    SELECT * FROM nothing\nTYPE standard\n",
+        ),
         ("b.pipe", ""),
     ];
     assert_snapshot!(findings(&files), @r"
