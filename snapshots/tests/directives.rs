@@ -168,7 +168,7 @@ fn engines_and_their_keys_become_ddl() {
     ENGINE = ReplacingMergeTree ORDER BY (a)
     ENGINE = ReplacingMergeTree(v, d) ORDER BY (a)
     ENGINE = SummingMergeTree((s, v)) ORDER BY (a)
-    ENGINE = AggregatingMergeTree ORDER BY (a)
+    ENGINE = AggregatingMergeTree ORDER BY (a) SETTINGS allow_dimensions_outside_sorting_key = 1
     ENGINE = CollapsingMergeTree(s) ORDER BY (a)
     ENGINE = VersionedCollapsingMergeTree(s, v) ORDER BY (a)
     ENGINE = Null
@@ -197,7 +197,6 @@ fn keys_of_data_sources_without_effect_are_told() {
     let keys = "SHARED_WITH \"w\"\nBACKFILL skip\nVERSION 1\nMAINTAINER \"someone\"\nPARTITION_KEY a\nSORTING_KEY a\nPRIMARY_KEY a\nSAMPLING_KEY a\nTTL \"a\"\nKAFKA_STORE_BINARY_HEADERS True\nKAFKA_TARGET_PARTITIONS 3\nIMPORT_STRATEGY append\n";
     let text = format!("SCHEMA >\n    a Int32\nENGINE \"MergeTree\"\n{keys}");
     assert_snapshot!(findings(&[("t.datasource", &text)]), @r"
-    t.datasource:6:1: note[ignored-key]: `VERSION` has no effect
     t.datasource:8:1: note[ignored-key]: `PARTITION_KEY` has no effect
     t.datasource:9:1: note[ignored-key]: `SORTING_KEY` has no effect
     t.datasource:10:1: note[ignored-key]: `PRIMARY_KEY` has no effect
@@ -351,7 +350,10 @@ fn settings_change_severities_and_unknown_keys_are_refused() {
             "[lints]\nbad-type = \"warning\"\nunknown-resource = \"off\"\nmissing-node = \"error\"\n",
         ),
         ("t.datasource", "SCHEMA >\n    a Foo\n"),
-        ("a.pipe", "NODE n\nSQL >\n    SELECT * FROM nothing\n"),
+        (
+            "a.pipe",
+            "NODE n\nSQL >\n    SELECT * FROM nothing\nTYPE standard\n",
+        ),
         ("b.pipe", ""),
     ];
     assert_snapshot!(findings(&files), @r"
@@ -371,12 +373,15 @@ fn bytes_that_are_no_text_are_refused_and_the_rest_is_read() {
 
 #[test]
 fn names_of_service_data_sources_and_quarantines_are_accepted() {
-    let sql = "NODE n\nSQL >\n    SELECT * FROM tinybird.pipe_stats_rt, organization.pipe_stats_rt, t_quarantine\n";
+    let sql = "NODE n\nSQL >\n    SELECT * FROM tinybird.pipe_stats_rt, organization.pipe_stats_rt, t_quarantine\nTYPE standard\n";
     assert_eq!(findings(&[TABLE, ("a.pipe", sql)]), "");
 }
 
 #[test]
 fn a_scope_begins_no_node_of_a_pipe() {
     let pipe = "SCOPE n\nSQL >\n    SELECT 1 AS one\n";
-    assert_snapshot!(findings(&[("a.pipe", pipe)]), @"a.pipe:1:1: error[directive-outside-node]: `SCOPE` stands before the first `NODE`");
+    assert_snapshot!(findings(&[("a.pipe", pipe)]), @r"
+    a.pipe:1:1: error[directive-outside-node]: `SCOPE` stands before the first `NODE`
+    a.pipe:3:5: note[published-by-default]: pipe `a` has no `TYPE`: its last node is its endpoint, as in a Classic push
+    ");
 }

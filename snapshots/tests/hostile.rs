@@ -195,11 +195,14 @@ fn shown(files: &[(&str, &[u8])], prepare: impl Fn(&Path)) -> String {
 
 #[test]
 fn what_is_no_datafile_is_passed_over() {
-    let shown = shown(&[("a.pipe", b"NODE n\nSQL >\n    SELECT 1\n")], |folder| {
-        std::fs::create_dir(folder.join("x.pipe")).expect("a folder");
-        #[cfg(unix)]
-        std::os::unix::fs::symlink("nowhere", folder.join("gone.pipe")).expect("a link");
-    });
+    let shown = shown(
+        &[("a.pipe", b"NODE n\nSQL >\n    SELECT 1\nTYPE standard\n")],
+        |folder| {
+            std::fs::create_dir(folder.join("x.pipe")).expect("a folder");
+            #[cfg(unix)]
+            std::os::unix::fs::symlink("nowhere", folder.join("gone.pipe")).expect("a link");
+        },
+    );
     assert_eq!(shown, "");
 }
 
