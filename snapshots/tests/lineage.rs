@@ -19,6 +19,7 @@ use pipewright_compiler::graph::{NodeId, Vertex};
 use pipewright_compiler::lineage::{self, ColumnId};
 use pipewright_compiler::plan::{Plan, RequestContext, RowFilters, TablePlan};
 use pipewright_compiler::project::SourceTree;
+use pipewright_compiler::sql::quote_identifier;
 use pipewright_compiler::template::{RenderContext, Values};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
@@ -38,10 +39,13 @@ async fn describe(engine: &dyn Engine, sql: &str) -> Option<Vec<String>> {
 
 async fn make(engine: &dyn Engine, table: &TablePlan) {
     let name = emit::table_name(&table.name);
-    for sql in [
+    let shared = table.name.workspace.as_ref();
+    let database =
+        shared.map(|name| format!("CREATE DATABASE IF NOT EXISTS {}", quote_identifier(name)));
+    for sql in database.into_iter().chain([
         format!("DROP TABLE IF EXISTS {name} SYNC"),
         emit::create_table(table),
-    ] {
+    ]) {
         engine
             .execute(&sql)
             .await

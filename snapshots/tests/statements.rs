@@ -5,7 +5,6 @@
 //! not is a fault; so is a table that one sees and the other does not.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -81,6 +80,7 @@ impl Counts {
 }
 
 /// `PIPEWRIGHT_TELL` shows what is not as it should be.
+#[expect(clippy::print_stderr, reason = "who asks for it reads it there")]
 fn tell(what: &str, text: &str) {
     if std::env::var_os("PIPEWRIGHT_TELL").is_some() {
         let short: String = text.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -8,7 +8,8 @@ use super::quote_identifier;
 /// ```
 /// use pipewright_compiler::sql::first_word;
 ///
-/// assert_eq!(first_word("/* a /* b */ */ # c\n// d\nSELECT 1"), 24);
+/// let sql = "/* a /* b */ */ # c\n// d\nSELECT 1";
+/// assert_eq!(&sql[first_word(sql)..], "SELECT 1");
 /// ```
 pub fn first_word(sql: &str) -> usize {
     past_comments(sql, 0)

@@ -72,13 +72,13 @@ impl Default for Metrics {
             held.clone(),
         );
         Self {
-            waiting,
-            held,
             registry,
             requests,
             duration,
             rows,
             bytes,
+            waiting,
+            held,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::harness::Project;
 
 /// Far longer than any change takes to be seen.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Ends the process, however the test ends.
 struct Watching(Child);

@@ -3,6 +3,7 @@
 use super::fragment::{Fragment, expression, is_inside};
 use super::scope::{Known, Link, Scope};
 use super::{Analysis, Input, Inputs};
+use crate::sql::SetMeaning;
 use crate::sql::parse::FormKind;
 use crate::sql::reference::Position;
 
@@ -11,6 +12,12 @@ impl Analysis<'_> {
     pub(super) fn name(&self, parts: &[&str], place: Option<usize>, scope: &Scope<'_>) -> Inputs {
         if let Some(inputs) = self.set(place) {
             return inputs;
+        }
+        if let [name] = parts
+            && self.is_aliased_set(place)
+            && names_relation(scope, name)
+        {
+            return self.star(Some(name), scope).all_inputs();
         }
         let mut at = Some(scope);
         // A query in the place of a table sees the names of `WITH` around it, and what its surroundings see.
@@ -41,6 +48,14 @@ impl Analysis<'_> {
             self.unresolved(parts.join("."));
         }
         Inputs::new()
+    }
+
+    /// Whether a name right of `IN` is the alias of what the same query reads.
+    fn is_aliased_set(&self, place: Option<usize>) -> bool {
+        let mut sets = self.scan.named_sets.iter();
+        sets.any(|set| {
+            Some(set.span.start) == place && !matches!(set.meaning, SetMeaning::CommonTable)
+        })
     }
 
     /// The columns of a table whose name stands right of `IN`.
@@ -209,4 +224,10 @@ fn of_relation(relation: &super::relation::Relation, parts: &[&str]) -> Option<I
     });
     let inputs: Inputs = nested.flat_map(|column| column.inputs.clone()).collect();
     (!inputs.is_empty()).then_some(inputs)
+}
+
+fn names_relation(scope: &Scope<'_>, name: &str) -> bool {
+    let relations = scope.relations.borrow();
+    let mut names = relations.iter().flat_map(|relation| &relation.names);
+    names.any(|known| known == name)
 }

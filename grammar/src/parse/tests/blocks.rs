@@ -151,7 +151,7 @@ fn a_node_may_be_called_like_a_word_of_sql() {
     node "as"
       sql at 7:5 "select 'a\nNODE in\n', (1,\nNODE and\n1),\nNODE from\n t"
     node "limit"
-      sql at 16:5 "select 3"
+      sql at 17:5 "select 3"
     "#);
     assert_snapshot!(pipe("DESCRIPTION >\n    Some prose\nNODE on\nSQL >\n    select 1\n"), @r#"
     description "Some prose"
