@@ -71,7 +71,7 @@ fn stages(criterion: &mut Criterion) {
     });
     let (whole, _) = pipewright_compiler::compile(tree.clone());
     group.bench_function("rules", |bencher| {
-        bencher.iter(|| pipewright_compiler::check::run(&whole))
+        bencher.iter(|| check::run(&whole));
     });
     group.bench_function("check", |bencher| {
         bencher.iter_with_large_drop(|| check(black_box(tree.clone())));
