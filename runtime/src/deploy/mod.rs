@@ -34,6 +34,7 @@ pub use introspect::{Actual, ActualTable, introspect};
 pub use journal::recover;
 pub use plan::{Action, DeployPlan, DeployStep, Estimate, Size, destructive};
 pub use planner::plan;
+pub(crate) use planner::retag;
 pub use run::{Audience, Nobody, Run};
 
 use crate::catalog::Rename;

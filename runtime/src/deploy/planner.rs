@@ -541,7 +541,7 @@ fn changing_places(name: &str, exists: bool) -> Vec<String> {
 }
 
 /// The statement after which an object says which text it is of.
-pub(super) fn retag(step: &Step) -> String {
+pub(crate) fn retag(step: &Step) -> String {
     format!(
         "ALTER TABLE {} MODIFY COMMENT {}",
         quote_identifier(&step.name),

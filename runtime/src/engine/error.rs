@@ -66,7 +66,33 @@ pub struct Position {
     pub offset: usize,
 }
 
+/// A text without certain values: messages of the engine quote what they could not read.
+pub(crate) fn hide(text: &str, values: &[String]) -> String {
+    let values = values.iter().filter(|value| !value.is_empty());
+    values.fold(text.to_owned(), |text, value| {
+        text.replace(value.as_str(), "***")
+    })
+}
+
 impl EngineError {
+    /// The error without certain values in its message.
+    pub(crate) fn without(self, values: &[String]) -> Self {
+        match self {
+            Self::Exception {
+                code,
+                name,
+                message,
+                position,
+            } => Self::Exception {
+                code,
+                name,
+                message: hide(&message, values),
+                position,
+            },
+            other => other,
+        }
+    }
+
     /// Reads the text of a ClickHouse exception that `sql` caused.
     pub fn from_exception(text: &str, sql: &str) -> Self {
         let mut code = 0;

@@ -24,6 +24,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 
 pub use answer::{Answer, Statistics};
+pub(crate) use error::hide;
 pub use error::{EngineError, Position};
 pub use install::{InstallError, install, locate};
 

@@ -199,8 +199,9 @@ async fn add(
         let done = engine.execute(&alter(parts.collect())).await;
         done.map_err(|error| ApiError::BadRequest(error.to_string()))?;
     }
-    let Err(error) = call.commit(writer, change).await else {
-        return Ok(());
+    let error = match call.commit(writer, change).await {
+        Ok(current) => return retag(call, &current, name).await,
+        Err(error) => error,
     };
     if !added.is_empty() {
         let parts = added
@@ -211,6 +212,18 @@ async fn add(
         }
     }
     Err(error)
+}
+
+/// Lets a table say which text it is of, so that a later deploy sees what differs from it.
+async fn retag(call: &Call, current: &Current, name: &str) -> Result<(), ApiError> {
+    let (steps, _) = pipewright_compiler::deploy::desired(&current.plan);
+    for step in steps.iter().filter(|step| step.name == name) {
+        let tagged = call.app.engine.execute(&crate::deploy::retag(step)).await;
+        if let Err(error) = tagged {
+            tracing::warn!(%error, "the table `{name}` does not say which text it is of");
+        }
+    }
+    Ok(())
 }
 
 /// Deploys other files; what is done, in the engine's words where it is done in place.

@@ -23,6 +23,10 @@ fn project() -> Project {
             "NODE result\nSQL >\n    %\n    SELECT {{ tb_secret('from_file') }} AS a, throwIf(1) AS b\n\nTYPE endpoint\n",
         ),
         (
+            "quoted.pipe",
+            "NODE result\nSQL >\n    %\n    SELECT toUInt8({{ tb_secret('PW_TEST_BOTH') }}) AS a\n\nTYPE endpoint\n",
+        ),
+        (
             "chosen.pipe",
             "NODE result\nSQL >\n    %\n    SELECT {{ tb_secret(which, 'nothing') }} AS a\n\nTYPE endpoint\n",
         ),
@@ -46,6 +50,16 @@ fn secrets_from_the_file_and_the_environment_are_bound_and_never_shown() {
         "the environment wins over the file"
     );
     assert_eq!(row["c"], "default");
+
+    // The engine quotes what it cannot read.
+    let quoted = server.get("/v0/pipes/quoted.json");
+    assert_eq!(quoted.status, 400, "{}", quoted.text());
+    assert!(quoted.text().contains("***"), "{}", quoted.text());
+    assert!(
+        !quoted.text().contains(FROM_ENVIRONMENT),
+        "{}",
+        quoted.text()
+    );
 
     // A request can only choose among the secrets that the project names itself.
     for (which, expected) in [
