@@ -458,3 +458,31 @@ fn a_plan_is_shown_one_deploy_goes_on_at_a_time_and_a_rollback_returns() {
     assert_eq!(status, 409, "{text}");
     assert!(text.contains("drop table `totals`"), "{text}");
 }
+
+#[test]
+fn tokens_follow_what_a_deploy_renames_and_lose_what_it_takes_away() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("named.datasource"), NAMED).unwrap();
+    std::fs::write(
+        folder.path().join("gone.datasource"),
+        NAMED.replace("part", "other"),
+    )
+    .unwrap();
+    let server = Server::start(folder.path());
+    let made = "/v0/tokens?name=feed&scope=DATASOURCES:APPEND:named&scope=DATASOURCES:READ:gone";
+    assert_eq!(server.request("POST", made, b"").unwrap().0, 200);
+    let scopes = || server.request("GET", "/v0/tokens/feed", b"").unwrap().1;
+    assert!(scopes().contains("\"named\"") && scopes().contains("\"gone\""));
+    let files = BTreeMap::from([("renamed.datasource".to_owned(), NAMED.to_owned())]);
+    deployed(
+        server.address(),
+        &files,
+        "&allow_destructive_operations=true",
+    );
+    let scopes = scopes();
+    assert!(scopes.contains("\"renamed\""), "{scopes}");
+    assert!(
+        !scopes.contains("\"named\"") && !scopes.contains("gone"),
+        "{scopes}"
+    );
+}
