@@ -28,7 +28,7 @@ pub(crate) struct Compiled {
 }
 
 impl Session {
-    /// What [`check`](crate::check) says of the files, sooner where most of them are as they were the last time.
+    /// What [`check`](crate::check()) says of the files, sooner where most of them are as they were the last time.
     pub fn check(&mut self, sources: SourceTree) -> (&Plan, Vec<Diagnostic>) {
         let mut compiled = compile(sources, self.last.take());
         let mut diagnostics = std::mem::take(&mut compiled.diagnostics);
