@@ -106,6 +106,7 @@ pub(super) async fn delete(
     let access = served
         .tokens
         .access(&headers, parameters.text_of("token"))?;
+    app.rates.take(&access).map_err(ApiError::Limited)?;
     let name = named(&app, name);
     let table = table(&served, &access, &name, Access::drops_datasource)?;
     let condition = parameters.text_of("delete_condition").ok_or_else(|| {
@@ -140,6 +141,7 @@ pub(super) fn authenticated(
     let parameters = Parameters::read(uri, headers, &Bytes::new())?;
     let served = app.served.load_full();
     let access = served.tokens.access(headers, parameters.text_of("token"))?;
+    app.rates.take(&access).map_err(ApiError::Limited)?;
     Ok((served, access, parameters))
 }
 

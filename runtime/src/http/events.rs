@@ -48,6 +48,7 @@ async fn push(
     let parameters = Parameters::read(uri, headers, &Bytes::new())?;
     let served = app.served.load_full();
     let access = served.tokens.access(headers, parameters.text_of("token"))?;
+    app.rates.take(&access).map_err(ApiError::Limited)?;
     let reference = parameters.given("name").ok_or_else(|| {
         ApiError::BadRequest("say which data source: `?name=<data source>`".to_owned())
     })?;

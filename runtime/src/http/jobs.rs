@@ -70,6 +70,7 @@ fn asked(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<(Parameters, Arc<A
     let parameters = Parameters::read(uri, headers, &Bytes::new())?;
     let served = app.served.load_full();
     let access = served.tokens.access(headers, parameters.text_of("token"))?;
+    app.rates.take(&access).map_err(ApiError::Limited)?;
     Ok((parameters, access))
 }
 

@@ -37,6 +37,13 @@ fn the_limits_of_the_project_hold() {
         statuses[..5].iter().all(|status| *status == 200) && statuses.contains(&429),
         "{statuses:?}"
     );
+    // Rows that come in are requests, too.
+    let events = |_| {
+        server
+            .ask(&reader, "POST", "/v0/events?name=some", "{}")
+            .status
+    };
+    assert!((0..20).map(events).any(|status| status == 429));
     // The admin is not kept out by others, nor by the limit.
     assert!((0..20).all(|_| server.ask(ADMIN, "GET", "/v0/pipes", "").status == 200));
 }
