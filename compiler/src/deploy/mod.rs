@@ -1,5 +1,6 @@
 //! Stage *diff*: what a project needs × what is there → `Vec<Step>`. `emit` prints the same steps that the runtime applies.
 
+mod alter;
 mod change;
 mod loss;
 mod value;
