@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::reference::{Position, TableReference};
+use super::reference::{Parameter, Position, TableReference};
 use super::scan::{Scan, StatementKind};
 
 /// Where a statement comes from.
@@ -250,6 +250,8 @@ pub enum Refused {
     Table,
     /// A name that is known only when the statement runs.
     DynamicName,
+    /// A query parameter that nothing binds, or that is bound for somebody else.
+    Parameter,
 }
 
 /// Checks a statement against a policy. An empty list means that it may run once its table names are resolved.
@@ -272,6 +274,24 @@ pub fn guard(scan: &Scan, policy: &Policy, usage: Use) -> Vec<Violation> {
     }
     violations.sort_by_key(|violation| violation.span.start);
     violations
+}
+
+/// The query parameters that are not among those bound for their text. Secrets are bound this way: a text from outside that names the secret of a pipe which it
+/// reads would be given its value.
+pub fn unbound<'a>(scan: &'a Scan, bound: &'a [String]) -> impl Iterator<Item = Violation> + 'a {
+    let unbound = |parameter: &&Parameter| !bound.contains(&parameter.name);
+    scan.parameters
+        .iter()
+        .filter(unbound)
+        .map(|parameter| Violation {
+            span: parameter.span.clone(),
+            what: Refused::Parameter,
+            message: format!("nothing binds the query parameter `{}`", parameter.name),
+            help: Some(
+                "templates take the values of requests: `{{ String(name) }}`, and `tb_secret` those of secrets"
+                    .to_owned(),
+            ),
+        })
 }
 
 fn statement(scan: &Scan) -> Option<Violation> {
@@ -337,6 +357,7 @@ fn functions(scan: &Scan, policy: &Policy) -> Vec<Violation> {
     let restricted = scan
         .functions
         .iter()
+        .chain(&scan.openers)
         .filter(|called| is_restricted(&called.name) && !has(&policy.functions, &called.name))
         .map(|called| Violation {
             span: called.span.clone(),

@@ -53,10 +53,20 @@ impl Token {
     }
 }
 
+/// A comment and its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Comment {
+    pub(crate) range: std::ops::Range<usize>,
+    /// The end of the line ends it.
+    pub(crate) is_line: bool,
+}
+
 /// The tokens of a text.
 #[derive(Debug)]
 pub(crate) struct Tokens {
     pub(crate) list: Vec<Token>,
+    /// What stands between them, blanks aside, in order.
+    pub(crate) comments: Vec<Comment>,
     /// The text ends in a comment that only a line break closes.
     pub(crate) ends_in_line_comment: bool,
 }
@@ -86,6 +96,7 @@ pub(crate) fn tokenize(sql: &str) -> Result<Tokens, SqlError> {
     }
     Ok(Tokens {
         list: lexer.list,
+        comments: lexer.comments,
         ends_in_line_comment: lexer.ends_in_line_comment,
     })
 }
@@ -113,6 +124,7 @@ struct Lexer<'a> {
     bytes: &'a [u8],
     at: usize,
     list: Vec<Token>,
+    comments: Vec<Comment>,
     ends_in_line_comment: bool,
     unclosed_heredocs: usize,
 }
@@ -124,6 +136,7 @@ impl<'a> Lexer<'a> {
             bytes: sql.as_bytes(),
             at,
             list: Vec::new(),
+            comments: Vec::new(),
             ends_in_line_comment: false,
             unclosed_heredocs: 0,
         }
@@ -163,6 +176,7 @@ impl Lexer<'_> {
     }
 
     fn line_comment(&mut self) {
+        let start = self.at;
         let rest = &self.bytes[self.at..];
         if let Some(length) = rest.iter().position(|byte| *byte == b'\n') {
             self.at += length + 1;
@@ -170,6 +184,10 @@ impl Lexer<'_> {
             self.at = self.bytes.len();
             self.ends_in_line_comment = true;
         }
+        self.comments.push(Comment {
+            range: start..self.at,
+            is_line: true,
+        });
     }
 
     /// Comments nest: `/* a /* b */ c */` is one.
@@ -186,6 +204,10 @@ impl Lexer<'_> {
                     depth -= 1;
                     self.at += 2;
                     if depth == 0 {
+                        self.comments.push(Comment {
+                            range: start..self.at,
+                            is_line: false,
+                        });
                         return Ok(());
                     }
                 }

@@ -22,7 +22,7 @@ mod scan;
 
 pub use debug::debug_tokens;
 pub use front::{first_word, with_tables};
-pub use guard::{Policy, Refused, Use, Violation, guard};
+pub use guard::{Policy, Refused, Use, Violation, guard, unbound};
 pub use identifier::{is_plain_identifier, quote_identifier, quote_literal, unquote};
 pub use parse::{FormKind, Opaque, Parsed, TakenOut, Tree, parse};
 pub use reference::{Called, Parameter, Position, Setting, TableReference};

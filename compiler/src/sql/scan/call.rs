@@ -1,11 +1,13 @@
 //! Names that are called, and functions whose arguments name tables or dictionaries.
 
+use std::collections::HashSet;
+
 use super::frame::Call;
 use super::keyword::Keyword;
 use super::walk::{Found, Walk};
 use crate::sql::identifier::unquote;
 use crate::sql::lexer::Kind;
-use crate::sql::reference::{Position, TableReference};
+use crate::sql::reference::{Called, Position, TableReference};
 
 /// A possibly qualified name: where it ends, and what it says.
 pub(super) struct Chain {
@@ -54,6 +56,8 @@ impl Walk<'_> {
                 self.named_argument(last + 2, Position::JoinGet);
                 Call::Function
             }
+            "replace" | "interpolate" => Call::Defining,
+            _ if name.ends_with("cast") => Call::Defining,
             _ if name.starts_with("array") || name.starts_with("map") => Call::HigherOrder,
             _ => Call::Function,
         };
@@ -185,7 +189,7 @@ impl Walk<'_> {
         let next = chain.next;
         let bare = chain.parts.len() == 1 && !chain.parameter;
         let is_word = bare && matches!(self.keyword(at), Keyword::Null | Keyword::Case);
-        let is_lambda = bare
+        let is_lambda = !chain.parameter
             && self
                 .lambda_parameters
                 .get(&chain.parts[0])
@@ -227,12 +231,35 @@ impl Walk<'_> {
     fn only_name(&mut self, at: usize) -> usize {
         match self.chain(at) {
             Some(chain)
-                if self.kind(chain.next) == Some(Kind::CloseRound) && chain.parts.len() <= 2 =>
+                if self.kind(self.past_alias(chain.next)) == Some(Kind::CloseRound)
+                    && chain.parts.len() <= 2 =>
             {
                 self.in_name(at, chain)
             }
             _ => at,
         }
+    }
+
+    /// The place behind an alias, where one stands at a place.
+    fn past_alias(&self, at: usize) -> usize {
+        let named = at + usize::from(self.keyword(at) == Keyword::As);
+        if self.is_name(named) { named + 1 } else { at }
+    }
+
+    /// Notes names before brackets that the walk took for something else than calls.
+    pub(super) fn note_openers(&mut self) {
+        let known = self.scan.functions.iter().chain(&self.scan.table_functions);
+        let known: HashSet<usize> = known.map(|called| called.span.start).collect();
+        let opens = |at: &usize| {
+            self.is_name(*at)
+                && self.kind(at + 1) == Some(Kind::OpenRound)
+                && !known.contains(&(self.tokens[*at].start as usize))
+        };
+        let openers = (0..self.tokens.len()).filter(opens).map(|at| Called {
+            name: unquote(self.text(at)),
+            span: self.tokens[at].range(),
+        });
+        self.scan.openers = openers.collect();
     }
 
     /// What `APPLY` applies: a function by its name, or a lambda.

@@ -58,6 +58,8 @@ pub(super) enum Call {
     Position,
     /// `view(SELECT …)`.
     View,
+    /// `CAST(x AS Type)`, `* REPLACE(x AS column)`, `INTERPOLATE (column AS x)`, where what follows `AS` is no alias.
+    Defining,
     /// Any other function.
     Function,
 }

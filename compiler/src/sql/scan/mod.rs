@@ -100,6 +100,8 @@ pub struct Scan {
     pub tables: Vec<TableReference>,
     /// Ordinary and aggregate functions that are called, or passed by name (`APPLY(max)`, `arrayMap(upper, …)`).
     pub functions: Vec<Called>,
+    /// Other names before a bracket: of types, of common table expressions with columns. A name that must not be called is not taken for one of these.
+    pub openers: Vec<Called>,
     /// Functions in the place of a table.
     pub table_functions: Vec<Called>,
     /// Names set by `SETTINGS`, of the statement and of every subquery.

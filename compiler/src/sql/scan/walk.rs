@@ -79,6 +79,7 @@ pub(super) fn walk(sql: &str, tokens: &[Token]) -> Result<Scan, SqlError> {
         ));
     }
     walk.end_branch();
+    walk.note_openers();
     match walk.doubt.take() {
         // An explained query has words of its own; it is refused in any case.
         Some(doubt) if walk.scan.explained.is_none() => Err(doubt),
@@ -92,6 +93,7 @@ fn empty_scan() -> Scan {
         kind_span: 0..0,
         tables: Vec::new(),
         functions: Vec::new(),
+        openers: Vec::new(),
         table_functions: Vec::new(),
         settings: Vec::new(),
         format: None,
@@ -426,8 +428,8 @@ impl Walk<'_> {
         self.top_mut().lambda_parameters.extend(names);
     }
 
-    /// Lambdas reach to the next comma or the end of the bracket.
-    fn forget_lambda(&mut self) {
+    /// Lambdas reach to the next comma or the end of the bracket, and in a `WITH` clause to the name that they are given.
+    pub(super) fn forget_lambda(&mut self) {
         for name in std::mem::take(&mut self.top_mut().lambda_parameters) {
             if let Some(count) = self.lambda_parameters.get_mut(&name) {
                 *count = count.saturating_sub(1);

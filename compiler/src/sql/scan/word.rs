@@ -241,6 +241,7 @@ impl Walk<'_> {
     }
 
     fn select(&mut self, at: usize) -> usize {
+        self.forget_lambda();
         self.become_query();
         let frame = self.top_mut();
         frame.clause = Clause::Select;
@@ -505,14 +506,20 @@ impl Walk<'_> {
             self.doubt_name(doubtful);
         }
         self.element_is_expression();
+        self.forget_lambda();
         self.operand = false;
-        if self.is_name(at + 1) {
+        if !self.is_name(at + 1) {
+            return at + 1;
+        }
+        // `INTERPOLATE (x AS f(x))`: an expression. `CAST(x AS Array(String))`: a type, which does no harm as a call.
+        if self.kind(at + 2) == Some(Kind::OpenRound) {
+            return self.function(at + 1, at + 1);
+        }
+        if self.top().call != Call::Defining {
             let query = self.top().query;
             self.aliases.push((query, at + 1));
-            at + 2
-        } else {
-            at + 1
         }
+        at + 2
     }
 
     /// `name [(columns)] AS [MATERIALIZED] (`: defines the name; the bracket is opened by the caller's next step through [`Walk::common_table`].
@@ -542,9 +549,16 @@ impl Walk<'_> {
             return self.table_alias(at);
         }
         if !self.operand {
-            // An alias without AS, or a word of a longer construct.
-            let query = self.top().query;
-            self.aliases.push((query, at));
+            // An alias without AS, or a word of a longer construct, as the window in `OVER w` is.
+            let frame = self.top();
+            let is_listed =
+                frame.mode == Mode::Query && matches!(frame.clause, Clause::Select | Clause::With);
+            let is_window = at
+                .checked_sub(1)
+                .is_some_and(|before| self.text(before).eq_ignore_ascii_case("over"));
+            if is_listed && !is_window {
+                self.aliases.push((frame.query, at));
+            }
         }
         let mut last = at;
         while self.kind(last + 1) == Some(Kind::Dot) && self.is_name(last + 2) {
@@ -567,11 +581,14 @@ impl Walk<'_> {
         last + 1
     }
 
-    /// A name alone as the first of several arguments of a function like `arrayMap`: the engine takes a function's name there.
+    /// A name alone as the first of several arguments of a function like `arrayMap`, perhaps with an alias: the engine takes a function's name there.
     fn is_passed_function(&self, at: usize) -> bool {
         let frame = self.top();
         if frame.call != Call::HigherOrder || frame.commas > 0 || !self.is_first(at) {
             return false;
+        }
+        if self.is_name(at + 1) {
+            return true;
         }
         // Parentheses around the name alone come between it and the comma.
         let groups = self
@@ -585,6 +602,6 @@ impl Walk<'_> {
             .count();
         let after = at + 1 + groups;
         (at + 1..after).all(|close| self.kind(close) == Some(Kind::CloseRound))
-            && self.kind(after) == Some(Kind::Comma)
+            && (self.kind(after) == Some(Kind::Comma) || self.is_name(after))
     }
 }

@@ -144,3 +144,22 @@ fn copies_may_read_other_stores_and_projects_may_allow_more() {
     let statement = scan("SELECT HOSTNAME() FROM NUMBERS(3), PostgreSQL('x')").unwrap();
     assert_eq!(guard(&statement, &policy, Use::Node), []);
 }
+
+#[test]
+fn a_call_is_seen_wherever_it_stands() {
+    for sql in [
+        "SELECT 1 AS n, 'a' AS x ORDER BY n WITH FILL FROM 1 TO 3 INTERPOLATE (x AS file('/etc/hostname'))",
+        "SELECT 1 AS n ORDER BY n WITH FILL INTERPOLATE (n AS in(n, hostName()))",
+        "SELECT arrayMap(file AS g, ['/etc/hostname'])",
+        "SELECT arrayMap((file AS g), ['/etc/hostname'])",
+        "SELECT arrayMap((file) AS g, ['/etc/hostname'])",
+        "SELECT CAST(1 AS x), 1 AS `file`('/etc/hostname')",
+    ] {
+        let scanned = scan(sql).unwrap();
+        let found = guard(&scanned, &Policy::default(), Use::Query);
+        assert!(
+            found.iter().any(|found| found.what == Refused::Function),
+            "{sql}: {found:?}"
+        );
+    }
+}

@@ -288,3 +288,43 @@ fn a_comparison_without_a_right_side_is_surely_wrong() {
         assert!(scan(sql).is_ok(), "{sql}");
     }
 }
+
+#[test]
+fn a_name_right_of_in_is_a_table_unless_it_is_certainly_none() {
+    for sql in [
+        "SELECT (2,'s2') IN ev_2, count() OVER ev_2 FROM ev_1 WINDOW ev_2 AS (ORDER BY id)",
+        "SELECT (2,'s2') IN ev_2, count() OVER w FROM ev_1 WINDOW w AS (), ev_2 AS ()",
+        "WITH ev_2 -> 1 AS f SELECT (2,'s2') IN ev_2 FROM ev_1",
+        "SELECT (2,'s2') IN (ev_2 AS z) FROM ev_1",
+        "SELECT (2,'s2') IN ((ev_2 AS z)) FROM ev_1",
+        "SELECT (2,'s2') IN (ev_2 z) FROM ev_1",
+        "SELECT in((2,'s2'), ev_2 AS z) FROM ev_1",
+        "SELECT in((2,'s2'), (ev_2 AS z)) FROM ev_1",
+        "SELECT CAST('{}' AS JSON(SKIP ev_2)), (2,'s2') IN ev_2 FROM ev_1",
+        "SELECT CAST(1 AS ev_2), (2,'s2') IN ev_2 FROM ev_1",
+        "SELECT * REPLACE(1 AS ev_2), (2,'s2') IN ev_2 FROM ev_1",
+        "SELECT 1 AS n, (2,'s2') IN ev_2 FROM ev_1 ORDER BY n WITH FILL INTERPOLATE (n AS ev_2)",
+    ] {
+        let tables: Vec<_> = scan(sql)
+            .unwrap()
+            .tables
+            .into_iter()
+            .map(|table| table.name)
+            .collect();
+        assert!(tables.contains(&"ev_2".to_owned()), "{sql}: {tables:?}");
+    }
+    for sql in [
+        "SELECT (1, 2) AS ev_2, 1 IN ev_2 FROM ev_1",
+        "SELECT (1, 2) ev_2, 1 IN ev_2 FROM ev_1",
+        "WITH (1, 2) AS ev_2 SELECT 1 IN ev_2 FROM ev_1",
+        "SELECT arrayExists(ev_2 -> 1 IN ev_2, [[1]]) FROM ev_1",
+    ] {
+        let tables: Vec<_> = scan(sql)
+            .unwrap()
+            .tables
+            .into_iter()
+            .map(|table| table.name)
+            .collect();
+        assert_eq!(tables, ["ev_1"], "{sql}");
+    }
+}
