@@ -12,8 +12,8 @@ use rayon::prelude::*;
 
 use super::again::{Findings, Known};
 use super::{
-    Config, Connection, Datasource, Edition, FileKind, Node, Pipe, Project, ResourceName,
-    SourceTree, Token, edition, include, is_valid_name,
+    Config, Connection, Datasource, Edition, FileKind, Node, PASSING, Pipe, Project, ResourceName,
+    SourceTree, Token, edition, include, is_valid_name, quarantine_name,
 };
 use crate::diagnostics::codes;
 use crate::template::Template;
@@ -164,6 +164,7 @@ pub(crate) fn load_again(sources: SourceTree, mut known: BTreeMap<SourceId, Know
         project.pipes.insert(pipe.name.clone(), pipe);
     }
     add_made_datasources(&mut project);
+    refuse_quarantines(&mut project, &mut diagnostics);
     project.edition = Edition::of(&project, has_includes);
     edition::publish(&mut project, &mut diagnostics);
     Loaded {
@@ -182,7 +183,8 @@ fn add_made_datasources(project: &mut Project) {
             .iter()
             .filter(|node| node.kind == NodeKind::Materialized)
         {
-            let Some(target) = node.target().filter(|target| is_valid_name(&target.value)) else {
+            let is_usable = |name: &str| is_valid_name(name) && !name.starts_with(PASSING);
+            let Some(target) = node.target().filter(|target| is_usable(&target.value)) else {
                 continue;
             };
             let name = project.target_name(pipe, &target.value);
@@ -209,6 +211,32 @@ fn add_made_datasources(project: &mut Project) {
             .datasources
             .entry(datasource.name.clone())
             .or_insert(datasource);
+    }
+}
+
+/// Each data source has a table for the rows that do not fit, whose name nothing else can have.
+fn refuse_quarantines(project: &mut Project, diagnostics: &mut Vec<Diagnostic>) {
+    let names: Vec<ResourceName> = project.datasources.keys().cloned().collect();
+    for name in names {
+        let quarantine = ResourceName {
+            name: quarantine_name(&name.name),
+            ..name.clone()
+        };
+        let taken = project.datasources.get(&quarantine).map(|taken| taken.span);
+        let Some(span) = taken.or_else(|| project.pipes.get(&quarantine).map(|pipe| pipe.span))
+        else {
+            continue;
+        };
+        diagnostics.push(
+            Diagnostic::error(
+                codes::BAD_RESOURCE_NAME,
+                format!("`{quarantine}` is the table of the rows that do not fit into `{name}`"),
+            )
+            .label(span, "")
+            .help("rename the file"),
+        );
+        project.datasources.remove(&quarantine);
+        project.pipes.remove(&quarantine);
     }
 }
 
@@ -242,6 +270,25 @@ fn resource_name(file: &SourceFile, diagnostics: &mut Vec<Diagnostic>) -> Option
             Some(FileKind::Pipe | FileKind::Datasource) => is_valid_name(&name.name),
             _ => !name.name.is_empty(),
         });
+    let is_passing = |name: &&ResourceName| {
+        let kind = FileKind::of(file.name());
+        kind == Some(FileKind::Datasource) && name.name.starts_with(PASSING)
+    };
+    if let Some(name) = name.as_ref().filter(is_passing) {
+        diagnostics.push(
+            Diagnostic::error(
+                codes::BAD_RESOURCE_NAME,
+                format!(
+                    "`{name}` begins as the tables do that are made for a moment and dropped again"
+                ),
+            )
+            .label(file_span(file), "")
+            .help(format!(
+                "no data source begins with `{PASSING}`: rename the file"
+            )),
+        );
+        return None;
+    }
     if usable {
         return name;
     }

@@ -16,6 +16,6 @@ pub use config::{Allow, Config, Limits, Policies, Server};
 pub use edition::Edition;
 pub use load::load;
 pub(crate) use load::{Loaded, load_again};
-pub use names::{ResourceName, is_valid_name};
+pub use names::{PASSING, ResourceName, is_valid_name, quarantine_name};
 pub use resource::{Connection, Datasource, Node, Pipe, Project, Token};
 pub use tree::{FileKind, SourceTree};

@@ -57,6 +57,14 @@ impl Serialize for ResourceName {
     }
 }
 
+/// How the tables begin that are made for a moment, by deploys and jobs, and dropped when they are found: no data source is called so.
+pub const PASSING: &str = "pw_";
+
+/// The table beside a data source that takes the rows which do not fit.
+pub fn quarantine_name(name: &str) -> String {
+    format!("{name}_quarantine")
+}
+
 /// Whether a resource can have this name: letters, digits and underscores, not starting with a digit, at most 200 bytes. The name is used unquoted in
 /// SQL, in URLs and as a file name.
 pub fn is_valid_name(name: &str) -> bool {

@@ -54,7 +54,7 @@ pub(super) fn probe(name: &str) -> String {
 
 /// Whether a table or view is there for a moment only, be it a deploy's or a job's.
 pub(super) fn is_passing(name: &str) -> bool {
-    name.starts_with("pw_")
+    name.starts_with(pipewright_compiler::project::PASSING)
 }
 
 /// The condition, in the engine's `system.tables`, that names what deploys make for a moment.

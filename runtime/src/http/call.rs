@@ -6,7 +6,7 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use pipewright_compiler::project::{Pipe, is_valid_name};
+use pipewright_compiler::project::{PASSING, Pipe, is_valid_name};
 use serde_json::Value;
 
 use super::App;
@@ -147,6 +147,11 @@ pub(crate) fn valid_name(name: &str) -> Result<(), ApiError> {
     if digits.is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit())) {
         return Err(ApiError::BadRequest(format!(
             "`{name}` cannot be a name: it reads like an id"
+        )));
+    }
+    if name.starts_with(PASSING) {
+        return Err(ApiError::BadRequest(format!(
+            "`{name}` cannot be a name: `{PASSING}` begins the names of tables that are made for a moment"
         )));
     }
     if is_valid_name(name) {

@@ -334,7 +334,7 @@ pub fn insert_json(table: &TablePlan, source: &str) -> String {
 pub fn quarantine_name(name: &ResourceName) -> ResourceName {
     ResourceName {
         workspace: name.workspace.clone(),
-        name: format!("{}_quarantine", name.name),
+        name: crate::project::quarantine_name(&name.name),
     }
 }
 
