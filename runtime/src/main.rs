@@ -7,5 +7,6 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    pipewright::engine::chdb::ffi::keep_universal_time();
     pipewright::cli::main().into()
 }

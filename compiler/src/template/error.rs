@@ -117,6 +117,8 @@ pub struct TemplateError {
     pub span: Option<Span>,
     /// The parameter that it is about.
     pub parameter: Option<String>,
+    /// The author's own words to callers: they are told these and nothing else.
+    pub is_authors: bool,
     /// The HTTP status that `custom_error` asked for.
     pub status: Option<u16>,
     /// The HTTP body that `custom_error` asked for.
@@ -140,6 +142,7 @@ impl TemplateError {
             message: message.into(),
             span: None,
             parameter: None,
+            is_authors: false,
             status: None,
             body: None,
         }

@@ -71,6 +71,7 @@ impl ApiError {
                 error.body,
             ) {
                 (Some(status), Some(body)) => Self::Custom(status, *body),
+                _ if error.is_authors => Self::BadRequest(error.message),
                 _ => Self::BadRequest(placed(plan, &error.message, error.span)),
             },
             QueryError::Sql(diagnostic) => Self::BadRequest(diagnosed(plan, &diagnostic)),

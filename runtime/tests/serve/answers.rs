@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
-use super::harness::{ADMIN, Answer, Project, Server};
+use super::harness::{ADMIN, Answer, Project, Server, serve};
 
 const FILES: &[(&str, &str)] = &[
     (
@@ -298,4 +298,34 @@ fn health_and_metrics_need_no_token() {
         "{metrics}"
     );
     assert!(metrics.ends_with("# EOF\n"), "{metrics}");
+}
+
+#[test]
+fn the_time_zone_is_utc_wherever_the_process_runs() {
+    let project = Project::new(&[(
+        "e.pipe",
+        "NODE result\nSQL >\n    SELECT timezone() AS zone, toUnixTimestamp(toDateTime('2024-01-01 00:00:00')) AS seconds\n\nTYPE endpoint\n",
+    )]);
+    let mut command = serve(project.path(), &["--admin-token", ADMIN]);
+    command.env("TZ", "America/New_York");
+    let server = Server::run(command);
+    let row = &server.get("/v0/pipes/e.json").json()["data"][0];
+    assert_eq!(
+        (&row["zone"], &row["seconds"]),
+        (&"UTC".into(), &1_704_067_200.into())
+    );
+}
+
+#[test]
+fn what_the_author_says_to_callers_is_all_that_they_are_told() {
+    let project = Project::new(&[(
+        "e.pipe",
+        "NODE result\nSQL >\n    %\n    {% if not defined(id) %}{{ error('id is required') }}{% end %}\n    SELECT {{ Int32(id, 1) }} AS id\n\nTYPE endpoint\n",
+    )]);
+    let server = Server::run(serve(project.path(), &["--admin-token", ADMIN]));
+    let answer = server.get("/v0/pipes/e.json");
+    assert_eq!(
+        (answer.status, &answer.json()["error"]),
+        (400, &"id is required".into())
+    );
 }

@@ -3,7 +3,7 @@
 use minijinja::Value;
 
 use super::Arguments;
-use crate::template::error::{ErrorKind, Outcome, TemplateError, value_error};
+use crate::template::error::{ErrorKind, Outcome, TemplateError};
 use crate::template::operators::integer_of;
 use crate::template::render::{Mode, Render};
 use crate::template::value::{Thing, View, as_number, as_text, sql, to_json, to_text, view};
@@ -39,7 +39,11 @@ pub(super) fn error(render: &Render, arguments: &Arguments<'_>) -> Outcome<Value
     if render.mode == Mode::Check {
         return Ok(comment(&format!("error: {message}")));
     }
-    value_error(message)
+    let error = TemplateError::new(ErrorKind::ValueError, message);
+    Err(TemplateError {
+        is_authors: true,
+        ..error
+    })
 }
 
 /// `custom_error(message_or_object, status)`.

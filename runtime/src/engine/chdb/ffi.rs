@@ -473,6 +473,13 @@ pub fn at_exit(hook: extern "C" fn()) -> bool {
     unsafe { atexit(hook) == 0 }
 }
 
+/// Lets the library take UTC for the time zone of this machine, whatever that is: what a query answers, and into which partition a row goes, must not depend on where
+/// the process runs. To be called before there is a second thread.
+pub fn keep_universal_time() {
+    // SAFETY: nobody else reads the environment while the process has one thread.
+    unsafe { std::env::set_var("TZ", "UTC") }
+}
+
 /// Copies a C string, null standing for none.
 ///
 /// # Safety
