@@ -10,8 +10,9 @@ use pipewright_grammar::source::Span;
 pub enum PieceKind {
     /// Copied byte for byte from the source; `origin` has the same length.
     Verbatim,
-    /// One literal made of a parameter's value: a quoted string, a number, or a cast of one (`toInt32('5')`). Whatever the value is, it tokenizes to the
-    /// same shape, so that what was learnt about the statement with one value holds for every other.
+    /// One literal made of a parameter's value: a quoted string, a number, or a cast of one (`toInt32('5')`). Where it is tokens of its own, it tokenizes to the
+    /// same shape whatever the value is, so that what was learnt about the statement with one value holds for every other. Where it is a part of something else, it is
+    /// made [`Structural`](PieceKind::Structural): see [`MappedText::part_grown_together`] and [`MappedText::assume_nothing_of`].
     Literal,
     /// Made by an expression, and its shape may depend on the value (`columns(…)`, `table(…)`, `sql_and(…)`, lists).
     Structural,
@@ -93,6 +94,30 @@ impl MappedText {
             if piece.kind == PieceKind::Literal {
                 *last = last.saturating_add(1);
                 piece.value = *last;
+            }
+        }
+    }
+
+    /// Makes literals structural that grow together with what stands beside them, as `n_{{ 1 }}` does: with another value, that is another word.
+    pub fn part_grown_together(&mut self) {
+        let bytes = self.text.as_bytes();
+        let mut start = 0;
+        for piece in &mut self.pieces {
+            let end = piece.end as usize;
+            let begins = start > 0 && grows_together(bytes[start - 1], bytes[start]);
+            let goes_on = end < bytes.len() && grows_together(bytes[end - 1], bytes[end]);
+            if piece.kind == PieceKind::Literal && (begins || goes_on) {
+                piece.kind = PieceKind::Structural;
+            }
+            start = end;
+        }
+    }
+
+    /// Makes pieces structural, by their numbers.
+    pub fn assume_nothing_of(&mut self, pieces: &[usize]) {
+        for index in pieces {
+            if let Some(piece) = self.pieces.get_mut(*index) {
+                piece.kind = PieceKind::Structural;
             }
         }
     }
@@ -227,6 +252,18 @@ impl MappedText {
             out.push_value(&self.text[part], piece.kind, origin, piece.value);
             start = piece.end as usize;
         }
+    }
+}
+
+/// Whether two bytes beside one another may belong to one token, if one of them is a literal's: letters and digits, `1.5`, `x'41'`, `'it''s'`.
+fn grows_together(left: u8, right: u8) -> bool {
+    let is_word = |byte: u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | b'.') || !byte.is_ascii()
+    };
+    match (left, right) {
+        (b'\'', b'\'') => true,
+        (left, b'\'') => is_word(left),
+        (left, right) => is_word(left) && is_word(right),
     }
 }
 

@@ -227,7 +227,10 @@ fn scan(rendered: Rendered, node: &Node) -> Result<Branch, Box<Diagnostic>> {
         return Err(Box::new(diagnostic));
     }
     match sql::scan(rendered.sql.text()) {
-        Ok(scan) => Ok(Branch { rendered, scan }),
+        Ok(scan) => match super::values::parts_of_others(&rendered.sql) {
+            Ok(_) => Ok(Branch { rendered, scan }),
+            Err(diagnostic) => Err(diagnostic),
+        },
         Err(error) => {
             let span = rendered
                 .sql
@@ -242,6 +245,7 @@ fn scan(rendered: Rendered, node: &Node) -> Result<Branch, Box<Diagnostic>> {
 fn violations(branch: &Branch, policy: &Policy, node: &Node) -> Vec<Diagnostic> {
     sql::guard(&branch.scan, policy, Use::Node)
         .into_iter()
+        .chain(sql::unbound(&branch.scan, &branch.rendered.secrets))
         .map(|violation| {
             let span = branch
                 .rendered

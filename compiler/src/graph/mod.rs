@@ -3,6 +3,7 @@
 mod build;
 mod cycle;
 mod resolve;
+mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -17,6 +18,7 @@ pub use build::{Branch, NodeReads, build};
 pub(crate) use build::{modifier_on_node, must_resolve, unknown};
 pub use resolve::similar_names;
 pub use resolve::{SERVICE_DATABASES, Scope, Target, resolve, suggestions};
+pub(crate) use values::parts_of_others;
 
 use crate::project::ResourceName;
 

@@ -132,7 +132,8 @@ fn reason_in(statement: &str, policy: &Policy) -> Option<String> {
     {
         return Some("only an expression can stand here".to_owned());
     }
-    let violation = sql::guard(&scan, policy, Use::Node).into_iter().next();
+    let refused = sql::guard(&scan, policy, Use::Node).into_iter();
+    let violation = refused.chain(sql::unbound(&scan, &[])).next();
     violation.map(|violation| violation.message)
 }
 
@@ -193,6 +194,7 @@ mod tests {
             "1 /* open",
             "x IN secret",
             "hostName()",
+            "name = {secret:String}",
             "dictGet('d', 'v', 1)",
             "",
         ] {

@@ -87,7 +87,7 @@ impl RowFilters {
             let mut out = MappedText::new();
             let add = |out: &mut MappedText, text: &str| out.push(text, PieceKind::Inserted, None);
             add(&mut out, &format!("(SELECT {} FROM ", columns(plan, &name)));
-            if table.versioned.is_some() {
+            if table.written.is_some() {
                 add(&mut out, &crate::emit::table_name(&name));
             } else {
                 out.append(&text.part(place.clone()));

@@ -13,10 +13,10 @@ use super::filter::RowFilters;
 use super::shape::{self, Inline, Shape, TableUse};
 use super::{NodePlan, Plan, Role};
 use crate::diagnostics::codes;
-use crate::graph::{Branch, NodeId, Scope, Target, resolve};
+use crate::graph::{Branch, NodeId, Scope, Target, parts_of_others, resolve};
 use crate::mapped_text::MappedText;
 use crate::optimize::Rewrite;
-use crate::project::ResourceName;
+use crate::project::{PASSING, ResourceName};
 use crate::sql::{self, Policy, Position, Scan, TableReference, Use};
 use crate::template::{RenderContext, Settings, TemplateError, Values};
 
@@ -118,13 +118,20 @@ impl Plan {
             .node(id)
             .ok_or_else(|| QueryError::NoSuchNode(id.to_string()))?;
         let (text, values) = (&branch.rendered.sql, Values::default());
-        allowed(text, &branch.scan, &self.policies.common, Use::Node)?;
+        let secrets = &branch.rendered.secrets;
+        allowed(
+            text,
+            &branch.scan,
+            &self.policies.common,
+            Use::Node,
+            secrets,
+        )?;
         let request = RequestContext {
             values: &values,
             render: RenderContext::check(),
         };
         let mut compilation = Compilation::new(self, request, RowFilters::NONE);
-        let secrets = branch.rendered.secrets.iter().cloned();
+        let secrets = secrets.iter().cloned();
         compilation.compiled.secrets.extend(secrets);
         let shape = compilation.shape(text, &branch.scan, Self::scope(pipe, &id.node))?;
         compilation.under_way.push(id.clone());
@@ -156,7 +163,7 @@ impl Plan {
             ..Scope::default()
         };
         let scan = scan(&mapped)?;
-        allowed(&mapped, &scan, &self.policies.common, Use::Query)?;
+        allowed(&mapped, &scan, &self.policies.common, Use::Query, &[])?;
         let mut compilation = Compilation::new(self, request, filters);
         let mut shape = compilation.shape(&mapped, &scan, scope)?.0;
         if let Some(format) = &scan.format {
@@ -274,9 +281,11 @@ impl<'a> Compilation<'a> {
             .render(self.request.values, &context)
             .map_err(QueryError::Template)?;
         merge(&mut self.compiled.settings, rendered.settings);
-        self.compiled.secrets.extend(rendered.secrets);
         let mut sql = rendered.sql;
-        let shape = self.shape_of(&sql, node_plan, Plan::scope(pipe, &id.node))?;
+        sql.part_grown_together();
+        let scope = Plan::scope(pipe, &id.node);
+        let shape = self.shape_of(&mut sql, &rendered.secrets, node_plan, scope)?;
+        self.compiled.secrets.extend(rendered.secrets);
         sql.count_values(&mut self.values);
         self.under_way.push(id.clone());
         let resolved = Rc::new(self.inline(&sql, &shape)?);
@@ -288,7 +297,8 @@ impl<'a> Compilation<'a> {
     /// The shape of a rendering, from the cache where it is known.
     fn shape_of(
         &mut self,
-        text: &MappedText,
+        text: &mut MappedText,
+        secrets: &[String],
         node: &NodePlan,
         scope: Scope<'_>,
     ) -> Result<Arc<Shape>, QueryError> {
@@ -296,6 +306,9 @@ impl<'a> Compilation<'a> {
         if let Some(shape) = node.shapes.find(&key) {
             return Ok(shape);
         }
+        // What was learnt is not kept where a value is a part of a string or of a comment: the next value could end it.
+        let parts = parts_of_others(text).map_err(QueryError::Sql)?;
+        text.assume_nothing_of(&parts);
         let scan = scan(text)?;
         let policies = &self.plan.policies;
         let policy = if matches!(node.role, Role::Copy { .. }) {
@@ -303,10 +316,10 @@ impl<'a> Compilation<'a> {
         } else {
             &policies.common
         };
-        allowed(text, &scan, policy, Use::Node)?;
+        allowed(text, &scan, policy, Use::Node, secrets)?;
         let (shape, cacheable) = self.shape(text, &scan, scope)?;
         let shape = Arc::new(shape);
-        if cacheable {
+        if cacheable && parts.is_empty() {
             node.shapes.keep(key, Arc::clone(&shape));
         }
         Ok(shape)
@@ -396,15 +409,19 @@ impl<'a> Compilation<'a> {
                         .collect();
                     modifiers.sort();
                     let (aliased, position) = (table.alias.is_some(), table.position);
-                    // `name__vN` stands for a table without a version in its name.
-                    let own = match target {
-                        Target::Datasource(datasource) => &datasource.name.name,
-                        _ => &table.name,
+                    // `name__vN` stands for a table without a version in its name, and in the pipe of a workspace `name` for a table in its database.
+                    let (database, own) = match target {
+                        Target::Datasource(datasource) => {
+                            let workspace = datasource.name.workspace.clone();
+                            (table.database.clone().or(workspace), &datasource.name.name)
+                        }
+                        _ => (table.database.clone(), &table.name),
                     };
+                    let is_another = *own != table.name || database != table.database;
                     shape.tables.push(TableUse {
-                        database: table.database.clone(),
+                        database,
                         name: own.clone(),
-                        versioned: (*own != table.name).then(|| table.name.clone()),
+                        written: is_another.then(|| table.name.clone()),
                         start,
                         end,
                         position,
@@ -412,7 +429,7 @@ impl<'a> Compilation<'a> {
                         modifiers,
                     });
                 }
-                None if !crate::graph::must_resolve(table) && !names_engine_table(plan, table) => {}
+                None if !crate::graph::must_resolve(table) && !names_engine_table(table) => {}
                 None => {
                     return Err(crate::graph::unknown(
                         &plan.project,
@@ -449,8 +466,8 @@ impl<'a> Compilation<'a> {
             .filters
             .edits(self.plan, text, &starts, &shape.tables)?;
         for table in &shape.tables {
-            if table.versioned.is_some() && self.filters.of(&table.resource()).is_none() {
-                edits.push(table.without_version(&starts));
+            if table.written.is_some() && self.filters.of(&table.resource()).is_none() {
+                edits.push(table.by_own_name(&starts));
             }
         }
         edits.reserve(shape.inlines.len() + 1);
@@ -526,20 +543,14 @@ fn merge(settings: &mut Settings, other: Settings) {
     }
 }
 
-/// Whether a name that is no resource, right of an `IN`, can only be meant for a table that the engine has beside the resources: with a database in
-/// front, or the view behind a materialized node or a quarantine. Any other is left alone, for it may be a column.
-fn names_engine_table(plan: &Plan, table: &TableReference) -> bool {
-    match table.database.as_deref() {
-        Some(database) => {
-            database == plan.database
-                || database.eq_ignore_ascii_case("information_schema")
-                || database == "system"
-        }
-        None => {
-            table.position == Position::In
-                && (table.name.starts_with("mv__") || table.name.ends_with("_quarantine"))
-        }
-    }
+/// Whether a name that is no resource, right of an `IN`, may be meant for a table that the engine has beside the resources: with a database in front (as a column it
+/// could not be the right side of an `IN`), the view behind a materialized node, a quarantine, a table of a deploy. Any other is left alone: it may be an alias.
+fn names_engine_table(table: &TableReference) -> bool {
+    let name = &table.name;
+    table.position == Position::In
+        && (table.database.is_some()
+            || [PASSING, "mv__"].iter().any(|own| name.starts_with(own))
+            || name.ends_with("_quarantine"))
 }
 
 /// The scan of a text, or why there is none.
@@ -553,8 +564,16 @@ pub(super) fn scan(text: &MappedText) -> Result<Scan, QueryError> {
     })
 }
 
-fn allowed(text: &MappedText, scan: &Scan, policy: &Policy, usage: Use) -> Result<(), QueryError> {
-    let Some(violation) = sql::guard(scan, policy, usage).into_iter().next() else {
+/// Fails where a text may not reach the engine, or names a query parameter other than the secrets that its own template binds.
+fn allowed(
+    text: &MappedText,
+    scan: &Scan,
+    policy: &Policy,
+    usage: Use,
+    secrets: &[String],
+) -> Result<(), QueryError> {
+    let refused = sql::guard(scan, policy, usage).into_iter();
+    let Some(violation) = refused.chain(sql::unbound(scan, secrets)).next() else {
         return Ok(());
     };
     let mut diagnostic = Diagnostic::error(codes::SQL_NOT_ALLOWED, violation.message);

@@ -71,8 +71,8 @@ pub(super) struct Inline {
 pub(super) struct TableUse {
     pub(super) database: Option<String>,
     pub(super) name: String,
-    /// How the author names it, where that is with its `VERSION`.
-    pub(super) versioned: Option<String>,
+    /// How the author names it, where the engine has another name for it: with its `VERSION`, or in the pipe of a workspace by its name there.
+    pub(super) written: Option<String>,
     pub(super) start: Anchor,
     pub(super) end: Anchor,
     pub(super) position: Position,
@@ -93,11 +93,11 @@ impl TableUse {
 
     /// The name that its columns may be qualified with.
     pub(super) fn written_name(&self) -> &str {
-        self.versioned.as_ref().unwrap_or(&self.name)
+        self.written.as_ref().unwrap_or(&self.name)
     }
 
-    /// The edit that puts the table's own name in place of the one with its version, which stays as an alias.
-    pub(super) fn without_version(&self, starts: &[usize]) -> (Range<usize>, MappedText) {
+    /// The edit that puts the engine's name of the table in place of the author's, which stays as an alias.
+    pub(super) fn by_own_name(&self, starts: &[usize]) -> (Range<usize>, MappedText) {
         let mut name = MappedText::new();
         let mut add = |text: &str| name.push(text, PieceKind::Inserted, None);
         if let Some(database) = &self.database {

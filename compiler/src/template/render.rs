@@ -179,6 +179,10 @@ impl Render {
                 format!("the SQL is longer than {} bytes", self.output_limit),
             ));
         }
+        if text.starts_with('-') && self.out.text().ends_with('-') {
+            // `5-{{ x }}` with a negative number would begin a comment.
+            self.out.push(" ", PieceKind::Structural, Some(origin));
+        }
         self.out.push(text, kind, Some(origin));
         Ok(())
     }

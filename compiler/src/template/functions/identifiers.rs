@@ -186,6 +186,13 @@ pub(super) fn sql_and(render: &mut Render, arguments: &Arguments<'_>) -> Outcome
                 },
             ),
         };
+        // `**values` brings names that a request chose.
+        if !name.is_empty() && !is_dotted_name(name) {
+            return Err(TemplateError::new(
+                ErrorKind::BadOperator,
+                format!("'{}' is not the name of a column", name.escape_debug()),
+            ));
+        }
         if matches!(view(value), View::None) {
             continue;
         }
