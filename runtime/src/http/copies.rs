@@ -30,10 +30,7 @@ pub(super) async fn create(
         let writer = call.app.catalog.write().await;
         let current = writer.current();
         let wish = Wish::of(&call, &current)?.complete()?;
-        Call::require(
-            call.access.appends_to(wish.target()?),
-            &format!("PIPES:CREATE and DATASOURCES:APPEND:{}", wish.target()?),
-        )?;
+        require_target(&call, wish.target()?, wish.replaces())?;
         let pipe = find_pipe(&current, &reference)?;
         let node = find_node(&current, pipe, &node_reference)
             .ok_or_else(|| super::nodes::no_such_node(&node_reference))?;
@@ -61,13 +58,11 @@ pub(super) async fn update(
         let pipe = find_pipe(&current, &reference)?;
         let node = copy_node(&current, pipe, &node_reference)?;
         let wish = Wish::of(&call, &current)?;
-        // As when it was made: the schedule fills the new target in nobody's name.
-        if let Some(target) = &wish.target {
-            Call::require(
-                call.access.appends_to(target),
-                &format!("PIPES:CREATE and DATASOURCES:APPEND:{target}"),
-            )?;
-        }
+        // As when it was made: the schedule fills the target in nobody's name.
+        let present = copy_job::find(&current.plan, pipe)?;
+        let target = wish.target.as_ref().unwrap_or(&present.target.name);
+        let mode = wish.mode.unwrap_or(present.mode);
+        require_target(&call, target, mode == CopyMode::Replace)?;
         let change = edited(&current, pipe, &node, |node| wish.write(node))?;
         let names = (pipe.name.name.clone(), node);
         let current = commit(&call, &writer, change, &names).await?;
@@ -332,6 +327,11 @@ impl Wish {
         })
     }
 
+    /// Whether rows of the target are to go.
+    pub(super) fn replaces(&self) -> bool {
+        self.mode == Some(CopyMode::Replace)
+    }
+
     /// Writes what is wanted into a node.
     pub(super) fn write(&self, node: &mut NodeText) {
         node.kind = Some("copy".to_owned());
@@ -362,8 +362,23 @@ pub(super) fn mode_of(text: &str) -> Result<CopyMode, ApiError> {
     }
 }
 
+/// Whether the token may fill this data source; one whose rows go needs the right to take them away.
+pub(super) fn require_target(call: &Call, target: &str, replaces: bool) -> Result<(), ApiError> {
+    Call::require(
+        call.access.appends_to(target),
+        &format!("PIPES:CREATE and DATASOURCES:APPEND:{target}"),
+    )?;
+    if replaces {
+        Call::require(
+            call.access.drops_datasource(target),
+            &format!("DATASOURCES:DROP:{target}"),
+        )?;
+    }
+    Ok(())
+}
+
 /// Whether the token may make these copy nodes: what they fill, they add rows to.
-pub(super) fn require_appends<'a>(
+pub(super) fn require_targets<'a>(
     call: &Call,
     nodes: impl IntoIterator<Item = &'a NodeText>,
 ) -> Result<(), ApiError> {
@@ -375,10 +390,11 @@ pub(super) fn require_appends<'a>(
             .directive("TARGET_DATASOURCE")
             .or_else(|| node.directive("DATASOURCE"))
             .unwrap_or_default();
-        Call::require(
-            call.access.appends_to(target),
-            &format!("PIPES:CREATE and DATASOURCES:APPEND:{target}"),
-        )?;
+        let mode = node
+            .directive("COPY_MODE")
+            .or_else(|| node.directive("MODE"));
+        let replaces = mode.is_some_and(|mode| mode.trim().eq_ignore_ascii_case("replace"));
+        require_target(call, target, replaces)?;
     }
     Ok(())
 }

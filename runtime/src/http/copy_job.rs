@@ -188,7 +188,7 @@ pub(super) async fn refuse_too_many_rows(
     let served = app.served.load_full();
     for name in &request.secrets {
         let known = served.secrets.iter().find(|(secret, _)| secret == name);
-        query = query.text(name.clone(), known.map_or("", |(_, value)| value.as_str()));
+        query = query.secret(name.clone(), known.map_or("", |(_, value)| value.as_str()));
     }
     let bytes = match app.engine.query(query).await {
         Ok(answer) => answer.bytes().await,

@@ -1,5 +1,7 @@
 //! JWTs: tokens that carry their own scopes, signed (HS256) with the admin token's secret, so that a product's backend can make them without asking.
 
+use std::collections::BTreeMap;
+
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -100,11 +102,19 @@ impl Signer {
             return Err("the token is for another workspace".to_owned());
         }
         let mut scopes = Vec::new();
-        let mut fixed = std::collections::BTreeMap::new();
+        let mut fixed: BTreeMap<String, _> = BTreeMap::new();
         for claimed in claims.scopes {
             scopes.push(claimed.scope()?);
-            if !claimed.fixed_params.is_empty() {
-                fixed.insert(claimed.resource, claimed.fixed_params);
+            // A pipe that is named twice has all that is fixed for it.
+            if claimed.fixed_params.is_empty() {
+                continue;
+            }
+            let known: &mut Map<_, _> = fixed.entry(claimed.resource).or_default();
+            for (name, value) in claimed.fixed_params {
+                if known.get(&name).is_some_and(|other| *other != value) {
+                    return Err(format!("the token fixes `{name}` to two values"));
+                }
+                known.insert(name, value);
             }
         }
         let requests_per_second = claims.limits.and_then(|limits| limits.rps);

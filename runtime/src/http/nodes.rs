@@ -221,10 +221,7 @@ pub(super) async fn append(
             Some("copy") => {
                 let wish = Wish::of(&call, &current)?.complete()?;
                 let target = wish.target()?;
-                Call::require(
-                    call.access.appends_to(target),
-                    &format!("PIPES:CREATE and DATASOURCES:APPEND:{target}"),
-                )?;
+                copies::require_target(&call, target, wish.replaces())?;
                 copies::refuse_other_uses(pipe, &name)?;
                 wish.write(&mut node);
             }

@@ -104,7 +104,7 @@ pub(super) async fn create(call: Call) -> Result<Response, ApiError> {
         let before = current.plan.project.pipe(&name);
         let (description, mut nodes) = content(&call, &current, &name)?;
         keep_endpoint(before, &mut nodes);
-        copies::require_appends(&call, &nodes)?;
+        copies::require_targets(&call, &nodes)?;
         let description = description.or_else(|| before.and_then(|pipe| pipe.description.clone()));
         let tokens = before.map_or(&[][..], |pipe| &pipe.tokens);
         let tags = before.map_or(&[][..], |pipe| &pipe.tags);

@@ -15,7 +15,7 @@ use super::admission::Place;
 use super::error::ApiError;
 use super::record::{Pending, lines_in, rows_of};
 use super::{App, Served};
-use crate::engine::{Answer, EngineError, Query, hide};
+use crate::engine::{Answer, EngineError, Query};
 
 /// A format of the engine and the media type of its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,13 +111,9 @@ pub(crate) async fn run(
     query.settings.extend(engine_settings(&compiled.settings));
     for name in &compiled.secrets {
         let value = served.secrets.iter().find(|(secret, _)| secret == name);
-        query = query.text(name.clone(), value.map_or("", |(_, value)| value.as_str()));
+        query = query.secret(name.clone(), value.map_or("", |(_, value)| value.as_str()));
     }
-    let bound = bound(served, compiled);
-    let failed = |error: EngineError| {
-        let error = error.without(&bound);
-        ApiError::engine(&served.plan, &compiled.sql, error)
-    };
+    let failed = |error: EngineError| ApiError::engine(&served.plan, &compiled.sql, error);
     let answer = app.engine.query(query).await.map_err(failed)?;
     let body = if answer.length().is_some() {
         count(app, &answer);
@@ -133,7 +129,6 @@ pub(crate) async fn run(
             app: Arc::clone(app),
             pending: pending.take(),
             lines: 0,
-            bound,
             format,
             _place: place,
         })
@@ -144,15 +139,6 @@ pub(crate) async fn run(
         HeaderValue::from_static(format.media_type),
     );
     Ok(response)
-}
-
-/// The values of the secrets that a statement is given.
-fn bound(served: &Served, compiled: &Compiled) -> Vec<String> {
-    let values = compiled.secrets.iter().filter_map(|name| {
-        let mut secrets = served.secrets.iter();
-        secrets.find(|(secret, _)| secret == name)
-    });
-    values.map(|(_, value)| value.clone()).collect()
 }
 
 /// The engine's names for what templates ask for. A hint about a backend that is not there is no setting.
@@ -189,8 +175,6 @@ struct Streamed {
     app: Arc<App>,
     pending: Option<Pending>,
     lines: u64,
-    /// The values of secrets that the query was given.
-    bound: Vec<String>,
     format: Format,
     _place: Place,
 }
@@ -226,7 +210,7 @@ impl Stream for Streamed {
             }
             Poll::Ready(Some(Err(error))) => {
                 if let Some(pending) = self.pending.take() {
-                    pending.break_off(hide(&error.to_string(), &self.bound));
+                    pending.break_off(error.to_string());
                 }
             }
             _ => {}

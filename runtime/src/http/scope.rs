@@ -95,6 +95,28 @@ impl Scope {
             .collect()
     }
 
+    /// Reads one entry of a request. A restriction that is not understood is no reason to give more than was asked for.
+    pub(crate) fn asked(entry: &Value) -> Result<Self, String> {
+        let no_scope = || format!("`{entry}` is no scope");
+        let members = entry.as_object().ok_or_else(no_scope)?;
+        for (name, value) in members {
+            match (name.as_str(), value) {
+                ("type" | "resource", Value::String(_)) | ("resource" | "filter", Value::Null) => {}
+                ("filter", Value::String(filter)) if !filter.trim().is_empty() => {}
+                ("filter", _) => {
+                    return Err("`filter` is a condition over the columns, as text".to_owned());
+                }
+                ("fixed_params", _) => {
+                    return Err(
+                        "`fixed_params` are for tokens with an `expiration_time`".to_owned()
+                    );
+                }
+                _ => return Err(format!("`{name}` of a scope is not understood")),
+            }
+        }
+        Self::from_entry(entry).ok_or_else(no_scope)
+    }
+
     /// Reads one entry.
     pub fn from_entry(entry: &Value) -> Option<Self> {
         let text = |key: &str| {

@@ -154,10 +154,7 @@ async fn scopes(call: &Call, current: &Current) -> Result<Vec<Scope>, ApiError> 
     }
     if let Some(Value::Array(entries)) = call.parameters.value_of("scopes") {
         for entry in entries {
-            scopes.push(
-                Scope::from_entry(entry)
-                    .ok_or_else(|| ApiError::BadRequest(format!("`{entry}` is no scope")))?,
-            );
+            scopes.push(Scope::asked(entry).map_err(ApiError::BadRequest)?);
         }
     }
     if scopes.is_empty() {
@@ -277,12 +274,16 @@ fn create_jwt(call: &Call, name: &str) -> Result<Response, ApiError> {
         .value_of("scopes")
         .cloned()
         .ok_or_else(|| bad("`scopes` is missing: a list of {\"type\": …, \"resource\": …}"))?;
-    let scopes: Vec<ClaimedScope> = serde_json::from_value(scopes)
+    let mut scopes: Vec<ClaimedScope> = serde_json::from_value(scopes)
         .map_err(|error| ApiError::BadRequest(format!("`scopes` cannot be read: {error}")))?;
     let current = call.current();
-    for scope in &scopes {
-        let mut scope = scope.scope().map_err(ApiError::BadRequest)?;
+    for claimed in &mut scopes {
+        let mut scope = claimed.scope().map_err(ApiError::BadRequest)?;
         resolve(&current, &mut scope)?;
+        // An id is signed as the name, which is what requests are compared with.
+        if let Some(name) = scope.resource() {
+            name.clone_into(&mut claimed.resource);
+        }
     }
     let limits =
         match call.parameters.value_of("limits").cloned() {
@@ -314,6 +315,12 @@ pub(super) async fn change(
     }
     let gives_scopes = call.parameters.all_of("scope").next().is_some()
         || call.parameters.value_of("scopes").is_some();
+    if gives_scopes && call.app.catalog.state().tokens().is_admin(&token) {
+        return Err(ApiError::Forbidden(
+            "the workspace's admin token keeps its scope, so that nobody locks themselves out"
+                .to_owned(),
+        ));
+    }
     let scopes = if gives_scopes {
         scopes(&call, &call.current())
             .await?

@@ -352,6 +352,10 @@ fn a_pipe_is_created_as_a_copy_from_json_by_who_may_append() {
         );
         made["token"].as_str().expect("a secret").to_owned()
     };
+    let replaces = token(
+        "replaces",
+        "scope=PIPES:CREATE&scope=DATASOURCES:APPEND:copied&scope=DATASOURCES:DROP:copied",
+    );
     let (creates, appends) = (
         token("creates", "scope=PIPES:CREATE"),
         token(
@@ -370,8 +374,9 @@ fn a_pipe_is_created_as_a_copy_from_json_by_who_may_append() {
     for (secret, body, status) in [
         (&creates, body("copied", SINCE), 403),
         (&appends, body("other", SINCE), 403),
-        (&appends, body("copied", "select 1 as id"), 400),
-        (&appends, body("copied", SINCE), 200),
+        (&appends, body("copied", SINCE), 403),
+        (&replaces, body("copied", "select 1 as id"), 400),
+        (&replaces, body("copied", SINCE), 200),
     ] {
         let answer = post(secret, &body);
         assert_eq!(answer.status, status, "{body}: {}", answer.text());

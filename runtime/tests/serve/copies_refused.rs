@@ -289,3 +289,33 @@ fn a_token_cannot_turn_a_copy_to_a_data_source_that_it_may_not_fill() {
     let text = server.get("/v1/pipes/turned.pipe").text();
     assert!(text.contains("TARGET_DATASOURCE copied"), "{text}");
 }
+
+#[test]
+fn a_copy_that_takes_rows_away_needs_the_right_to_it() {
+    let (_project, server) = started();
+    copy_pipe(&server, "own", SINCE, "target_datasource=copied");
+    let scopes = "scope=PIPES:CREATE&scope=PIPES:READ:own&scope=DATASOURCES:READ:employees&scope=DATASOURCES:APPEND:copied";
+    let secret = |name: &str, scopes: &str| {
+        let made = admin(
+            &server,
+            "POST",
+            &format!("/v0/tokens/?name={name}&{scopes}"),
+            "",
+        );
+        made.json()["token"].as_str().unwrap().to_owned()
+    };
+    let appends = secret("appends", scopes);
+    let creates = secret("creates", "scope=PIPES:CREATE&scope=PIPES:READ:own");
+    let drops = secret("drops", &format!("{scopes}&scope=DATASOURCES:DROP:copied"));
+    let update = |token: &str, body: &str| {
+        server
+            .ask(token, "PUT", "/v0/pipes/own/nodes/own_0/copy", body)
+            .status
+    };
+    assert_eq!(update(&appends, "mode=replace"), 403);
+    assert_eq!(update(&creates, "schedule_cron=0 * * * *"), 403);
+    assert_eq!(update(&appends, "schedule_cron=0 * * * *"), 200);
+    assert_eq!(update(&drops, "mode=replace"), 200);
+    // As it is now, whoever only adds rows changes nothing of it.
+    assert_eq!(update(&appends, "schedule_cron=None"), 403);
+}

@@ -319,3 +319,59 @@ fn a_token_sees_the_jobs_that_it_has_asked_for() {
     assert_eq!(server.ask(&one, "GET", "/v0/jobs/nothing", "").status, 403);
     assert_eq!(server.ask(ADMIN, "GET", "/v0/jobs/nothing", "").status, 404);
 }
+
+#[test]
+fn a_token_is_never_more_than_what_was_asked_for() {
+    let (_project, server) = started();
+    let ask =
+        |body: &Value| server.ask(ADMIN, "POST", "/v0/tokens/?name=strange", &body.to_string());
+    let reads = |more: Value| {
+        let mut scope = json!({ "type": "DATASOURCES:READ", "resource": "events" });
+        scope
+            .as_object_mut()
+            .unwrap()
+            .append(&mut more.as_object().unwrap().clone());
+        json!({ "scopes": [scope] })
+    };
+    for more in [
+        json!({ "filter": ["org = 1"] }),
+        json!({ "filter": 1 }),
+        json!({ "filter": " " }),
+        json!({ "fixed_params": { "below": 1 } }),
+        json!({ "filters": "org = 1" }),
+    ] {
+        let answer = ask(&reads(more));
+        assert_eq!(answer.status, 400, "{}", answer.text());
+    }
+    assert_eq!(ask(&reads(json!({ "filter": "org = 1" }))).status, 200);
+
+    // The admin token keeps what it may do, as it cannot be deleted.
+    let path = "/v0/tokens/admin%20token?scope=PIPES:READ:by_org";
+    assert_eq!(server.ask(ADMIN, "PUT", path, "").status, 403);
+    assert_eq!(server.ask(ADMIN, "GET", "/v0/tokens", "").status, 200);
+}
+
+#[test]
+fn a_jwt_names_pipes_by_id_and_keeps_all_that_is_fixed() {
+    let (_project, server) = started();
+    let id = server.get("/v0/pipes/by_org").json()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let soon = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
+        + 3600;
+    let path = format!("/v0/tokens/?name=front&expiration_time={soon}");
+    let scope = |resource: &str, fixed: Value| json!({ "type": "PIPES:READ", "resource": resource, "fixed_params": fixed });
+    let body = json!({ "scopes": [scope(&id, json!({ "below": 2 })), scope("by_org", json!({ "other": 1 }))] });
+    let signed = server.ask(ADMIN, "POST", &path, &body.to_string());
+    let jwt = signed.json()["token"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{}", signed.text()))
+        .to_owned();
+    let rows = server.ask(&jwt, "GET", "/v0/pipes/by_org.json?below=10", "");
+    assert_eq!(rows.status, 200, "{}", rows.text());
+    assert_eq!(rows.json()["rows"], 2);
+}
