@@ -55,6 +55,19 @@ impl Answer {
         }
     }
 
+    /// The same result; an error on the way does not show these values.
+    pub(super) fn without(self, values: Vec<String>) -> Self {
+        let body = match self.body {
+            Body::Chunks(chunks) => Body::Chunks(
+                chunks
+                    .map(move |chunk| chunk.map_err(|error| error.without(&values)))
+                    .boxed(),
+            ),
+            whole @ Body::Whole(_) => whole,
+        };
+        Self { body, ..self }
+    }
+
     /// What the statement cost: known at once when the result is whole; otherwise after the last chunk, and then rows
     /// and bytes may lack the last blocks read.
     pub fn statistics(&self) -> Option<Statistics> {

@@ -67,16 +67,42 @@ pub struct Position {
 }
 
 /// A text without certain values: messages of the engine quote what they could not read.
-pub(crate) fn hide(text: &str, values: &[String]) -> String {
+pub(super) fn hide(text: &str, values: &[String]) -> String {
     let values = values.iter().filter(|value| !value.is_empty());
-    values.fold(text.to_owned(), |text, value| {
-        text.replace(value.as_str(), "***")
+    let mut forms: Vec<String> = values.flat_map(|value| forms(value)).collect();
+    // What is a part of another form would leave the rest of it.
+    forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+    forms.iter().fold(text.to_owned(), |text, form| {
+        text.replace(form.as_str(), "***")
     })
+}
+
+/// A value as it is, and as the engine writes it in quotes: as a literal, and as a literal inside of another.
+fn forms(value: &str) -> [String; 3] {
+    let escaped = |text: &str| {
+        let mut out = String::with_capacity(text.len());
+        for character in text.chars() {
+            match character {
+                '\\' => out.push_str("\\\\"),
+                '\'' => out.push_str("\\'"),
+                '\n' => out.push_str("\\n"),
+                '\r' => out.push_str("\\r"),
+                '\t' => out.push_str("\\t"),
+                '\u{8}' => out.push_str("\\b"),
+                '\u{c}' => out.push_str("\\f"),
+                '\0' => out.push_str("\\0"),
+                other => out.push(other),
+            }
+        }
+        out
+    };
+    let once = escaped(value);
+    [value.to_owned(), escaped(&once), once]
 }
 
 impl EngineError {
     /// The error without certain values in its message.
-    pub(crate) fn without(self, values: &[String]) -> Self {
+    pub(super) fn without(self, values: &[String]) -> Self {
         match self {
             Self::Exception {
                 code,
@@ -269,6 +295,22 @@ mod tests {
         let (code, _, message, _) = parsed(text, "");
         assert_eq!(code, 60);
         insta::assert_snapshot!(message, @"Table default.nope doesn't exist");
+    }
+
+    #[test]
+    fn a_value_is_hidden_however_it_is_quoted() {
+        let value = "BEGIN\nit's \\ key".to_owned();
+        for text in [
+            "it said BEGIN\nit's \\ key.",
+            r"it said 'BEGIN\nit\'s \\ key'.",
+            r"it said 'f(\'BEGIN\\nit\\\'s \\\\ key\')'.",
+        ] {
+            let hidden = hide(text, &[value.clone(), String::new()]);
+            assert!(
+                hidden.contains("***") && !hidden.contains("key"),
+                "{hidden}"
+            );
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 mod answer;
 pub mod chdb;
+mod discreet;
 mod error;
 mod format;
 pub mod install;
@@ -24,7 +25,6 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 
 pub use answer::{Answer, Statistics};
-pub(crate) use error::hide;
 pub use error::{EngineError, Position};
 pub use install::{InstallError, install, locate};
 
@@ -56,6 +56,8 @@ pub struct Query {
     /// Values bound to the `{name:Type}` placeholders of the statement, in ClickHouse's escaped text format:
     /// [`Query::text`] escapes a plain string.
     pub parameters: Vec<(String, String)>,
+    /// Values of the parameters that nobody may read: no error of [`open`]ed engines shows one.
+    pub secrets: Vec<String>,
     /// Engine settings for this statement alone.
     pub settings: Vec<(String, String)>,
     /// After this time the statement is stopped and the answer is [`EngineError::Timeout`].
@@ -89,6 +91,13 @@ impl Query {
             }
         }
         self.parameter(name, escaped)
+    }
+
+    /// Binds the value of a secret to the placeholder `{name:String}`.
+    #[must_use]
+    pub fn secret(mut self, name: impl Into<String>, value: &str) -> Self {
+        self.secrets.push(value.to_owned());
+        self.text(name, value)
     }
 
     /// Binds a value, in ClickHouse's escaped text format, to the placeholder `{name:Type}`.
@@ -222,12 +231,13 @@ impl Config {
 
 /// Opens the engine. The embedded one must have been found by [`locate`] or made by [`install()`] before.
 pub async fn open(config: Config) -> Result<Arc<dyn Engine>, EngineError> {
-    match config {
+    let engine: Arc<dyn Engine> = match config {
         Config::Embedded(config) => {
             let opened = tokio::task::spawn_blocking(move || chdb::Chdb::open(&config)).await;
             let engine = opened.map_err(std::io::Error::other)??;
-            Ok(mortal::maybe(Arc::new(engine)))
+            mortal::maybe(Arc::new(engine))
         }
-        Config::Server(config) => Ok(Arc::new(server::Server::open(config).await?)),
-    }
+        Config::Server(config) => Arc::new(server::Server::open(config).await?),
+    };
+    Ok(Arc::new(discreet::Discreet(engine)))
 }

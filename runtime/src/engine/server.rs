@@ -21,7 +21,7 @@ use super::{Answer, DATABASE, Engine, EngineError, Insert, Query, Rows, Statisti
 /// How a server is reached.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Its HTTP interface, `http://localhost:8123` for instance.
+    /// Its HTTP interface, `http://localhost:8123` for instance. A user and password in it are taken out, and are those that count.
     pub url: String,
     /// The user; the server's default user when not given.
     pub user: Option<String>,
@@ -40,6 +40,31 @@ impl Config {
             password: None,
             database: None,
         }
+    }
+
+    /// The same with a URL that anybody may see: it stands in errors and logs.
+    fn with_plain_url(mut self) -> Result<Self, EngineError> {
+        let unusable = |why: String| {
+            EngineError::Unavailable(format!("`clickhouse_url` cannot be used: {why}"))
+        };
+        let mut url = url::Url::parse(&self.url).map_err(|error| unusable(error.to_string()))?;
+        let decoded = |text: &str| {
+            percent_encoding::percent_decode_str(text)
+                .decode_utf8()
+                .map(std::borrow::Cow::into_owned)
+                .map_err(|error| unusable(error.to_string()))
+        };
+        if !url.username().is_empty() {
+            self.user = Some(decoded(url.username())?);
+        }
+        if let Some(password) = url.password() {
+            self.password = Some(decoded(password)?);
+        }
+        let cannot = |()| unusable("it has no host".to_owned());
+        url.set_username("").map_err(cannot)?;
+        url.set_password(None).map_err(cannot)?;
+        self.url = url.into();
+        Ok(self)
     }
 }
 
@@ -67,6 +92,7 @@ impl Server {
     /// Asks the server for its version, which shows that it can be used.
     pub async fn open(config: Config) -> Result<Self, EngineError> {
         const PATIENCE: Duration = Duration::from_secs(10);
+        let config = config.with_plain_url()?;
         let mut client = Client::default().with_url(&config.url);
         if let Some(user) = &config.user {
             client = client.with_user(user);
@@ -379,4 +405,19 @@ impl Engine for Server {
     }
 
     async fn shutdown(&self) {}
+}
+
+#[cfg(test)]
+mod credentials {
+    use super::*;
+
+    #[test]
+    fn a_password_in_the_url_is_used_and_not_shown() {
+        let config = Config::new("http://bob:top%40secret@127.0.0.1:9/").with_plain_url();
+        let config = config.expect("the URL is one");
+        assert_eq!(config.url, "http://127.0.0.1:9/");
+        assert_eq!(config.user.as_deref(), Some("bob"));
+        assert_eq!(config.password.as_deref(), Some("top@secret"));
+        assert!(Config::new("no url").with_plain_url().is_err());
+    }
 }

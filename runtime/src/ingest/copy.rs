@@ -297,7 +297,7 @@ impl Run<'_> {
         for name in &self.request.secrets {
             let mut known = self.work.environment.iter().chain(&stored);
             let value = known.find(|(secret, _)| secret == name);
-            query = query.text(name.clone(), value.map_or("", |(_, value)| value.as_str()));
+            query = query.secret(name.clone(), value.map_or("", |(_, value)| value.as_str()));
         }
         let answer = self.ingest().engine.query(query).await?;
         let statistics = answer.statistics().unwrap_or_default();

@@ -124,6 +124,49 @@ fn files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
+fn who_may_read_a_pipe_does_not_read_the_secrets_that_it_binds() {
+    let project = Project::new(&[
+        (
+            ".env.local",
+            "key=hush-hush\nlong=\"BEGIN\\nit's \\\\ hush\"\n",
+        ),
+        (
+            "a.datasource",
+            "SCHEMA >\n    n UInt8\n\nENGINE MergeTree\nENGINE_SORTING_KEY n\n",
+        ),
+        (
+            "e.pipe",
+            "TOKEN reader READ\nNODE result\nSQL >\n    %\n    SELECT 'x' = {{ tb_secret('key') }} AS ok\n\nTYPE endpoint\n",
+        ),
+        (
+            "told.pipe",
+            "NODE result\nSQL >\n    %\n    SELECT toUInt8(concat({{ tb_secret('long') }}, {{ String(x, 'a') }})) AS n\n\nTYPE endpoint\n",
+        ),
+        (
+            "filled.pipe",
+            "NODE result\nSQL >\n    %\n    SELECT if(length({{ tb_secret('key') }}) = 0, 0, toUInt8({{ tb_secret('key') }})) AS n\n\nTYPE copy\nTARGET_DATASOURCE a\n",
+        ),
+    ]);
+    let server = Server::run(serve(project.path(), &["--admin-token", ADMIN]));
+    assert_eq!(server.get("/v0/pipes/e.json").json()["data"][0]["ok"], 0);
+    for request in [
+        "/v0/sql?q=SELECT%20%7Bkey:String%7D%20AS%20k,*%20FROM%20e",
+        "/v0/pipes/e.json?q=SELECT%20%7Bkey:String%7D%20AS%20k,*%20FROM%20_",
+    ] {
+        let answer = server.get(request);
+        assert_eq!(answer.status, 400, "{}", answer.text());
+        assert!(answer.text().contains("nothing binds"), "{}", answer.text());
+    }
+    let told = server.get("/v0/pipes/told.json");
+    assert_eq!(told.status, 400);
+    assert!(!told.text().contains("hush"), "{}", told.text());
+    let copied = server.ask(ADMIN, "POST", "/v0/pipes/filled/copy", "");
+    assert!(!copied.text().contains("hush"), "{}", copied.text());
+    let jobs = server.get("/v0/jobs").text();
+    assert!(!jobs.contains("hush"), "{jobs}");
+}
+
+#[test]
 fn a_broken_line_is_named_without_what_is_on_it() {
     let project = project();
     project.write(".env.local", "fine=1\nhush-hush\n");
