@@ -112,7 +112,7 @@ pub(super) async fn delete(
     let condition = parameters.text_of("delete_condition").ok_or_else(|| {
         ApiError::BadRequest("say which rows: `delete_condition=<SQL condition>`".to_owned())
     })?;
-    let dry_run = super::is_true(parameters.text_of("dry_run"));
+    let dry_run = parameters.flag("dry_run")?;
     let rows = app
         .data()?
         .ingest

@@ -76,7 +76,7 @@ async fn push(
             )));
         }
     };
-    let wait = super::is_true(parameters.text_of("wait"));
+    let wait = parameters.flag("wait")?;
     // What the rows take of the memory for bodies is given back when they are written down.
     let mut held = None;
     let body = plain(

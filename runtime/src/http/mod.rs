@@ -356,11 +356,6 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
         .into_response()
 }
 
-/// Whether a parameter that is a flag is set.
-fn is_true(value: Option<&str>) -> bool {
-    matches!(value, Some("true" | "1" | "True" | "yes"))
-}
-
 /// A JSON answer.
 pub(crate) struct Json(pub(crate) serde_json::Value);
 

@@ -10,6 +10,7 @@ mod crash;
 mod datasources;
 mod filters;
 mod guarded;
+mod flags;
 mod harness;
 mod lifecycle;
 mod limits;

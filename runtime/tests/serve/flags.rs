@@ -1,0 +1,29 @@
+//! Parameters that are a flag: what is not understood is refused, and never taken for a no.
+
+use crate::datasources::{rows, send, started};
+use crate::harness::ADMIN;
+
+#[test]
+fn a_dry_run_deletes_nothing_however_it_is_asked_for() {
+    let (_project, server) = started();
+    let line = "{\"site\":\"a\",\"hits\":1}\n";
+    let append = "/v0/datasources?name=hits&mode=append";
+    assert_eq!(send(&server, "POST", append, line).status, 200);
+    let delete = "/v0/datasources/hits/delete?delete_condition=hits%3D1";
+    for spelled in ["TRUE", "true", "1"] {
+        let path = format!("{delete}&dry_run={spelled}");
+        let answer = send(&server, "POST", &path, "");
+        assert_eq!(answer.status, 200, "{spelled}: {}", answer.text());
+        assert_eq!(answer.json()["rows_to_be_deleted"], 1, "{spelled}");
+    }
+    let answer = server.ask(ADMIN, "POST", delete, "{\"dry_run\":true}");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    for unknown in ["yes", "perhaps"] {
+        let answer = send(&server, "POST", &format!("{delete}&dry_run={unknown}"), "");
+        assert_eq!(answer.status, 400, "{unknown}: {}", answer.text());
+        let events = format!("/v0/events?name=hits&wait={unknown}");
+        let answer = send(&server, "POST", &events, line);
+        assert_eq!(answer.status, 400, "{unknown}: {}", answer.text());
+    }
+    assert_eq!(rows(&server, "SELECT count() FROM hits"), "1\n");
+}
