@@ -10,6 +10,7 @@ mod draft;
 mod edition;
 mod indent;
 mod objects;
+mod merge;
 mod pull;
 mod references;
 mod tables;
@@ -33,6 +34,7 @@ pub use datasource_text::{DatasourceParts, DatasourceText};
 pub use draft::Draft;
 pub use objects::{Object, Objects, Rename};
 pub use pull::{PullError, Pulled, pull};
+pub use merge::merge;
 pub(crate) use tags::{line as tags_line, with_tags};
 pub use time::{format_micros, now_micros};
 

@@ -159,10 +159,9 @@ pub(super) async fn alter(Path(reference): Path<String>, call: Call) -> Result<R
                 add(&call, &writer, change, &name, added).await?;
             }
         } else {
-            drop(writer);
             let mut files = current.files.clone();
             files.insert(path, text);
-            operations.extend(deploy(&call, files, &name, dry_run).await?);
+            operations.extend(deploy(&call, writer, files, &name, dry_run).await?);
         }
         if operations.is_empty() {
             return Err(ApiError::BadRequest(
@@ -228,6 +227,7 @@ async fn retag(call: &Call, current: &Current, name: &str) -> Result<(), ApiErro
 
 /// Deploys other files; what is done, in the engine's words where it is done in place.
 async fn deploy(
+    writer: Writer<'_>,
     call: &Call,
     files: BTreeMap<String, String>,
     name: &str,
@@ -238,7 +238,7 @@ async fn deploy(
         let may = call.access.drops_datasource(name);
         Call::require(may, &format!("DATASOURCES:DROP:{name}"))?;
     }
-    let steps = super::deployments::apply(call, files, dry_run, allowed).await?;
+    let steps = super::deployments::apply(call, writer, files, dry_run, allowed).await?;
     let start = format!("ALTER TABLE {} ", quote_identifier(name));
     let operation = |sql: &String| {
         let sql = sql.strip_prefix(&start)?;

@@ -1,6 +1,6 @@
 //! A deploy as a job: the files of a version, which are on disk, into force.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
@@ -10,10 +10,10 @@ use serde_json::{Map, Value, json};
 
 use super::App;
 use super::error::ApiError;
-use crate::catalog::{Draft, Rename, Writer};
+use crate::catalog::{self, Draft, Rename, Writer};
 use crate::deploy::{self, DeployError, DeployPlan, Progress};
 use crate::jobs::{Control, Job, Work, WorkError};
-use crate::state::{Deployment, DeploymentStatus};
+use crate::state::{Deployment, DeploymentStatus, State};
 
 /// The kind of the jobs.
 pub(super) const DEPLOY: &str = "deploy";
@@ -142,10 +142,10 @@ impl Deploys {
         let ingest = &app.data().map_err(|error| failed(error.message()))?.ingest;
         progress.say("waiting for other changes to end");
         let _planning = self.planning.lock().await;
-        let writer = app.catalog.write().await;
+        // The shapes first: a populate may keep them for hours, in which others change the catalog.
         let _shapes = alone(app, control).await?;
-        let (files, _) = state.deployments().files(id).map_err(failed)?;
-        let files = files.ok_or_else(|| failed("the files of the deployment are gone"))?;
+        let writer = app.catalog.write().await;
+        let files = files(state, id, &writer.current().files)?;
         let mut draft = writer.draft(files).await.map_err(failed)?;
         let before = Arc::clone(&draft.before().plan);
         let plan = deploy::plan(draft.plan(), Some(&before), ingest)
@@ -186,6 +186,37 @@ impl Deploys {
         progress.say("deployed");
         Ok(())
     }
+}
+
+/// How the error of a deploy begins that met files which others have changed after it was planned.
+const OVERTAKEN: &str = "others have changed, after this deploy was planned, what it changes too";
+
+/// Whether a deploy failed because others were faster.
+pub(super) fn is_overtaken(error: &str) -> bool {
+    error.starts_with(OVERTAKEN)
+}
+
+/// The files of a deployment. What others changed since it was planned stays as it is; what both changed is for people to settle.
+fn files(
+    state: &State,
+    id: i64,
+    now: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, WorkError> {
+    let (files, planned_on) = state.deployments().files(id).map_err(failed)?;
+    let files = files.ok_or_else(|| failed("the files of the deployment are gone"))?;
+    let Some(planned_on) = planned_on.filter(|planned_on| planned_on != now) else {
+        return Ok(files);
+    };
+    let merged = catalog::merge(&planned_on, &files, now).map_err(|both| {
+        failed(format!(
+            "{OVERTAKEN}: {}; nothing has been deployed: look at what is there now, and deploy again",
+            both.join(", ")
+        ))
+    })?;
+    let hash = deploy::hash_of(&merged);
+    let noted = state.deployments().set_files(id, &hash, &merged, now);
+    noted.map_err(failed)?;
+    Ok(merged)
 }
 
 /// Tokens follow data sources to their new names, and lose what they had of what is gone: another of that name later is none of theirs.

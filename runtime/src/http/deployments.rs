@@ -11,10 +11,10 @@ use pipewright_compiler::project::FileKind;
 use serde_json::{Value, json};
 
 use super::call::{Call, json_response};
-use super::deploy_job::{DEPLOY, refusal, with_causes};
+use super::deploy_job::{DEPLOY, is_overtaken, refusal, with_causes};
 use super::error::ApiError;
-use super::{App, jobs};
-use crate::catalog::{ChangeError, Draft, format_micros};
+use super::{App, Data, jobs};
+use crate::catalog::{ChangeError, Draft, Writer, format_micros};
 use crate::deploy::{self, DeployPlan, DeployStep, destructive};
 use crate::ingest::Ingest;
 use crate::jobs::{Job, SubmitError};
@@ -226,7 +226,10 @@ async fn begin(
         allowed: call.parameters.flag("allow_destructive_operations")?,
     };
     Call::finish(async move {
-        let begun = match version.begin(&call).await? {
+        // A deploy that goes on has the catalog until its end, and who asks for another is not to wait for that.
+        refuse_busy(call.app.data()?)?;
+        let writer = call.app.catalog.write().await;
+        let begun = match version.begin(&call, writer).await? {
             Begun::Invalid(errors) => return Ok(invalid(&errors)),
             Begun::Planned { result, shown, .. } => {
                 return Ok(json_response(
@@ -241,6 +244,7 @@ async fn begin(
             Begun::Started { id, job, .. } => {
                 if wait {
                     call.app.data()?.jobs.ended(&job).await?;
+                    refuse_overtaken(&call, id)?;
                 }
                 id
             }
@@ -250,9 +254,19 @@ async fn begin(
     .await
 }
 
-/// Brings other files into force and waits for that; the steps. With `check`, only the steps.
+/// An error if a deployment failed because others were faster.
+fn refuse_overtaken(call: &Call, id: i64) -> Result<(), ApiError> {
+    let found = call.app.catalog.state().deployments().find(id)?;
+    match found.and_then(|deployment| deployment.error) {
+        Some(error) if is_overtaken(&error) => Err(ApiError::Conflict(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Brings other files into force and waits for that; the steps. With `check`, only the steps. The files are those of the writer's moment, but for what is to change.
 pub(super) async fn apply(
     call: &Call,
+    writer: Writer<'_>,
     files: BTreeMap<String, String>,
     check: bool,
     allowed: bool,
@@ -264,12 +278,13 @@ pub(super) async fn apply(
         check,
         allowed,
     };
-    match version.begin(call).await? {
+    match version.begin(call, writer).await? {
         Begun::Invalid(errors) => Err(ApiError::BadRequest(errors)),
         Begun::Planned { steps, .. } => Ok(steps),
         Begun::Refused { error, .. } => Err(ApiError::BadRequest(error)),
         Begun::Started { id, job, steps } => {
             call.app.data()?.jobs.ended(&job).await?;
+            refuse_overtaken(call, id)?;
             let found = call.app.catalog.state().deployments().find(id)?;
             match found {
                 Some(done) if done.status == DeploymentStatus::Done => Ok(steps),
@@ -315,15 +330,13 @@ enum Begun {
 }
 
 impl Version {
-    async fn begin(self, call: &Call) -> Result<Begun, ApiError> {
+    /// Plans the version on what the writer sees, and lets others write from then on.
+    async fn begin(self, call: &Call, writer: Writer<'_>) -> Result<Begun, ApiError> {
         let data = call.app.data()?.clone();
-        if let Some(job) = data.jobs.active(DEPLOY)?.first() {
-            return Err(busy(Some(job)));
-        }
+        refuse_busy(&data)?;
         let Ok(_planning) = data.deploys.planning.try_lock() else {
             return Err(busy(None));
         };
-        let writer = call.app.catalog.write().await;
         let draft = match writer.draft(self.files).await {
             Ok(draft) => draft,
             Err(ChangeError::Invalid(errors)) => return Ok(Begun::Invalid(errors)),
@@ -394,6 +407,13 @@ fn start(
         steps: &steps,
     };
     Ok(call.app.catalog.state().deployments().start(new)?)
+}
+
+fn refuse_busy(data: &Data) -> Result<(), ApiError> {
+    match data.jobs.active(DEPLOY)?.first() {
+        Some(job) => Err(busy(Some(job))),
+        None => Ok(()),
+    }
 }
 
 fn busy(job: Option<&Job>) -> ApiError {

@@ -188,6 +188,26 @@ impl<'state> Deployments<'state> {
         Ok(id)
     }
 
+    /// Notes other files of a deployment, which were changed by others after it was planned: those of its version, and those before it.
+    pub fn set_files(
+        &self,
+        id: i64,
+        artifact_hash: &str,
+        files: &Files,
+        before: &Files,
+    ) -> Result<(), StateError> {
+        self.state.connection().execute(
+            "UPDATE deployments SET artifact_hash = ?1, files = ?2, files_before = ?3 WHERE id = ?4",
+            params![
+                artifact_hash,
+                serde_json::to_string(files)?,
+                serde_json::to_string(before)?,
+                id
+            ],
+        )?;
+        Ok(())
+    }
+
     /// Notes the steps of a deployment whose plan was made after it began.
     pub fn set_steps(&self, id: i64, steps: &str) -> Result<(), StateError> {
         self.state.connection().execute(

@@ -1,5 +1,6 @@
 //! The real binary serving real HTTP over the real engine.
 
+mod acknowledged;
 mod answers;
 mod classic;
 mod connections;
@@ -9,8 +10,8 @@ mod copies_survive;
 mod crash;
 mod datasources;
 mod filters;
-mod guarded;
 mod flags;
+mod guarded;
 mod harness;
 mod lifecycle;
 mod limits;
