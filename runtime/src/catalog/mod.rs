@@ -9,8 +9,9 @@ mod datasource_text;
 mod draft;
 mod edition;
 mod indent;
-mod objects;
 mod merge;
+mod objects;
+mod prepared;
 mod pull;
 mod references;
 mod tables;
@@ -32,16 +33,17 @@ use tokio::sync::{Mutex, MutexGuard};
 pub use datafile::{EditError, NodeText, PipeText};
 pub use datasource_text::{DatasourceParts, DatasourceText};
 pub use draft::Draft;
-pub use objects::{Object, Objects, Rename};
-pub use pull::{PullError, Pulled, pull};
 pub use merge::merge;
+pub use objects::{Object, Objects, Rename};
+pub use prepared::Prepared;
+pub use pull::{PullError, Pulled, pull};
 pub(crate) use tags::{line as tags_line, with_tags};
 pub use time::{format_micros, now_micros};
 
 use self::references::Renamed;
 use self::tables::Migration;
 use crate::engine::Engine;
-use crate::state::{State, StateError, StoredFile};
+use crate::state::{State, StateError};
 use crate::typing;
 
 /// Why the catalog cannot be opened or changed.
@@ -260,9 +262,18 @@ impl Writer<'_> {
     /// Makes a change: compiled, brought to the engine, written, in force. On an error nothing has changed.
     pub async fn commit(
         &self,
-        mut change: Change,
+        change: Change,
         engine: &dyn Engine,
     ) -> Result<Arc<Current>, ChangeError> {
+        self.prepare(change, engine).await?.commit().await
+    }
+
+    /// Compiles a change and makes its tables and views: nothing is lost yet, and it is either committed or taken back.
+    pub async fn prepare<'a>(
+        &'a self,
+        mut change: Change,
+        engine: &'a dyn Engine,
+    ) -> Result<Prepared<'a>, ChangeError> {
         let before = self.current();
         let (files, plan, errors) = self.compiled(&before, &mut change).await?;
         refuse_new_errors(&errors, &before.errors, change.tolerated.as_deref())?;
@@ -270,46 +281,19 @@ impl Writer<'_> {
         let objects = before.objects.of_project(&plan.project, &change.renames)?;
         let migration = Migration::plan(&before.plan, &plan, &change, engine).await?;
         migration.prepare(engine).await?;
-        if let Err(error) = self.persist(&change, &objects, &before.objects) {
-            migration.take_back(engine).await;
-            return Err(error.into());
-        }
-        let current = Arc::new(Current {
-            files,
-            plan: Arc::new(plan),
-            objects,
-            errors,
-        });
-        self.catalog.current.store(Arc::clone(&current));
-        migration.finish(engine).await;
-        Ok(current)
-    }
-
-    fn persist(
-        &self,
-        change: &Change,
-        objects: &Objects,
-        before: &Objects,
-    ) -> Result<(), StateError> {
-        let base = &self.catalog.base;
-        let (reverted, changed): (Vec<_>, Vec<_>) = change
-            .files
-            .iter()
-            .partition(|(path, text)| base.get(*path) == text.as_ref());
-        let changed: Vec<StoredFile> = changed
-            .into_iter()
-            .map(|(path, text)| StoredFile {
-                path: path.clone(),
-                text: text.clone(),
-                base: base.get(path).map(|text| hash(text)),
-            })
-            .collect();
-        let reverted: Vec<String> = reverted.into_iter().map(|(path, _)| path.clone()).collect();
-        let (stored, removed) = objects.difference(before);
-        self.catalog
-            .state
-            .catalog()
-            .write(&changed, &reverted, &stored, &removed)
+        Ok(Prepared {
+            catalog: self.catalog,
+            engine,
+            change,
+            migration,
+            before,
+            current: Arc::new(Current {
+                files,
+                plan: Arc::new(plan),
+                objects,
+                errors,
+            }),
+        })
     }
 }
 

@@ -15,7 +15,7 @@ use super::error::ApiError;
 use super::filtered::refuse_hidden_rows;
 use super::operations;
 use super::parameters::Parameters;
-use crate::catalog::{Change, Current, Writer};
+use crate::catalog::{Change, Current, Prepared, Writer};
 
 /// A request whose token is known.
 #[derive(Debug)]
@@ -105,12 +105,30 @@ impl Call {
         writer: &Writer<'_>,
         change: Change,
     ) -> Result<Arc<Current>, ApiError> {
-        let before = writer.current();
+        let prepared = self.prepare(writer, change).await?;
+        self.commit_prepared(prepared).await
+    }
+
+    /// Makes the tables and views of a change, which is committed or taken back next.
+    pub(crate) async fn prepare<'a>(
+        &'a self,
+        writer: &'a Writer<'_>,
+        change: Change,
+    ) -> Result<Prepared<'a>, ApiError> {
         if !self.access.filters.is_empty() {
             let after = writer.compile(change.clone()).await?;
             refuse_hidden_rows(&self.access, &writer.current().plan, &after)?;
         }
-        let current = writer.commit(change, self.app.engine.as_ref()).await?;
+        Ok(writer.prepare(change, self.app.engine.as_ref()).await?)
+    }
+
+    /// Commits a change and serves it.
+    pub(crate) async fn commit_prepared(
+        &self,
+        prepared: Prepared<'_>,
+    ) -> Result<Arc<Current>, ApiError> {
+        let before = Arc::clone(prepared.before());
+        let current = prepared.commit().await?;
         self.app.serve_plan(&current.plan);
         operations::created(&self.app, &before, &current);
         Ok(current)

@@ -15,7 +15,7 @@ use super::error::ApiError;
 use super::filtered::refuse_hidden_rows_of;
 use super::nodes::{edited, no_such_node};
 use crate::catalog::{Change, Current, NodeText, Writer};
-use crate::ingest::PopulateOptions;
+use crate::ingest::{PopulateOptions, PopulateRequest};
 use crate::jobs::{Job, JobStatus};
 
 /// The kind of the jobs.
@@ -39,7 +39,8 @@ pub(super) async fn create(
     };
     let truncate = call.parameters.flag("truncate")?;
     let wish = Wish::of(&call)?;
-    let job = submit(&call, &current, &id, wish, truncate).await?;
+    let request = planned(&call, &current, &id, wish, truncate).await?;
+    let job = submit(&call, &current, &id, request)?;
     let mut out = super::jobs::body(&job, &call.host);
     // Command lines look for the job in a field, as where a view is made.
     out["job"] = out.clone();
@@ -84,13 +85,14 @@ impl Wish {
     }
 }
 
-async fn submit(
+/// Looks whether a view, which is in the engine, can be filled as wished.
+async fn planned(
     call: &Call,
     current: &Current,
     id: &NodeId,
     wish: Wish,
     truncate: bool,
-) -> Result<Job, ApiError> {
+) -> Result<PopulateRequest, ApiError> {
     refuse_hidden_rows_of(&call.access, &current.plan, id)?;
     let data = call.app.data()?;
     let options = PopulateOptions {
@@ -100,6 +102,17 @@ async fn submit(
     };
     let ingest = &data.ingest;
     let mut request = ingest.plan_populate(&current.plan, id, options).await?;
+    request.unlinks = wish.unlinks;
+    Ok(request)
+}
+
+fn submit(
+    call: &Call,
+    current: &Current,
+    id: &NodeId,
+    mut request: PopulateRequest,
+) -> Result<Job, ApiError> {
+    let data = call.app.data()?;
     let id_of = |object: Option<&crate::catalog::Object>| object.map(|object| object.id.clone());
     request.pipe_id = id_of(current.objects.pipe(&id.pipe.name)).unwrap_or_default();
     let target = current.objects.datasource(&request.datasource.name);
@@ -110,7 +123,7 @@ async fn submit(
             && job.request["pipe_id"] == request.pipe_id
             && job.request["node_name"] == request.node_name
     });
-    request.unlinks = wish.unlinks || !failed_before;
+    request.unlinks |= !failed_before;
     let request = super::jobs::by(&call.access, json!(request));
     Ok(data.jobs.submit(POPULATE, &request)?)
 }
@@ -126,25 +139,19 @@ pub(super) async fn commit(
         return Ok((call.commit(writer, change).await?, None));
     }
     let wish = Wish::of(call)?;
-    call.app.data()?;
-    let before = writer.current();
-    let paths: Vec<String> = change.files.keys().cloned().collect();
-    let current = call.commit(writer, change).await?;
-    match submit(call, &current, id, wish, false).await {
-        Ok(job) => Ok((current, Some(job))),
+    call.app.data()?.jobs.require_room()?;
+    let prepared = call.prepare(writer, change).await?;
+    // A data source that is made anew loses its rows with the commit, so that what may go wrong goes wrong before it.
+    let request = match planned(call, prepared.current(), id, wish, false).await {
+        Ok(request) => request,
         Err(error) => {
-            let files = paths.into_iter().map(|path| {
-                let text = before.files.get(&path).cloned();
-                (path, text)
-            });
-            let back = Change {
-                files: files.collect(),
-                ..Change::default()
-            };
-            call.commit(writer, back).await?;
-            Err(error)
+            prepared.take_back().await;
+            return Err(error);
         }
-    }
+    };
+    let current = call.commit_prepared(prepared).await?;
+    let job = submit(call, &current, id, request)?;
+    Ok((current, Some(job)))
 }
 
 /// The description of what was made, with the job that populates it.

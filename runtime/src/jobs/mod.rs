@@ -267,13 +267,19 @@ impl Jobs {
         if !self.works.contains_key(kind) {
             return Err(SubmitError::UnknownKind(kind.to_owned()));
         }
+        self.require_room()?;
+        let job = self.state.jobs().add(kind, request)?;
+        self.take_on(job.clone());
+        Ok(job)
+    }
+
+    /// Fails while no further job is taken on.
+    pub fn require_room(&self) -> Result<(), SubmitError> {
         let waiting = self.queue().waiting.len();
         if waiting >= self.limits.waiting {
             return Err(SubmitError::Full(waiting));
         }
-        let job = self.state.jobs().add(kind, request)?;
-        self.take_on(job.clone());
-        Ok(job)
+        Ok(())
     }
 
     /// Takes a job on, unless `most` jobs of its kind wait or run.

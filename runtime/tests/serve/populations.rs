@@ -191,6 +191,53 @@ fn a_view_is_populated_when_it_is_made_and_goes_when_that_fails() {
     assert_eq!(rows(&server, "SELECT count() FROM hits"), "2\n");
 }
 
+#[test]
+fn a_data_source_keeps_its_rows_when_the_view_that_overrides_it_cannot_be_populated() {
+    let (_project, server) = started();
+    let done = |path: &str, body: &str| {
+        let answer = send(&server, "POST", path, body);
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+    };
+    for name in ["hits", "kept"] {
+        if name == "kept" {
+            done(
+                "/v0/datasources?mode=create&name=kept&schema=site+String+%60json:$.site%60,hits+UInt32+%60json:$.hits%60",
+                "",
+            );
+        }
+        let path = format!("/v0/datasources?name={name}&mode=append");
+        done(
+            &path,
+            "{\"site\":\"a\",\"hits\":1}\n{\"site\":\"b\",\"hits\":2}\n",
+        );
+    }
+    done(
+        "/v0/pipes?name=view&sql=select+site,+hits+%2B+1+as+more+from+hits",
+        "",
+    );
+    let made = "/v0/pipes/view/nodes/view_0/materialization?datasource=kept&override_datasource=true&populate=true";
+    let before = without_times(server.get("/v0/datasources/kept").json());
+    for wrong in ["populate_condition=nothing", "populate_subset=3"] {
+        let answer = send(&server, "POST", &format!("{made}&{wrong}"), "");
+        assert_eq!(answer.status, 400, "{wrong}: {}", answer.text());
+        assert_eq!(
+            rows(&server, "SELECT site, hits FROM kept ORDER BY site"),
+            "a\t1\nb\t2\n",
+            "{wrong}"
+        );
+        assert_eq!(
+            without_times(server.get("/v0/datasources/kept").json()),
+            before
+        );
+    }
+    let made = send(&server, "POST", made, "");
+    assert_eq!(ended(&server, &made)["status"], "done");
+    assert_eq!(
+        rows(&server, "SELECT site, more FROM kept ORDER BY site"),
+        "a\t2\nb\t3\n"
+    );
+}
+
 fn without_times(mut value: Value) -> Value {
     match &mut value {
         Value::Object(map) => {

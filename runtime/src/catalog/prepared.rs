@@ -1,0 +1,71 @@
+//! A change whose tables and views are made and that is not in force: the moment in which it can still be taken back, with every row.
+
+use std::sync::Arc;
+
+use super::tables::Migration;
+use super::{Catalog, Change, ChangeError, Current, hash};
+use crate::engine::Engine;
+use crate::state::{StateError, StoredFile};
+
+/// A change that is committed or taken back next.
+#[derive(Debug)]
+#[must_use = "what is made in the engine stays there until the change is committed or taken back"]
+pub struct Prepared<'a> {
+    pub(super) catalog: &'a Catalog,
+    pub(super) engine: &'a dyn Engine,
+    pub(super) change: Change,
+    pub(super) migration: Migration,
+    pub(super) before: Arc<Current>,
+    pub(super) current: Arc<Current>,
+}
+
+impl Prepared<'_> {
+    /// What is in force until then.
+    pub fn before(&self) -> &Arc<Current> {
+        &self.before
+    }
+
+    /// What will be in force.
+    pub fn current(&self) -> &Arc<Current> {
+        &self.current
+    }
+
+    /// Writes the change and brings it into force. On an error nothing has changed.
+    pub async fn commit(self) -> Result<Arc<Current>, ChangeError> {
+        if let Err(error) = self.persist() {
+            self.take_back().await;
+            return Err(error.into());
+        }
+        self.catalog.current.store(Arc::clone(&self.current));
+        self.migration.finish(self.engine).await;
+        Ok(self.current)
+    }
+
+    /// Leaves everything as it was.
+    pub async fn take_back(self) {
+        self.migration.take_back(self.engine).await;
+    }
+
+    fn persist(&self) -> Result<(), StateError> {
+        let base = &self.catalog.base;
+        let (reverted, changed): (Vec<_>, Vec<_>) = self
+            .change
+            .files
+            .iter()
+            .partition(|(path, text)| base.get(*path) == text.as_ref());
+        let changed: Vec<StoredFile> = changed
+            .into_iter()
+            .map(|(path, text)| StoredFile {
+                path: path.clone(),
+                text: text.clone(),
+                base: base.get(path).map(|text| hash(text)),
+            })
+            .collect();
+        let reverted: Vec<String> = reverted.into_iter().map(|(path, _)| path.clone()).collect();
+        let (stored, removed) = self.current.objects.difference(&self.before.objects);
+        self.catalog
+            .state
+            .catalog()
+            .write(&changed, &reverted, &stored, &removed)
+    }
+}
