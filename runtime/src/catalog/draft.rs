@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use pipewright_compiler::plan::Plan;
 
+use super::fates::scope_changes;
 use super::{ChangeError, Current, Objects, Rename, Writer, compile, hash};
 use crate::state::{CatalogWrite, StateError, StoredFile};
 
@@ -82,6 +83,7 @@ impl Writer<'_> {
         }
         let (objects, removed) = draft.objects.difference(&before.objects);
         Ok(CatalogWrite {
+            scopes: scope_changes(&before.plan, &draft.plan, renames),
             files,
             reverted,
             objects,

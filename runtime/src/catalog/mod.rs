@@ -8,6 +8,7 @@ mod datafile;
 mod datasource_text;
 mod draft;
 mod edition;
+mod fates;
 mod indent;
 mod merge;
 mod objects;

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::fates::scope_changes;
 use super::tables::Migration;
 use super::{Catalog, Change, ChangeError, Current, hash};
 use crate::engine::Engine;
-use crate::state::{StateError, StoredFile};
+use crate::state::{CatalogWrite, StateError, StoredFile};
 
 /// A change that is committed or taken back next.
 #[derive(Debug)]
@@ -63,9 +64,13 @@ impl Prepared<'_> {
             .collect();
         let reverted: Vec<String> = reverted.into_iter().map(|(path, _)| path.clone()).collect();
         let (stored, removed) = self.current.objects.difference(&self.before.objects);
-        self.catalog
-            .state
-            .catalog()
-            .write(&changed, &reverted, &stored, &removed)
+        let renames = &self.change.renames;
+        self.catalog.state.catalog().apply(&CatalogWrite {
+            files: changed,
+            reverted,
+            objects: stored,
+            removed,
+            scopes: scope_changes(&self.before.plan, &self.current.plan, renames),
+        })
     }
 }

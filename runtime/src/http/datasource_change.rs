@@ -120,7 +120,6 @@ pub(super) async fn delete(
         }
         let (path, _) = file(&current, &name)?;
         call.commit(&writer, only(path, None)).await?;
-        call.app.rename_in_tokens("DATASOURCES:", &name, None)?;
         Ok(no_content())
     })
     .await
@@ -227,8 +226,8 @@ async fn retag(call: &Call, current: &Current, name: &str) -> Result<(), ApiErro
 
 /// Deploys other files; what is done, in the engine's words where it is done in place.
 async fn deploy(
-    writer: Writer<'_>,
     call: &Call,
+    writer: Writer<'_>,
     files: BTreeMap<String, String>,
     name: &str,
     dry_run: bool,

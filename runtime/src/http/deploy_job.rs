@@ -1,16 +1,14 @@
 //! A deploy as a job: the files of a version, which are on disk, into force.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use async_trait::async_trait;
-use pipewright_compiler::plan::Plan;
 use serde_json::{Map, Value, json};
 
 use super::App;
-use super::error::ApiError;
-use crate::catalog::{self, Draft, Rename, Writer};
+use crate::catalog::{self, Draft, Writer};
 use crate::deploy::{self, DeployError, DeployPlan, Progress};
 use crate::jobs::{Control, Job, Work, WorkError};
 use crate::state::{Deployment, DeploymentStatus, State};
@@ -178,10 +176,7 @@ impl Deploys {
         run.run(&plan)
             .await
             .map_err(|error| failed(with_causes(&error)))?;
-        let renamed = deploy::renamed(&plan);
-        let after = Arc::clone(&app.catalog.current().plan);
         drop(writer);
-        follow_names(app, &before, &after, &renamed).map_err(|error| failed(error.message()))?;
         super::declared::ensure(app).map_err(failed)?;
         progress.say("deployed");
         Ok(())
@@ -217,34 +212,6 @@ fn files(
     let noted = state.deployments().set_files(id, &hash, &merged, now);
     noted.map_err(failed)?;
     Ok(merged)
-}
-
-/// Tokens follow data sources to their new names, and lose what they had of what is gone: another of that name later is none of theirs.
-fn follow_names(
-    app: &Arc<App>,
-    before: &Plan,
-    after: &Plan,
-    renames: &[Rename],
-) -> Result<(), ApiError> {
-    let mut renamed = BTreeSet::new();
-    for rename in renames {
-        if let Rename::Datasource { from, to } = rename {
-            app.rename_in_tokens("DATASOURCES:", from, Some(to))?;
-            renamed.insert(from.clone());
-        }
-    }
-    for name in before.tables.keys() {
-        let key = name.to_string();
-        if !after.tables.contains_key(name) && !renamed.contains(&key) {
-            app.rename_in_tokens("DATASOURCES:", &key, None)?;
-        }
-    }
-    for name in before.pipes.keys() {
-        if !after.pipes.contains_key(name) {
-            app.rename_in_tokens("PIPES:", &name.to_string(), None)?;
-        }
-    }
-    Ok(())
 }
 
 /// Waits until no job relies on the shapes of tables, nor one that an earlier process began.

@@ -242,13 +242,27 @@ impl App {
         });
     }
 
-    /// Serves a changed project.
+    /// Serves a changed project, with what the change has made of the tokens.
     fn serve_plan(&self, plan: &Arc<Plan>) {
         // Tables that are new have to be made ready for rows.
         if let Some(data) = self.data.get() {
             data.ingest.adopt(plan, &[]);
         }
-        self.serve_anew(|served| served.plan = Arc::clone(plan));
+        // Together: a scope that follows a resource to its new name is worth nothing with the old plan, nor the old scope with the new one.
+        let _one = self
+            .token_changes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let tokens = TokenTable::load(self.catalog.state()).map(Arc::new);
+        if let Err(error) = &tokens {
+            tracing::error!(%error, "tokens cannot be read: those of before are served");
+        }
+        self.serve_anew(|served| {
+            served.plan = Arc::clone(plan);
+            if let Ok(tokens) = &tokens {
+                served.tokens = Arc::clone(tokens);
+            }
+        });
     }
 
     /// Reads the stored secrets again.

@@ -1,7 +1,6 @@
 //! `/v0/pipes`: list, create, show, rename, describe and delete pipes.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use axum::extract::Path;
 use axum::http::header;
@@ -288,10 +287,6 @@ pub(super) async fn change(
             describe_pipe(&current, &name, &mut change, description)?;
         }
         let current = call.commit(&writer, change).await?;
-        if new_name != name {
-            call.app
-                .rename_in_tokens("PIPES:", &name, Some(&new_name))?;
-        }
         shown(&call, &current, &new_name, false)
     })
     .await
@@ -355,7 +350,6 @@ pub(super) async fn delete(
             },
         )
         .await?;
-        call.app.rename_in_tokens("PIPES:", &name, None)?;
         Ok(no_content())
     })
     .await
@@ -410,36 +404,5 @@ impl App {
     /// The id of the workspace.
     pub(super) fn workspace(&self) -> &str {
         self.catalog.state().workspace_id()
-    }
-
-    /// Tokens follow a resource to its new name; when it is gone, they lose what they had of it.
-    pub(super) fn rename_in_tokens(
-        self: &Arc<Self>,
-        kinds: &str,
-        from: &str,
-        to: Option<&str>,
-    ) -> Result<(), ApiError> {
-        let tokens = self.catalog.state().tokens();
-        tokens.change_scopes(|scopes| {
-            let Some(entries) = scopes.as_array_mut() else {
-                return false;
-            };
-            let about = |entry: &Value| {
-                entry["resource"] == from
-                    && entry["type"]
-                        .as_str()
-                        .is_some_and(|kind| kind.starts_with(kinds))
-            };
-            let before = entries.clone();
-            match to {
-                Some(to) => entries
-                    .iter_mut()
-                    .filter(|entry| about(entry))
-                    .for_each(|entry| entry["resource"] = to.into()),
-                None => entries.retain(|entry| !about(entry)),
-            }
-            *entries != before
-        })?;
-        Ok(self.reload_tokens()?)
     }
 }

@@ -4,7 +4,7 @@
 
 use rusqlite::params;
 
-use super::{State, StateError};
+use super::{ScopeChanges, State, StateError};
 
 /// A file that the API wrote, changed or took away.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,14 +127,19 @@ impl<'state> CatalogStore<'state> {
         objects: &[StoredObject],
         removed: &[String],
     ) -> Result<(), StateError> {
-        let mut connection = self.state.connection();
-        let transaction = connection.transaction()?;
-        let written = CatalogWrite {
+        self.apply(&CatalogWrite {
             files: files.to_vec(),
             reverted: reverted.to_vec(),
             objects: objects.to_vec(),
             removed: removed.to_vec(),
-        };
+            scopes: ScopeChanges::default(),
+        })
+    }
+
+    /// Writes a change, and what follows from it for tokens, all at once.
+    pub fn apply(&self, written: &CatalogWrite) -> Result<(), StateError> {
+        let mut connection = self.state.connection();
+        let transaction = connection.transaction()?;
         written.run(&transaction)?;
         transaction.commit()?;
         Ok(())
@@ -152,6 +157,8 @@ pub struct CatalogWrite {
     pub objects: Vec<StoredObject>,
     /// Ids that are gone.
     pub removed: Vec<String>,
+    /// What becomes of the scopes of tokens.
+    pub scopes: ScopeChanges,
 }
 
 impl CatalogWrite {
@@ -180,7 +187,7 @@ impl CatalogWrite {
                 params![object.id, object.kind.as_str(), object.parent, object.name, object.digest, object.created_at, object.updated_at],
             )?;
         }
-        Ok(())
+        self.scopes.run(transaction)
     }
 }
 

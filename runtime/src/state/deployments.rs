@@ -267,6 +267,7 @@ impl<'state> Deployments<'state> {
                  INSERT INTO catalog_files SELECT * FROM catalog_files_before;
                  INSERT INTO catalog_objects SELECT * FROM catalog_objects_before;",
             )?;
+            super::scopes::take_back(&transaction)?;
         }
         transaction.commit()?;
         Ok(())

@@ -10,6 +10,7 @@ mod jobs;
 mod migrations;
 mod random;
 mod schedules;
+mod scopes;
 mod seal;
 mod tags;
 mod tokens;
@@ -28,6 +29,7 @@ pub use deployments::{
 pub use jobs::{Job, JobStatus, Jobs};
 pub use random::uuid;
 pub use schedules::{Schedules, Slot, StoredSchedule};
+pub use scopes::{Fates, ScopeChanges};
 pub use tags::Tags;
 pub use tokens::{AdminToken, Declared, NewToken, SecretHasher, Token, Tokens};
 pub use variables::{Variable, Variables};

@@ -218,25 +218,6 @@ impl<'state> Tokens<'state> {
         Ok(())
     }
 
-    /// Changes the scopes of every token at once; `change` says which are changed.
-    pub fn change_scopes(&self, change: impl Fn(&mut Value) -> bool) -> Result<(), StateError> {
-        let mut connection = self.state.connection();
-        // Read in the transaction: a right that is taken away meanwhile must not come back.
-        let transaction = connection.transaction()?;
-        for (id, _, scopes, declared) in declarations(&transaction)? {
-            let (mut scopes, mut declared) = (Value::from(scopes), Value::from(declared));
-            let (one, other) = (change(&mut scopes), change(&mut declared));
-            if one || other {
-                transaction.execute(
-                    "UPDATE tokens SET scopes = ?1, declared = ?2 WHERE id = ?3",
-                    params![scopes.to_string(), declared.to_string(), id],
-                )?;
-            }
-        }
-        transaction.commit()?;
-        Ok(())
-    }
-
     fn set_secret(self, id: &str, secret: &str) -> Result<(), StateError> {
         let (hash, sealed) = (self.hash(secret), self.state.sealer.seal(secret, id)?);
         self.state.connection().execute(
@@ -329,10 +310,12 @@ impl std::fmt::Debug for SecretHasher {
     }
 }
 
-type Declaration = (String, String, Vec<Value>, Vec<Value>);
+pub(super) type Declaration = (String, String, Vec<Value>, Vec<Value>);
 
 /// Id, name, scopes and declared scopes of every token.
-fn declarations(connection: &rusqlite::Connection) -> Result<Vec<Declaration>, StateError> {
+pub(super) fn declarations(
+    connection: &rusqlite::Connection,
+) -> Result<Vec<Declaration>, StateError> {
     let mut statement =
         connection.prepare_cached("SELECT id, name, scopes, declared FROM tokens")?;
     let rows = statement.query_map([], |row| {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{ADMIN, Answer, Project, Server};
+use crate::harness::{ADMIN, Answer, Project, Server, serve};
 
 const HITS: &str = "SCHEMA >\n    `site` String `json:$.site`,\n    `hits` UInt32 `json:$.hits`\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"site\"\n";
 /// Takes two seconds for twenty rows.
@@ -183,4 +183,104 @@ fn a_deploy_of_a_file_that_was_changed_after_it_was_planned_is_refused() {
     );
     let text = server.get("/v1/pipes/one.pipe").text();
     assert!(text.contains("select 3"), "{text}");
+}
+
+/// Statements that do not count until the process ends, but for `but`.
+fn dying_at(project: &Project, but: &str) -> (Server, std::path::PathBuf, String) {
+    let others = [
+        "SELECT ",
+        "INSERT ",
+        "EXISTS ",
+        "CREATE ",
+        "ALTER ",
+        "DESCRIBE ",
+        "WITH ",
+        "DROP ",
+        "SYSTEM ",
+        "SHOW ",
+        "RENAME ",
+        "EXCHANGE ",
+        "EXPLAIN ",
+    ];
+    let ignored: Vec<&str> = others.into_iter().filter(|other| *other != but).collect();
+    let file = project.path().join("die-at");
+    let mut command = serve(project.path(), &["--admin-token", ADMIN]);
+    command.env("PIPEWRIGHT_DIE_AT", &file);
+    (
+        Server::run(command),
+        file,
+        format!("1 before {}", ignored.join("|")),
+    )
+}
+
+fn scopes(server: &Server, name: &str) -> Value {
+    server.get(&format!("/v0/tokens/{name}")).json()["scopes"].clone()
+}
+
+/// Sends a request that nobody answers.
+fn ask_in_vain(server: &Server, method: &str, path: &str, body: &str) {
+    use std::io::{Read as _, Write as _};
+    let mut stream = server.connect();
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {ADMIN}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()).expect("sent");
+    let mut answer = String::new();
+    _ = stream.read_to_string(&mut answer);
+    assert_eq!(answer, "", "the process ends first");
+}
+
+#[test]
+fn tokens_lose_what_is_deleted_with_it_wherever_the_process_ends() {
+    let project = Project::new(&[("hits.datasource", HITS), ("one.pipe", ONE)]);
+    let (server, file, end) = dying_at(&project, "DROP ");
+    done(&server.ask(
+        ADMIN,
+        "POST",
+        "/v0/tokens?name=reader&scope=DATASOURCES:READ:hits&scope=PIPES:READ:one",
+        "",
+    ));
+    std::fs::write(file, end).expect("a file");
+    ask_in_vain(&server, "DELETE", "/v0/datasources/hits", "");
+    drop(server);
+    let server = Server::start(&project);
+    assert_eq!(server.get("/v0/datasources/hits").status, 404);
+    assert_eq!(
+        scopes(&server, "reader"),
+        json!([{ "type": "PIPES:READ", "resource": "one" }])
+    );
+}
+
+#[test]
+fn tokens_follow_a_deploy_wherever_the_process_ends() {
+    let project = Project::new(&[("hits.datasource", HITS), ("one.pipe", ONE)]);
+    let (server, file, end) = dying_at(&project, "RENAME ");
+    done(&server.ask(
+        ADMIN,
+        "POST",
+        "/v0/datasources?name=hits&mode=append",
+        "{\"site\":\"a\",\"hits\":1}\n",
+    ));
+    done(&server.ask(
+        ADMIN,
+        "POST",
+        "/v0/tokens?name=reader&scope=DATASOURCES:READ:hits&scope=PIPES:READ:one",
+        "",
+    ));
+    std::fs::write(file, end).expect("a file");
+    let files = json!({ "files": { "visits.datasource": HITS, "two.pipe": TWO } }).to_string();
+    ask_in_vain(&server, "POST", "/v1/deploy?wait=true", &files);
+    drop(server);
+    let server = Server::start(&project);
+    assert_eq!(server.get("/v0/datasources/hits").status, 404);
+    let reader = server.get("/v0/tokens/reader").json();
+    assert_eq!(
+        reader["scopes"],
+        json!([{ "type": "DATASOURCES:READ", "resource": "visits" }])
+    );
+    let secret = reader["token"].as_str().expect("a secret");
+    let read = server.ask(
+        secret,
+        "POST",
+        "/v0/sql",
+        "SELECT count() FROM visits FORMAT TSV",
+    );
+    assert_eq!((read.status, read.text().trim()), (200, "1"));
 }
