@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -158,13 +158,16 @@ fn connection(
                 .boxed();
         }
         let cut = Arc::new(AtomicU8::new(0));
-        let body = PatientBody::new(&patience, Arc::clone(&room), Arc::clone(&cut));
+        // What holds the body does not live as long as the bytes: these go into the request's parameters, and with them into its query.
+        let held = Held::default();
+        let body = PatientBody::new(&patience, Arc::clone(&room), held.clone(), Arc::clone(&cut));
         let connection = Arc::downgrade(&alive);
         let mut request = request.map(|incoming| Body::new(body.reads(incoming, connection)));
         request.extensions_mut().insert(Room(Arc::clone(&room)));
         let answer = router.clone().oneshot(request);
         async move {
             let answer = answer.await?;
+            drop(held.0.lock().unwrap_or_else(PoisonError::into_inner).take());
             Ok(match cut.load(Ordering::Acquire) {
                 TOO_SLOW => {
                     ApiError::Timeout("the body came too slowly".to_owned()).into_response()
@@ -233,7 +236,11 @@ impl Pace {
 const TOO_SLOW: u8 = 1;
 const NO_ROOM: u8 = 2;
 
-/// The body of a request, read with patience, and with a share of the memory for bodies until its request is answered.
+/// What a request has of the memory for bodies until it is answered.
+#[derive(Debug, Clone, Default)]
+struct Held(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+
+/// The body of a request, read with patience.
 #[derive(Debug)]
 struct PatientBody {
     incoming: Option<Incoming>,
@@ -245,12 +252,12 @@ struct PatientBody {
     room: Arc<Semaphore>,
     /// Most that a request holds of the memory: what is longer is not kept in memory as a whole.
     most: u64,
-    held: Vec<OwnedSemaphorePermit>,
+    held: Held,
     held_bytes: u64,
 }
 
 impl PatientBody {
-    fn new(patience: &Patience, room: Arc<Semaphore>, cut: Arc<AtomicU8>) -> Self {
+    fn new(patience: &Patience, room: Arc<Semaphore>, held: Held, cut: Arc<AtomicU8>) -> Self {
         Self {
             incoming: None,
             length: None,
@@ -259,7 +266,7 @@ impl PatientBody {
             cut,
             room,
             most: patience.body_bytes as u64,
-            held: Vec::new(),
+            held,
             held_bytes: 0,
         }
     }
@@ -290,10 +297,12 @@ impl PatientBody {
             return false;
         };
         self.held_bytes += u64::from(missing) * UNIT;
-        match self.held.first_mut() {
+        let mut held = self.held.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match held.as_mut() {
             Some(held) => held.merge(permit),
-            None => self.held.push(permit),
+            None => *held = Some(permit),
         }
+        drop(held);
         true
     }
 

@@ -151,6 +151,32 @@ fn bodies_that_do_not_fit_in_memory_together_are_turned_away() {
 }
 
 #[test]
+fn a_body_takes_room_until_its_request_is_answered() {
+    let (_project, server) = started("body_bytes = 1000000\nbodies_bytes = 1000000");
+    let mut query = b"SELECT sum(sleepEachRow(0.1)) FROM numbers(20)".to_vec();
+    query.resize(900_000, b' ');
+    let ask = || {
+        server.ask(
+            ADMIN,
+            "POST",
+            "/v0/sql",
+            std::str::from_utf8(&query).expect("text"),
+        )
+    };
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let first = scope.spawn(ask);
+        // Its body is there long before the answer is.
+        std::thread::sleep(Duration::from_secs(1));
+        let second = scope.spawn(ask);
+        [first, second]
+            .map(|asked| asked.join().expect("an answer").status)
+            .to_vec()
+    });
+    assert_eq!(statuses, [200, 429]);
+    assert_eq!(ask().status, 200);
+}
+
+#[test]
 fn a_client_too_many_waits_until_another_has_gone() {
     let (_project, server) = started("connections = 2");
     let held: Vec<TcpStream> = (0..2).map(|_| server.connect()).collect();
