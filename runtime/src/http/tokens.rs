@@ -135,7 +135,7 @@ pub(super) async fn create(call: Call) -> Result<Response, ApiError> {
     })?;
     let description = call.parameters.given("description").unwrap_or("");
     if !description.is_empty() {
-        tokens.update(&made.token.id, &stored, description)?;
+        tokens.update(&made.token.id, None, Some(description))?;
     }
     call.app.reload_tokens()?;
     let token = Token {
@@ -321,24 +321,18 @@ pub(super) async fn change(
                 .to_owned(),
         ));
     }
-    let scopes = if gives_scopes {
-        scopes(&call, &call.current())
-            .await?
-            .iter()
-            .map(Scope::to_json)
-            .collect()
+    let scopes: Option<Value> = if gives_scopes {
+        let scopes = scopes(&call, &call.current()).await?;
+        Some(scopes.iter().map(Scope::to_json).collect())
     } else {
-        token.scopes.clone()
+        None
     };
-    let description = call
-        .parameters
-        .text_of("description")
-        .unwrap_or(&token.description);
+    let description = call.parameters.text_of("description");
     call.app
         .catalog
         .state()
         .tokens()
-        .update(&token.id, &scopes, description)?;
+        .update(&token.id, scopes.as_ref(), description)?;
     call.app.reload_tokens()?;
     let token = find(&call, &token.id)?;
     Ok(json_response(&shown(&call, &token)?))

@@ -131,7 +131,7 @@ mod tests {
         let less = json!([]);
         state
             .tokens()
-            .update(&narrowed.id, &less, "")
+            .update(&narrowed.id, Some(&less), None)
             .unwrap();
         run(&state, |transaction| take_back(transaction).unwrap());
         assert_eq!((of("narrowed"), of("other")), (less, before));

@@ -209,11 +209,16 @@ impl<'state> Tokens<'state> {
         Ok(secret)
     }
 
-    /// Changes what a token may do and what it is for.
-    pub fn update(&self, id: &str, scopes: &Value, description: &str) -> Result<(), StateError> {
+    /// Changes what a token may do, and what it is for; what is not given stays as it is, also as somebody else changes it just now.
+    pub fn update(
+        &self,
+        id: &str,
+        scopes: Option<&Value>,
+        description: Option<&str>,
+    ) -> Result<(), StateError> {
         self.state.connection().execute(
-            "UPDATE tokens SET scopes = ?1, description = ?2 WHERE id = ?3",
-            params![scopes.to_string(), description, id],
+            "UPDATE tokens SET scopes = coalesce(?1, scopes), description = coalesce(?2, description) WHERE id = ?3",
+            params![scopes.map(Value::to_string), description, id],
         )?;
         Ok(())
     }

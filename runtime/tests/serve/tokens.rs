@@ -375,3 +375,23 @@ fn a_jwt_names_pipes_by_id_and_keeps_all_that_is_fixed() {
     assert_eq!(rows.status, 200, "{}", rows.text());
     assert_eq!(rows.json()["rows"], 2);
 }
+
+#[test]
+fn two_changes_of_a_token_at_once_both_stay() {
+    let (_project, server) = started();
+    token(&server, "both", &["PIPES:READ:by_org"]);
+    for number in 0..15 {
+        let before = "/v0/tokens/both?scope=PIPES:READ:by_org&description=before";
+        assert_eq!(server.ask(ADMIN, "PUT", before, "").status, 200);
+        let described = format!("/v0/tokens/both?description=after+{number}");
+        let narrowed = "/v0/tokens/both?scope=DATASOURCES:READ:events:org%20%3D%201".to_owned();
+        std::thread::scope(|scope| {
+            for path in [&described, &narrowed] {
+                scope.spawn(|| assert_eq!(server.ask(ADMIN, "PUT", path, "").status, 200));
+            }
+        });
+        let both = server.get("/v0/tokens/both").json();
+        assert_eq!(both["description"], format!("after {number}"));
+        assert_eq!(both["scopes"][0]["type"], "DATASOURCES:READ");
+    }
+}
