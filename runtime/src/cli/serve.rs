@@ -227,7 +227,7 @@ async fn deploy_and_serve(
         data.jobs.shutdown().await;
         data.events.shutdown().await;
     }
-    forget_guests(&state)?;
+    state.tokens().forget_guests()?;
     served?;
     if !is_guest {
         printer.note("stopped");
@@ -237,24 +237,15 @@ async fn deploy_and_serve(
 
 /// A token for the one guest; those of commands that were cut off go.
 fn guest_token(state: &State, has_guest: bool) -> anyhow::Result<Option<String>> {
-    forget_guests(state)?;
+    state.tokens().forget_guests()?;
     if !has_guest {
         return Ok(None);
     }
     let name = format!("{GUEST}{}", crate::state::uuid()?);
     let made = state
         .tokens()
-        .create(&name, &serde_json::json!([Scope::Admin.to_json()]))?;
+        .create_guest(&name, &serde_json::json!([Scope::Admin.to_json()]))?;
     Ok(Some(made.secret))
-}
-
-fn forget_guests(state: &State) -> anyhow::Result<()> {
-    for token in state.tokens().list()? {
-        if token.name.starts_with(GUEST) {
-            state.tokens().delete(&token.name)?;
-        }
-    }
-    Ok(())
 }
 
 /// Opens the ways in for rows. What an earlier process had taken, and not written, is written before anything else comes.

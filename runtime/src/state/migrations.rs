@@ -19,6 +19,7 @@ const STEPS: &[&str] = &[
     include_str!("migrations/0008_tags.sql"),
     include_str!("migrations/0009_declared_scopes.sql"),
     include_str!("migrations/0010_token_scopes_before.sql"),
+    include_str!("migrations/0011_guest_tokens.sql"),
 ];
 
 /// Runs the steps that `connection` lacks.

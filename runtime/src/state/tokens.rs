@@ -75,6 +75,24 @@ impl<'state> Tokens<'state> {
         Ok(NewToken { token, secret })
     }
 
+    /// Makes a token that goes with [`Tokens::forget_guests`].
+    pub fn create_guest(&self, name: &str, scopes: &Value) -> Result<NewToken, StateError> {
+        let made = self.create(name, scopes)?;
+        self.state.connection().execute(
+            "UPDATE tokens SET guest = 1 WHERE id = ?1",
+            [&made.token.id],
+        )?;
+        Ok(made)
+    }
+
+    /// Deletes the tokens that were made for guests.
+    pub fn forget_guests(&self) -> Result<(), StateError> {
+        self.state
+            .connection()
+            .execute("DELETE FROM tokens WHERE guest = 1", [])?;
+        Ok(())
+    }
+
     /// All tokens, by name.
     pub fn list(&self) -> Result<Vec<Token>, StateError> {
         let connection = self.state.connection();

@@ -395,3 +395,13 @@ fn two_changes_of_a_token_at_once_both_stay() {
         assert_eq!(both["scopes"][0]["type"], "DATASOURCES:READ");
     }
 }
+
+#[test]
+fn a_token_stays_whatever_its_name_begins_with() {
+    let (project, server) = started();
+    token(&server, "command%20line%20tool", &["PIPES:READ:by_org"]);
+    drop(server);
+    let server = Server::start(&project);
+    let kept = server.get("/v0/tokens/command%20line%20tool");
+    assert_eq!(kept.status, 200, "{}", kept.text());
+}
