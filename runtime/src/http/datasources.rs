@@ -183,12 +183,7 @@ impl From<IngestError> for ApiError {
             IngestError::TooLong(message) => Self::Body(StatusCode::PAYLOAD_TOO_LARGE, message),
             IngestError::Busy => Self::TooMany,
             IngestError::Stopping => Self::Unavailable(error.to_string()),
-            IngestError::Engine(crate::engine::EngineError::Exception {
-                message, name, ..
-            }) => Self::BadRequest(format!("{message} ({name})")),
-            IngestError::Engine(error @ crate::engine::EngineError::Unavailable(_)) => {
-                Self::Unavailable(error.to_string())
-            }
+            IngestError::Engine(error) => error.into(),
             error => {
                 tracing::error!(%error, "rows were not taken");
                 Self::Internal("the rows were not taken; the log says why".to_owned())

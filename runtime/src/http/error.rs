@@ -94,6 +94,18 @@ impl ApiError {
                 let span = offset.and_then(|offset| sql.locate(offset));
                 Self::BadRequest(placed(plan, &format!("{message} ({name})"), span))
             }
+            error => error.into(),
+        }
+    }
+}
+
+/// An error of a statement that is not written in a file.
+impl From<EngineError> for ApiError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Exception { message, name, .. } => {
+                Self::BadRequest(format!("{message} ({name})"))
+            }
             error @ EngineError::Timeout { .. } => Self::Timeout(error.to_string()),
             error @ (EngineError::Unavailable(_)
             | EngineError::Busy { .. }
@@ -209,4 +221,27 @@ impl IntoResponse for ApiError {
 
 fn error_body(message: &str) -> Value {
     json!({ "error": message, "documentation": DOCUMENTATION })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingest::IngestError;
+
+    #[test]
+    fn an_engine_that_has_no_time_is_not_a_fault_wherever_it_is_asked() {
+        let errors = || {
+            [
+                EngineError::Timeout {
+                    limit: std::time::Duration::from_secs(1),
+                },
+                EngineError::Cancelled,
+                EngineError::Unavailable("gone".to_owned()),
+            ]
+        };
+        let statuses = errors().map(|error| ApiError::from(error).status().as_u16());
+        assert_eq!(statuses, [408, 503, 503]);
+        let of_rows = errors().map(|error| ApiError::from(IngestError::Engine(error)));
+        assert_eq!(of_rows.map(|error| error.status().as_u16()), statuses);
+    }
 }
