@@ -1,5 +1,6 @@
 //! Which path is answered by what. What `/openapi.json` says of these paths is in [`super::routes`], and a test compares the two.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post, put};
 use tower::ServiceExt as _;
+use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, CorsLayer};
 
 use super::error::ApiError;
@@ -44,9 +46,17 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(DefaultBodyLimit::max(app.body_bytes))
         .layer(cross_origin())
         .with_state(app)
+        .layer(CatchPanicLayer::custom(panicked))
 }
 
 /// What needs no token, and is described elsewhere.
+/// A mistake of ours ends one request, with an answer, and not its connection. What it was is on the standard error already.
+#[expect(clippy::needless_pass_by_value, reason = "the layer's signature")]
+fn panicked(_: Box<dyn Any + Send>) -> Response {
+    let said = "something broke while the request was answered; the log says what";
+    ApiError::Internal(said.to_owned()).into_response()
+}
+
 fn open() -> Vec<Handled> {
     vec![
         ("/", get(page::page)),
@@ -261,8 +271,22 @@ async fn method_not_allowed() -> ApiError {
 mod tests {
     use std::collections::BTreeSet;
 
+    use axum::body::Body;
+
     use super::*;
     use crate::http::routes;
+
+    #[tokio::test]
+    async fn a_panic_is_answered() {
+        async fn broken() {
+            panic!("the test says so");
+        }
+        let routes: Router =
+            Router::new().route("/", get(broken).layer(CatchPanicLayer::custom(panicked)));
+        let answer = routes.oneshot(Request::new(Body::empty())).await.unwrap();
+        assert_eq!(answer.status().as_u16(), 500);
+        assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/json");
+    }
 
     #[test]
     fn every_path_with_a_token_is_described() {
