@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::App;
 use super::access::Access;
 use super::error::ApiError;
+use super::extract::Whole;
 use super::filtered::refuse_hidden_rows;
 use super::operations;
 use super::parameters::Parameters;
@@ -32,9 +33,7 @@ impl FromRequest<Arc<App>> for Call {
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
         let (uri, headers) = (request.uri().clone(), request.headers().clone());
-        let body = Bytes::from_request(request, app)
-            .await
-            .map_err(|rejection| ApiError::Body(rejection.status(), rejection.body_text()))?;
+        let Whole(body) = Whole::from_request(request, app).await?;
         Self::new(app, &uri, &headers, &body)
     }
 }

@@ -1,6 +1,5 @@
 //! `…/nodes/<node>/copy` and `/v0/pipes/<pipe>/copy`: a node becomes a copy node, its schedule and target change, it runs, rests, goes on or is stopped.
 
-use axum::extract::Path;
 use axum::response::Response;
 use pipewright_compiler::emit;
 use pipewright_compiler::graph::NodeId;
@@ -13,6 +12,7 @@ use super::call::{Call, find_node, find_pipe, json_response, no_content};
 use super::copy_job::{self, matched_columns};
 use super::describe::{self, Wanted};
 use super::error::ApiError;
+use super::extract::Path;
 use super::nodes::{edited, wrong_node};
 use super::pipes::shown;
 use crate::catalog::{Change, Current, NodeText, Writer};

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use axum::extract::Path;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use pipewright_compiler::emit;
@@ -14,6 +13,7 @@ use serde_json::json;
 use super::call::{Call, json_response, no_content};
 use super::datasource_describe::{self, reader_pipes};
 use super::error::ApiError;
+use super::extract::Path;
 use super::operations::Done;
 use crate::catalog::{Change, Current, DatasourceText, Writer};
 use crate::deploy::Action;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Bytes;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use pipewright_compiler::plan::TablePlan;
@@ -15,6 +15,7 @@ use super::datasource_create;
 use super::datasource_describe::{body, sizes, with_size};
 use super::describe::keep;
 use super::error::ApiError;
+use super::extract::{Path, Whole};
 use super::import;
 use super::operations::Done;
 use super::parameters::Parameters;
@@ -99,7 +100,7 @@ pub(super) async fn delete(
     Path(name): Path<String>,
     uri: Uri,
     headers: HeaderMap,
-    body: Bytes,
+    Whole(body): Whole,
 ) -> Result<Response, ApiError> {
     let parameters = Parameters::read(&uri, &headers, &body)?;
     let served = app.served.load_full();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest as _, Multipart, Path, Request, State};
+use axum::extract::{FromRequest as _, Multipart, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use pipewright_compiler::project::FileKind;
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::call::{Call, json_response};
 use super::deploy_job::{DEPLOY, is_overtaken, refusal, with_causes};
 use super::error::ApiError;
+use super::extract::{Path, Whole};
 use super::{App, Data, jobs};
 use crate::catalog::{ChangeError, Draft, Writer, format_micros};
 use crate::deploy::{self, DeployPlan, DeployStep, destructive};
@@ -129,9 +130,7 @@ async fn read_files(
         struct Body {
             files: BTreeMap<String, String>,
         }
-        let bytes = Bytes::from_request(request, app)
-            .await
-            .map_err(|rejection| ApiError::Body(rejection.status(), rejection.body_text()))?;
+        let Whole(bytes) = Whole::from_request(request, app).await?;
         let body: Body = serde_json::from_slice(&bytes).map_err(|error| {
             ApiError::BadRequest(format!(
                 "send the files as a form, or as JSON, {{\"files\": {{path: text}}}}: {error}"

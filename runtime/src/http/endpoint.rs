@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, Method, Uri, header};
 use axum::response::{IntoResponse, Response};
 
 use super::call::Call;
 use super::error::ApiError;
+use super::extract::{Path, Whole};
 use super::parameters::Parameters;
 use super::query::{answer_query, now, request, secret_names};
 use super::record::{Asked, Pending};
@@ -23,7 +24,7 @@ pub(super) async fn answer(
     method: Method,
     uri: Uri,
     headers: HeaderMap,
-    body: Bytes,
+    Whole(body): Whole,
 ) -> Response {
     let data = file
         .rsplit_once('.')

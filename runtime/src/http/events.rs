@@ -13,6 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::App;
 use super::connections::Room;
 use super::error::ApiError;
+use super::extract::Whole;
 use super::parameters::Parameters;
 use crate::ingest;
 
@@ -27,7 +28,7 @@ pub(super) async fn post(
     uri: Uri,
     headers: HeaderMap,
     room: Option<Extension<Room>>,
-    body: Bytes,
+    Whole(body): Whole,
 ) -> Response {
     let started = Instant::now();
     let response = push(&app, &uri, &headers, room.map(|room| room.0), body)

@@ -1,6 +1,5 @@
 //! `…/explain`: the whole statement of a node with a request's values, and the engine's plan for it.
 
-use axum::extract::Path;
 use axum::response::Response;
 use pipewright_compiler::graph::NodeId;
 use pipewright_compiler::project::{Node, Pipe};
@@ -8,6 +7,7 @@ use serde_json::json;
 
 use super::call::{Call, find_node, find_pipe, json_response};
 use super::error::ApiError;
+use super::extract::Path;
 use super::nodes::no_such_node;
 use super::query::{now, request, secret_names};
 use crate::engine::{EngineError, Query};

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{FromRequest as _, Request, State};
 use axum::http::header;
 use axum::middleware::Next;
@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::{Notify, watch};
 
 use super::App;
+use super::extract::Whole;
 
 /// So long queries under way are waited for. Those that take longer have got hold of their tables long since.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -111,9 +112,9 @@ pub(super) async fn answer(State(app): State<Arc<App>>, request: Request, next: 
         return next.run(request).await;
     }
     let (parts, body) = request.into_parts();
-    let read = Bytes::from_request(Request::from_parts(parts.clone(), body), &app).await;
+    let read = Whole::from_request(Request::from_parts(parts.clone(), body), &app).await;
     let body = match read {
-        Ok(body) => body,
+        Ok(Whole(body)) => body,
         Err(rejection) => return rejection.into_response(),
     };
     let mut tries = 0;

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, Uri, header};
 use serde_json::{Map, Value, json};
 
 use super::access::Access;
 use super::error::ApiError;
+use super::extract::Path;
 use super::parameters::Parameters;
 use super::{App, Json};
 use crate::catalog::format_micros;

@@ -1,6 +1,5 @@
 //! `…/nodes/<node>/materialization`: a node begins to fill a data source with every insert into what it reads, or stops.
 
-use axum::extract::Path;
 use axum::response::Response;
 use pipewright_compiler::graph::NodeId;
 use pipewright_compiler::project::Pipe;
@@ -13,6 +12,7 @@ use super::call::{Call, find_node, find_pipe, json_response, no_content, valid_n
 use super::datasource_describe::reader_pipes;
 use super::describe::{self, Wanted};
 use super::error::ApiError;
+use super::extract::Path;
 use super::nodes::{edited, no_such_node, pipe_text, sql_of};
 use super::population;
 use crate::catalog::{Change, Current, DatasourceText, NodeText, PipeText, Writer};

@@ -21,6 +21,7 @@ mod endpoint;
 mod error;
 mod events;
 mod explain;
+mod extract;
 mod filtered;
 mod handover;
 mod import;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::Path;
 use axum::response::Response;
 use pipewright_compiler::graph::NodeId;
 use pipewright_compiler::project::{Node, Pipe};
@@ -13,6 +12,7 @@ use super::call::{Call, find_node, find_pipe, json_response, no_content, taken, 
 use super::copies::{self, Wish};
 use super::describe::{self, Wanted};
 use super::error::ApiError;
+use super::extract::Path;
 use super::materialization;
 use super::pipes::shown;
 use super::population;

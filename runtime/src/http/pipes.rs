@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::Path;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use pipewright_compiler::graph::{NodeId, Vertex};
@@ -15,6 +14,7 @@ use super::call::{Call, find_pipe, json_response, no_content, taken, valid_name}
 use super::copies;
 use super::describe::{self, Wanted};
 use super::error::ApiError;
+use super::extract::Path;
 use super::nodes::{node_text, text_of};
 use super::population;
 use crate::catalog::{Change, Current, NodeText, PipeText, tags_line};

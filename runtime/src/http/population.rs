@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use axum::extract::Path;
 use axum::response::Response;
 use pipewright_compiler::graph::NodeId;
 use pipewright_grammar::syntax::NodeKind;
@@ -12,6 +11,7 @@ use serde_json::{Value, json};
 use super::App;
 use super::call::{Call, find_node, find_pipe, json_response};
 use super::error::ApiError;
+use super::extract::Path;
 use super::filtered::refuse_hidden_rows_of;
 use super::nodes::{edited, no_such_node};
 use crate::catalog::{Change, Current, NodeText, Writer};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::uri::PathAndQuery;
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post, put};
@@ -16,6 +16,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, CorsLayer};
 
 use super::error::ApiError;
+use super::extract::too_long;
 use super::{
     App, analyze, copies, datasource_change, datasources, deployments, endpoint, events, explain,
     handover, health, jobs, materialization, metrics, nodes, page, pipes, population, sql, tags,
@@ -45,11 +46,10 @@ pub fn router(app: Arc<App>) -> Router {
         .fallback(move |request| without_slash(exact.clone(), request))
         .layer(DefaultBodyLimit::max(app.body_bytes))
         .layer(cross_origin())
-        .with_state(app)
         .layer(CatchPanicLayer::custom(panicked))
+        .with_state(app)
 }
 
-/// What needs no token, and is described elsewhere.
 /// A mistake of ours ends one request, with an answer, and not its connection. What it was is on the standard error already.
 #[expect(clippy::needless_pass_by_value, reason = "the layer's signature")]
 fn panicked(_: Box<dyn Any + Send>) -> Response {
@@ -57,6 +57,7 @@ fn panicked(_: Box<dyn Any + Send>) -> Response {
     ApiError::Internal(said.to_owned()).into_response()
 }
 
+/// What needs no token, and is described elsewhere.
 fn open() -> Vec<Handled> {
     vec![
         ("/", get(page::page)),
@@ -245,8 +246,7 @@ async fn refuse_long_bodies(State(app): State<Arc<App>>, request: Request, next:
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > app.body_bytes as u64) {
-        let message = format!("the body is longer than {} bytes", app.body_bytes);
-        return ApiError::Body(StatusCode::PAYLOAD_TOO_LARGE, message).into_response();
+        return too_long(app.body_bytes).into_response();
     }
     next.run(request).await
 }

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::App;
 use super::call::{Call, json_response};
 use super::error::ApiError;
+use super::extract::Whole;
 use super::parameters::Parameters;
 use super::query::answer_query;
 use super::record::{Asked, Pending, QUERY_API};
@@ -22,7 +23,7 @@ pub(super) async fn answer(
     method: Method,
     uri: Uri,
     headers: HeaderMap,
-    body: Bytes,
+    Whole(body): Whole,
 ) -> Response {
     let started = Instant::now();
     let asked = Asked {

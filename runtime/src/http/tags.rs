@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use axum::extract::Path;
 use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::call::{Call, json_response};
 use super::error::ApiError;
+use super::extract::Path;
 use crate::catalog::{Change, Current, with_tags};
 
 /// What has a tag.

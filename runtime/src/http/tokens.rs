@@ -2,13 +2,13 @@
 //!
 //! Only the admin may give, take or see what is the admin's: a token with the scope TOKENS would else be as good as an admin token.
 
-use axum::extract::Path;
 use axum::response::Response;
 use pipewright_compiler::plan::RowFilters;
 use serde_json::{Value, json};
 
 use super::call::{Call, json_response};
 use super::error::ApiError;
+use super::extract::Path;
 use super::jwt::{ClaimedScope, Claims, Limits};
 use super::scope::Scope;
 use crate::catalog::{Current, now_micros};

@@ -1,11 +1,11 @@
 //! `/v0/variables`: the workspace's own secrets. Values go in and are bound; none ever comes out.
 
-use axum::extract::Path;
 use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::call::{Call, json_response};
 use super::error::ApiError;
+use super::extract::Path;
 use crate::state::Variable;
 
 /// A value may be a certificate or a key file, and no more.

@@ -2,13 +2,13 @@
 //!
 //! A server has one workspace and no regions, branches, connections or other members; these routes say so in the shape in which it is asked.
 
-use axum::extract::Path;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use super::call::{Call, json_response};
 use super::datasource_describe::reader_pipes;
 use super::error::ApiError;
+use super::extract::Path;
 
 /// The name of the one workspace.
 const NAME: &str = "pipewright";

@@ -176,6 +176,47 @@ fn a_body_takes_room_until_its_request_is_answered() {
     assert_eq!(ask().status, 200);
 }
 
+/// A body without a length, longer than bodies may be.
+fn send_chunks(server: &Server, path: &str) -> String {
+    let mut stream = server.connect();
+    write!(stream, "POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {ADMIN}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n").expect("sent");
+    for _ in 0..3 {
+        _ = write!(stream, "3e8\r\n{}\r\n", " ".repeat(1000));
+    }
+    _ = stream.write_all(b"0\r\n\r\n");
+    rest(&mut stream).0
+}
+
+#[test]
+fn what_cannot_be_read_is_answered_as_other_mistakes_are() {
+    let (_project, server) = started("body_bytes = 2000");
+    for path in [
+        "/v0/sql",
+        "/v0/pipes/one.json",
+        "/v0/events?name=one",
+        "/v0/pipes?name=two",
+        "/v1/deploy",
+    ] {
+        let answer = send_chunks(&server, path);
+        assert!(answer.starts_with("HTTP/1.1 413"), "{path}: {answer}");
+        let body = answer.split("\r\n\r\n").nth(1).unwrap_or_default();
+        assert!(
+            body.contains("{\"error\":\"the body is longer than 2000 bytes\""),
+            "{path}: {answer}"
+        );
+    }
+    for path in [
+        "/v0/pipes/%ff.json",
+        "/v0/datasources/%ff",
+        "/v0/tokens/%ff",
+        "/v0/jobs/%ff",
+    ] {
+        let answer = server.get(path);
+        assert_eq!(answer.status, 400, "{path}: {}", answer.text());
+        assert!(answer.json()["error"].is_string(), "{path}");
+    }
+}
+
 #[test]
 fn a_client_too_many_waits_until_another_has_gone() {
     let (_project, server) = started("connections = 2");
