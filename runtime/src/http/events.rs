@@ -78,17 +78,15 @@ async fn push(
         }
     };
     let wait = parameters.flag("wait")?;
-    // What the rows take of the memory for bodies is given back when they are written down.
-    let mut held = None;
-    let body = plain(
-        headers,
+    let rows = Packed {
+        encoding: header_text(headers, header::CONTENT_ENCODING),
         body,
-        app.body_bytes as u64,
-        room.as_ref(),
-        &mut held,
-    )?;
-    let (lines, rows) = ingest::json_lines(&body, whole)?;
-    drop(body);
+        longest: app.body_bytes as u64,
+        room,
+        whole,
+    };
+    // What the rows take of the memory for bodies is given back when they are written down.
+    let (lines, rows, _held) = rows.unpacked().await?;
     let counts = app.data()?.events.push(table, lines, rows, wait).await?;
     let status = if wait {
         StatusCode::OK
@@ -102,55 +100,93 @@ pub(super) fn counts_body(counts: ingest::Counts) -> serde_json::Value {
     serde_json::json!({ "successful_rows": counts.successful, "quarantined_rows": counts.quarantined })
 }
 
-/// The body without its gzip, if it has one. It is as long as `longest` allows, and takes its share of the memory for bodies while it grows.
-fn plain(
-    headers: &HeaderMap,
+fn header_text(headers: &HeaderMap, name: header::HeaderName) -> String {
+    let value = headers.get(name).and_then(|value| value.to_str().ok());
+    value.unwrap_or_default().to_owned()
+}
+
+/// Rows as they came.
+struct Packed {
+    encoding: String,
     body: Bytes,
+    /// How long a body may be.
     longest: u64,
-    room: Option<&Room>,
-    held: &mut Option<OwnedSemaphorePermit>,
-) -> Result<Bytes, ApiError> {
-    let encoding = headers
-        .get(header::CONTENT_ENCODING)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or("");
-    if !body.starts_with(&[0x1f, 0x8b]) {
-        return match encoding {
-            "" | "identity" => Ok(body),
-            "gzip" => Err(ApiError::BadRequest("the body is not gzip".to_owned())),
-            other => Err(ApiError::Body(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                format!("`{other}` is not read; send gzip or plain rows"),
-            )),
-        };
+    room: Option<Room>,
+    /// Whether they are JSON of any layout, and not lines.
+    whole: bool,
+}
+
+/// Lines, how many there are, and what they have of the memory for bodies.
+type Unpacked = (Vec<u8>, u64, Option<OwnedSemaphorePermit>);
+
+impl Packed {
+    fn is_packed(&self) -> bool {
+        self.body.starts_with(&[0x1f, 0x8b])
     }
-    let limit = (body.len() as u64 * INFLATION)
-        .max(longest)
-        .min(longest * LONGEST);
-    let mut decoder = flate2::read::MultiGzDecoder::new(body.as_ref());
-    let (mut plain, mut piece) = (Vec::new(), vec![0; PIECE]);
-    loop {
-        let read = decoder
-            .read(&mut piece)
-            .map_err(|error| ApiError::BadRequest(format!("the gzip data is damaged: {error}")))?;
-        if read == 0 {
-            return Ok(plain.into());
+
+    /// The rows as lines. Many of them take longer than a thread that all requests share may be kept.
+    async fn unpacked(self) -> Result<Unpacked, ApiError> {
+        if !self.is_packed() && self.body.len() <= AT_ONCE {
+            return self.lines();
         }
-        if (plain.len() + read) as u64 > limit {
-            return Err(ApiError::Body(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                format!("the body is longer than {limit} bytes when it is unpacked"),
-            ));
+        let unpacked = tokio::task::spawn_blocking(move || self.lines()).await;
+        unpacked.map_err(|error| {
+            tracing::error!(%error, "rows cannot be unpacked");
+            ApiError::Internal("the rows cannot be unpacked; the log says why".to_owned())
+        })?
+    }
+
+    fn lines(self) -> Result<Unpacked, ApiError> {
+        let (whole, mut held) = (self.whole, None);
+        let body = self.plain(&mut held)?;
+        let (lines, rows) = ingest::json_lines(&body, whole)?;
+        Ok((lines, rows, held))
+    }
+
+    /// The body without its gzip, if it has one. It is as long as `longest` allows, and takes its share of the memory for bodies while it grows.
+    fn plain(self, held: &mut Option<OwnedSemaphorePermit>) -> Result<Bytes, ApiError> {
+        if !self.is_packed() {
+            return match self.encoding.as_str() {
+                "" | "identity" => Ok(self.body),
+                "gzip" => Err(ApiError::BadRequest("the body is not gzip".to_owned())),
+                other => Err(ApiError::Body(
+                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                    format!("`{other}` is not read; send gzip or plain rows"),
+                )),
+            };
         }
-        // The vector grows by doubling, so that it may be twice as large as what is in it.
-        let grows = plain.capacity() - plain.len() < read;
-        let more = plain.capacity().max(read) as u64;
-        if grows && room.is_some_and(|room| !room.hold(more, held)) {
-            return Err(ApiError::TooMany);
+        let limit = (self.body.len() as u64 * INFLATION)
+            .max(self.longest)
+            .min(self.longest * LONGEST);
+        let mut decoder = flate2::read::MultiGzDecoder::new(self.body.as_ref());
+        let (mut plain, mut piece) = (Vec::new(), vec![0; PIECE]);
+        loop {
+            let read = decoder.read(&mut piece).map_err(|error| {
+                ApiError::BadRequest(format!("the gzip data is damaged: {error}"))
+            })?;
+            if read == 0 {
+                return Ok(plain.into());
+            }
+            if (plain.len() + read) as u64 > limit {
+                return Err(ApiError::Body(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    format!("the body is longer than {limit} bytes when it is unpacked"),
+                ));
+            }
+            // The vector grows by doubling, so that it may be twice as large as what is in it.
+            let grows = plain.capacity() - plain.len() < read;
+            let more = plain.capacity().max(read) as u64;
+            let room = self.room.as_ref().filter(|_| grows);
+            if room.is_some_and(|room| !room.hold(more, held)) {
+                return Err(ApiError::TooMany);
+            }
+            plain.extend_from_slice(&piece[..read]);
         }
-        plain.extend_from_slice(&piece[..read]);
     }
 }
+
+/// Rows up to this length are read where their request is.
+const AT_ONCE: usize = 1 << 16;
 
 /// How much is unpacked at a time.
 const PIECE: usize = 1 << 16;

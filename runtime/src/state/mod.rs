@@ -2,7 +2,9 @@
 //!
 //! Small facts go in and are on disk when the call returns. They live in one SQLite file in the state folder, which
 //! anyone can open, and which survives a crash at any moment (write-ahead log, full synchronisation). Only this module
-//! knows SQL for it. Calls take well under a millisecond and block; callers on a request's path keep what they read.
+//! knows SQL for it. Reads take well under a
+//! millisecond, writes as long as the disk takes to have them for good. Calls block; one that has to wait for another process
+//! or thread lets the tasks of its own thread go on elsewhere. Callers on a request's path keep what they read.
 
 mod catalog;
 mod deployments;
@@ -17,10 +19,12 @@ mod tokens;
 mod variables;
 
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension, params};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::block_in_place;
 
 pub use catalog::{CatalogStore, CatalogWrite, ObjectKind, StoredFile, StoredObject};
 pub use deployments::{
@@ -88,7 +92,7 @@ impl State {
     }
 
     fn prepare(mut connection: Connection, sealer: seal::Sealer) -> Result<Self, StateError> {
-        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.busy_handler(Some(wait_for_others))?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
@@ -136,7 +140,7 @@ impl State {
         Jobs::new(self)
     }
 
-    /// The secrets for templates.
+    /// The tags of resources.
     pub fn tags(&self) -> Tags<'_> {
         Tags::new(self)
     }
@@ -152,9 +156,34 @@ impl State {
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        match self.connection.try_lock() {
+            Ok(connection) => connection,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => aside(|| {
+                let held = self.connection.lock();
+                held.unwrap_or_else(PoisonError::into_inner)
+            }),
+        }
+    }
+}
+
+/// How long another process that writes is waited for at a time, and how often: five seconds in all.
+const PAUSE: Duration = Duration::from_millis(10);
+const PAUSES: i32 = 500;
+
+/// Waits until another process has written.
+fn wait_for_others(waited: i32) -> bool {
+    if waited < PAUSES {
+        aside(|| std::thread::sleep(PAUSE));
+    }
+    waited < PAUSES
+}
+
+/// Waits, and lets another thread do meanwhile what this one would have to do: there may be only one for all requests.
+fn aside<T>(wait: impl FnOnce() -> T) -> T {
+    match Handle::try_current() {
+        Ok(handle) if handle.runtime_flavor() == RuntimeFlavor::MultiThread => block_in_place(wait),
+        _ => wait(),
     }
 }
 

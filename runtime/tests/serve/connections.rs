@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use super::harness::{ADMIN, Project, Server};
+use super::harness::{ADMIN, Answer, Project, Server};
 
 fn started(limits: &str) -> (Project, Server) {
     let project = Project::new(&[
@@ -174,6 +174,66 @@ fn a_body_takes_room_until_its_request_is_answered() {
     });
     assert_eq!(statuses, [200, 429]);
     assert_eq!(ask().status, 200);
+}
+
+/// Asks for something while something else is under way; the longest that an answer to the first took, and the answer to the other.
+fn meanwhile(server: &Server, work: impl FnOnce() -> Answer + Send) -> (Duration, Answer) {
+    let mut longest = Duration::ZERO;
+    std::thread::scope(|scope| {
+        let work = scope.spawn(work);
+        while !work.is_finished() {
+            let asked = Instant::now();
+            assert_eq!(server.get("/health").status, 200);
+            longest = longest.max(asked.elapsed());
+        }
+        (longest, work.join().expect("an answer"))
+    })
+}
+
+#[test]
+fn rows_that_are_unpacked_hold_up_nobody() {
+    let (project, server) = started("");
+    drop(server);
+    project.write(
+        "hits.datasource",
+        "SCHEMA >\n    `site` String `json:$.site`\n",
+    );
+    let server = Server::start(&project);
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    for row in 0..1_000_000 {
+        writeln!(packed, "{{\"site\":\"{row}\"}}").expect("packed");
+    }
+    let packed = packed.finish().expect("packed");
+    let bearer = format!("Bearer {ADMIN}");
+    let started = Instant::now();
+    let (longest, answer) = meanwhile(&server, || {
+        let headers = [("Authorization", bearer.as_str())];
+        server.send("POST", "/v0/events?name=hits", &headers, &packed)
+    });
+    assert_eq!(answer.status, 202, "{}", answer.text());
+    assert!(longest < started.elapsed() / 3, "{longest:?}");
+}
+
+#[test]
+fn another_process_that_writes_the_state_holds_up_nobody_else() {
+    let (project, server) = started("");
+    let path = project.path().join(".pipewright/state.sqlite");
+    let other = rusqlite::Connection::open(path).expect("the state");
+    other.execute_batch("BEGIN IMMEDIATE").expect("a lock");
+    let asked = Instant::now();
+    let (longest, answer) = std::thread::scope(|scope| {
+        let (server, waits) = (&server, Duration::from_secs(2));
+        scope.spawn(move || {
+            std::thread::sleep(waits);
+            other.execute_batch("COMMIT").expect("unlocked");
+        });
+        meanwhile(server, move || {
+            server.ask(ADMIN, "POST", "/v0/tokens?name=late&scope=TOKENS", "")
+        })
+    });
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(asked.elapsed() > Duration::from_secs(2));
+    assert!(longest < Duration::from_secs(1), "{longest:?}");
 }
 
 /// A body without a length, longer than bodies may be.
