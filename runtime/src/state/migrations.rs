@@ -3,7 +3,7 @@
 //! A file's `user_version` is the number of steps it has been through. Each step and its number are written in one
 //! transaction, so that an interrupted upgrade begins again where it stopped.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 
 use super::StateError;
 
@@ -22,21 +22,28 @@ const STEPS: &[&str] = &[
     include_str!("migrations/0011_guest_tokens.sql"),
 ];
 
-/// Runs the steps that `connection` lacks.
+/// Runs the steps that `connection` lacks. Others may run them at the same time: each step is looked for when nobody else writes.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StateError> {
-    let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let version = version as usize;
-    if version > STEPS.len() {
-        return Err(StateError::TooNew {
-            found: version,
-            known: STEPS.len(),
-        });
-    }
-    for (number, step) in (1u32..).zip(STEPS).skip(version) {
-        let transaction = connection.transaction()?;
+    while version(connection)? != STEPS.len() {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let done = version(&transaction)?;
+        let (Some(step), Ok(number)) = (STEPS.get(done), u32::try_from(done + 1)) else {
+            continue;
+        };
         transaction.execute_batch(step)?;
         transaction.pragma_update(None, "user_version", number)?;
         transaction.commit()?;
     }
     Ok(())
+}
+
+/// How many steps the file has been through.
+fn version(connection: &Connection) -> Result<usize, StateError> {
+    let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let found = version as usize;
+    if found > STEPS.len() {
+        let known = STEPS.len();
+        return Err(StateError::TooNew { found, known });
+    }
+    Ok(found)
 }

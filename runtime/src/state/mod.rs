@@ -22,7 +22,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 
@@ -97,6 +97,8 @@ impl State {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
         migrations::migrate(&mut connection)?;
+        // All that is changed is read first: a transaction that takes the right to write only then fails when another process has written in between.
+        connection.set_transaction_behavior(TransactionBehavior::Immediate);
         let workspace = made_once(&connection, "workspace_id", || Ok(uuid()?.into_bytes()))?;
         let key = made_once(&connection, "token_key", || {
             Ok(random::bytes::<32>()?.to_vec())
@@ -242,6 +244,21 @@ mod tests {
         assert_eq!((second.workspace_id(), second.key), (id.as_str(), key));
         assert_eq!(id.len(), 36);
         assert_ne!(State::in_memory().unwrap().workspace_id(), id);
+    }
+
+    #[test]
+    fn processes_may_begin_together() {
+        for _ in 0..20 {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("state.sqlite");
+            let ids: Vec<String> = std::thread::scope(|scope| {
+                let begun: Vec<_> = (0..4)
+                    .map(|_| scope.spawn(|| State::open(&path).unwrap().workspace))
+                    .collect();
+                begun.into_iter().map(|one| one.join().unwrap()).collect()
+            });
+            assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+        }
     }
 
     #[test]
