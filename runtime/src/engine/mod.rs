@@ -175,7 +175,8 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// The columns a `SELECT` would return.
     async fn describe(&self, sql: &str) -> Result<Vec<Column>, EngineError> {
         // The closing parenthesis has its own line because the text may end in a `--` comment.
-        let query = Query::new(format!("DESCRIBE TABLE (\n{sql}\n)"), "JSONCompactEachRow");
+        let query = Query::new(format!("DESCRIBE TABLE (\n{sql}\n)"), "JSONCompactEachRow")
+            .timeout(DESCRIBE_LIMIT);
         let described = self.query(query).await;
         let bytes = described.map_err(|error| error.shifted(DESCRIBE_PREFIX, sql.len()))?;
         let bytes = bytes.bytes().await?;
@@ -188,6 +189,9 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// Lets running statements finish for a short while, stops the rest, and lets go of the data. Later calls fail.
     async fn shutdown(&self);
 }
+
+/// A description reads no rows: one that takes longer waits for something that does not come.
+const DESCRIBE_LIMIT: Duration = Duration::from_secs(30);
 
 /// How far the text given to [`Engine::describe`] stands behind the start of what is sent.
 const DESCRIBE_PREFIX: usize = "DESCRIBE TABLE (\n".len();
@@ -240,4 +244,44 @@ pub async fn open(config: Config) -> Result<Arc<dyn Engine>, EngineError> {
         Config::Server(config) => Arc::new(server::Server::open(config).await?),
     };
     Ok(Arc::new(discreet::Discreet(engine)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Takes down how long statements may take, and answers none.
+    #[derive(Debug, Default)]
+    struct Timed(Mutex<Vec<Option<Duration>>>);
+
+    #[async_trait]
+    impl Engine for Timed {
+        async fn query(&self, query: Query) -> Result<Answer, EngineError> {
+            self.0.lock().unwrap().push(query.timeout);
+            Err(EngineError::Cancelled)
+        }
+
+        async fn execute(&self, _: &str) -> Result<(), EngineError> {
+            Ok(())
+        }
+
+        async fn insert(&self, _: Insert, _: Rows) -> Result<Written, EngineError> {
+            Ok(Written::default())
+        }
+
+        fn version(&self) -> &'static str {
+            ""
+        }
+
+        async fn shutdown(&self) {}
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_description_without_end() {
+        let engine = Timed::default();
+        engine.describe("SELECT 1").await.unwrap_err();
+        assert_eq!(*engine.0.lock().unwrap(), [Some(DESCRIBE_LIMIT)]);
+    }
 }

@@ -114,14 +114,15 @@ pub(super) async fn delete(
         ApiError::BadRequest("say which rows: `delete_condition=<SQL condition>`".to_owned())
     })?;
     let dry_run = parameters.flag("dry_run")?;
-    let rows = app
-        .data()?
-        .ingest
-        .matching(&served.plan, table, condition)
-        .await?;
+    let ingest = &app.data()?.ingest;
     if dry_run {
+        let counted = ingest.matching(&served.plan, table, condition, app.timeout);
+        let rows = counted.await?;
         return Ok(Json(json!({ "rows_to_be_deleted": rows })).into_response());
     }
+    ingest
+        .check_condition(&served.plan, table, condition)
+        .await?;
     let request = json!({ "datasource": { "id": id(&app, &name), "name": name }, "delete_condition": condition });
     let request = super::jobs::by(&access, request);
     let job = app.data()?.jobs.submit("delete_data", &request)?;

@@ -210,12 +210,12 @@ impl Ingest {
     }
 
     pub(super) async fn count(&self, sql: &str) -> Result<u64, EngineError> {
-        let bytes = self
-            .engine
-            .query(Query::new(sql, "TSV"))
-            .await?
-            .bytes()
-            .await?;
+        self.number(Query::new(sql, "TSV")).await
+    }
+
+    /// The number that is all of an answer.
+    pub(super) async fn number(&self, query: Query) -> Result<u64, EngineError> {
+        let bytes = self.engine.query(query).await?.bytes().await?;
         let text = String::from_utf8_lossy(&bytes);
         text.trim()
             .parse()

@@ -106,7 +106,7 @@ impl Ingest {
             return refuse(format!("`{source}` keeps no rows to populate from"));
         };
         if let Some(condition) = &options.condition {
-            self.matching(plan, table, condition).await?;
+            self.check_condition(plan, table, condition).await?;
         }
         if options
             .subset

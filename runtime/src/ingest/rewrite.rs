@@ -1,6 +1,7 @@
 //! Rows that take the place of others: replace, truncate, delete.
 
 use std::io;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -42,7 +43,7 @@ impl Ingest {
             )));
         }
         if let Some(condition) = condition {
-            self.matching(plan, table, condition).await?;
+            self.check_condition(plan, table, condition).await?;
         }
         let mut staging = table.clone();
         staging.name.name = format!("{STAGING}{}", unique()?.replace('-', "_"));
@@ -128,21 +129,33 @@ impl Ingest {
             .await?)
     }
 
-    /// Counts the rows that a condition names. A condition that is more than one is refused.
+    /// Counts the rows that a condition names, as long as `limit` allows. A condition that is more than one is refused.
     pub async fn matching(
         &self,
         plan: &Plan,
         table: &TablePlan,
         condition: &str,
+        limit: Duration,
     ) -> Result<u64, IngestError> {
-        let name = table_name(&table.name);
+        self.check_condition(plan, table, condition).await?;
+        let counted = Query::new(counting(table, condition), "TSV").timeout(limit);
+        Ok(self.number(counted).await?)
+    }
+
+    /// Refuses a condition that is more than one, or none over the columns of the data source. Reads no row: there may be many.
+    pub async fn check_condition(
+        &self,
+        plan: &Plan,
+        table: &TablePlan,
+        condition: &str,
+    ) -> Result<(), IngestError> {
         if !is_closed(condition) {
             return Err(IngestError::Unreadable(
                 "the condition is not one SQL expression".to_owned(),
             ));
         }
         let values = Values::default();
-        let query = format!("SELECT count() FROM {name} WHERE (\n{condition}\n)");
+        let query = counting(table, condition);
         let compiled = plan.compile_query(
             &query,
             None,
@@ -164,8 +177,14 @@ impl Ingest {
                 "the condition may read the data source's own columns only".to_owned(),
             ));
         }
-        Ok(self.count(&query).await?)
+        self.engine.describe(&query).await?;
+        Ok(())
     }
+}
+
+fn counting(table: &TablePlan, condition: &str) -> String {
+    let name = table_name(&table.name);
+    format!("SELECT count() FROM {name} WHERE (\n{condition}\n)")
 }
 
 /// A node whose view reads a data source.

@@ -1,4 +1,4 @@
-//! Parameters that are a flag: what is not understood is refused, and never taken for a no.
+//! Parameters that are looked at before something is done: what is not understood is refused, and never taken for a no.
 
 use crate::datasources::{rows, send, started};
 use crate::harness::ADMIN;
@@ -26,4 +26,19 @@ fn a_dry_run_deletes_nothing_however_it_is_asked_for() {
         assert_eq!(answer.status, 400, "{unknown}: {}", answer.text());
     }
     assert_eq!(rows(&server, "SELECT count() FROM hits"), "1\n");
+}
+
+#[test]
+fn a_condition_is_looked_at_before_rows_are_deleted() {
+    let (_project, server) = started();
+    let delete = "/v0/datasources/hits/delete?delete_condition=";
+    for wrong in [
+        "nothing%3D1",
+        "count()%3E1",
+        "hits%3D1)%20OR%20(1",
+        "hits%20IN%20(SELECT%20hits%20FROM%20plain)",
+    ] {
+        let answer = send(&server, "POST", &format!("{delete}{wrong}"), "");
+        assert_eq!(answer.status, 400, "{wrong}: {}", answer.text());
+    }
 }
