@@ -82,6 +82,8 @@ pub(super) struct Session {
     arguments: Vec<String>,
     connection: Connection,
     settings: BTreeMap<String, String>,
+    /// Whether the connection should have been replaced and could not: what the last caller left is still there.
+    is_used: bool,
 }
 
 impl Session {
@@ -96,6 +98,7 @@ impl Session {
             arguments,
             connection,
             settings: BTreeMap::new(),
+            is_used: false,
         })
     }
 
@@ -200,6 +203,7 @@ impl Session {
 
     /// Gives the connection the settings of `query` and no others.
     fn prepare(&mut self, query: &Query) -> Result<(), EngineError> {
+        self.require_fresh()?;
         if self.settings.is_empty() && query.settings.is_empty() && query.max_result_bytes.is_none()
         {
             return Ok(());
@@ -212,12 +216,14 @@ impl Session {
     }
 
     fn apply(&mut self, wanted: &BTreeMap<String, String>) -> Result<(), EngineError> {
+        self.require_fresh()?;
         if *wanted == self.settings {
             return Ok(());
         }
         // Taking a setting back can be impossible (`readonly`), a new connection never is.
         if self.settings.keys().any(|name| !wanted.contains_key(name)) && !self.reset() {
             self.renew();
+            self.require_fresh()?;
         }
         let changed: Vec<String> = wanted
             .iter()
@@ -263,11 +269,25 @@ impl Session {
             Ok(connection) => {
                 self.connection = connection;
                 self.settings.clear();
+                self.is_used = false;
             }
             Err(error) => {
                 tracing::error!(error, "a connection to the engine could not be replaced");
+                self.is_used = true;
             }
         }
+    }
+
+    /// Sees to it that nothing of an earlier caller is left in the connection.
+    fn require_fresh(&mut self) -> Result<(), EngineError> {
+        if self.is_used {
+            self.renew();
+        }
+        if self.is_used {
+            let message = "a connection to the engine cannot be opened";
+            return Err(EngineError::Unavailable(message.to_owned()));
+        }
+        Ok(())
     }
 }
 
