@@ -57,11 +57,11 @@ pub(super) async fn cancel(
     headers: HeaderMap,
 ) -> Result<Json, ApiError> {
     let (_, access) = asked(&app, &uri, &headers)?;
-    find(&app, &access, &id)?;
+    let before = find(&app, &access, &id)?;
     let job = app.data()?.jobs.cancel(&id)?.ok_or_else(|| no_such(&id))?;
-    if matches!(job.status, JobStatus::Done | JobStatus::Error) {
+    if before.status.is_final() || matches!(job.status, JobStatus::Done | JobStatus::Error) {
         return Err(ApiError::BadRequest(format!(
-            "job `{id}` has ended already"
+            "job `{id}` has ended already: there is nothing to cancel"
         )));
     }
     Ok(Json(body(&job, host(&headers))))

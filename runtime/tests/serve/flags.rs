@@ -1,6 +1,6 @@
 //! Parameters that are looked at before something is done: what is not understood is refused, and never taken for a no.
 
-use crate::datasources::{rows, send, started};
+use crate::datasources::{ended, rows, send, started};
 use crate::harness::ADMIN;
 
 #[test]
@@ -40,5 +40,18 @@ fn a_condition_is_looked_at_before_rows_are_deleted() {
     ] {
         let answer = send(&server, "POST", &format!("{delete}{wrong}"), "");
         assert_eq!(answer.status, 400, "{wrong}: {}", answer.text());
+    }
+}
+
+#[test]
+fn a_job_that_has_ended_is_not_cancelled_again() {
+    let (_project, server) = started();
+    let delete = "/v0/datasources/hits/delete?delete_condition=hits%3D1";
+    let asked = send(&server, "POST", delete, "");
+    let job = ended(&server, &asked);
+    let path = format!("/v0/jobs/{}/cancel", job["id"].as_str().expect("an id"));
+    for _ in 0..2 {
+        let answer = send(&server, "POST", &path, "");
+        assert_eq!(answer.status, 400, "{}", answer.text());
     }
 }
