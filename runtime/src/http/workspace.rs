@@ -15,15 +15,16 @@ const NAME: &str = "pipewright";
 
 fn described(call: &Call) -> Value {
     let id = call.app.workspace();
+    let is_admin = call.access.is_admin();
     json!({
         "id": id,
         "name": NAME,
         "user_id": id,
         "user_email": "",
-        "scope": if call.access.is_admin() { "admin" } else { "read" },
+        "scope": if is_admin { "admin" } else { "read" },
         "main": null,
         "is_branch": false,
-        "role": "admin",
+        "role": if is_admin { "admin" } else { "guest" },
         "owner": id,
         "plan": "",
         "release": null,

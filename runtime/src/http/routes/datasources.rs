@@ -90,17 +90,18 @@ pub(super) const ROUTES: &[Route] = &[
         DROP,
         &[200, 204, 400, 403, 404, 409, 429],
     )
-    .query(&[("force", "boolean"), ("dry_run", "boolean")]),
+    .query(&[("dry_run", "boolean")]),
     route(
         "/v0/datasources/{datasource}/alter",
         "post",
         "Describe a data source, or add columns to it; with dry, only say what would be done",
         "ADMIN or DATASOURCES:CREATE",
-        &[200, 400, 403, 404, 429],
+        &[200, 400, 403, 404, 409, 429],
     )
     .query(&[
         ("schema", "string"),
         ("description", "string"),
         ("dry", "boolean"),
+        ("allow_destructive_operations", "boolean"),
     ]),
 ];
