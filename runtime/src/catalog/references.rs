@@ -33,7 +33,8 @@ pub(super) fn named(plan: &Plan, objects: &Objects) -> BTreeMap<String, String> 
     edited(plan, |_, table, sql| name_of_id(plan, objects, table, sql))
 }
 
-/// A query with the names of resources in the place of their ids; `None` if it has none.
+/// A query with the names of resources in the place of their ids; `None` if it has none. Blanks make up for what a name is shorter, so that a place in the one is
+/// the same place in the other: it is what errors are about.
 pub(super) fn named_in(plan: &Plan, objects: &Objects, sql: &str) -> Option<String> {
     // What cannot be scanned is refused later, with the reason.
     let scan = has_id(sql).then(|| scan(sql).ok())??;
@@ -42,7 +43,8 @@ pub(super) fn named_in(plan: &Plan, objects: &Objects, sql: &str) -> Option<Stri
     tables.sort_by_key(|table| std::cmp::Reverse(table.span.start));
     for table in tables {
         if let Some(name) = name_of_id(plan, objects, table, sql) {
-            out.replace_range(table.span.clone(), &name);
+            let length = table.span.len();
+            out.replace_range(table.span.clone(), &format!("{name:length$}"));
         }
     }
     Some(out)

@@ -55,3 +55,18 @@ fn a_job_that_has_ended_is_not_cancelled_again() {
         assert_eq!(answer.status, 400, "{}", answer.text());
     }
 }
+
+#[test]
+fn a_place_in_a_query_is_the_place_in_what_was_sent() {
+    let (_project, server) = started();
+    let shown = server.get("/v0/datasources/hits").json();
+    let id = shown["id"].as_str().expect("an id");
+    let query = format!("SELECT site FROM {id} WHERE hits = 1 AND nothing = 2");
+    let place = query.find("nothing").expect("it is there");
+    let answer = send(&server, "POST", "/v0/sql", &query);
+    let said = answer.json()["error"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    assert!(said.starts_with(&format!("q, byte {place}: ")), "{said}");
+}
