@@ -6,7 +6,7 @@
 //! from then on only one for two processors is let in, until nobody has been turned away for [`CALM`]. A query that runs for longer than [`SHORT`] is not one of
 //! those: it would keep all others out until its end.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,8 +25,7 @@ const BUSY: usize = 8;
 /// Counts the queries inside.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    inside: AtomicUsize,
-    /// When those inside came, in milliseconds since the beginning.
+    /// When those came that are inside, in milliseconds since the beginning.
     entered: Mutex<Vec<u64>>,
     /// The most inside, ever.
     most: usize,
@@ -51,11 +50,11 @@ pub(crate) struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut entered = self.admission.entered();
+        let before = entered.len();
         if let Some(at) = entered.iter().position(|entered| *entered == self.entered) {
             entered.swap_remove(at);
         }
         drop(entered);
-        let before = self.admission.inside.fetch_sub(1, Ordering::AcqRel);
         if before <= self.admission.busy + 1 {
             self.admission.crowded_since.store(0, Ordering::Release);
         }
@@ -77,7 +76,6 @@ impl Admission {
 
     fn new(most: usize, busy: usize, overrun: usize) -> Self {
         Self {
-            inside: AtomicUsize::new(0),
             entered: Mutex::default(),
             most,
             busy: busy.min(most),
@@ -104,22 +102,19 @@ impl Admission {
         let mut places = self.entered();
         let is_short = |entered: &&u64| now.saturating_sub(**entered) < millis(SHORT);
         let has_room = !is_overrun || places.iter().filter(is_short).count() < self.overrun;
-        let entered = self
-            .inside
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |inside| {
-                (has_room && inside < self.most).then_some(inside + 1)
-            });
-        if entered.is_ok() {
+        let inside = places.len();
+        let is_let_in = has_room && inside < self.most;
+        if is_let_in {
             places.push(now);
         }
         drop(places);
-        let Ok(inside) = entered else {
+        if !is_let_in {
             if is_overrun {
                 self.overrun_until
                     .store(now + millis(CALM), Ordering::Release);
             }
             return None;
-        };
+        }
         if inside >= self.busy && self.busy < self.most {
             let first =
                 self.crowded_since
