@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 
-use super::App;
+use super::{App, handover};
 use crate::catalog::{self, Draft, Writer};
-use crate::deploy::{self, DeployError, DeployPlan, Progress};
+use crate::deploy::{self, Audience, DeployError, DeployPlan, Progress};
 use crate::jobs::{Control, Job, Work, WorkError};
 use crate::state::{Deployment, DeploymentStatus, State};
 
@@ -39,10 +39,22 @@ struct Wish {
 }
 
 /// The moment in which a version comes into force.
-pub(super) struct Switch<'a> {
-    pub(super) app: &'a Arc<App>,
-    pub(super) writer: &'a Writer<'a>,
-    pub(super) draft: &'a Draft,
+struct Switch<'a> {
+    app: &'a Arc<App>,
+    writer: &'a Writer<'a>,
+    draft: &'a Draft,
+}
+
+#[async_trait]
+impl Audience for Switch<'_> {
+    async fn hold(&self) -> Box<dyn Send> {
+        handover::hold(self.app).await
+    }
+
+    fn present(&self) {
+        let current = self.writer.adopt(self.draft);
+        self.app.serve_plan(&current.plan);
+    }
 }
 
 #[async_trait]

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use axum::body::Body;
 use axum::extract::{FromRequest as _, Request, State};
 use axum::http::header;
@@ -132,17 +131,5 @@ pub(super) async fn answer(State(app): State<Arc<App>>, request: Request, next: 
         if Arc::ptr_eq(&plan, &app.served.load().plan) {
             return response;
         }
-    }
-}
-
-#[async_trait]
-impl crate::deploy::Audience for super::deploy_job::Switch<'_> {
-    async fn hold(&self) -> Box<dyn Send> {
-        hold(self.app).await
-    }
-
-    fn present(&self) {
-        let current = self.writer.adopt(self.draft);
-        self.app.serve_plan(&current.plan);
     }
 }
