@@ -230,7 +230,7 @@ fn files(
 async fn alone(
     app: &App,
     control: &Control,
-) -> Result<tokio::sync::OwnedRwLockWriteGuard<()>, WorkError> {
+) -> Result<tokio::sync::OwnedMutexGuard<()>, WorkError> {
     let data = app.data().map_err(|error| failed(error.message()))?;
     loop {
         let shapes = tokio::select! {

@@ -93,7 +93,7 @@ pub struct Ingest {
     /// How many deletes go on in each data source.
     deleting: Mutex<BTreeMap<String, usize>>,
     /// Who relies on the shapes of tables, and who changes them, has this alone: populates and deploys.
-    shapes: Arc<RwLock<()>>,
+    shapes: Arc<tokio::sync::Mutex<()>>,
     newest: Mutex<shape::Newest>,
     /// Appends go on at the same time, so many at most.
     appending: Arc<Semaphore>,

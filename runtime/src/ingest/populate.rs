@@ -15,7 +15,7 @@ use pipewright_compiler::project::ResourceName;
 use pipewright_compiler::sql::{quote_identifier, quote_literal, with_tables};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::sync::OwnedRwLockWriteGuard;
+use tokio::sync::OwnedMutexGuard;
 
 use super::copy::Target;
 use super::rewrite::reader;
@@ -253,7 +253,7 @@ impl Populate {
         job: &Job,
         begins: bool,
         control: &Control,
-    ) -> Result<OwnedRwLockWriteGuard<()>, WorkError> {
+    ) -> Result<OwnedMutexGuard<()>, WorkError> {
         loop {
             let alone = tokio::select! {
                 alone = self.0.change_shapes() => alone,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use pipewright_compiler::plan::{Plan, TablePlan};
 use pipewright_compiler::project::ResourceName;
 use pipewright_compiler::sql::quote_literal;
-use tokio::sync::OwnedRwLockWriteGuard;
+use tokio::sync::{OwnedMutexGuard, OwnedRwLockWriteGuard};
 use tokio::time::Instant;
 
 use super::Ingest;
@@ -131,8 +131,8 @@ impl Ingest {
     }
 
     /// The right to change the shapes of tables, or to rely on them.
-    pub(crate) async fn change_shapes(&self) -> OwnedRwLockWriteGuard<()> {
-        Arc::clone(&self.shapes).write_owned().await
+    pub(crate) async fn change_shapes(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.shapes).lock_owned().await
     }
 
     /// Whether rows are being deleted from a data source.
