@@ -207,7 +207,7 @@ fn names_that_are_taken_are_refused() {
     ]));
     let found: Vec<_> = diagnostics
         .iter()
-        .filter(|found| found.code.as_str() == "bad-resource-name")
+        .filter(|found| found.code.name() == "bad-resource-name")
         .map(|found| found.message.to_string())
         .collect();
     assert_eq!(found.len(), 2, "{found:?}");
