@@ -186,7 +186,7 @@ impl From<IngestError> for ApiError {
             IngestError::Busy => Self::TooMany,
             IngestError::Stopping => Self::Unavailable(error.to_string()),
             IngestError::Engine(error) => error.into(),
-            error => {
+            error @ IngestError::Disk(_) => {
                 tracing::error!(%error, "rows were not taken");
                 Self::Internal("the rows were not taken; the log says why".to_owned())
             }

@@ -51,7 +51,6 @@ pub fn router(app: Arc<App>) -> Router {
 }
 
 /// A mistake of ours ends one request, with an answer, and not its connection. What it was is on the standard error already.
-#[expect(clippy::needless_pass_by_value, reason = "the layer's signature")]
 fn panicked(_: Box<dyn Any + Send>) -> Response {
     let said = "something broke while the request was answered; the log says what";
     ApiError::Internal(said.to_owned()).into_response()
