@@ -176,6 +176,13 @@ fn what_has_happened_can_be_queried_by_who_may_see_it() {
         "SELECT count() FROM tinybird.pipe_stats_rt WHERE pipe_name = 'emps_by'",
         "3",
     );
+    // Views fill these, and rows are seen in what a view reads before they are in what it fills.
+    wait_for(
+        &server,
+        "SELECT sum(view_count) FROM tinybird.pipe_stats WHERE pipe_name = 'emps_by'",
+        "3",
+    );
+    wait_for(&server, "SELECT count() FROM tinybird.endpoint_errors", "1");
     wait_for(
         &server,
         "SELECT count() > 0 FROM tinybird.datasources_ops_log WHERE event_type = 'copy'",
