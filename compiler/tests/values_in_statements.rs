@@ -49,7 +49,7 @@ fn compile(plan: &Plan, values: &[(&str, &str)]) -> Result<Compiled, QueryError>
 
 fn sql(plan: &Plan, values: &[(&str, &str)]) -> String {
     match compile(plan, values) {
-        Ok(compiled) => compiled.sql.into_text(),
+        Ok(compiled) => compiled.sql.text().trim().to_owned(),
         Err(error) => format!("error: {error}"),
     }
 }
