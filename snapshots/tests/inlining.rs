@@ -7,10 +7,12 @@
 #[path = "inlining/generate.rs"]
 mod generate;
 mod random;
+#[path = "random/tape.rs"]
+mod tape;
 
 use std::collections::BTreeMap;
 
-use generate::{Model, Tape};
+use generate::Model;
 use pipewright::engine::Engine;
 use pipewright_compiler::emit;
 use pipewright_compiler::graph::{Edge, NodeId};
@@ -21,6 +23,7 @@ use pipewright_grammar::diagnostic::Severity;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use random::{Opened, configuration, runner, sorted_lines};
+use tape::Tape;
 
 fn models() -> impl Strategy<Value = Model> {
     proptest::collection::vec(any::<u16>(), 40..160)

@@ -7,12 +7,14 @@
 )]
 #[path = "inlining/generate.rs"]
 mod generate;
+#[path = "random/tape.rs"]
+mod tape;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use generate::{Model, Tape};
+use generate::Model;
 use pipewright::engine::{self, Config, Engine, Query};
 use pipewright_compiler::emit;
 use pipewright_compiler::graph::{NodeId, Vertex};
@@ -24,6 +26,7 @@ use pipewright_compiler::template::{RenderContext, Values};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
+use tape::Tape;
 
 /// The names of a statement's columns; `None` if the engine refuses it.
 async fn describe(engine: &dyn Engine, sql: &str) -> Option<Vec<String>> {

@@ -6,11 +6,13 @@
 #[path = "optimizer/generate.rs"]
 mod generate;
 mod random;
+#[path = "random/tape.rs"]
+mod tape;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use generate::{Chain, Tape};
+use generate::Chain;
 use pipewright::engine::{Engine, Query};
 use pipewright_compiler::optimize::{RULES, Rules};
 use pipewright_compiler::plan::{Compiled, Plan, RequestContext};
@@ -19,6 +21,7 @@ use pipewright_compiler::template::{RenderContext, Values};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use random::{Opened, asked, runner, sorted_lines};
+use tape::Tape;
 
 fn chains() -> impl Strategy<Value = Chain> {
     proptest::collection::vec(any::<u16>(), 40..200)

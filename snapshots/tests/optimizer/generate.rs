@@ -2,29 +2,10 @@
 
 use std::fmt::Write as _;
 
+use crate::tape::Tape;
+
 /// Names of columns, nodes and aliases.
 const NAMES: &[&str] = &["a", "b", "c", "k", "v", "s", "t", "u", "x"];
-
-/// Numbers that decide everything; zeros when they are used up.
-pub(crate) struct Tape(std::vec::IntoIter<u16>);
-
-impl Tape {
-    pub(crate) fn new(choices: Vec<u16>) -> Self {
-        Self(choices.into_iter())
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        usize::from(self.0.next().unwrap_or(0)) % limit.max(1)
-    }
-
-    fn one<'a, T>(&mut self, among: &'a [T]) -> &'a T {
-        &among[self.below(among.len())]
-    }
-
-    fn chance(&mut self, of: usize) -> bool {
-        self.below(of) == 1
-    }
-}
 
 /// What a node gives, each column with whether it is a number.
 type Columns = Vec<(String, bool)>;
@@ -245,7 +226,7 @@ impl Writer<'_, '_> {
                 let list: Vec<String> =
                     columns.iter().map(|(name, _)| self.written(name)).collect();
                 let mut list = list.join(", ");
-                if self.tape.chance(2) {
+                if self.tape.below(2) == 1 {
                     let (expression, number) = self.expression();
                     let name = self.free_name(&columns);
                     _ = write!(list, ", {expression} AS {name}");
@@ -297,8 +278,12 @@ impl Writer<'_, '_> {
                 let Some((right, _)) = columns.iter().find(|(_, other)| *other == number) else {
                     return (format!("SELECT * FROM {source}"), own);
                 };
-                let distinct = if self.tape.chance(2) { "DISTINCT " } else { "" };
-                let order = if self.tape.chance(2) {
+                let distinct = if self.tape.below(2) == 1 {
+                    "DISTINCT "
+                } else {
+                    ""
+                };
+                let order = if self.tape.below(2) == 1 {
                     format!(" ORDER BY {right}")
                 } else {
                     String::new()
