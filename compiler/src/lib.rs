@@ -33,13 +33,13 @@ pub fn compile(sources: SourceTree) -> (Plan, Vec<Diagnostic>) {
 /// load → resolve → plan → check: everything that can be found without an engine, sorted by place, severities as `pipewright.toml` sets them.
 pub fn check(sources: SourceTree) -> (Plan, Vec<Diagnostic>) {
     let (plan, mut diagnostics) = compile(sources);
-    add_findings(&plan, &mut diagnostics);
+    let found = check::run(&plan);
+    add_findings(&plan, found, &mut diagnostics);
     (plan, diagnostics)
 }
 
-/// The rules' findings, and the order and severities of all.
-fn add_findings(plan: &Plan, diagnostics: &mut Vec<Diagnostic>) {
-    let mut found = check::run(plan);
+/// Adds what the rules found, and gives all its order and severities.
+fn add_findings(plan: &Plan, mut found: Vec<Diagnostic>, diagnostics: &mut Vec<Diagnostic>) {
     // What cannot be read may be what reads them.
     if diagnostics
         .iter()

@@ -1,4 +1,10 @@
-//! A project that is checked again and again, beside the same files checked for the first time: each file of each example is changed in turn, in several ways.
+//! A project that is checked again and again, beside the same files checked for the first time: each file of each example is changed in turn, in several ways, and
+//! random projects are edited at random.
+
+#[path = "session/edits.rs"]
+mod edits;
+#[path = "random/tape.rs"]
+mod tape;
 
 use std::path::Path;
 
@@ -9,6 +15,10 @@ use pipewright_compiler::emit;
 use pipewright_compiler::plan::Plan;
 use pipewright_compiler::project::SourceTree;
 use pipewright_grammar::diagnostic::Diagnostic;
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+use similar_asserts::SimpleDiff;
+use tape::Tape;
 
 type Files = Vec<(String, String)>;
 
@@ -80,4 +90,34 @@ fn a_check_after_a_change_finds_what_a_first_check_finds() {
         }
     }
     assert!(checks > 60, "only {checks}");
+}
+
+/// The same edits each time; `PROPTEST_CASES` asks for that many new ones.
+fn configuration() -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES");
+    let asked: Option<u32> = asked.ok().and_then(|cases| cases.parse().ok());
+    ProptestConfig {
+        cases: asked.unwrap_or(120),
+        rng_seed: asked.map_or(RngSeed::Fixed(1), |_| RngSeed::Random),
+        failure_persistence: None,
+        max_shrink_iters: 300,
+        ..ProptestConfig::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(configuration())]
+
+    #[test]
+    fn a_check_after_any_edits_finds_what_a_first_check_finds(choices in proptest::collection::vec(any::<u16>(), 60..400)) {
+        let mut session = Session::default();
+        for (at, files) in edits::states(&mut Tape::new(choices)).into_iter().enumerate() {
+            let (plan, diagnostics) = session.check(SourceTree::new(files.clone()));
+            let again = outcome(plan, &diagnostics);
+            let (plan, diagnostics) = pipewright_compiler::check(SourceTree::new(files.clone()));
+            let first = outcome(&plan, &diagnostics);
+            let difference = SimpleDiff::from_str(&again, &first, "again", "first");
+            prop_assert!(again == first, "after edit {} of {:#?}\n{}", at, files, difference);
+        }
+    }
 }

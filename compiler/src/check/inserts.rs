@@ -10,7 +10,7 @@ use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 use super::Refusal;
 use super::message::{gist, in_lower_case};
 use super::silence::is_silenced;
-use super::views::{View, views};
+use super::views::{View, all_views};
 use crate::deploy::view_name;
 use crate::diagnostics::codes;
 use crate::emit::table_name;
@@ -42,7 +42,7 @@ const NULL: &str = "CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN";
 /// A statement that inserts one row of default values into each data source that views read, by the data source.
 pub fn insertions(plan: &Plan) -> Vec<(ResourceName, String)> {
     let mut read: BTreeSet<&Vertex> = BTreeSet::new();
-    for view in views(plan) {
+    for view in all_views(plan) {
         let reader = Vertex::Node(view.node.id.clone());
         read.extend(plan.graph.closure(&reader));
     }
@@ -91,7 +91,7 @@ fn finding(plan: &Plan, datasource: &ResourceName, refusal: &Refusal) -> Option<
     if !is_null && !OF_STRUCTURE.contains(&refusal.name.as_str()) {
         return None;
     }
-    let view = views(plan).find(|view| is_of(view, &refusal.message))?;
+    let view = all_views(plan).find(|view| is_of(view, &refusal.message))?;
     let place = column(&refusal.message).and_then(|column| {
         let items = outline(view.branch.rendered.sql.text()).items;
         let item = items

@@ -2,11 +2,11 @@
 
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
-use super::Rule;
 use super::views::place;
+use super::{Check, Rule};
 use crate::diagnostics::codes;
 use crate::graph::{NodeId, Target, resolve};
-use crate::plan::{NodePlan, Plan};
+use crate::plan::{NodePlan, PipePlan, Plan};
 use crate::sql::clauses::clauses;
 use crate::sql::outline::outline;
 use crate::sql::{Position, TableReference};
@@ -17,7 +17,7 @@ pub(super) const RULE: Rule = Rule {
     by_default: false,
     summary: "a JOIN with a data source on its right and a small result on its left",
     page: PAGE,
-    check,
+    check: Check::OfPipe(check),
 };
 
 const PAGE: &str = "\
@@ -43,8 +43,8 @@ sides by itself where it can estimate them; it cannot for every kind of join.)
     SELECT user, page FROM hits JOIN top_users USING user
 ";
 
-fn check(plan: &Plan) -> Vec<Diagnostic> {
-    let nodes = plan.pipes.values().flat_map(|pipe| &pipe.nodes);
+fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
+    let nodes = pipe.nodes.iter();
     nodes.filter_map(|node| of_node(plan, node)).collect()
 }
 

@@ -2,11 +2,11 @@
 
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
-use super::Rule;
 use super::tables::datasources;
 use super::views::place;
+use super::{Check, Rule};
 use crate::diagnostics::codes;
-use crate::plan::{Plan, Role};
+use crate::plan::{PipePlan, Plan, Role};
 use crate::sql::clauses::has_word;
 
 pub(super) const RULE: Rule = Rule {
@@ -15,7 +15,7 @@ pub(super) const RULE: Rule = Rule {
     by_default: false,
     summary: "a replacing or collapsing data source read without FINAL",
     page: PAGE,
-    check,
+    check: Check::OfPipe(check),
 };
 
 const PAGE: &str = "\
@@ -35,9 +35,9 @@ The engine merges such rows when it comes to it. Until then the old versions are
     SELECT order_id, status FROM orders FINAL
 ";
 
-fn check(plan: &Plan) -> Vec<Diagnostic> {
+fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    for read in datasources(plan) {
+    for read in datasources(plan, pipe) {
         let engine = read.table.engine.name;
         let merges = engine.starts_with("Replacing") || engine.contains("Collapsing");
         let is_view = matches!(read.node.role, Role::Materialized { .. });

@@ -2,11 +2,11 @@
 
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
-use super::Rule;
 use super::views::place;
+use super::{Check, Rule};
 use crate::diagnostics::codes;
 use crate::graph::{NodeId, Vertex};
-use crate::plan::{NodePlan, Plan, TablePlan};
+use crate::plan::{NodePlan, PipePlan, Plan, TablePlan};
 use crate::sql::outline::{calls_of_columns, may_define};
 use crate::types;
 
@@ -16,7 +16,7 @@ pub(super) const RULE: Rule = Rule {
     by_default: true,
     summary: "a state column aggregated without -Merge",
     page: PAGE,
-    check,
+    check: Check::OfPipe(check),
 };
 
 const PAGE: &str = "\
@@ -35,8 +35,8 @@ A state is no value: the engine refuses most such queries, and counts states whe
     SELECT day, uniqMerge(users) FROM users_by_day GROUP BY day
 ";
 
-fn check(plan: &Plan) -> Vec<Diagnostic> {
-    let nodes = plan.pipes.values().flat_map(|pipe| &pipe.nodes);
+fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
+    let nodes = pipe.nodes.iter();
     let read = nodes.filter_map(|node| Some((node, only_table(plan, &node.id)?)));
     read.flat_map(|(node, table)| of_node(plan, node, table))
         .collect()

@@ -2,10 +2,10 @@
 
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
-use super::Rule;
 use super::views::views;
+use super::{Check, Rule};
 use crate::diagnostics::codes;
-use crate::plan::Plan;
+use crate::plan::{PipePlan, Plan};
 use crate::sql::outline::outline;
 use crate::types;
 
@@ -15,7 +15,7 @@ pub(super) const RULE: Rule = Rule {
     by_default: true,
     summary: "a plain value for a state column of the target",
     page: PAGE,
-    check,
+    check: Check::OfPipe(check),
 };
 
 const PAGE: &str = "\
@@ -34,9 +34,9 @@ The target holds intermediate states, as `-State` makes them. A value cannot be 
     SELECT day, countState() AS hits FROM web GROUP BY day
 ";
 
-fn check(plan: &Plan) -> Vec<Diagnostic> {
+fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    for view in views(plan) {
+    for view in views(plan, pipe) {
         let Some(target) = view.target else { continue };
         for item in outline(view.branch.rendered.sql.text()).items {
             let (Some(name), Some(call)) = (&item.name, &item.call) else {

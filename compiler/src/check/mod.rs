@@ -37,14 +37,18 @@ mod view_trigger;
 mod view_with_union;
 mod views;
 
+use std::collections::BTreeMap;
+
 use pipewright_grammar::diagnostic::{Code, Diagnostic, Severity};
+use rayon::prelude::*;
 
 pub use inserts::{breaks_inserts, insertions};
 pub(crate) use lints::unknown_lints;
 pub use refused::{Refusal, Statement, statements, statements_of, without_consequences};
 
 use crate::diagnostics::render;
-use crate::plan::Plan;
+use crate::plan::{PipePlan, Plan};
+use crate::project::ResourceName;
 
 /// A rule with what people are told about it.
 #[derive(Debug)]
@@ -59,7 +63,16 @@ pub struct Rule {
     pub summary: &'static str,
     /// What it does, why that is bad, an example, and what to write instead.
     page: &'static str,
-    check: fn(&Plan) -> Vec<Diagnostic>,
+    check: Check,
+}
+
+/// What a rule looks at.
+#[derive(Debug)]
+enum Check {
+    /// One pipe: its nodes and all that they read, what they fill, and whether anything reads them. A session keeps the findings of the pipes that no change reaches.
+    OfPipe(fn(&Plan, &PipePlan) -> Vec<Diagnostic>),
+    /// The whole project.
+    OfProject(fn(&Plan) -> Vec<Diagnostic>),
 }
 
 impl Rule {
@@ -129,16 +142,55 @@ pub fn rule(code: &str) -> Option<&'static Rule> {
 
 /// Runs every rule.
 pub fn run(plan: &Plan) -> Vec<Diagnostic> {
+    let mut findings = of_project(plan);
+    let of_pipes = of_pipes(plan, BTreeMap::new());
+    findings.extend(of_pipes.into_values().flatten());
+    findings
+}
+
+/// What is found about the project as a whole and about its data sources.
+pub(crate) fn of_project(plan: &Plan) -> Vec<Diagnostic> {
     let mut findings = unpublishable::check(plan);
     findings.extend(ignored::check(plan));
     findings.extend(crate::connect::connectors(plan).1);
-    for rule in RULES.iter().filter(|rule| rule.is_on(plan)) {
-        let found = (rule.check)(plan);
-        findings.extend(
-            found
-                .into_iter()
-                .filter(|finding| !silence::is_silenced(plan, finding)),
-        );
-    }
+    let ruled = rules(plan).flat_map(|rule| match rule.check {
+        Check::OfProject(check) => check(plan),
+        Check::OfPipe(_) => Vec::new(),
+    });
+    findings.extend(ruled.filter(|finding| !silence::is_silenced(plan, finding)));
     findings
+}
+
+/// What is found about each pipe, where that is not known from before.
+pub(crate) fn of_pipes(
+    plan: &Plan,
+    mut known: BTreeMap<ResourceName, Vec<Diagnostic>>,
+) -> BTreeMap<ResourceName, Vec<Diagnostic>> {
+    let checks: Vec<_> = rules(plan)
+        .filter_map(|rule| match rule.check {
+            Check::OfPipe(check) => Some(check),
+            Check::OfProject(_) => None,
+        })
+        .collect();
+    let unknown: Vec<&PipePlan> = plan
+        .pipes
+        .values()
+        .filter(|pipe| !known.contains_key(&pipe.name))
+        .collect();
+    let found: Vec<_> = unknown
+        .into_par_iter()
+        .map(|pipe| {
+            let mut found: Vec<Diagnostic> =
+                checks.iter().flat_map(|check| check(plan, pipe)).collect();
+            found.retain(|finding| !silence::is_silenced(plan, finding));
+            (pipe.name.clone(), found)
+        })
+        .collect();
+    known.extend(found);
+    known
+}
+
+/// The rules that are on.
+fn rules(plan: &Plan) -> impl Iterator<Item = &'static Rule> {
+    RULES.iter().filter(|rule| rule.is_on(plan))
 }

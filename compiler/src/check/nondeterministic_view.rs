@@ -2,10 +2,10 @@
 
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
-use super::Rule;
 use super::views::views;
+use super::{Check, Rule};
 use crate::diagnostics::codes;
-use crate::plan::Plan;
+use crate::plan::{PipePlan, Plan};
 
 /// Lower case, sorted.
 const FUNCTIONS: &[&str] = &[
@@ -33,7 +33,7 @@ pub(super) const RULE: Rule = Rule {
     by_default: true,
     summary: "a materialized view calls a random function",
     page: PAGE,
-    check,
+    check: Check::OfPipe(check),
 };
 
 const PAGE: &str = "\
@@ -53,9 +53,9 @@ duplicates are not recognized. Clock functions such as `now()` are not reported:
 A value made from the row itself: `cityHash64(day, url) AS id`, or a column with a default in the data source that is inserted into.
 ";
 
-fn check(plan: &Plan) -> Vec<Diagnostic> {
+fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    for view in views(plan) {
+    for view in views(plan, pipe) {
         for called in &view.branch.scan.functions {
             let lower = called.name.to_ascii_lowercase();
             if FUNCTIONS.binary_search(&lower.as_str()).is_err() {

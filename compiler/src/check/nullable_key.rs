@@ -2,7 +2,7 @@
 
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
-use super::Rule;
+use super::{Check, Rule};
 use crate::diagnostics::codes;
 use crate::plan::Plan;
 use crate::sql::outline::key_elements;
@@ -15,7 +15,7 @@ pub(super) const RULE: Rule = Rule {
     by_default: true,
     summary: "a column of the sorting key that may be NULL",
     page: PAGE,
-    check,
+    check: Check::OfProject(check),
 };
 
 const PAGE: &str = "\

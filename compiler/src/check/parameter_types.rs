@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
-use super::Rule;
+use super::{Check, Rule};
 use crate::diagnostics::codes;
-use crate::plan::Plan;
+use crate::plan::{PipePlan, Plan};
 use crate::template::Parameter;
 
 pub(super) const RULE: Rule = Rule {
@@ -15,7 +15,7 @@ pub(super) const RULE: Rule = Rule {
     by_default: true,
     summary: "one parameter with two types in a pipe",
     page: PAGE,
-    check,
+    check: Check::OfPipe(check),
 };
 
 const PAGE: &str = "\
@@ -35,32 +35,29 @@ A request gives one text for the name. What one node reads as a number another m
 The same type in every node, or two names.
 ";
 
-fn check(plan: &Plan) -> Vec<Diagnostic> {
+fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    for pipe in plan.project.pipes.values() {
-        let mut first: BTreeMap<&str, &Parameter> = BTreeMap::new();
-        let mut said = BTreeSet::new();
-        let parameters = pipe
-            .nodes
-            .iter()
-            .flat_map(|node| node.template.parameters());
-        for parameter in parameters.filter(|parameter| parameter.typed) {
-            let known = *first.entry(&parameter.name).or_insert(parameter);
-            let again = !said.insert((&parameter.name, &parameter.data_type));
-            if known.data_type == parameter.data_type || again {
-                continue;
-            }
-            let message = format!(
-                "parameter `{}` is `{}` here and `{}` before",
-                parameter.name, parameter.data_type, known.data_type
-            );
-            found.push(
-                Diagnostic::new(RULE.severity, RULE.code, message)
-                    .label(parameter.span, "")
-                    .label(known.span, "before")
-                    .help("declare it with one type, or take two names"),
-            );
+    let mut first: BTreeMap<&str, &Parameter> = BTreeMap::new();
+    let mut said = BTreeSet::new();
+    let source = plan.project.pipes.get(&pipe.name);
+    let nodes = source.into_iter().flat_map(|source| &source.nodes);
+    let parameters = nodes.flat_map(|node| node.template.parameters());
+    for parameter in parameters.filter(|parameter| parameter.typed) {
+        let known = *first.entry(&parameter.name).or_insert(parameter);
+        let again = !said.insert((&parameter.name, &parameter.data_type));
+        if known.data_type == parameter.data_type || again {
+            continue;
         }
+        let message = format!(
+            "parameter `{}` is `{}` here and `{}` before",
+            parameter.name, parameter.data_type, known.data_type
+        );
+        found.push(
+            Diagnostic::new(RULE.severity, RULE.code, message)
+                .label(parameter.span, "")
+                .label(known.span, "before")
+                .help("declare it with one type, or take two names"),
+        );
     }
     found
 }

@@ -3,7 +3,7 @@
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 use pipewright_grammar::syntax::DefaultKind;
 
-use super::Rule;
+use super::{Check, Rule};
 use crate::diagnostics::codes;
 use crate::plan::Plan;
 use crate::sql::outline::names;
@@ -15,7 +15,7 @@ pub(super) const RULE: Rule = Rule {
     by_default: true,
     summary: "a column of an AggregatingMergeTree that is neither key nor state",
     page: PAGE,
-    check,
+    check: Check::OfProject(check),
 };
 
 const PAGE: &str = "\

@@ -2,11 +2,11 @@
 
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
-use super::Rule;
 use super::tables::datasources;
 use super::views::place;
+use super::{Check, Rule};
 use crate::diagnostics::codes;
-use crate::plan::{Plan, Role};
+use crate::plan::{PipePlan, Plan, Role};
 use crate::sql::clauses::clauses;
 use crate::sql::outline::outline;
 
@@ -16,7 +16,7 @@ pub(super) const RULE: Rule = Rule {
     by_default: false,
     summary: "SELECT * from a data source in an endpoint",
     page: PAGE,
-    check,
+    check: Check::OfPipe(check),
 };
 
 const PAGE: &str = "\
@@ -38,9 +38,9 @@ The answer changes with the table: a column that is added there is served to eve
     SELECT day, user FROM hits ORDER BY day DESC LIMIT 10
 ";
 
-fn check(plan: &Plan) -> Vec<Diagnostic> {
+fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
     let mut found: Vec<Diagnostic> = Vec::new();
-    for read in datasources(plan) {
+    for read in datasources(plan, pipe) {
         if read.node.role != Role::Endpoint || read.at > 0 {
             continue;
         }

@@ -1,7 +1,7 @@
 //! Data sources as nodes read them, with what rules ask of them.
 
 use crate::graph::{Branch, Target, resolve};
-use crate::plan::{NodePlan, Plan, TablePlan};
+use crate::plan::{NodePlan, PipePlan, Plan, TablePlan};
 use crate::sql::{Position, TableReference};
 
 /// A place where a node reads a data source of the project.
@@ -14,10 +14,12 @@ pub(super) struct Read<'a> {
     pub(super) table: &'a TablePlan,
 }
 
-/// Every place after `FROM` or `JOIN` where a node reads a data source under its own name; of branches that read it at the same place, the first.
-pub(super) fn datasources(plan: &Plan) -> impl Iterator<Item = Read<'_>> {
-    let nodes = plan.pipes.values().flat_map(|pipe| &pipe.nodes);
-    nodes.flat_map(|node| {
+/// Every place after `FROM` or `JOIN` where a node of a pipe reads a data source under its own name; of branches that read it at the same place, the first.
+pub(super) fn datasources<'a>(
+    plan: &'a Plan,
+    pipe: &'a PipePlan,
+) -> impl Iterator<Item = Read<'a>> {
+    pipe.nodes.iter().flat_map(|node| {
         let branches = plan.graph.reads.get(&node.id).map(|reads| &reads.branches);
         let branches = branches.into_iter().flatten().enumerate();
         let mut seen = Vec::new();

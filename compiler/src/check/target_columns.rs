@@ -2,11 +2,11 @@
 
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
-use super::Rule;
 use super::views::views;
+use super::{Check, Rule};
 use crate::diagnostics::codes;
 use crate::graph::similar_names;
-use crate::plan::Plan;
+use crate::plan::{PipePlan, Plan};
 use crate::sql::outline::outline;
 
 pub(super) const RULE: Rule = Rule {
@@ -15,7 +15,7 @@ pub(super) const RULE: Rule = Rule {
     by_default: true,
     summary: "columns of a materialized node that its target does not have",
     page: PAGE,
-    check,
+    check: Check::OfPipe(check),
 };
 
 const PAGE: &str = "\
@@ -34,9 +34,9 @@ Rows go into the target by name. The engine refuses to make a view that gives a 
 The names of the target: `count() AS hits`.
 ";
 
-fn check(plan: &Plan) -> Vec<Diagnostic> {
+fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    for view in views(plan) {
+    for view in views(plan, pipe) {
         let Some(target) = view.target.filter(|target| !target.columns.is_empty()) else {
             continue;
         };

@@ -2,10 +2,10 @@
 
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
-use super::Rule;
 use super::views::place;
+use super::{Check, Rule};
 use crate::diagnostics::codes;
-use crate::plan::Plan;
+use crate::plan::{PipePlan, Plan};
 use crate::sql::clauses::divisions;
 
 pub(super) const RULE: Rule = Rule {
@@ -14,7 +14,7 @@ pub(super) const RULE: Rule = Rule {
     by_default: false,
     summary: "a division by something that may be zero",
     page: PAGE,
-    check,
+    check: Check::OfPipe(check),
 };
 
 const PAGE: &str = "\
@@ -33,9 +33,9 @@ A division by zero gives `inf` or `nan`, which JSON does not have: callers get `
     SELECT errors / nullIf(requests, 0) AS rate FROM days
 ";
 
-fn check(plan: &Plan) -> Vec<Diagnostic> {
+fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    for node in plan.pipes.values().flat_map(|pipe| &pipe.nodes) {
+    for node in &pipe.nodes {
         let branches = plan.graph.reads.get(&node.id).map(|reads| &reads.branches);
         let Some(branch) = branches.and_then(|branches| branches.first()) else {
             continue;

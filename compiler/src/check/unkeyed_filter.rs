@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
-use super::Rule;
 use super::tables::{Read, datasources};
 use super::views::place;
+use super::{Check, Rule};
 use crate::diagnostics::codes;
 use crate::graph::NodeId;
-use crate::plan::{Plan, Role, TablePlan};
+use crate::plan::{PipePlan, Plan, Role, TablePlan};
 use crate::sql::clauses::clauses;
 use crate::sql::outline::{key_elements, names};
 
@@ -19,7 +19,7 @@ pub(super) const RULE: Rule = Rule {
     by_default: false,
     summary: "a filter on a data source that can use neither its sorting key nor its partitions",
     page: PAGE,
-    check,
+    check: Check::OfPipe(check),
 };
 
 const PAGE: &str = "\
@@ -39,10 +39,10 @@ The engine finds rows by the beginning of the sorting key, by partitions and by 
 A sorting key that begins with what is asked for, a condition on it, or a data source that a materialized node fills in that order.
 ";
 
-fn check(plan: &Plan) -> Vec<Diagnostic> {
+fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let mut seen: BTreeSet<&NodeId> = BTreeSet::new();
-    for read in datasources(plan) {
+    for read in datasources(plan, pipe) {
         let is_first = seen.insert(&read.node.id);
         if is_first && !matches!(read.node.role, Role::Materialized { .. }) {
             found.extend(of_node(plan, &read));

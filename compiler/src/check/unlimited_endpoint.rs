@@ -2,11 +2,11 @@
 
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
-use super::Rule;
 use super::tables::datasources;
 use super::views::place;
+use super::{Check, Rule};
 use crate::diagnostics::codes;
-use crate::plan::{Plan, Role};
+use crate::plan::{PipePlan, Plan, Role};
 use crate::sql::clauses::has_word;
 use crate::sql::outline::outline;
 
@@ -16,7 +16,7 @@ pub(super) const RULE: Rule = Rule {
     by_default: false,
     summary: "an endpoint that gives rows of a data source without LIMIT",
     page: PAGE,
-    check,
+    check: Check::OfPipe(check),
 };
 
 const PAGE: &str = "\
@@ -39,10 +39,10 @@ The answer has as many rows as the table: it grows with the data until it fails.
     SELECT day, page FROM hits WHERE user = {{ String(user) }} ORDER BY day DESC LIMIT {{ Int32(count, 100) }}
 ";
 
-fn check(plan: &Plan) -> Vec<Diagnostic> {
+fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let mut last = None;
-    for read in datasources(plan) {
+    for read in datasources(plan, pipe) {
         if read.node.role != Role::Endpoint || read.at > 0 || last == Some(&read.node.id) {
             continue;
         }

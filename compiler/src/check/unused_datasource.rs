@@ -2,7 +2,7 @@
 
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
-use super::Rule;
+use super::{Check, Rule};
 use crate::diagnostics::codes;
 use crate::graph::Vertex;
 use crate::plan::Plan;
@@ -13,7 +13,7 @@ pub(super) const RULE: Rule = Rule {
     by_default: true,
     summary: "a data source that nothing reads or fills",
     page: PAGE,
-    check,
+    check: Check::OfProject(check),
 };
 
 const PAGE: &str = "\

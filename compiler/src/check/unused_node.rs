@@ -2,7 +2,7 @@
 
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
-use super::Rule;
+use super::{Check, Rule};
 use crate::diagnostics::codes;
 use crate::graph::Vertex;
 use crate::plan::{PipePlan, Plan, Role};
@@ -13,7 +13,7 @@ pub(super) const RULE: Rule = Rule {
     by_default: true,
     summary: "a node of a published pipe that nothing reads",
     page: PAGE,
-    check,
+    check: Check::OfPipe(check),
 };
 
 const PAGE: &str = "\
@@ -38,14 +38,9 @@ Such nodes are checked, deployed and read by people, and do nothing.
 Take the node away.
 ";
 
-fn check(plan: &Plan) -> Vec<Diagnostic> {
-    let pipes = plan.pipes.values();
-    let own = pipes.filter(|pipe| pipe.name.workspace.is_none());
-    own.flat_map(|pipe| of_pipe(plan, pipe)).collect()
-}
-
-fn of_pipe(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
-    let Some(source) = plan.project.pipes.get(&pipe.name) else {
+fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
+    let source = plan.project.pipes.get(&pipe.name);
+    let Some(source) = source.filter(|source| source.name.workspace.is_none()) else {
         return Vec::new();
     };
     let is_read = |at: usize| {

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
-use super::Rule;
+use super::{Check, Rule};
 use crate::diagnostics::codes;
 use crate::graph::Vertex;
-use crate::plan::{Plan, Role};
+use crate::plan::{PipePlan, Plan, Role};
 
 pub(super) const RULE: Rule = Rule {
     code: codes::UNUSED_PARAMETER,
@@ -15,7 +15,7 @@ pub(super) const RULE: Rule = Rule {
     by_default: true,
     summary: "a parameter of a node that the endpoint does not read",
     page: PAGE,
-    check,
+    check: Check::OfPipe(check),
 };
 
 const PAGE: &str = "\
@@ -41,47 +41,49 @@ It looks like a parameter of the endpoint, and a request that gives it gets the 
 Read the node in the endpoint: `FROM by_user`.
 ";
 
-fn check(plan: &Plan) -> Vec<Diagnostic> {
+fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
+    let (Some(_), Some(source)) = (pipe.endpoint, plan.project.pipes.get(&pipe.name)) else {
+        return Vec::new();
+    };
+    let unread = unread(plan, pipe);
+    if unread.is_empty() {
+        return Vec::new();
+    }
+    let mut known: BTreeSet<&str> = pipe
+        .parameters
+        .iter()
+        .map(|parameter| parameter.name.as_str())
+        .collect();
     let mut found = Vec::new();
-    for pipe in plan.pipes.values() {
-        let (Some(_), Some(source)) = (pipe.endpoint, plan.project.pipes.get(&pipe.name)) else {
-            continue;
-        };
-        // Copies and views of the pipe have parameters of their own.
-        let published = pipe.nodes.iter().filter(|node| node.role != Role::Standard);
-        let mut read: BTreeSet<&Vertex> = BTreeSet::new();
-        for node in published {
-            read.extend(plan.graph.closure(&Vertex::Node(node.id.clone())));
-        }
-        let mut known: BTreeSet<&str> = pipe
-            .parameters
-            .iter()
-            .map(|parameter| parameter.name.as_str())
-            .collect();
-        for (node, plan_of_node) in source.nodes.iter().zip(&pipe.nodes) {
-            let vertex = Vertex::Node(plan_of_node.id.clone());
-            if read.contains(&vertex) || !plan.graph.readers(&vertex).is_empty() {
+    for node in unread.iter().filter_map(|at| source.nodes.get(*at)) {
+        let declared = node.template.parameters().iter();
+        for parameter in declared.filter(|parameter| parameter.typed) {
+            if !known.insert(&parameter.name) {
                 continue;
             }
-            let declared = node.template.parameters().iter();
-            for parameter in declared.filter(|parameter| parameter.typed) {
-                if !known.insert(&parameter.name) {
-                    continue;
-                }
-                let message = format!(
-                    "`{}` is no parameter of endpoint `{}`",
-                    parameter.name, pipe.name
-                );
-                found.push(
-                    Diagnostic::new(RULE.severity, RULE.code, message)
-                        .label(
-                            parameter.span,
-                            format!("the endpoint does not read `{}`", node.name.value),
-                        )
-                        .help("read the node in the endpoint, or take it away"),
-                );
-            }
+            let message = format!(
+                "`{}` is no parameter of endpoint `{}`",
+                parameter.name, pipe.name
+            );
+            found.push(
+                Diagnostic::new(RULE.severity, RULE.code, message)
+                    .label(
+                        parameter.span,
+                        format!("the endpoint does not read `{}`", node.name.value),
+                    )
+                    .help("read the node in the endpoint, or take it away"),
+            );
         }
     }
     found
+}
+
+/// The nodes that publish nothing and that nothing reads. Copies and views of the pipe have parameters of their own.
+fn unread(plan: &Plan, pipe: &PipePlan) -> Vec<usize> {
+    let nodes = pipe.nodes.iter().enumerate();
+    let unread = nodes.filter(|(_, node)| {
+        let vertex = Vertex::Node(node.id.clone());
+        node.role == Role::Standard && plan.graph.readers(&vertex).is_empty()
+    });
+    unread.map(|(at, _)| at).collect()
 }

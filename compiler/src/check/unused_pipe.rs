@@ -2,10 +2,10 @@
 
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
-use super::Rule;
+use super::{Check, Rule};
 use crate::diagnostics::codes;
 use crate::graph::Vertex;
-use crate::plan::{Plan, Role};
+use crate::plan::{PipePlan, Plan, Role};
 
 pub(super) const RULE: Rule = Rule {
     code: codes::UNUSED_PIPE,
@@ -13,7 +13,7 @@ pub(super) const RULE: Rule = Rule {
     by_default: false,
     summary: "a pipe that publishes nothing and that no other reads",
     page: PAGE,
-    check,
+    check: Check::OfPipe(check),
 };
 
 const PAGE: &str = "\
@@ -34,32 +34,27 @@ Only queries from outside can read such a pipe. Where there are none, it is left
 `TYPE endpoint`, a `TOKEN` for who reads it, or no such file.
 ";
 
-fn check(plan: &Plan) -> Vec<Diagnostic> {
-    let mut found = Vec::new();
-    for pipe in plan.pipes.values() {
-        let Some(source) = plan.project.pipes.get(&pipe.name) else {
-            continue;
-        };
-        let is_read = pipe.output_node().is_some_and(|node| {
-            let vertex = Vertex::Node(node.id.clone());
-            !plan.graph.readers(&vertex).is_empty()
-        });
-        let publishes = pipe.nodes.iter().any(|node| node.role != Role::Standard);
-        if publishes || is_read || !source.tokens.is_empty() || pipe.name.workspace.is_some() {
-            continue;
-        }
-        let Some(node) = source.nodes.last() else {
-            continue;
-        };
-        let message = format!(
-            "nothing reads pipe `{}`, and it publishes nothing",
-            pipe.name
-        );
-        found.push(
-            Diagnostic::new(RULE.severity, RULE.code, message)
-                .label(node.name.span, "its last node")
-                .help("make it an endpoint with `TYPE endpoint`, or take it away"),
-        );
+fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
+    of_pipe(plan, pipe).into_iter().collect()
+}
+
+fn of_pipe(plan: &Plan, pipe: &PipePlan) -> Option<Diagnostic> {
+    let source = plan.project.pipes.get(&pipe.name)?;
+    let is_read = pipe.output_node().is_some_and(|node| {
+        let vertex = Vertex::Node(node.id.clone());
+        !plan.graph.readers(&vertex).is_empty()
+    });
+    let publishes = pipe.nodes.iter().any(|node| node.role != Role::Standard);
+    if publishes || is_read || !source.tokens.is_empty() || pipe.name.workspace.is_some() {
+        return None;
     }
-    found
+    let message = format!(
+        "nothing reads pipe `{}`, and it publishes nothing",
+        pipe.name
+    );
+    Some(
+        Diagnostic::new(RULE.severity, RULE.code, message)
+            .label(source.nodes.last()?.name.span, "its last node")
+            .help("make it an endpoint with `TYPE endpoint`, or take it away"),
+    )
 }

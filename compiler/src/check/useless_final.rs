@@ -2,11 +2,11 @@
 
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
-use super::Rule;
 use super::tables::datasources;
 use super::views::place;
+use super::{Check, Rule};
 use crate::diagnostics::codes;
-use crate::plan::Plan;
+use crate::plan::{PipePlan, Plan};
 
 pub(super) const RULE: Rule = Rule {
     code: codes::USELESS_FINAL,
@@ -14,7 +14,7 @@ pub(super) const RULE: Rule = Rule {
     by_default: true,
     summary: "FINAL on a data source whose engine does not merge rows",
     page: PAGE,
-    check,
+    check: Check::OfPipe(check),
 };
 
 const PAGE: &str = "\
@@ -42,9 +42,9 @@ const MERGING: &[&str] = &[
     "VersionedCollapsing",
 ];
 
-fn check(plan: &Plan) -> Vec<Diagnostic> {
+fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    for read in datasources(plan) {
+    for read in datasources(plan, pipe) {
         let Some(is_final) = &read.reference.is_final else {
             continue;
         };

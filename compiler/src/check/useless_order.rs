@@ -2,11 +2,11 @@
 
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
-use super::Rule;
 use super::views::place;
+use super::{Check, Rule};
 use crate::diagnostics::codes;
 use crate::graph::{Branch, NodeId, Vertex};
-use crate::plan::{Plan, Role};
+use crate::plan::{NodePlan, PipePlan, Plan, Role};
 use crate::sql::outline::outline;
 
 /// Beginnings of the names of functions whose value depends on the order in which rows come, in lower case.
@@ -34,7 +34,7 @@ pub(super) const RULE: Rule = Rule {
     by_default: true,
     summary: "ORDER BY in a node whose readers all sort or group its rows anew",
     page: PAGE,
-    check,
+    check: Check::OfPipe(check),
 };
 
 const PAGE: &str = "\
@@ -59,36 +59,29 @@ The order is lost in the reader: sorting costs time and memory for nothing.
 Leave `ORDER BY` to the last node.
 ";
 
-fn check(plan: &Plan) -> Vec<Diagnostic> {
-    let mut found = Vec::new();
-    for pipe in plan.pipes.values() {
-        for (at, node) in pipe.nodes.iter().enumerate() {
-            if pipe.output == Some(at) || node.role != Role::Standard {
-                continue;
-            }
-            let Some(branch) = branches(plan, &node.id).first() else {
-                continue;
-            };
-            let outline = outline(branch.rendered.sql.text());
-            let decides = outline.limited || outline.set_operator.is_some();
-            let Some(order) = outline.order_by.filter(|_| !decides) else {
-                continue;
-            };
-            if !every_reader_orders_anew(plan, &node.id) {
-                continue;
-            }
-            let message = format!(
-                "node `{}` sorts rows whose order its readers do not keep",
-                node.id.node
-            );
-            found.push(
-                Diagnostic::new(RULE.severity, RULE.code, message)
-                    .label(place(plan, node, branch, order), "no `LIMIT` follows")
-                    .help("leave `ORDER BY` to the last node"),
-            );
-        }
+fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
+    let nodes = pipe.nodes.iter().enumerate();
+    let steps = nodes.filter(|(at, node)| pipe.output != Some(*at) && node.role == Role::Standard);
+    steps.filter_map(|(_, node)| of_node(plan, node)).collect()
+}
+
+fn of_node(plan: &Plan, node: &NodePlan) -> Option<Diagnostic> {
+    let branch = branches(plan, &node.id).first()?;
+    let outline = outline(branch.rendered.sql.text());
+    let decides = outline.limited || outline.set_operator.is_some();
+    let order = outline.order_by.filter(|_| !decides)?;
+    if !every_reader_orders_anew(plan, &node.id) {
+        return None;
     }
-    found
+    let message = format!(
+        "node `{}` sorts rows whose order its readers do not keep",
+        node.id.node
+    );
+    Some(
+        Diagnostic::new(RULE.severity, RULE.code, message)
+            .label(place(plan, node, branch, order), "no `LIMIT` follows")
+            .help("leave `ORDER BY` to the last node"),
+    )
 }
 
 fn branches<'a>(plan: &'a Plan, id: &NodeId) -> &'a [Branch] {

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
-use super::Rule;
 use super::views::{View, views};
+use super::{Check, Rule};
 use crate::diagnostics::codes;
-use crate::plan::{Plan, TablePlan};
+use crate::plan::{PipePlan, Plan, TablePlan};
 use crate::sql::clauses::clauses;
 use crate::sql::outline::{OutputItem, key_elements, outline};
 use crate::sql::unquote;
@@ -19,7 +19,7 @@ pub(super) const RULE: Rule = Rule {
     by_default: true,
     summary: "GROUP BY of a materialized node that is not the sorting key of its target",
     page: PAGE,
-    check,
+    check: Check::OfPipe(check),
 };
 
 const PAGE: &str = "\
@@ -44,8 +44,8 @@ not in `GROUP BY` splits every group by a value that says nothing of it.
 `ENGINE_SORTING_KEY \"day, site\"` in the target, or `GROUP BY day`.
 ";
 
-fn check(plan: &Plan) -> Vec<Diagnostic> {
-    views(plan)
+fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
+    views(plan, pipe)
         .filter_map(|view| of_view(plan, &view))
         .collect()
 }

@@ -2,11 +2,11 @@
 
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
-use super::Rule;
 use super::views::{View, views};
+use super::{Check, Rule};
 use crate::diagnostics::codes;
 use crate::graph::{Target, resolve};
-use crate::plan::Plan;
+use crate::plan::{PipePlan, Plan};
 use crate::sql::clauses::clauses;
 use crate::sql::{Position, TableReference};
 
@@ -16,7 +16,7 @@ pub(super) const RULE: Rule = Rule {
     by_default: true,
     summary: "a data source right of a JOIN in a materialized view, whose inserts do not reach the view",
     page: PAGE,
-    check,
+    check: Check::OfPipe(check),
 };
 
 const PAGE: &str = "\
@@ -40,8 +40,10 @@ nor for rows that were joined before.
 Put the table whose inserts are to fill the target first, and join only what is there before; or join when the target is read.
 ";
 
-fn check(plan: &Plan) -> Vec<Diagnostic> {
-    views(plan).flat_map(|view| of_view(plan, &view)).collect()
+fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
+    views(plan, pipe)
+        .flat_map(|view| of_view(plan, &view))
+        .collect()
 }
 
 fn of_view(plan: &Plan, view: &View<'_>) -> Vec<Diagnostic> {

@@ -2,10 +2,10 @@
 
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
-use super::Rule;
 use super::views::views;
+use super::{Check, Rule};
 use crate::diagnostics::codes;
-use crate::plan::Plan;
+use crate::plan::{PipePlan, Plan};
 use crate::sql::outline::outline;
 
 pub(super) const RULE: Rule = Rule {
@@ -14,7 +14,7 @@ pub(super) const RULE: Rule = Rule {
     by_default: true,
     summary: "a materialized view with UNION, EXCEPT or INTERSECT",
     page: PAGE,
-    check,
+    check: Check::OfPipe(check),
 };
 
 const PAGE: &str = "\
@@ -38,9 +38,9 @@ even where they read the same table; a view with `EXCEPT` or `INTERSECT` is refu
 One materialized node for each table, with the same target.
 ";
 
-fn check(plan: &Plan) -> Vec<Diagnostic> {
+fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    for view in views(plan) {
+    for view in views(plan, pipe) {
         let Some(operator) = outline(view.branch.rendered.sql.text()).set_operator else {
             continue;
         };

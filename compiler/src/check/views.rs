@@ -5,7 +5,7 @@ use std::ops::Range;
 use pipewright_grammar::source::Span;
 
 use crate::graph::Branch;
-use crate::plan::{NodePlan, Plan, Role, TablePlan};
+use crate::plan::{NodePlan, PipePlan, Plan, Role, TablePlan};
 
 /// A materialized node, as it is without parameters.
 pub(super) struct View<'a> {
@@ -15,9 +15,13 @@ pub(super) struct View<'a> {
 }
 
 /// The materialized nodes whose SQL can be read.
-pub(super) fn views(plan: &Plan) -> impl Iterator<Item = View<'_>> {
-    let nodes = plan.pipes.values().flat_map(|pipe| &pipe.nodes);
-    nodes.filter_map(|node| {
+pub(super) fn all_views(plan: &Plan) -> impl Iterator<Item = View<'_>> {
+    plan.pipes.values().flat_map(|pipe| views(plan, pipe))
+}
+
+/// The same of one pipe.
+pub(super) fn views<'a>(plan: &'a Plan, pipe: &'a PipePlan) -> impl Iterator<Item = View<'a>> {
+    pipe.nodes.iter().filter_map(|node| {
         let Role::Materialized { target } = &node.role else {
             return None;
         };

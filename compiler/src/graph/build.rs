@@ -81,15 +81,16 @@ pub(crate) fn build_again(
         .collect();
     let mut graph = Graph::default();
     for name in project.datasources.keys() {
-        graph.vertex(Vertex::Datasource(name.clone()));
+        graph.vertex(&Vertex::Datasource(name.clone()));
     }
     let mut diagnostics = Vec::new();
     for (pipe, node, id, reads) in analysed {
         diagnostics.extend(reads.found.iter().cloned());
         let vertex = Vertex::Node(id.clone());
-        graph.vertex(vertex.clone());
+        let vertex = graph.vertex(&vertex);
         for source in reads.sources.keys() {
-            graph.connect(source.clone(), vertex.clone(), Edge::Read);
+            let source = graph.vertex(source);
+            graph.connect(source, vertex, Edge::Read);
         }
         if let Some(target) = node.target() {
             let edge = if node.kind == NodeKind::Copy {
@@ -99,7 +100,8 @@ pub(crate) fn build_again(
             };
             let name = project.target_name(pipe, &target.value);
             if project.datasources.contains_key(&name) {
-                graph.connect(vertex, Vertex::Datasource(name), edge);
+                let target = graph.vertex(&Vertex::Datasource(name));
+                graph.connect(vertex, target, edge);
             }
         }
         graph.reads.insert(id, reads);

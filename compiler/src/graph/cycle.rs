@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use petgraph::algo::kosaraju_scc;
 use petgraph::stable_graph::NodeIndex;
+use petgraph::visit::{EdgeFiltered, IntoNeighbors};
 use pipewright_grammar::diagnostic::Diagnostic;
 
 use super::{Edge, Graph, Vertex};
@@ -18,13 +19,13 @@ const SHOWN: usize = 24;
 ///
 /// A copy may read the data source that it fills, since it runs on demand; a materialized view may not, since each insert would cause another.
 pub(super) fn find(graph: &Graph, project: &Project) -> Vec<Diagnostic> {
-    let mut inner = graph.inner.clone();
-    inner.retain_edges(|graph, edge| graph[edge] != Edge::Copy);
+    let steps = EdgeFiltered::from_fn(&graph.inner, |edge| *edge.weight() != Edge::Copy);
+    let reads_itself = |index| (&steps).neighbors(index).any(|other| other == index);
     // Without recursion, however long a chain is.
-    let mut cycles: Vec<Vec<&Vertex>> = kosaraju_scc(&inner)
+    let mut cycles: Vec<Vec<&Vertex>> = kosaraju_scc(&steps)
         .into_iter()
-        .filter(|group| group.len() > 1 || inner.contains_edge(group[0], group[0]))
-        .map(|group| path(graph, &inner, &group))
+        .filter(|group| group.len() > 1 || reads_itself(group[0]))
+        .map(|group| path(graph, |index| (&steps).neighbors(index), &group))
         .collect();
     cycles.sort();
     cycles
@@ -34,11 +35,12 @@ pub(super) fn find(graph: &Graph, project: &Project) -> Vec<Diagnostic> {
 }
 
 /// The shortest circle through the first vertex of the group, in the order in which rows flow.
-fn path<'a>(
+fn path<'a, I: Iterator<Item = NodeIndex>>(
     graph: &'a Graph,
-    inner: &petgraph::stable_graph::StableDiGraph<Vertex, Edge>,
+    next: impl Fn(NodeIndex) -> I,
     group: &[NodeIndex],
 ) -> Vec<&'a Vertex> {
+    let inner = &graph.inner;
     let members: BTreeSet<NodeIndex> = group.iter().copied().collect();
     let start = group
         .iter()
@@ -48,10 +50,7 @@ fn path<'a>(
     let mut reached_from: BTreeMap<NodeIndex, NodeIndex> = BTreeMap::new();
     let mut waiting = VecDeque::from([start]);
     while let Some(last) = waiting.pop_front() {
-        let mut neighbours: Vec<_> = inner
-            .neighbors(last)
-            .filter(|index| members.contains(index))
-            .collect();
+        let mut neighbours: Vec<_> = next(last).filter(|index| members.contains(index)).collect();
         neighbours.sort_by_key(|index| &inner[*index]);
         for neighbour in neighbours {
             if neighbour == start {

@@ -5,7 +5,7 @@ mod cycle;
 mod resolve;
 mod values;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use petgraph::Direction;
@@ -80,34 +80,40 @@ pub enum Edge {
 #[derive(Debug, Default)]
 pub struct Graph {
     inner: StableDiGraph<Vertex, Edge>,
-    index: BTreeMap<Vertex, NodeIndex>,
+    /// Only looked up in, never walked through.
+    index: HashMap<Vertex, NodeIndex>,
     /// What each node reads, by branch.
     pub reads: BTreeMap<NodeId, NodeReads>,
 }
 
 impl Graph {
-    fn vertex(&mut self, vertex: Vertex) -> NodeIndex {
-        let inner = &mut self.inner;
-        *self
-            .index
-            .entry(vertex)
-            .or_insert_with_key(|vertex| inner.add_node(vertex.clone()))
+    fn vertex(&mut self, vertex: &Vertex) -> NodeIndex {
+        if let Some(index) = self.index.get(vertex) {
+            return *index;
+        }
+        let index = self.inner.add_node(vertex.clone());
+        self.index.insert(vertex.clone(), index);
+        index
     }
 
-    fn connect(&mut self, from: Vertex, to: Vertex, edge: Edge) {
-        let (from, to) = (self.vertex(from), self.vertex(to));
-        if !self
-            .inner
-            .edges_connecting(from, to)
-            .any(|existing| *existing.weight() == edge)
-        {
+    fn connect(&mut self, from: NodeIndex, to: NodeIndex, edge: Edge) {
+        // From the node's side, which has few: thousands may read a data source, or fill it.
+        let (node, direction) = match edge {
+            Edge::Read => (to, Direction::Incoming),
+            Edge::Materialize | Edge::Copy => (from, Direction::Outgoing),
+        };
+        let mut existing = self.inner.edges_directed(node, direction);
+        let is_same = |existing: (NodeIndex, NodeIndex, Edge)| existing == (from, to, edge);
+        if !existing.any(|edge| is_same((edge.source(), edge.target(), *edge.weight()))) {
             self.inner.add_edge(from, to, edge);
         }
     }
 
     /// Every vertex, sorted.
     pub fn vertices(&self) -> impl Iterator<Item = &Vertex> {
-        self.index.keys()
+        let mut vertices: Vec<&Vertex> = self.inner.node_weights().collect();
+        vertices.sort_unstable();
+        vertices.into_iter()
     }
 
     /// Every edge as (from, to, kind), sorted.
@@ -149,16 +155,35 @@ impl Graph {
 
     /// `vertex` and everything that it reads in SQL, directly or through other nodes, sorted.
     pub fn closure(&self, vertex: &Vertex) -> BTreeSet<&Vertex> {
+        self.along_reads([vertex], Direction::Incoming)
+    }
+
+    /// The vertices and everything that reads them in SQL, directly or through other nodes, sorted.
+    pub(crate) fn dependents<'a>(
+        &self,
+        vertices: impl IntoIterator<Item = &'a Vertex>,
+    ) -> BTreeSet<&Vertex> {
+        self.along_reads(vertices, Direction::Outgoing)
+    }
+
+    fn along_reads<'a>(
+        &self,
+        vertices: impl IntoIterator<Item = &'a Vertex>,
+        direction: Direction,
+    ) -> BTreeSet<&Vertex> {
         let mut seen = BTreeSet::new();
-        let mut waiting: Vec<NodeIndex> = self.index.get(vertex).copied().into_iter().collect();
+        let starts = vertices.into_iter();
+        let mut waiting: Vec<NodeIndex> = starts
+            .filter_map(|vertex| self.index.get(vertex).copied())
+            .collect();
         while let Some(index) = waiting.pop() {
             if seen.insert(&self.inner[index]) {
-                let edges = self.inner.edges_directed(index, Direction::Incoming);
-                waiting.extend(
-                    edges
-                        .filter(|edge| *edge.weight() == Edge::Read)
-                        .map(|edge| edge.source()),
-                );
+                let edges = self.inner.edges_directed(index, direction);
+                let reads = edges.filter(|edge| *edge.weight() == Edge::Read);
+                waiting.extend(reads.map(|edge| match direction {
+                    Direction::Incoming => edge.source(),
+                    Direction::Outgoing => edge.target(),
+                }));
             }
         }
         seen
@@ -167,15 +192,11 @@ impl Graph {
     /// Every vertex, each after all that it gets rows from; vertices without an order between them are sorted. Vertices on a cycle come last.
     pub fn topological(&self) -> Vec<&Vertex> {
         let mut missing: BTreeMap<&Vertex, usize> = self
-            .index
-            .iter()
-            .map(|(vertex, index)| {
-                (
-                    vertex,
-                    self.inner
-                        .neighbors_directed(*index, Direction::Incoming)
-                        .count(),
-                )
+            .inner
+            .node_indices()
+            .map(|index| {
+                let sources = self.inner.neighbors_directed(index, Direction::Incoming);
+                (&self.inner[index], sources.count())
             })
             .collect();
         let mut ready: BTreeSet<&Vertex> = missing

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pipewright_grammar::diagnostic::Diagnostic;
+use rayon::prelude::*;
 
 pub use datasource::{Column, Engine, Index, TablePlan};
 pub use filter::{FilterError, RowFilters};
@@ -46,6 +47,16 @@ pub struct Plan {
 
 /// Plans a project. What cannot be planned is a diagnostic; the rest is there.
 pub fn plan(project: Arc<Project>, graph: Graph, policies: Policies) -> (Plan, Vec<Diagnostic>) {
+    plan_again(project, graph, policies, BTreeMap::new())
+}
+
+/// The same, where some pipes are known from before.
+pub(crate) fn plan_again(
+    project: Arc<Project>,
+    graph: Graph,
+    policies: Policies,
+    mut known: BTreeMap<ResourceName, PipePlan>,
+) -> (Plan, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
     let tables = project
         .datasources
@@ -55,16 +66,18 @@ pub fn plan(project: Arc<Project>, graph: Graph, policies: Policies) -> (Plan, V
             (name.clone(), datasource::plan(datasource, &mut diagnostics))
         })
         .collect();
-    let pipes = project
+    let unknown: Vec<&Pipe> = project
         .pipes
-        .iter()
-        .map(|(name, pipe)| {
-            (
-                name.clone(),
-                pipe::plan(&project, &graph, pipe, &mut diagnostics),
-            )
-        })
+        .values()
+        .filter(|pipe| !known.contains_key(&pipe.name))
         .collect();
+    let planned: Vec<PipePlan> = unknown
+        .into_par_iter()
+        .map(|pipe| pipe::plan(&project, &graph, pipe))
+        .collect();
+    known.extend(planned.into_iter().map(|pipe| (pipe.name.clone(), pipe)));
+    let found = known.values().flat_map(|pipe| &pipe.found);
+    diagnostics.extend(found.cloned());
     let rules = Rules::of(&project.config);
     (
         Plan {
@@ -73,7 +86,7 @@ pub fn plan(project: Arc<Project>, graph: Graph, policies: Policies) -> (Plan, V
             policies,
             database: "pipewright".to_owned(),
             tables,
-            pipes,
+            pipes: known,
             rules,
         },
         diagnostics,

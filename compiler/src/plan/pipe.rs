@@ -25,6 +25,8 @@ pub struct PipePlan {
     pub endpoint: Option<usize>,
     /// The parameters of the output node and of all that it reads, merged by name.
     pub parameters: Vec<Parameter>,
+    /// What was found when it was planned.
+    pub(super) found: Vec<Diagnostic>,
 }
 
 /// A node with its role.
@@ -93,12 +95,8 @@ impl PipePlan {
     }
 }
 
-pub(super) fn plan(
-    project: &Project,
-    graph: &Graph,
-    pipe: &Pipe,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> PipePlan {
+pub(super) fn plan(project: &Project, graph: &Graph, pipe: &Pipe) -> PipePlan {
+    let mut found = Vec::new();
     let id = |node: &Node| NodeId {
         pipe: pipe.name.clone(),
         node: node.name.value.clone(),
@@ -108,7 +106,7 @@ pub(super) fn plan(
         .iter()
         .map(|node| NodePlan {
             id: id(node),
-            role: role(project, pipe, node, diagnostics),
+            role: role(project, pipe, node, &mut found),
             shapes: ShapeCache::default(),
             recipes: RecipeCache::default(),
         })
@@ -130,6 +128,7 @@ pub(super) fn plan(
         endpoint: position(pipe.endpoint()),
         nodes,
         parameters,
+        found,
     }
 }
 

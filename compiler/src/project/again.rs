@@ -1,6 +1,6 @@
 //! What can be taken over when a project is loaded again after a change of some of its files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pipewright_grammar::diagnostic::Diagnostic;
 use pipewright_grammar::source::SourceId;
@@ -28,24 +28,51 @@ pub(crate) struct Known {
 }
 
 /// What names mean in a project: as long as that is the same, the names in an unchanged node mean the same.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Names {
-    datasources: Vec<ResourceName>,
-    /// Pipes with the node that their readers get.
-    pipes: Vec<(ResourceName, Option<String>)>,
+    datasources: Vec<NamedDatasource>,
+    pipes: Vec<NamedPipe>,
     /// What SQL may use is set there.
     config: Option<String>,
 }
 
+/// What others know of a data source.
+#[derive(Debug, PartialEq, Eq)]
+struct NamedDatasource {
+    name: ResourceName,
+    version: Option<u32>,
+    /// Names of files alone are proposed where a name is unknown.
+    has_file: bool,
+}
+
+/// What others know of a pipe.
+#[derive(Debug, PartialEq, Eq)]
+struct NamedPipe {
+    name: ResourceName,
+    version: Option<u32>,
+    /// The node that its readers get.
+    output: Option<String>,
+    /// Whether that is served only because of what other files are like.
+    published_by_default: bool,
+}
+
 impl Names {
     pub(crate) fn of(project: &Project) -> Self {
-        let pipes = project.pipes.iter().map(|(name, pipe)| {
-            let output = pipe.output().map(|node| node.name.value.clone());
-            (name.clone(), output)
+        let pipes = project.pipes.values().map(|pipe| NamedPipe {
+            name: pipe.name.clone(),
+            version: pipe.version,
+            output: pipe.output().map(|node| node.name.value.clone()),
+            published_by_default: pipe.published_by_default,
+        });
+        let datasources = project.datasources.values();
+        let datasources = datasources.map(|datasource| NamedDatasource {
+            name: datasource.name.clone(),
+            version: datasource.version(),
+            has_file: datasource.made_by.is_none(),
         });
         let config = project.sources.file("pipewright.toml");
         Self {
-            datasources: project.datasources.keys().cloned().collect(),
+            datasources: datasources.collect(),
             pipes: pipes.collect(),
             config: config.map(|file| file.text().to_owned()),
         }
@@ -55,11 +82,11 @@ impl Names {
 impl Known {
     /// The pipes of a project whose files are in another tree, too, with the same number, name and text.
     pub(crate) fn of(
-        project: Project,
+        before: &SourceTree,
+        pipes: BTreeMap<ResourceName, Pipe>,
         mut findings: Findings,
         sources: &SourceTree,
     ) -> BTreeMap<SourceId, Self> {
-        let before = project.sources;
         let is_same = |id: SourceId| {
             let (old, new) = (before.files(), sources.files());
             match (old.get(id.0 as usize), new.get(id.0 as usize)) {
@@ -67,11 +94,16 @@ impl Known {
                 _ => false,
             }
         };
-        let pipes = project.pipes.into_values();
         pipes
+            .into_values()
             .filter_map(|mut pipe| {
                 let id = pipe.span.source;
                 let findings = findings.remove(&id).filter(|_| is_same(id))?;
+                // Of nodes with one name, what each reads cannot be told apart.
+                let mut names = BTreeSet::new();
+                if !pipe.nodes.iter().all(|node| names.insert(&node.name.value)) {
+                    return None;
+                }
                 // Whether it is served without saying so depends on other files.
                 if std::mem::take(&mut pipe.published_by_default)
                     && let Some(last) = pipe.nodes.last_mut()

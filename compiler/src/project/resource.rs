@@ -30,7 +30,7 @@ pub struct Project {
 }
 
 /// A data source.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Datasource {
     /// Its name.
     pub name: ResourceName,
