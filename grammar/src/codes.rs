@@ -12,8 +12,8 @@ macro_rules! declare_codes {
         /// Every code that this crate can report, in order of declaration.
         pub const ALL: &[Code] = &[$(Code::$constant),*];
 
-        /// What each of them means.
-        pub const MEANINGS: &[(Code, &str)] = &[$((Code::$constant, concat!($($doc),*))),*];
+        /// What each of them means, in Markdown.
+        pub const MEANINGS: &[(Code, &str)] = &[$((Code::$constant, concat!($($doc, "\n"),*))),*];
     };
 }
 

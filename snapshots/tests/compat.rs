@@ -114,7 +114,6 @@ fn every_code_has_its_line_in_the_list_of_diagnostics() {
     let codes: BTreeSet<String> = [
         pipewright_grammar::codes::ALL,
         pipewright_compiler::diagnostics::codes::ALL,
-        pipewright_compiler::template::codes::ALL,
     ]
     .concat()
     .iter()

@@ -1,31 +1,21 @@
 //! `[lints]` in `pipewright.toml`: codes that exist, severities that exist.
 
-use pipewright_grammar::diagnostic::Diagnostic;
+use pipewright_grammar::diagnostic::{Code, Diagnostic};
 use pipewright_grammar::source::Span;
 
-use crate::diagnostics::codes;
+use super::pages::codes;
+use crate::diagnostics::codes::UNKNOWN_LINT;
 use crate::graph::similar_names;
 use crate::plan::Plan;
-use crate::template;
 
 const LEVELS: &[&str] = &["error", "warning", "note", "off"];
-
-/// The codes of every stage.
-fn known() -> impl Iterator<Item = &'static str> {
-    let stages = [
-        pipewright_grammar::codes::ALL,
-        codes::ALL,
-        template::codes::ALL,
-    ];
-    stages.into_iter().flatten().map(|code| code.name())
-}
 
 /// A warning for each entry of `[lints]` that has no effect.
 pub(crate) fn unknown_lints(plan: &Plan) -> Vec<Diagnostic> {
     let Some(file) = plan.project.sources.file("pipewright.toml") else {
         return Vec::new();
     };
-    let known: Vec<&str> = known().collect();
+    let known: Vec<&str> = codes().map(Code::name).collect();
     let mut found = Vec::new();
     for (name, level) in &plan.project.config.lints {
         let message = if !known.contains(&name.as_str()) {
@@ -36,7 +26,7 @@ pub(crate) fn unknown_lints(plan: &Plan) -> Vec<Diagnostic> {
             format!("`{level}` is no severity")
         };
         let start = file.text().find(name.as_str()).unwrap_or(0);
-        let mut diagnostic = Diagnostic::warning(codes::UNKNOWN_LINT, message).label(
+        let mut diagnostic = Diagnostic::warning(UNKNOWN_LINT, message).label(
             Span::new(file.id(), start, start + name.len()),
             "has no effect",
         );
@@ -49,18 +39,4 @@ pub(crate) fn unknown_lints(plan: &Plan) -> Vec<Diagnostic> {
         found.push(diagnostic);
     }
     found
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn each_code_is_declared_in_one_stage_only() {
-        let mut seen = BTreeSet::new();
-        let twice: Vec<&str> = known().filter(|code| !seen.insert(*code)).collect();
-        assert_eq!(twice, [""; 0]);
-    }
 }

@@ -13,6 +13,7 @@ mod missing_merge;
 mod missing_state;
 mod nondeterministic_view;
 mod nullable_key;
+mod pages;
 mod parameter_types;
 mod plain_column;
 mod refused;
@@ -44,6 +45,7 @@ use rayon::prelude::*;
 
 pub use inserts::{breaks_inserts, insertions};
 pub(crate) use lints::unknown_lints;
+pub use pages::{Page, codes, page};
 pub use refused::{Refusal, Statement, statements, statements_of, without_consequences};
 
 use crate::diagnostics::render;

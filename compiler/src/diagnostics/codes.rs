@@ -9,8 +9,8 @@ macro_rules! declare_codes {
         /// Every code of the compiler, in order of declaration.
         pub const ALL: &[Code] = &[$($constant),*];
 
-        /// What each of them means.
-        pub const MEANINGS: &[(Code, &str)] = &[$(($constant, concat!($($doc),*))),*];
+        /// What each of them means, in Markdown.
+        pub const MEANINGS: &[(Code, &str)] = &[$(($constant, concat!($($doc, "\n"),*))),*];
     };
 }
 
@@ -37,7 +37,13 @@ declare_codes! {
     SQL_TOO_DEEP = "sql-too-deep";
     /// `FINAL` or `SAMPLE` on a node or pipe, which is a subquery and not a table.
     MODIFIER_ON_NODE = "modifier-on-node";
-    /// A template that cannot be rendered.
+    /// A tag uses something that the language does not allow there.
+    TEMPLATE_REFUSED = "template-refused";
+    /// A parameter has a name that a request cannot give, or that has another meaning there.
+    TEMPLATE_RESERVED_NAME = "template-reserved-name";
+    /// A template cannot be rendered.
+    TEMPLATE_RENDER = "template-render";
+    /// A template cannot be rendered, where no place in a file is known.
     TEMPLATE_ERROR = "template-error";
     /// `DATASOURCE` or `TARGET_DATASOURCE` is missing or names nothing.
     BAD_TARGET = "bad-target";

@@ -6,6 +6,8 @@ use pipewright_grammar::diagnostic::{Code, Diagnostic};
 use pipewright_grammar::source::Span;
 use serde::Serialize;
 
+use crate::diagnostics::codes;
+
 /// The kinds of template errors. Names are those that the reference's answers use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -85,9 +87,9 @@ impl ErrorKind {
             | Self::SecuritySlice
             | Self::SecurityConstant
             | Self::SecurityName
-            | Self::SecurityAttribute => super::codes::TEMPLATE_REFUSED,
-            Self::ReservedName => super::codes::TEMPLATE_RESERVED_NAME,
-            _ => super::codes::TEMPLATE_RENDER,
+            | Self::SecurityAttribute => codes::TEMPLATE_REFUSED,
+            Self::ReservedName => codes::TEMPLATE_RESERVED_NAME,
+            _ => codes::TEMPLATE_RENDER,
         }
     }
 

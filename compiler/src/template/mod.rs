@@ -7,7 +7,6 @@
 //! A value can leave its quotes in no way: only `quote` writes literals and identifiers, and only functions of the language write anything else.
 
 mod branches;
-pub mod codes;
 mod debug;
 mod error;
 mod format;
@@ -44,6 +43,7 @@ pub use render::{
     DEFAULT_OUTPUT_LIMIT, DEFAULT_STEPS, Mode, RenderContext, Rendered, Settings, Values,
 };
 
+use crate::diagnostics::codes;
 use crate::mapped_text::MappedText;
 use functions::convert_elements;
 use operation::Chunk;

@@ -3,10 +3,8 @@
 use std::fmt::Write as _;
 
 use anyhow::anyhow;
-use pipewright_compiler::check::{RULES, Rule as Declared, rule};
-use pipewright_compiler::diagnostics::codes;
+use pipewright_compiler::check::{RULES, Rule as Declared, codes, page, rule};
 use pipewright_compiler::graph::similar_names;
-use pipewright_grammar::codes as grammar_codes;
 use serde_json::{Value, json};
 
 use super::ExitStatus;
@@ -25,29 +23,17 @@ pub(super) fn run(arguments: &Rule, printer: &Printer) -> anyhow::Result<ExitSta
         }
         return Ok(ExitStatus::Success);
     };
-    let Some(found) = rule(code) else {
-        let meaning = meaning(code).ok_or_else(|| unknown(code))?;
-        if is_json {
-            let entry = json!({ "code": code, "summary": meaning });
-            printer.data(&serde_json::to_string_pretty(&entry)?)?;
-        } else {
-            printer.data(&format!("# {code}\n\n{meaning}\n\nIt is found wherever it is: no rule has to be on. `[lints]` in `pipewright.toml` changes its level.\n"))?;
-        }
+    let page = page(code).ok_or_else(|| unknown(code))?;
+    if !is_json {
+        printer.data(&page.markdown)?;
         return Ok(ExitStatus::Success);
-    };
-    if is_json {
-        printer.data(&serde_json::to_string_pretty(&described(found))?)?;
-    } else {
-        printer.data(&found.markdown())?;
     }
+    let entry = match rule(code) {
+        Some(rule) => described(rule),
+        None => json!({ "code": code, "summary": page.summary, "page": page.markdown }),
+    };
+    printer.data(&serde_json::to_string_pretty(&entry)?)?;
     Ok(ExitStatus::Success)
-}
-
-/// What a code means that is no rule: of what cannot be read, resolved or made.
-fn meaning(code: &str) -> Option<&'static str> {
-    let mut all = grammar_codes::MEANINGS.iter().chain(codes::MEANINGS);
-    let (_, meaning) = all.find(|(known, _)| known.name() == code)?;
-    Some(meaning.trim())
 }
 
 /// One line for each rule: code, severity, summary.
@@ -77,7 +63,7 @@ fn described(rule: &Declared) -> Value {
 }
 
 fn unknown(code: &str) -> anyhow::Error {
-    let names = RULES.iter().map(|rule| rule.code.name().to_owned());
+    let names = codes().map(|code| code.name().to_owned());
     match similar_names(code, names).first() {
         Some(similar) => anyhow!("there is no rule `{code}`; did you mean `{similar}`?"),
         None => anyhow!("there is no rule `{code}`; `pipewright rule` lists them"),
