@@ -3,6 +3,7 @@
 //! Each rule is one file with a page for people and a function from the plan to diagnostics, and is listed in [`RULES`]. A rule must be right without an
 //! engine: where the text leaves a doubt, it is silent. `-- pipewright: allow(code)` on the line of a finding or on the one above silences it.
 
+mod clock_in_view;
 mod ignored;
 mod inserts;
 mod join_order;
@@ -113,6 +114,7 @@ impl Rule {
 
 /// Every rule, in the order in which they run.
 pub const RULES: &[Rule] = &[
+    clock_in_view::RULE,
     join_order::RULE,
     missing_final::RULE,
     missing_merge::RULE,

@@ -44,7 +44,7 @@ Finds materialized nodes that call a function which gives another value each tim
 
 ## Why is this bad
 The value is made when rows are inserted and stays. Populating the view again, or inserting a block again after a failure, gives other rows, so that
-duplicates are not recognized. Clock functions such as `now()` are not reported: the time of the insert is often what is meant.
+duplicates are not recognized. Clock functions such as `now()` have a rule of their own, `clock-in-view`.
 
 ## Example
     SELECT generateUUIDv4() AS id, day FROM hits

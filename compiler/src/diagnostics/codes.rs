@@ -55,6 +55,8 @@ declare_codes! {
     BAD_SCHEDULE = "bad-schedule";
     /// A materialized view with `UNION`, `EXCEPT` or `INTERSECT`.
     VIEW_WITH_UNION = "view-with-union";
+    /// A function in a materialized view that gives the time of each insert.
+    CLOCK_IN_VIEW = "clock-in-view";
     /// A function in a materialized view that gives another value at each insert.
     NONDETERMINISTIC_VIEW = "nondeterministic-view";
     /// `ORDER BY` without `LIMIT` in a node that others read.

@@ -1,3 +1,4 @@
+mod each;
 mod queries;
 mod views;
 

@@ -1,0 +1,71 @@
+//! The clock in materialized views.
+
+use pipewright_grammar::diagnostic::{Diagnostic, Severity};
+
+use super::views::views;
+use super::{Check, Rule};
+use crate::diagnostics::codes;
+use crate::plan::{PipePlan, Plan};
+
+/// Lower case, sorted.
+const FUNCTIONS: &[&str] = &[
+    "curdate",
+    "current_date",
+    "current_timestamp",
+    "localtime",
+    "localtimestamp",
+    "now",
+    "now64",
+    "nowinblock",
+    "today",
+    "utctimestamp",
+    "yesterday",
+];
+
+pub(super) const RULE: Rule = Rule {
+    code: codes::CLOCK_IN_VIEW,
+    severity: Severity::Note,
+    by_default: false,
+    summary: "a materialized view asks for the time",
+    page: PAGE,
+    check: Check::OfPipe(check),
+};
+
+const PAGE: &str = "\
+# clock-in-view
+
+## What it does
+Finds materialized nodes that call `now()`, `today()` and their kin.
+
+## Why is this bad
+The time is that of the insert, once and for all. A condition such as `WHERE at > now() - INTERVAL 1 DAY` does not keep the last day in the target: it drops rows that
+come late, and when the view is populated again, everything that is older. (The rule is off because the time of the insert is often what is meant.)
+
+## Example
+    SELECT day, countState() AS hits FROM web WHERE day >= today() - 7 GROUP BY day
+
+## Use instead
+`ENGINE_TTL \"day + INTERVAL 7 DAY\"` in the target, or the condition where the target is read.
+";
+
+fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for view in views(plan, pipe) {
+        for called in &view.branch.scan.functions {
+            let lower = called.name.to_ascii_lowercase();
+            if FUNCTIONS.binary_search(&lower.as_str()).is_err() {
+                continue;
+            }
+            let message = format!(
+                "`{}` in materialized node `{}` is the time of the insert",
+                called.name, view.node.id.node
+            );
+            found.push(
+                Diagnostic::new(RULE.severity, RULE.code, message)
+                    .label(view.place(plan, called.span.clone()), "")
+                    .help("filter where the target is read, or let the target forget with a TTL"),
+            );
+        }
+    }
+    found
+}
