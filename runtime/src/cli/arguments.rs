@@ -88,7 +88,7 @@ pub(crate) struct Check {
     /// Ask the engine about columns, functions and types too, on empty tables in a folder of its own
     #[arg(long)]
     pub(crate) types: bool,
-    /// Do not use the engine, even where it is installed; only `--types` would
+    /// Say nothing that comes from the engine, neither asked now nor kept from `--types`
     #[arg(long, conflicts_with = "types")]
     pub(crate) no_engine: bool,
     /// Apply the fixes that keep the meaning

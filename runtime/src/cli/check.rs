@@ -1,6 +1,6 @@
 //! `pipewright check`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pipewright_compiler::diagnostics::{apply_fixes, render};
 use pipewright_compiler::plan::Plan;
@@ -34,8 +34,11 @@ pub(super) fn run(
             reports = all(&folder)?;
         }
     }
+    let mut of_types = None;
     if check.types {
         add_types(&folder, &mut reports, printer)?;
+    } else if !check.no_engine {
+        of_types = Some(add_known_types(&folder, &mut reports)?);
     }
     if check.budget {
         for (plan, diagnostics) in &mut reports {
@@ -52,6 +55,9 @@ pub(super) fn run(
         .map(|(plan, diagnostics)| (plan, diagnostics.as_slice()))
         .collect();
     print(check.format, &shown, printer)?;
+    if let Some(said) = of_types.filter(|_| check.format == ReportFormat::Text) {
+        printer.note(&said);
+    }
     Ok(if errors > 0 {
         ExitStatus::Findings
     } else {
@@ -89,15 +95,11 @@ fn add_types(folder: &Path, reports: &mut [Report], printer: &Printer) -> anyhow
         .worker_threads(1)
         .enable_all()
         .build()?;
-    let several = reports.len() > 1;
+    let of = reports.len();
     let (mut statements, mut asked) = (0, 0);
     runtime.block_on(async {
         for (at, (plan, diagnostics)) in reports.iter_mut().enumerate() {
-            let mut cache = folder.join(".pipewright").join("cache");
-            if several {
-                cache.push(at.to_string());
-            }
-            let typed = typist.check(plan, &cache).await?;
+            let typed = typist.check(plan, &cache(folder, at, of)).await?;
             statements += typed.statements;
             asked += typed.asked;
             diagnostics.extend(typed.diagnostics);
@@ -111,6 +113,50 @@ fn add_types(folder: &Path, reports: &mut [Report], printer: &Printer) -> anyhow
         plural(statements, "statement")
     ));
     Ok(())
+}
+
+/// Adds what the engine said before of statements that are as they were; returns what to say of the others. No engine is opened, so that a check is quick.
+fn add_known_types(folder: &Path, reports: &mut [Report]) -> anyhow::Result<String> {
+    const ASK: &str = "`pipewright check --types` asks the engine";
+    let unknown = || format!("columns and types are not checked: {ASK}");
+    let caches: Vec<PathBuf> = (0..reports.len())
+        .map(|at| cache(folder, at, reports.len()))
+        .collect();
+    if !caches.iter().any(|cache| cache.exists()) {
+        return Ok(unknown());
+    }
+    let Some(typist) = Typist::new()? else {
+        return Ok(unknown());
+    };
+    let (mut statements, mut missing, mut all) = (0, 0, true);
+    for ((plan, diagnostics), cache) in reports.iter_mut().zip(&caches) {
+        let Some(typed) = typist.known(plan, cache) else {
+            all = false;
+            continue;
+        };
+        statements += typed.statements;
+        missing += typed.asked;
+        diagnostics.extend(typed.diagnostics);
+        pipewright_compiler::settle(plan, diagnostics);
+    }
+    Ok(match (statements, missing) {
+        _ if !all => unknown(),
+        (_, 0) => "columns and types are as the engine said before".to_owned(),
+        _ => format!(
+            "columns and types of {missing} of {statements} {} are not checked: {ASK}",
+            plural(statements, "statement")
+        ),
+    })
+}
+
+/// Where what the engine said of a project is kept.
+fn cache(folder: &Path, at: usize, of: usize) -> PathBuf {
+    let cache = folder.join(".pipewright").join("cache");
+    if of > 1 {
+        cache.join(at.to_string())
+    } else {
+        cache
+    }
 }
 
 /// Prints the findings of a check.

@@ -11,6 +11,9 @@ use sha2::{Digest, Sha256};
 
 use crate::engine;
 
+/// Where answers are kept in their folder.
+const FILE: &str = "types.json";
+
 /// The hash of all that an answer depends on.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key(String);
@@ -98,11 +101,16 @@ pub(super) struct Cache {
 impl Cache {
     /// What is kept in a folder; nothing where it cannot be read.
     pub(super) fn read(folder: &Path) -> Self {
-        let path = folder.join("types.json");
-        let file: File = std::fs::read(&path)
-            .ok()
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-            .unwrap_or_default();
+        Self::read_if_there(folder).unwrap_or_else(|| Self::of(folder, File::default()))
+    }
+
+    /// The same; `None` where it cannot be read.
+    pub(super) fn read_if_there(folder: &Path) -> Option<Self> {
+        let bytes = std::fs::read(folder.join(FILE)).ok()?;
+        Some(Self::of(folder, serde_json::from_slice(&bytes).ok()?))
+    }
+
+    fn of(folder: &Path, file: File) -> Self {
         let tables = file.tables.map(|(key, refused)| {
             let refused = refused.into_iter().map(|(at, stored)| (at, stored.into()));
             (key, refused.collect())
@@ -113,7 +121,7 @@ impl Cache {
         });
         let statements = file.statements.into_iter();
         Self {
-            path,
+            path: folder.join(FILE),
             tables,
             rows,
             statements: statements

@@ -63,64 +63,37 @@ impl Typist {
 
     /// Checks a plan; answers are kept in `cache`.
     pub async fn check(&mut self, plan: &Plan, cache: &Path) -> Result<Typed, EngineError> {
-        let (steps, _) = deploy::desired(plan);
-        let statements = statements(plan);
-        let mut cache = Cache::read(cache);
-        let tables = Key::new(&self.identity, steps.iter().map(|step| step.sql.as_str()));
-        let keys: Vec<Key> = statements
-            .iter()
-            .map(|statement| self.key(statement, &steps, &tables))
-            .collect();
-        let missing: Vec<usize> = (0..statements.len())
-            .filter(|at| cache.answer(&keys[*at]).is_none())
-            .collect();
-        let rows = insertions(plan);
-        let known = cache.steps(&tables).zip(cache.rows(&tables));
+        let mut asked = Asked::of(plan, &self.identity, Cache::read(cache));
+        let missing = asked.missing();
+        let known = asked.known();
         let (refused_steps, refused_rows) = match known {
             Some(refused) if missing.is_empty() => refused,
             _ => {
                 let engine = self.engine().await?;
-                let refused = create(engine.as_ref(), &steps).await?;
-                cache.keep_steps(&tables, &refused);
-                let answers: Vec<(usize, Result<Option<Refusal>, EngineError>)> =
-                    futures::stream::iter(missing.iter().copied())
-                        .map(|at| {
-                            let (engine, statement) = (Arc::clone(&engine), &statements[at]);
-                            async move { (at, describe(engine.as_ref(), statement).await) }
-                        })
-                        .buffer_unordered(parallel())
-                        .collect()
-                        .await;
-                for (at, answer) in answers {
-                    cache.keep(&keys[at], answer?);
-                }
-                // Last, so that every statement is described on empty tables.
-                let refused_rows = inserts::insert(engine.as_ref(), &rows).await?;
-                cache.keep_rows(&refused_rows);
-                (refused, refused_rows)
+                asked.ask(engine, &missing).await?
             }
         };
-        let refused_steps: Vec<(Step, Refusal)> = refused_steps
-            .into_iter()
-            .filter_map(|(at, refusal)| Some((steps.get(at)?.clone(), refusal)))
-            .collect();
-        let refused: Vec<(&Statement, Refusal)> = statements
-            .iter()
-            .zip(&keys)
-            .filter_map(|(statement, key)| Some((statement, cache.answer(key)?.clone()?)))
-            .collect();
-        let refused_rows: Vec<(ResourceName, Refusal)> = refused_rows
-            .into_iter()
-            .filter_map(|(at, refusal)| Some((rows.get(at)?.0.clone(), refusal)))
-            .collect();
-        let mut diagnostics = without_consequences(plan, &refused_steps, &refused);
-        diagnostics.extend(breaks_inserts(plan, &refused_rows));
-        if let Err(error) = cache.write(&keys) {
+        let diagnostics = asked.findings(plan, refused_steps, refused_rows);
+        if let Err(error) = asked.cache.write(&asked.keys) {
             tracing::warn!(%error, "what the engine said cannot be kept");
         }
         Ok(Typed {
             diagnostics,
-            statements: statements.len(),
+            statements: asked.statements.len(),
+            asked: missing.len(),
+        })
+    }
+
+    /// What is known of a plan from checks before this one, without opening an engine: statements whose answers are not in `cache` are passed over, and counted as
+    /// those to ask about. `None` where nothing is known.
+    pub fn known(&self, plan: &Plan, cache: &Path) -> Option<Typed> {
+        let asked = Asked::of(plan, &self.identity, Cache::read_if_there(cache)?);
+        // Without what became of the tables, nothing can be said of what reads them.
+        let (refused_steps, refused_rows) = asked.known()?;
+        let missing = asked.missing();
+        Some(Typed {
+            diagnostics: asked.findings(plan, refused_steps, refused_rows),
+            statements: asked.statements.len(),
             asked: missing.len(),
         })
     }
@@ -140,25 +113,122 @@ impl Typist {
         self.engine = Some(Arc::clone(&engine));
         Ok(engine)
     }
+}
 
-    /// A statement's answer depends on its text, on the tables that it reads, and on the engine.
-    fn key(&self, statement: &Statement, steps: &[Step], tables: &Key) -> Key {
-        let compiled = &statement.compiled;
-        let names: Vec<String> = compiled
-            .datasources
+/// Refusals by the place of what was refused.
+type Refused = Vec<(usize, Refusal)>;
+
+/// All that an engine is asked about a plan, with the answers that are known.
+struct Asked {
+    steps: Vec<Step>,
+    statements: Vec<Statement>,
+    /// Of the statements.
+    keys: Vec<Key>,
+    /// Of all steps together.
+    tables: Key,
+    rows: Vec<(ResourceName, String)>,
+    cache: Cache,
+}
+
+impl Asked {
+    fn of(plan: &Plan, identity: &str, cache: Cache) -> Self {
+        let (steps, _) = deploy::desired(plan);
+        let statements = statements(plan);
+        let tables = Key::new(identity, steps.iter().map(|step| step.sql.as_str()));
+        let keys = statements
             .iter()
-            .map(ToString::to_string)
+            .map(|statement| key(identity, statement, &steps, &tables))
             .collect();
-        let read: Vec<&Step> = steps
-            .iter()
-            .filter(|step| step.kind == StepKind::CreateTable && names.contains(&step.name))
-            .collect();
-        // A table that is made from a query depends on more than its own statement.
-        let has_query = read.iter().any(|step| step.sql.contains("\nEMPTY AS\n"));
-        let all = has_query.then(|| tables.text());
-        let parts = read.iter().map(|step| step.sql.as_str()).chain(all);
-        Key::new(&self.identity, parts.chain([compiled.sql.text()]))
+        Self {
+            steps,
+            statements,
+            keys,
+            tables,
+            rows: insertions(plan),
+            cache,
+        }
     }
+
+    /// The statements whose answers are not known.
+    fn missing(&self) -> Vec<usize> {
+        let places = 0..self.statements.len();
+        places
+            .filter(|at| self.cache.answer(&self.keys[*at]).is_none())
+            .collect()
+    }
+
+    /// What is known of the tables and of rows that go through their views.
+    fn known(&self) -> Option<(Refused, Refused)> {
+        let steps = self.cache.steps(&self.tables)?;
+        Some((steps, self.cache.rows(&self.tables)?))
+    }
+
+    /// Asks about everything but the statements that are not missing.
+    async fn ask(
+        &mut self,
+        engine: Arc<dyn Engine>,
+        missing: &[usize],
+    ) -> Result<(Refused, Refused), EngineError> {
+        let refused = create(engine.as_ref(), &self.steps).await?;
+        self.cache.keep_steps(&self.tables, &refused);
+        let statements = &self.statements;
+        let answers: Vec<(usize, Result<Option<Refusal>, EngineError>)> =
+            futures::stream::iter(missing.iter().copied())
+                .map(|at| {
+                    let (engine, statement) = (Arc::clone(&engine), &statements[at]);
+                    async move { (at, describe(engine.as_ref(), statement).await) }
+                })
+                .buffer_unordered(parallel())
+                .collect()
+                .await;
+        for (at, answer) in answers {
+            self.cache.keep(&self.keys[at], answer?);
+        }
+        // Last, so that every statement is described on empty tables.
+        let refused_rows = inserts::insert(engine.as_ref(), &self.rows).await?;
+        self.cache.keep_rows(&refused_rows);
+        Ok((refused, refused_rows))
+    }
+
+    /// The findings of all answers that are known.
+    fn findings(&self, plan: &Plan, steps: Refused, rows: Refused) -> Vec<Diagnostic> {
+        let steps: Vec<(Step, Refusal)> = steps
+            .into_iter()
+            .filter_map(|(at, refusal)| Some((self.steps.get(at)?.clone(), refusal)))
+            .collect();
+        let refused: Vec<(&Statement, Refusal)> = self
+            .statements
+            .iter()
+            .zip(&self.keys)
+            .filter_map(|(statement, key)| Some((statement, self.cache.answer(key)?.clone()?)))
+            .collect();
+        let rows: Vec<(ResourceName, Refusal)> = rows
+            .into_iter()
+            .filter_map(|(at, refusal)| Some((self.rows.get(at)?.0.clone(), refusal)))
+            .collect();
+        let mut diagnostics = without_consequences(plan, &steps, &refused);
+        diagnostics.extend(breaks_inserts(plan, &rows));
+        diagnostics
+    }
+}
+
+/// A statement's answer depends on its text, on the tables that it reads, and on the engine.
+fn key(identity: &str, statement: &Statement, steps: &[Step], tables: &Key) -> Key {
+    let compiled = &statement.compiled;
+    let names: BTreeSet<String> = compiled
+        .datasources
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let read: Vec<&Step> = steps
+        .iter()
+        .filter(|step| step.kind == StepKind::CreateTable && names.contains(&step.name))
+        .collect();
+    // A table that is made from a query depends on more than its own statement.
+    let has_query = read.iter().any(|step| step.sql.contains("\nEMPTY AS\n"));
+    let all = has_query.then(|| tables.text());
+    let parts = read.iter().map(|step| step.sql.as_str()).chain(all);
+    Key::new(identity, parts.chain([compiled.sql.text()]))
 }
 
 /// Two for each core: a connection waits while another is planned.

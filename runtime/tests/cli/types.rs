@@ -198,6 +198,69 @@ fn lints_and_comments_change_what_the_engine_found() {
     assert_eq!(code, 0);
 }
 
+/// The findings and what is said beside them, without `--types`.
+fn untyped(project: &Project, arguments: &[&str]) -> (String, String) {
+    let library = engine::locate().expect("the engine is installed: `cargo run -- engine install`");
+    let mut command = project.command(&[&["check"], arguments].concat());
+    let output = command
+        .env("PIPEWRIGHT_CHDB", library)
+        .output()
+        .expect("the binary runs");
+    (
+        String::from_utf8(output.stdout).expect("text"),
+        String::from_utf8(output.stderr).expect("text"),
+    )
+}
+
+#[test]
+fn what_the_engine_said_before_is_known_without_asking_it() {
+    let wrong = node("a", "SELECT day, amuont FROM hits");
+    let good = node("b", "SELECT day FROM hits");
+    let project = Project::new(&[HITS, FORWARD, ("a.pipe", &wrong), ("b.pipe", &good)]);
+    let ask = "`pipewright check --types` asks the engine";
+    let (findings, said) = untyped(&project, &[]);
+    assert_eq!(findings, "");
+    let last = |said: &str| said.lines().last().unwrap_or_default().to_owned();
+    assert_eq!(
+        last(&said),
+        format!("columns and types are not checked: {ask}")
+    );
+    let (asked, _, _) = typed(&project);
+    assert!(asked.contains("error[unknown-column]"), "{asked}");
+    let (findings, said) = untyped(&project, &["--format", "concise"]);
+    assert_eq!((findings, said), (asked, String::new()));
+    let (_, said) = untyped(&project, &[]);
+    assert_eq!(
+        last(&said),
+        "columns and types are as the engine said before"
+    );
+    assert_eq!(
+        untyped(&project, &["--no-engine", "--format", "concise"]).0,
+        ""
+    );
+    // Of a statement that changed nothing is known, and what is known of the other stays.
+    project.write("b.pipe", &node("b", "SELECT user FROM hits"));
+    let (findings, said) = untyped(&project, &[]);
+    assert!(findings.contains("amuont"), "{findings}");
+    assert_eq!(
+        last(&said),
+        format!("columns and types of 1 of 2 statements are not checked: {ask}")
+    );
+    project.write("a.pipe", &node("a", "SELECT day, amount FROM hits"));
+    assert_eq!(untyped(&project, &["--format", "concise"]).0, "");
+    // What became of other tables is not known.
+    project.write("hits.datasource", &HITS.1.replace("amount", "amounts"));
+    let (findings, said) = untyped(&project, &[]);
+    assert_eq!(findings, "");
+    assert_eq!(
+        last(&said),
+        format!("columns and types are not checked: {ask}")
+    );
+    // A report for machines is nothing but that.
+    let (report, said) = untyped(&project, &["--format", "json"]);
+    assert!(report.starts_with('{') && said.is_empty(), "{report}{said}");
+}
+
 #[test]
 fn without_an_engine_the_rest_is_checked() {
     let project = Project::new(&[HITS, FORWARD, ("a.pipe", &node("a", "SELECT * FROM hist"))]);
