@@ -351,11 +351,13 @@ impl Writer {
                 }
             }
             26 => {
-                // In the inner definition the name means the outer one.
+                // In the inner definition the name means the outer one. The engine takes a definition for itself where it reads the same words, whatever they mean
+                // there (`WITH a AS (SELECT 0 AS v) … (WITH a AS (SELECT v + 1 AS v FROM a) …)`, inside of a definition like the inner one): no two nodes have the same.
+                let unique = model.nodes.len() + 1;
                 self.text(&format!("WITH {name} AS (SELECT * FROM "))
                     .table(&b, Some("outer_one"));
                 self.text(&format!(
-                    ") SELECT k, v, s FROM (WITH {name} AS (SELECT k, v + 1 AS v, s FROM {name}) SELECT * FROM {name}) UNION ALL SELECT k, v, s FROM {name}"
+                    ") SELECT k, v, s FROM (WITH {name} AS (SELECT k, v + {unique} AS v, s FROM {name}) SELECT * FROM {name}) UNION ALL SELECT k, v, s FROM {name}"
                 ));
             }
             27 => {
