@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Value};
 
-use super::relation::{Relation, words};
+use super::relation::{Relation, qualifier, words};
 use super::scope::{Alias, Scope};
 
 /// The name of an expression, and whether the engine surely calls it that.
@@ -14,15 +14,9 @@ pub(super) fn of_expression(expr: &Expr, scope: &Scope<'_>) -> (String, bool) {
         Expr::CompoundIdentifier(names) => {
             let parts: Vec<&str> = names.iter().map(|name| name.value.as_str()).collect();
             let relations = scope.relations.borrow();
-            for length in (1..parts.len()).rev() {
-                let qualifier = parts[..length].join(".");
-                let relation = relations
-                    .iter()
-                    .position(|relation| relation.names.contains(&qualifier));
-                if let Some(at) = relation {
-                    let column = parts[length..].join(".");
-                    return qualified(&relations, at, &column, &BTreeMap::new());
-                }
+            if let Some((at, length)) = qualifier(&relations, &parts) {
+                let column = parts[length..].join(".");
+                return qualified(&relations, at, &column, &BTreeMap::new());
             }
             (parts.join("."), true)
         }

@@ -216,3 +216,31 @@ fn rename(relation: &mut Relation, alias: Option<&TableAlias>) {
         column.certain = true;
     }
 }
+
+/// The table whose name a name of several parts begins with, by its place, and how many parts that are: as many as possible.
+pub(super) fn qualifier(relations: &[Relation], parts: &[&str]) -> Option<(usize, usize)> {
+    let before_the_last = parts.split_last()?.1;
+    let named = relations.iter().enumerate().flat_map(|(at, relation)| {
+        let names = relation.names.iter();
+        names.filter_map(move |name| Some((at, leading_parts(name, before_the_last)?)))
+    });
+    longest(named)
+}
+
+/// How many of the first parts are that name, joined by dots. In one go, since a name may have thousands of parts.
+pub(super) fn leading_parts(name: &str, parts: &[&str]) -> Option<usize> {
+    let mut rest = name;
+    for (at, part) in parts.iter().enumerate() {
+        rest = rest.strip_prefix(part)?;
+        if rest.is_empty() {
+            return Some(at + 1);
+        }
+        rest = rest.strip_prefix('.')?;
+    }
+    None
+}
+
+/// The first of those with the greatest number.
+pub(super) fn longest<T>(found: impl Iterator<Item = (T, usize)>) -> Option<(T, usize)> {
+    found.reduce(|best, next| if next.1 > best.1 { next } else { best })
+}

@@ -1,6 +1,7 @@
 //! From a name in an expression to the table columns that it stands for.
 
 use super::fragment::{Fragment, expression, is_inside};
+use super::relation::{Relation, leading_parts, longest, qualifier};
 use super::scope::{Known, Link, Scope};
 use super::{Analysis, Input, Inputs};
 use crate::sql::SetMeaning;
@@ -161,21 +162,15 @@ impl Analysis<'_> {
 /// A column of one of the tables of a `FROM`: `column`, `table.column`, `database.table.column`, each with parts of the column behind it.
 fn in_relations(analysis: &Analysis<'_>, parts: &[&str], scope: &Scope<'_>) -> Option<Inputs> {
     let relations = scope.relations.borrow();
-    for length in (1..parts.len()).rev() {
-        let qualifier = parts[..length].join(".");
-        let qualified = relations
-            .iter()
-            .find(|relation| relation.names.contains(&qualifier));
-        if let Some(relation) = qualified {
-            let rest = &parts[length..];
-            return of_relation(relation, rest).or_else(|| {
-                let inputs = relation.other(rest[0]);
-                if relation.table.is_none() && inputs.is_some() {
-                    analysis.partial();
-                }
-                inputs
-            });
-        }
+    if let Some((at, length)) = qualifier(&relations, parts) {
+        let (relation, rest) = (&relations[at], &parts[length..]);
+        return of_relation(relation, rest).or_else(|| {
+            let inputs = relation.other(rest[0]);
+            if relation.table.is_none() && inputs.is_some() {
+                analysis.partial();
+            }
+            inputs
+        });
     }
     let joined = parts.join(".");
     if let Some(inputs) = scope
@@ -210,13 +205,11 @@ fn in_relations(analysis: &Analysis<'_>, parts: &[&str], scope: &Scope<'_>) -> O
 }
 
 /// The column that the longest beginning of a name is, or all columns of a `Nested` of that name.
-fn of_relation(relation: &super::relation::Relation, parts: &[&str]) -> Option<Inputs> {
-    for length in (1..=parts.len()).rev() {
-        let name = parts[..length].join(".");
-        let found = relation.columns.iter().find(|column| column.name == name);
-        if let Some(column) = found {
-            return Some(column.inputs.clone());
-        }
+fn of_relation(relation: &Relation, parts: &[&str]) -> Option<Inputs> {
+    let columns = relation.columns.iter();
+    let named = columns.filter_map(|column| Some((column, leading_parts(&column.name, parts)?)));
+    if let Some((column, _)) = longest(named) {
+        return Some(column.inputs.clone());
     }
     let nested = relation.columns.iter().filter(|column| {
         let rest = column.name.strip_prefix(parts[0]);
