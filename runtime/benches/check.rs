@@ -1,7 +1,7 @@
 //! `pipewright check` as a cold process on a generated project of 1,000 pipes of 4 nodes, against the floor: a process that only reads the same files and
 //! runs sqlparser over the same SQL.
 //!
-//! `cargo bench -p pipewright --bench check` prints medians and their ratio.
+//! `cargo bench -p pipewright --bench check` prints medians and their ratio, and where the engine is installed, how long it takes to look at types too.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -14,6 +14,7 @@ use sqlparser::parser::Parser;
 const PIPES: usize = 1000;
 const DATASOURCES: usize = 50;
 const RUNS: usize = 15;
+const COLD_RUNS: usize = 3;
 
 fn main() {
     if let Some(folder) = std::env::args()
@@ -55,6 +56,8 @@ fn main() {
     ));
     report(&format!("ratio: {ratio:.2} (bound 3)"));
 
+    with_the_engine(&project);
+
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/web-analytics");
     let mut check = Command::new(env!("CARGO_BIN_EXE_pipewright"));
     check
@@ -66,6 +69,40 @@ fn main() {
         "check of examples/web-analytics: {:.1} ms (bound 20 ms)",
         millis(median(times))
     ));
+}
+
+/// The same with columns and types, where an engine is installed: with nothing known, with all answers known, and without asking for them.
+fn with_the_engine(project: &Path) {
+    if pipewright::engine::locate().is_none() {
+        report("check --types: the engine is not installed");
+        return;
+    }
+    let check = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pipewright"));
+        command.arg("check").args(arguments);
+        command.args(["--format", "json"]).arg(project);
+        command.stderr(Stdio::null());
+        timed(&mut command)
+    };
+    let cold = (0..COLD_RUNS).map(|_| {
+        _ = std::fs::remove_dir_all(project.join(".pipewright"));
+        check(&["--types"])
+    });
+    let cold = median(cold.collect());
+    report(&format!(
+        "check --types, nothing known: {:.1} s (bound 5 s)",
+        cold.as_secs_f64()
+    ));
+    for (what, arguments) in [
+        ("check --types, all known", &["--types"][..]),
+        ("check, all known", &[]),
+    ] {
+        let times = (0..RUNS).map(|_| check(arguments)).collect();
+        report(&format!(
+            "{what}: {:.1} ms (bound 300 ms)",
+            millis(median(times))
+        ));
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "a benchmark reports on stdout")]
