@@ -19,6 +19,8 @@ pub mod types;
 
 pub use session::Session;
 
+use std::collections::BTreeMap;
+
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
 use crate::plan::Plan;
@@ -81,4 +83,30 @@ pub fn settle(plan: &Plan, diagnostics: &mut Vec<Diagnostic>) {
             diagnostic.code,
         )
     });
+    leave_out_repetitions(diagnostics);
+}
+
+/// So many findings of one code in one file are told; a file with more has one mistake many times.
+const MOST_OF_A_KIND: usize = 100;
+
+/// Cuts what a file repeats, and says how much that was.
+fn leave_out_repetitions(diagnostics: &mut Vec<Diagnostic>) {
+    let mut counts: BTreeMap<_, usize> = BTreeMap::new();
+    let kind = |found: &Diagnostic| Some((found.primary()?.source, found.code));
+    diagnostics.retain(|found| {
+        let Some(kind) = kind(found) else { return true };
+        let count = counts.entry(kind).or_default();
+        *count += 1;
+        *count <= MOST_OF_A_KIND
+    });
+    // The last of a kind says how many are like it.
+    for found in diagnostics.iter_mut().rev() {
+        let count = kind(found).and_then(|kind| counts.remove(&kind));
+        if let Some(more) = count.and_then(|count| count.checked_sub(MOST_OF_A_KIND))
+            && more > 0
+        {
+            let note = format!("{more} more like this in the file are not shown");
+            found.notes.push(note.into());
+        }
+    }
 }

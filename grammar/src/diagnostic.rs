@@ -113,13 +113,29 @@ pub struct Diagnostic {
     pub fixes: Vec<Fix>,
 }
 
+/// Texts are no longer than this many bytes: they may quote what an author wrote, of any length.
+const LONGEST: usize = 600;
+
+/// What stands in place of the middle of a longer text.
+const LEFT_OUT: &str = " … ";
+
+/// A text that can be read, whatever it quotes: the beginning and the end of a long one.
+fn readable(text: Cow<'static, str>) -> Cow<'static, str> {
+    if text.len() <= LONGEST {
+        return text;
+    }
+    let beginning = text.floor_char_boundary(LONGEST * 2 / 3);
+    let end = text.ceil_char_boundary(text.len() - LONGEST / 4);
+    Cow::Owned([&text[..beginning], LEFT_OUT, &text[end..]].concat())
+}
+
 impl Diagnostic {
     /// A finding of the given severity without places yet.
     pub fn new(severity: Severity, code: Code, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             code,
             severity,
-            message: message.into(),
+            message: readable(message.into()),
             labels: Vec::new(),
             notes: Vec::new(),
             helps: Vec::new(),
@@ -143,7 +159,7 @@ impl Diagnostic {
         let primary = self.labels.is_empty();
         self.labels.push(Label {
             span,
-            text: text.into(),
+            text: readable(text.into()),
             primary,
         });
         self
@@ -152,14 +168,14 @@ impl Diagnostic {
     /// Adds the reason.
     #[must_use]
     pub fn note(mut self, text: impl Into<Cow<'static, str>>) -> Self {
-        self.notes.push(text.into());
+        self.notes.push(readable(text.into()));
         self
     }
 
     /// Adds what to do.
     #[must_use]
     pub fn help(mut self, text: impl Into<Cow<'static, str>>) -> Self {
-        self.helps.push(text.into());
+        self.helps.push(readable(text.into()));
         self
     }
 
@@ -185,5 +201,23 @@ impl Diagnostic {
             .iter()
             .find(|label| label.primary)
             .map(|label| label.span)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_quotes_too_much_keeps_its_beginning_and_its_end() {
+        let message = format!("there is no engine `{}`", "ü".repeat(100_000));
+        let diagnostic = Diagnostic::error(Code::INVALID_SCHEMA, message).help("x".repeat(601));
+        let (message, help) = (&diagnostic.message, &diagnostic.helps[0]);
+        assert!(message.len() <= LONGEST && help.len() <= LONGEST);
+        assert!(message.starts_with("there is no engine `ü"), "{message}");
+        assert!(
+            message.ends_with("ü`") && message.contains(LEFT_OUT),
+            "{message}"
+        );
     }
 }

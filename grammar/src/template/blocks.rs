@@ -77,6 +77,9 @@ pub(super) fn parse(text: &str, span: Span) -> Parsed<Template> {
     blocks.finish()
 }
 
+/// Of so many blocks without an end one is told: the innermost ones.
+const MOST_UNCLOSED: usize = 10;
+
 impl Blocks<'_> {
     fn place(&self, start: usize, end: usize) -> Span {
         let base = self.span.start as usize;
@@ -89,7 +92,13 @@ impl Blocks<'_> {
     }
 
     fn finish(mut self) -> Parsed<Template> {
+        let mut said = 0;
         while let Some((open, before)) = self.open.pop() {
+            self.items = before;
+            said += 1;
+            if said > MOST_UNCLOSED {
+                continue;
+            }
             let start = open.span.start as usize - self.span.start as usize;
             let line = self.text[..start].matches('\n').count() + 1;
             self.diagnostics.push(
@@ -100,7 +109,6 @@ impl Blocks<'_> {
                 .label(open.span, "opened here")
                 .help("add `{% end %}` after the last line of the block"),
             );
-            self.items = before;
         }
         Parsed {
             tree: Template { items: self.items },
