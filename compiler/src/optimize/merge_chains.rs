@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::change::{Change, Part};
+use super::change::{Change, Part, add};
 use super::columns;
 use super::rules::Rule;
 use super::site::{Site, find};
@@ -162,13 +162,18 @@ fn node_passes_on(subject: &Subject<'_>, site: Site<'_>) -> Option<Change> {
             return None;
         }
         let (_, end) = statement.read_relation(&source.run)?;
+        let mut replaced = statement.bytes(&(nested.open..nested.close + 1));
+        let mut parts = vec![Part::Copy(statement.bytes(&(source.run.start..end)))];
+        // Behind a query any name is an alias; behind a table named like a keyword (`from`) only one with `AS` is.
+        let after = nested.close + 1;
+        if after < from.end && statement.plain_name(after) {
+            replaced.end = statement.bytes(&(after..after + 1)).start;
+            parts.push(add(" AS "));
+        }
         Some(Change {
             what: format!("`{name}` is read without a `SELECT *` between"),
             at: statement.bytes(&(node.keyword..node.keyword + 1)),
-            edits: vec![(
-                statement.bytes(&(nested.open..nested.close + 1)),
-                vec![Part::Copy(statement.bytes(&(source.run.start..end)))],
-            )],
+            edits: vec![(replaced, parts)],
         })
     })
 }

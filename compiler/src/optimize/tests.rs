@@ -121,6 +121,11 @@ fn a_select_star_between_is_left_out_wherever_it_stands() {
         optimized("SELECT a.url FROM (SELECT * FROM hits) AS a JOIN (SELECT * FROM (SELECT org, max(ts) AS t FROM hits GROUP BY org) AS q) AS b ON a.org = b.org"),
         @"SELECT a.url FROM hits AS a JOIN (SELECT org, max(ts) AS t FROM hits GROUP BY org) AS b ON a.org = b.org"
     );
+    // Some tables take an alias with `AS` alone.
+    assert_snapshot!(
+        optimized("SELECT url FROM (SELECT * FROM hits)q WHERE org = 1"),
+        @"SELECT url FROM hits AS q WHERE org = 1"
+    );
     stay(&[
         // Which of the two is meant by the table's own name would not be sure.
         "SELECT hits.url FROM (SELECT * FROM hits) AS a JOIN (SELECT org FROM t) AS hits ON a.org = hits.org",

@@ -106,7 +106,7 @@ impl Statement<'_> {
     }
 
     /// Whether a token can only be a name.
-    pub(super) fn plain_name(&self, at: usize) -> bool {
+    pub(crate) fn plain_name(&self, at: usize) -> bool {
         match self.kind(at) {
             Some(Kind::QuotedName) => true,
             Some(Kind::Word) => is_plain_identifier(self.word(at)),
