@@ -55,7 +55,9 @@ fn pipes_that_are_made_while_a_data_source_is_altered_stay() {
             server.ask(ADMIN, "POST", &path, "")
         });
         stop.store(true, Ordering::SeqCst);
-        alters.iter().for_each(|altered| _ = done(altered));
+        for altered in &alters {
+            done(altered);
+        }
         let made = makers
             .into_iter()
             .map(|maker| maker.join().expect("no panic"));
@@ -85,14 +87,14 @@ fn populating() -> (Project, Server, Vec<(&'static str, &'static str)>) {
     // Before there is the view, so that these rows are left to the populate.
     std::fs::remove_file(project.path().join("slow.pipe")).expect("a file");
     let server = Server::start(&project);
-    let rows: String = (0..20)
+    let rows: Vec<String> = (0..20)
         .map(|row| format!("{{\"site\":\"{row}\",\"hits\":1}}\n"))
         .collect();
     done(&server.ask(
         ADMIN,
         "POST",
         "/v0/datasources?name=hits&mode=append",
-        &rows,
+        &rows.concat(),
     ));
     drop(server);
     project.write("slow.pipe", SLOW);
