@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use pipewright_compiler::project::{PASSING, Pipe, is_valid_name};
 use serde_json::Value;
@@ -24,7 +24,7 @@ pub(crate) struct Call {
     pub(crate) app: Arc<App>,
     pub(crate) access: Arc<Access>,
     pub(crate) parameters: Parameters,
-    /// Where the request was sent to, for addresses in answers.
+    /// Where the request was sent to, as scheme and host, for addresses in answers.
     pub(crate) host: String,
 }
 
@@ -53,11 +53,7 @@ impl Call {
             .access(headers, parameters.text_of("token"))?;
         app.rates.take(&access).map_err(ApiError::Limited)?;
         parameters.read_json_text()?;
-        let host = headers
-            .get(header::HOST)
-            .and_then(|host| host.to_str().ok())
-            .unwrap_or("localhost")
-            .to_owned();
+        let host = origin(headers);
         Ok(Self {
             app: Arc::clone(app),
             access,
@@ -132,6 +128,18 @@ impl Call {
         operations::created(&self.app, &before, &current);
         Ok(current)
     }
+}
+
+/// Where the client has sent the request: what answers give as an address has to be one that it reaches. There is no TLS here, so that who speaks it is a proxy,
+/// and says so.
+pub(crate) fn origin(headers: &HeaderMap) -> String {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let forwarded = text(HeaderName::from_static("x-forwarded-proto"));
+    let scheme = match forwarded.and_then(|schemes| schemes.split(',').next()) {
+        Some(scheme) if scheme.trim().eq_ignore_ascii_case("https") => "https",
+        _ => "http",
+    };
+    format!("{scheme}://{}", text(header::HOST).unwrap_or("localhost"))
 }
 
 /// The pipe that a reference means.

@@ -128,7 +128,7 @@ pub(super) async fn delete(
     let job = app.data()?.jobs.submit("delete_data", &request)?;
     Ok((
         StatusCode::CREATED,
-        Json(super::jobs::body(&job, super::jobs::host(&headers))),
+        Json(super::jobs::body(&job, &super::call::origin(&headers))),
     )
         .into_response())
 }

@@ -77,7 +77,7 @@ pub(crate) fn pipe(
         if endpoint.is_some() {
             map.insert(
                 "url".to_owned(),
-                format!("http://{host}/v0/pipes/{name}.json").into(),
+                format!("{host}/v0/pipes/{name}.json").into(),
             );
         }
         add_copy(current, pipe, state, map);

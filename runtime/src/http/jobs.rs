@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, Uri, header};
+use axum::http::{HeaderMap, Uri};
 use serde_json::{Map, Value, json};
 
 use super::access::Access;
+use super::call::origin;
 use super::error::ApiError;
 use super::extract::Path;
 use super::parameters::Parameters;
@@ -34,7 +35,7 @@ pub(super) async fn list(
         .iter()
         .filter(|job| sees(&access, job))
         .filter(|job| wanted("kind", &job.kind) && wanted("status", job.status.as_str()))
-        .map(|job| body(job, host(&headers)))
+        .map(|job| body(job, &origin(&headers)))
         .collect();
     Ok(Json(json!({ "jobs": jobs })))
 }
@@ -47,7 +48,7 @@ pub(super) async fn get(
 ) -> Result<Json, ApiError> {
     let (_, access) = asked(&app, &uri, &headers)?;
     let job = find(&app, &access, &id)?;
-    Ok(Json(body(&job, host(&headers))))
+    Ok(Json(body(&job, &origin(&headers))))
 }
 
 pub(super) async fn cancel(
@@ -64,7 +65,7 @@ pub(super) async fn cancel(
             "job `{id}` has ended already: there is nothing to cancel"
         )));
     }
-    Ok(Json(body(&job, host(&headers))))
+    Ok(Json(body(&job, &origin(&headers))))
 }
 
 fn asked(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<(Parameters, Arc<Access>), ApiError> {
@@ -105,16 +106,8 @@ fn no_such(id: &str) -> ApiError {
     ApiError::NotFound(format!("there is no job `{id}`"))
 }
 
-/// Where the request was sent to.
-pub(super) fn host(headers: &HeaderMap) -> &str {
-    headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or("localhost")
-}
-
 /// A job as the API shows it: its own fields, then those of its request and result.
-pub(super) fn body(job: &Job, host: &str) -> Value {
+pub(super) fn body(job: &Job, origin: &str) -> Value {
     let time = |milliseconds: i64| format_micros(milliseconds.saturating_mul(1000));
     let mut fields = Map::new();
     fields.insert("id".to_owned(), job.id.clone().into());
@@ -130,7 +123,7 @@ pub(super) fn body(job: &Job, host: &str) -> Value {
     );
     fields.insert(
         "job_url".to_owned(),
-        format!("http://{host}/v0/jobs/{}", job.id).into(),
+        format!("{origin}/v0/jobs/{}", job.id).into(),
     );
     let request = job.request.as_object().into_iter().flatten();
     for (name, value) in request.filter(|(name, _)| *name != ASKED_BY) {

@@ -5,7 +5,7 @@
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
-use super::call::{Call, json_response};
+use super::call::{Call, json_response, origin};
 use super::datasource_describe::reader_pipes;
 use super::error::ApiError;
 use super::extract::Path;
@@ -67,11 +67,7 @@ pub(super) async fn auth(_call: Call) -> Result<Response, ApiError> {
 
 /// `/v0/regions`: this server alone. Asked for before there is a token.
 pub(super) async fn regions(headers: axum::http::HeaderMap) -> Response {
-    let host = headers
-        .get(axum::http::header::HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or("localhost");
-    let address = format!("http://{host}");
+    let address = origin(&headers);
     json_response(&json!({
         "regions": [{ "name": NAME, "provider": "", "host": address, "api_host": address }],
     }))

@@ -329,3 +329,35 @@ fn what_the_author_says_to_callers_is_all_that_they_are_told() {
         (400, &"id is required".into())
     );
 }
+
+#[test]
+fn addresses_are_those_that_clients_behind_a_proxy_reach() {
+    let project = Project::new(&[(
+        "one.pipe",
+        "NODE n\nSQL >\n    SELECT 1 AS x\nTYPE endpoint\n",
+    )]);
+    let server = Server::start(&project);
+    let ask = |path: &str, scheme: &str| {
+        let bearer = format!("Bearer {ADMIN}");
+        let headers = [
+            ("Authorization", bearer.as_str()),
+            ("X-Forwarded-Proto", scheme),
+        ];
+        server.send("GET", path, &headers, b"").json()
+    };
+    for (said, scheme) in [
+        ("https", "https"),
+        ("HTTPS, http", "https"),
+        ("http", "http"),
+        ("javascript", "http"),
+    ] {
+        let host = &ask("/v0/regions", said)["regions"][0]["api_host"];
+        assert_eq!(*host, format!("{scheme}://localhost"), "{said}");
+        let pipe = ask("/v0/pipes/one", said);
+        assert_eq!(
+            pipe["url"],
+            format!("{scheme}://localhost/v0/pipes/one.json"),
+            "{said}"
+        );
+    }
+}
