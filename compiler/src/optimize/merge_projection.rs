@@ -1,6 +1,6 @@
 //! The heart of `merge-chains`: a node that picks, renames, computes and filters goes into its only reader.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::Subject;
@@ -261,23 +261,24 @@ impl<'a> Merger<'a> {
             })
         };
         let filter = self.node.clause(ClauseKind::Where);
-        let mut needed: BTreeSet<&str> = BTreeSet::new();
-        loop {
-            let before = needed.len();
-            for (name, _) in self.definitions() {
-                let in_definitions = self
-                    .definitions()
-                    .any(|(user, run)| needed.contains(user) && statement.uses(&run, name));
-                if in_definitions
-                    || self.around.iter().any(|run| statement.uses(run, name))
-                    || filter.is_some_and(|filter| statement.uses(&filter.body, name))
-                    || qualified(name)
+        let around = self.around.iter();
+        let runs = around.chain(filter.map(|filter| &filter.body));
+        let used: BTreeSet<String> = runs.flat_map(|run| statement.names(run)).collect();
+        let definitions: BTreeMap<&str, Run> = self.definitions().collect();
+        let mut waiting: Vec<&str> = definitions
+            .keys()
+            .copied()
+            .filter(|name| used.contains(*name) || qualified(name))
+            .collect();
+        // Each definition is read once: what it uses is needed as well.
+        let mut needed: BTreeSet<&str> = waiting.iter().copied().collect();
+        while let Some(name) = waiting.pop() {
+            for used in statement.names(&definitions[name]) {
+                if let Some((known, _)) = definitions.get_key_value(used.as_str())
+                    && needed.insert(known)
                 {
-                    needed.insert(name);
+                    waiting.push(known);
                 }
-            }
-            if needed.len() == before {
-                break;
             }
         }
         self.definitions()

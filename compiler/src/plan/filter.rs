@@ -86,7 +86,13 @@ impl RowFilters {
             let place = shape::range(starts, table.start, table.end);
             let mut out = MappedText::new();
             let add = |out: &mut MappedText, text: &str| out.push(text, PieceKind::Inserted, None);
-            add(&mut out, &format!("(SELECT {} FROM ", columns(plan, &name)));
+            add(
+                &mut out,
+                &format!(
+                    "(SELECT {} FROM ",
+                    columns(plan, &name, table.position, text.text())
+                ),
+            );
             if table.written.is_some() {
                 add(&mut out, &crate::emit::table_name(&name));
             } else {
@@ -115,8 +121,9 @@ impl RowFilters {
     }
 }
 
-/// The columns that can be read: `*` leaves out those that are computed.
-fn columns(plan: &Plan, name: &ResourceName) -> String {
+/// The columns that can be read: `*` leaves out those that are computed, which are there only where the statement names them, so that its own `*` is what it is without
+/// a filter.
+fn columns(plan: &Plan, name: &ResourceName, position: Position, statement: &str) -> String {
     let computed =
         |kind: DefaultKind| matches!(kind, DefaultKind::Materialized | DefaultKind::Alias);
     let columns = plan
@@ -124,10 +131,11 @@ fn columns(plan: &Plan, name: &ResourceName) -> String {
         .get(name)
         .map_or(&[][..], |table| &table.columns);
     let extra = columns.iter().filter(|column| {
-        column
+        let is_computed = column
             .default
             .as_ref()
-            .is_some_and(|(kind, _)| computed(*kind))
+            .is_some_and(|(kind, _)| computed(*kind));
+        is_computed && position == Position::From && sql::lexer::names(statement, &column.name)
     });
     std::iter::once("*".to_owned())
         .chain(extra.map(|column| sql::quote_identifier(&column.name)))
@@ -185,18 +193,27 @@ mod tests {
     #[test]
     fn the_filter_is_at_every_place_of_the_table() {
         assert_snapshot!(query("SELECT t.v FROM t SAMPLE 0.1 JOIN u USING org"), @r"
-        SELECT t.v FROM (SELECT *, w FROM t SAMPLE 0.1 WHERE (
+        SELECT t.v FROM (SELECT * FROM t SAMPLE 0.1 WHERE (
         org = 1
         )) AS t  JOIN u USING org
         ");
         assert_snapshot!(query("SELECT * FROM u, t AS x FINAL WHERE org IN t OR org IN (SELECT v FROM `t`)"), @r"
-        SELECT * FROM u, (SELECT *, w FROM t FINAL WHERE (
+        SELECT * FROM u, (SELECT * FROM t FINAL WHERE (
         org = 1
-        )) AS x  WHERE org IN (SELECT *, w FROM t WHERE (
+        )) AS x  WHERE org IN (SELECT * FROM t WHERE (
         org = 1
-        )) OR org IN (SELECT v FROM (SELECT *, w FROM `t` WHERE (
+        )) OR org IN (SELECT v FROM (SELECT * FROM `t` WHERE (
         org = 1
         )) AS t)
+        ");
+    }
+
+    #[test]
+    fn computed_columns_are_there_where_they_are_named() {
+        assert_snapshot!(query("SELECT t.w, 'v' FROM t"), @r"
+        SELECT t.w, 'v' FROM (SELECT *, w FROM t WHERE (
+        org = 1
+        )) AS t
         ");
     }
 
@@ -205,10 +222,10 @@ mod tests {
         assert_snapshot!(query("SELECT count() FROM p"), @r"
         SELECT count() FROM (
         SELECT * FROM (
-        WITH t AS (SELECT * FROM (SELECT *, w FROM t WHERE (
+        WITH t AS (SELECT * FROM (SELECT * FROM t WHERE (
         org = 1
         )) AS t) SELECT * FROM t
-        ) AS a JOIN (SELECT *, w FROM t FINAL WHERE (
+        ) AS a JOIN (SELECT * FROM t FINAL WHERE (
         org = 1
         )) AS t  USING org
         ) AS p

@@ -101,6 +101,16 @@ pub(crate) fn tokenize(sql: &str) -> Result<Tokens, SqlError> {
     })
 }
 
+/// Whether a name is among the tokens of a text, quoted or not.
+pub(crate) fn names(sql: &str, name: &str) -> bool {
+    tokenize(sql).is_ok_and(|tokens| {
+        tokens.list.iter().any(|token| {
+            matches!(token.kind, Kind::Word | Kind::QuotedName)
+                && super::identifier::unquote(token.text(sql)) == name
+        })
+    })
+}
+
 /// Where the next token begins, from a place outside of tokens on; where a comment begins that is not closed.
 pub(super) fn past_comments(sql: &str, from: usize) -> usize {
     let mut lexer = Lexer::new(sql, from);

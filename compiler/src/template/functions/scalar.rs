@@ -196,7 +196,9 @@ impl Scalar {
             Self::DateTime64 => "2019-01-01 00:00:00.000".into(),
             Self::Float(_) => self.typed("0.0".into(), Value::from(0.0)),
             Self::Int { .. } => self.typed("0".into(), Value::from(0)),
-            Self::Decimal(_) => self.typed("0', '0".into(), Value::from(0.0)),
+            Self::Decimal(bits) => self
+                .decimal(&Value::from("0"), bits, None)
+                .unwrap_or_else(|_| Value::from(0)),
             Self::Uuid => self.typed("00000000-0000-0000-0000-000000000000".into(), none()),
             Self::Ipv4 => self.typed("0.0.0.0".into(), none()),
             Self::Ipv6 => self.typed("::".into(), none()),
