@@ -6,8 +6,8 @@ use std::sync::Arc;
 use pipewright_compiler::plan::Plan;
 
 use super::fates::scope_changes;
-use super::{ChangeError, Current, Objects, Rename, Writer, compile, hash};
-use crate::state::{CatalogWrite, StateError, StoredFile};
+use super::{Author, ChangeError, Current, Objects, Rename, Writer, compile, hash};
+use crate::state::{CatalogWrite, Origin, StateError, StoredFile};
 
 /// A version of the project.
 #[derive(Debug)]
@@ -63,10 +63,16 @@ impl Writer<'_> {
         &self,
         draft: &mut Draft,
         renames: &[Rename],
+        author: &Author,
     ) -> Result<CatalogWrite, StateError> {
         let before = &draft.before;
         draft.objects = before.objects.of_project(&draft.plan.project, renames)?;
         let base = &self.catalog.base;
+        let stored = self.catalog.state.catalog().files()?;
+        let origins: BTreeMap<&String, Origin> = stored
+            .iter()
+            .map(|file| (&file.path, file.origin))
+            .collect();
         let paths: BTreeSet<&String> = before.files.keys().chain(draft.files.keys()).collect();
         let (mut files, mut reverted) = (Vec::new(), Vec::new());
         for path in paths {
@@ -78,6 +84,11 @@ impl Writer<'_> {
                     path: path.clone(),
                     text: text.cloned(),
                     base: base.get(path).map(|text| hash(text)),
+                    origin: author.origin_of(
+                        path,
+                        origins.get(path).copied(),
+                        before.files.get(path) == text,
+                    ),
                 });
             }
         }

@@ -7,6 +7,7 @@
 mod datafile;
 mod datasource_text;
 mod draft;
+mod drift;
 mod edition;
 mod fates;
 mod indent;
@@ -34,6 +35,7 @@ use tokio::sync::{Mutex, MutexGuard};
 pub use datafile::{EditError, NodeText, PipeText};
 pub use datasource_text::{DatasourceParts, DatasourceText};
 pub use draft::Draft;
+pub use drift::{Author, Drift};
 pub use merge::merge;
 pub use objects::{Object, Objects, Rename};
 pub use prepared::Prepared;
@@ -93,15 +95,6 @@ pub struct Change {
     pub tolerated: Option<String>,
     /// A data source whose table is made anew, without its rows.
     pub anew: Option<String>,
-}
-
-/// A file that the API changed and that was changed on disk since.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Drift {
-    /// The path.
-    pub path: String,
-    /// What is the matter, for people.
-    pub message: String,
 }
 
 /// The sources of a running server.
@@ -167,22 +160,6 @@ impl Catalog {
     /// The state in which changes are kept.
     pub fn state(&self) -> &Arc<State> {
         &self.state
-    }
-
-    /// Files that were changed both on disk and through the API: the API's text is in force.
-    pub fn drift(&self) -> Result<Vec<Drift>, StateError> {
-        let files = self.state.catalog().files()?;
-        let drifted = files.into_iter().filter(|file| {
-            self.base.get(&file.path).map(|text| hash(text)) != file.base
-                && self.base.get(&file.path) != file.text.as_ref()
-        });
-        Ok(drifted
-            .map(|file| {
-                let now = if self.base.contains_key(&file.path) { "was changed on disk" } else { "was deleted on disk" };
-                let message = format!("`{}` was changed through the API and {now} since: the API's version is in force", file.path);
-                Drift { path: file.path, message }
-            })
-            .collect())
     }
 
     /// The right to change the catalog. Others wait.

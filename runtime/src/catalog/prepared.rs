@@ -6,7 +6,7 @@ use super::fates::scope_changes;
 use super::tables::Migration;
 use super::{Catalog, Change, ChangeError, Current, hash};
 use crate::engine::Engine;
-use crate::state::{CatalogWrite, StateError, StoredFile};
+use crate::state::{CatalogWrite, Origin, StateError, StoredFile};
 
 /// A change that is committed or taken back next.
 #[derive(Debug)]
@@ -60,6 +60,11 @@ impl Prepared<'_> {
                 path: path.clone(),
                 text: text.clone(),
                 base: base.get(path).map(|text| hash(text)),
+                origin: if self.before.files.contains_key(path) {
+                    Origin::Changed
+                } else {
+                    Origin::Made
+                },
             })
             .collect();
         let reverted: Vec<String> = reverted.into_iter().map(|(path, _)| path.clone()).collect();

@@ -101,6 +101,7 @@ fn put(target: &Path, file: &StoredFile) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::Origin;
 
     #[test]
     fn files_are_written_deleted_or_left_alone() {
@@ -118,6 +119,7 @@ mod tests {
             path: path.to_owned(),
             text: text.map(ToOwned::to_owned),
             base: base.map(hash),
+            origin: Origin::Changed,
         };
         let files = [
             file("pipes/new.pipe", Some("new"), None),

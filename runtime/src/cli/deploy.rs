@@ -17,7 +17,7 @@ use super::bar::Bar;
 use super::client::Client;
 use super::printer::Printer;
 use super::{ExitStatus, engine, project_folder, remote, report_errors};
-use crate::catalog::{Catalog, Draft};
+use crate::catalog::{Author, Catalog, Draft, Drift};
 use crate::deploy::{self, DeployPlan, DeployStep, Nobody, Run, Size};
 use crate::engine::Engine;
 use crate::ingest::{EventLimits, Events, Ingest};
@@ -198,6 +198,7 @@ impl Here {
             plan_before: before,
             write: None,
             undoes: None,
+            drift: self.catalog.differing()?,
         };
         self.apply(&planned, version, wish, printer).await
     }
@@ -241,7 +242,9 @@ impl Here {
         let mut draft: Draft = writer.draft(files).await?;
         let before = Arc::clone(&draft.before().plan);
         let planned = deploy::plan(draft.plan(), Some(&before), &self.ingest).await?;
-        let write = writer.written(&mut draft, &deploy::renamed(&planned))?;
+        let author = Author::Earlier(deployments.files_of_api(last.id)?);
+        let drift = writer.taken_back(&draft, &author)?;
+        let write = writer.written(&mut draft, &deploy::renamed(&planned), &author)?;
         let version = Version {
             kind: DeploymentKind::Rollback,
             files: draft.files(),
@@ -250,6 +253,7 @@ impl Here {
             plan_before: Some(&before),
             write: Some(write),
             undoes: Some(last.id),
+            drift,
         };
         let status = self.apply(&planned, version, wish, printer).await?;
         if status == ExitStatus::Success && wish.applies {
@@ -265,12 +269,18 @@ impl Here {
         wish: &Wish,
         printer: &Printer,
     ) -> anyhow::Result<ExitStatus> {
-        show(&planned.steps, wish.format, printer)?;
+        show(&planned.steps, &version.drift, wish.format, printer)?;
         if !wish.applies {
             return Ok(ExitStatus::Success);
         }
-        if !planned.destructive().is_empty() && !wish.allow_destructive {
-            printer.error("this deploy takes rows or values away, and is not run");
+        let takes_rows = !planned.destructive().is_empty();
+        if (takes_rows || version.drift.iter().any(|drift| drift.goes)) && !wish.allow_destructive {
+            let what = if takes_rows {
+                "rows or values"
+            } else {
+                "what the API has"
+            };
+            printer.error(&format!("this deploy takes {what} away, and is not run"));
             printer.hint("`--allow-destructive` runs it");
             return Ok(ExitStatus::Findings);
         }
@@ -336,6 +346,8 @@ struct Version<'a> {
     write: Option<crate::state::CatalogWrite>,
     /// The deployment that this one takes back.
     undoes: Option<i64>,
+    /// What files and API disagree about.
+    drift: Vec<Drift>,
 }
 
 /// Says how a server does what this process cannot do beside it.
@@ -369,22 +381,26 @@ fn version_before(state: &State) -> anyhow::Result<Option<(BTreeMap<String, Stri
     Ok(Some((files, plan)))
 }
 
-/// Prints steps.
+/// Prints steps, and what files and API disagree about.
 pub(super) fn show(
     steps: &[DeployStep],
+    drift: &[Drift],
     format: OutputFormat,
     printer: &Printer,
 ) -> anyhow::Result<()> {
     if format == OutputFormat::Json {
-        let shown = serde_json::to_string_pretty(&json!({ "steps": steps }))?;
+        let shown = serde_json::to_string_pretty(&json!({ "steps": steps, "drift": drift }))?;
         return Ok(printer.data(&shown)?);
     }
-    if steps.is_empty() {
-        return Ok(printer.data("nothing to do: the engine has what the project says")?);
-    }
     let mut text = String::new();
+    if steps.is_empty() && !drift.iter().any(|drift| drift.goes) {
+        text.push_str("nothing to do: the engine has what the project says\n");
+    }
     for step in steps {
         push_step(&mut text, step);
+    }
+    for drift in drift {
+        _ = writeln!(text, "{}", drift.message);
     }
     Ok(printer.data(&text)?)
 }

@@ -11,6 +11,7 @@ use super::bar::Bar;
 use super::client::{Client, complaint};
 use super::deploy::{Wish, show};
 use super::printer::Printer;
+use crate::catalog::Drift;
 use crate::deploy::DeployStep;
 
 /// So often the server is asked how far it is.
@@ -58,9 +59,12 @@ async fn run(
     );
     let (status, answer) = client.ask("POST", &path, body).await?;
     let steps = answer["deployment"]["steps"].clone();
+    // A server of before this was said has none.
+    let drift = answer["deployment"]["drift"].clone();
+    let drift: Vec<Drift> = serde_json::from_value(drift).unwrap_or_default();
     if !status.is_success() {
         if let Ok(steps) = serde_json::from_value::<Vec<DeployStep>>(steps) {
-            show(&steps, wish.format, printer)?;
+            show(&steps, &drift, wish.format, printer)?;
         }
         printer.error(&complaint(status, &answer));
         let known = [
@@ -75,7 +79,7 @@ async fn run(
         });
     }
     let steps: Vec<DeployStep> = serde_json::from_value(steps)?;
-    show(&steps, wish.format, printer)?;
+    show(&steps, &drift, wish.format, printer)?;
     if !wish.applies {
         return Ok(ExitStatus::Success);
     }

@@ -178,7 +178,7 @@ async fn deploy_and_serve(
     let ingest = Ingest::open(Arc::clone(engine), &folder.join(STATE_FOLDER))?;
     deploy::recover(&state, &ingest, &Lines(printer)).await?;
     let catalog = Catalog::open(Arc::clone(&state), &sources.tree, sources.plan)?;
-    for drift in catalog.drift()? {
+    for drift in catalog.conflicts()? {
         printer.note(&format!("warning: {}", drift.message));
     }
     let plan = Arc::clone(&catalog.current().plan);

@@ -159,8 +159,8 @@ pub(super) async fn alter(Path(reference): Path<String>, call: Call) -> Result<R
             }
         } else {
             let mut files = current.files.clone();
-            files.insert(path, text);
-            operations.extend(deploy(&call, writer, files, &name, dry_run).await?);
+            files.insert(path.clone(), text);
+            operations.extend(deploy(&call, writer, path, files, &name, dry_run).await?);
         }
         if operations.is_empty() {
             return Err(ApiError::BadRequest(
@@ -228,6 +228,7 @@ async fn retag(call: &Call, current: &Current, name: &str) -> Result<(), ApiErro
 async fn deploy(
     call: &Call,
     writer: Writer<'_>,
+    path: String,
     files: BTreeMap<String, String>,
     name: &str,
     dry_run: bool,
@@ -237,7 +238,7 @@ async fn deploy(
         let may = call.access.drops_datasource(name);
         Call::require(may, &format!("DATASOURCES:DROP:{name}"))?;
     }
-    let steps = super::deployments::apply(call, writer, files, dry_run, allowed).await?;
+    let steps = super::deployments::apply(call, writer, path, files, dry_run, allowed).await?;
     let start = format!("ALTER TABLE {} ", quote_identifier(name));
     let operation = |sql: &String| {
         let sql = sql.strip_prefix(&start)?;

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 
 use super::{App, handover};
-use crate::catalog::{self, Draft, Writer};
+use crate::catalog::{self, Author, Draft, Drift, Writer};
 use crate::deploy::{self, Audience, DeployError, DeployPlan, Progress};
 use crate::jobs::{Control, Job, Work, WorkError};
 use crate::state::{Deployment, DeploymentStatus, State};
@@ -31,8 +31,9 @@ impl Deploys {
 }
 
 /// What was asked for beside the files.
-#[derive(Clone, Copy)]
 struct Wish {
+    /// Whose the version is.
+    author: Author,
     allows_destruction: bool,
     /// The deployment that this one takes back.
     undoes: Option<i64>,
@@ -76,11 +77,21 @@ impl Work for Deploys {
             }
             DeploymentStatus::Running => {}
         }
-        let wish = Wish {
-            allows_destruction: job.request["allow_destructive_operations"] == true,
-            undoes: job.request["undoes"].as_i64(),
+        let undoes = job.request["undoes"].as_i64();
+        let author = match (undoes, job.request["changes"].as_str()) {
+            (Some(undone), _) => {
+                let of_api = app.catalog.state().deployments().files_of_api(undone);
+                Author::Earlier(of_api.map_err(failed)?)
+            }
+            (None, Some(path)) => Author::Api(path.to_owned()),
+            (None, None) => Author::Files,
         };
-        let outcome = self.deploy(&app, &deployment, wish, control).await;
+        let wish = Wish {
+            author,
+            allows_destruction: job.request["allow_destructive_operations"] == true,
+            undoes,
+        };
+        let outcome = self.deploy(&app, &deployment, &wish, control).await;
         match outcome {
             Ok(()) => {
                 let done = app.catalog.state().deployments().find(id).map_err(failed)?;
@@ -116,7 +127,7 @@ impl Deploys {
         &self,
         app: &Arc<App>,
         deployment: &Deployment,
-        wish: Wish,
+        wish: &Wish,
         control: &Control,
     ) -> Result<(), WorkError> {
         let state = app.catalog.state();
@@ -144,7 +155,7 @@ impl Deploys {
         &self,
         app: &Arc<App>,
         id: i64,
-        wish: Wish,
+        wish: &Wish,
         control: &Control,
     ) -> Result<(), WorkError> {
         let progress = JobProgress::new(control);
@@ -163,11 +174,14 @@ impl Deploys {
             .map_err(|error| failed(with_causes(&error)))?;
         let steps = serde_json::to_string(&plan.steps).map_err(failed)?;
         state.deployments().set_steps(id, &steps).map_err(failed)?;
-        if !wish.allows_destruction && !plan.destructive().is_empty() {
-            return Err(failed(refusal(&plan)));
+        let drift = writer.taken_back(&draft, &wish.author).map_err(failed)?;
+        if !wish.allows_destruction
+            && let Some(refusal) = refusal(&plan, &drift)
+        {
+            return Err(failed(refusal));
         }
         let written = writer
-            .written(&mut draft, &deploy::renamed(&plan))
+            .written(&mut draft, &deploy::renamed(&plan), &wish.author)
             .map_err(failed)?;
         let switch = Switch {
             app,
@@ -265,9 +279,9 @@ pub(super) fn with_causes(error: &DeployError) -> String {
     text
 }
 
-/// Why a plan that takes something away is not run.
-pub(super) fn refusal(plan: &DeployPlan) -> String {
-    let lost: Vec<String> = plan
+/// Why a version that takes something away does not come into force; `None` if it takes nothing away.
+pub(super) fn refusal(plan: &DeployPlan, drift: &[Drift]) -> Option<String> {
+    let mut lost: Vec<String> = plan
         .destructive()
         .iter()
         .map(|step| {
@@ -279,10 +293,19 @@ pub(super) fn refusal(plan: &DeployPlan) -> String {
             )
         })
         .collect();
-    format!(
-        "this deploy takes rows or values away and is not run without `allow_destructive_operations=true`: {}",
-        lost.join(" · ")
-    )
+    let what = if lost.is_empty() {
+        "what the API has"
+    } else {
+        "rows or values"
+    };
+    let gone = drift.iter().filter(|drift| drift.goes);
+    lost.extend(gone.map(|drift| drift.message.clone()));
+    (!lost.is_empty()).then(|| {
+        format!(
+            "this deploy takes {what} away and is not run without `allow_destructive_operations=true`: {}",
+            lost.join(" · ")
+        )
+    })
 }
 
 /// Progress that is written down with the job.

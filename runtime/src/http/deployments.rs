@@ -15,7 +15,7 @@ use super::deploy_job::{DEPLOY, is_overtaken, refusal, with_causes};
 use super::error::ApiError;
 use super::extract::{Path, Whole};
 use super::{App, Data, jobs};
-use crate::catalog::{ChangeError, Draft, Writer, format_micros};
+use crate::catalog::{Author, ChangeError, Draft, Drift, Writer, format_micros};
 use crate::deploy::{self, DeployPlan, DeployStep, destructive};
 use crate::ingest::Ingest;
 use crate::jobs::{Job, SubmitError};
@@ -34,7 +34,7 @@ pub(super) async fn create(
     require_admin(&call)?;
     let files = read_files(&app, request, &headers).await?;
     let files = checked(&call, files)?;
-    begin(call, files, DeploymentKind::Deploy, None).await
+    begin(call, files, Author::Files, None).await
 }
 
 /// `POST /v1/rollback`: back to the version before the last deploy.
@@ -50,7 +50,8 @@ pub(super) async fn rollback(call: Call) -> Result<Response, ApiError> {
             last.id
         ))
     })?;
-    begin(call, before, DeploymentKind::Rollback, Some(last.id)).await
+    let author = Author::Earlier(deployments.files_of_api(last.id)?);
+    begin(call, before, author, Some(last.id)).await
 }
 
 /// `GET /v1/deployments`.
@@ -68,7 +69,13 @@ pub(super) async fn list(call: Call) -> Result<Response, ApiError> {
 /// `GET /v1/deployments/<id>`.
 pub(super) async fn get(Path(id): Path<String>, call: Call) -> Result<Response, ApiError> {
     require_admin(&call)?;
-    let id = number(&id)?;
+    let shown = shown(&call, number(&id)?)?;
+    Ok(json_response(
+        &json!({ "result": "success", "deployment": shown }),
+    ))
+}
+
+fn shown(call: &Call, id: i64) -> Result<Value, ApiError> {
     let deployments = call.app.catalog.state().deployments();
     let found = deployments
         .find(id)?
@@ -82,9 +89,7 @@ pub(super) async fn get(Path(id): Path<String>, call: Call) -> Result<Response, 
     if let (Some(job), Value::Object(fields)) = (job, &mut shown) {
         fields.insert("job".to_owned(), jobs::body(job, &call.host));
     }
-    Ok(json_response(
-        &json!({ "result": "success", "deployment": shown }),
-    ))
+    Ok(shown)
 }
 
 /// `POST /v1/deployments/<id>/set-live`: a deployment is in force as soon as it is done.
@@ -210,7 +215,7 @@ fn settings(sent: Option<&str>, own: Option<&str>) -> Result<Option<String>, Api
 async fn begin(
     call: Call,
     files: BTreeMap<String, String>,
-    kind: DeploymentKind,
+    author: Author,
     undoes: Option<i64>,
 ) -> Result<Response, ApiError> {
     let (check, wait) = (
@@ -219,7 +224,7 @@ async fn begin(
     );
     let version = Version {
         files,
-        kind,
+        author,
         undoes,
         check,
         allowed: call.parameters.flag("allow_destructive_operations")?,
@@ -228,7 +233,7 @@ async fn begin(
         // A deploy that goes on has the catalog until its end, and who asks for another is not to wait for that.
         refuse_busy(call.app.data()?)?;
         let writer = call.app.catalog.write().await;
-        let begun = match version.begin(&call, writer).await? {
+        let shown = match version.begin(&call, writer).await? {
             Begun::Invalid(errors) => return Ok(invalid(&errors)),
             Begun::Planned { result, shown, .. } => {
                 return Ok(json_response(
@@ -240,15 +245,19 @@ async fn begin(
                 let answer = json!({ "result": "failed", "error": error, "deployment": shown });
                 return Ok((StatusCode::BAD_REQUEST, json_response(&answer)).into_response());
             }
-            Begun::Started { id, job, .. } => {
+            Begun::Started { id, job, drift, .. } => {
                 if wait {
                     call.app.data()?.jobs.ended(&job).await?;
                     refuse_overtaken(&call, id)?;
                 }
-                id
+                let mut shown = shown(&call, id)?;
+                shown["drift"] = json!(drift);
+                shown
             }
         };
-        get(Path(begun.to_string()), call).await
+        Ok(json_response(
+            &json!({ "result": "success", "deployment": shown }),
+        ))
     })
     .await
 }
@@ -262,17 +271,19 @@ fn refuse_overtaken(call: &Call, id: i64) -> Result<(), ApiError> {
     }
 }
 
-/// Brings other files into force and waits for that; the steps. With `check`, only the steps. The files are those of the writer's moment, but for what is to change.
+/// Changes the file at `path` as the API's and waits until that is in force; the steps. With `check`, only the steps. The files are those of the writer's moment, but for
+/// what is to change.
 pub(super) async fn apply(
     call: &Call,
     writer: Writer<'_>,
+    path: String,
     files: BTreeMap<String, String>,
     check: bool,
     allowed: bool,
 ) -> Result<Vec<DeployStep>, ApiError> {
     let version = Version {
         files,
-        kind: DeploymentKind::Deploy,
+        author: Author::Api(path),
         undoes: None,
         check,
         allowed,
@@ -281,7 +292,7 @@ pub(super) async fn apply(
         Begun::Invalid(errors) => Err(ApiError::BadRequest(errors)),
         Begun::Planned { steps, .. } => Ok(steps),
         Begun::Refused { error, .. } => Err(ApiError::BadRequest(error)),
-        Begun::Started { id, job, steps } => {
+        Begun::Started { id, job, steps, .. } => {
             call.app.data()?.jobs.ended(&job).await?;
             refuse_overtaken(call, id)?;
             let found = call.app.catalog.state().deployments().find(id)?;
@@ -301,11 +312,11 @@ pub(super) async fn apply(
 /// A version that is to be planned or deployed.
 struct Version {
     files: BTreeMap<String, String>,
-    kind: DeploymentKind,
+    author: Author,
     undoes: Option<i64>,
     /// Whether only the plan is asked for.
     check: bool,
-    /// Whether rows and values may go.
+    /// Whether rows and values may go, and what the API made or changed.
     allowed: bool,
 }
 
@@ -325,6 +336,7 @@ enum Begun {
         id: i64,
         job: String,
         steps: Vec<DeployStep>,
+        drift: Vec<Drift>,
     },
 }
 
@@ -342,9 +354,10 @@ impl Version {
             Err(error) => return Err(error.into()),
         };
         let plan = planned(&draft, &data.ingest).await?;
+        let drift = writer.taken_back(&draft, &self.author)?;
         drop(writer);
         let same = plan.is_empty() && draft.before().files == *draft.files();
-        let shown = shown_plan(&draft, &plan);
+        let shown = shown_plan(&draft, &plan, &drift);
         if self.check || same {
             return Ok(Begun::Planned {
                 result: if same { "no_changes" } else { "success" },
@@ -352,18 +365,24 @@ impl Version {
                 steps: plan.steps,
             });
         }
-        if !self.allowed && !plan.destructive().is_empty() {
-            return Ok(Begun::Refused {
-                error: refusal(&plan),
-                shown,
-            });
+        if !self.allowed
+            && let Some(error) = refusal(&plan, &drift)
+        {
+            return Ok(Begun::Refused { error, shown });
         }
-        let id = start(call, &draft, &plan, self.kind)?;
+        let kind = match self.author {
+            Author::Files | Author::Api(_) => DeploymentKind::Deploy,
+            Author::Earlier(_) => DeploymentKind::Rollback,
+        };
+        let id = start(call, &draft, &plan, kind)?;
         let mut request = json!({
             "deployment_id": id,
-            "deployment_kind": self.kind.as_str(),
+            "deployment_kind": kind.as_str(),
             "allow_destructive_operations": self.allowed,
         });
+        if let Author::Api(path) = self.author {
+            request["changes"] = path.into();
+        }
         if let Some(undoes) = self.undoes {
             request["undoes"] = undoes.into();
         }
@@ -372,6 +391,7 @@ impl Version {
                 id,
                 job: job.id,
                 steps: plan.steps,
+                drift,
             }),
             Err(error) => {
                 let text = error.to_string();
@@ -438,7 +458,7 @@ fn invalid(errors: &str) -> Response {
     (StatusCode::BAD_REQUEST, json_response(&answer)).into_response()
 }
 
-fn shown_plan(draft: &Draft, plan: &DeployPlan) -> Value {
+fn shown_plan(draft: &Draft, plan: &DeployPlan, drift: &[Drift]) -> Value {
     let (old, new) = (&draft.before().files, draft.files());
     let paths = |wanted: &dyn Fn(&String) -> bool, of: &BTreeMap<String, String>| -> Vec<String> {
         of.keys().filter(|path| wanted(path)).cloned().collect()
@@ -447,6 +467,7 @@ fn shown_plan(draft: &Draft, plan: &DeployPlan) -> Value {
         "status": "valid",
         "steps": plan.steps,
         "destructive": plan.destructive().len(),
+        "drift": drift,
         "new_files": paths(&|path| !old.contains_key(path), new),
         "changed_files": paths(&|path| old.get(path).is_some_and(|text| new.get(path) != Some(text)), new),
         "deleted_files": paths(&|path| !new.contains_key(path), old),

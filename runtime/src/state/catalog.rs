@@ -3,10 +3,41 @@
 //! A change is written whole or not at all: its files and the ids that follow from them go into one transaction.
 
 use rusqlite::params;
+use serde::{Deserialize, Serialize};
 
 use super::{ScopeChanges, State, StateError};
 
-/// A file that the API wrote, changed or took away.
+/// Who wrote a file last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// A deploy of files.
+    Deploy,
+    /// The API, and without it there would be none.
+    Made,
+    /// The API, and it was there before.
+    Changed,
+}
+
+impl Origin {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Deploy => "deploy",
+            Self::Made => "made",
+            Self::Changed => "changed",
+        }
+    }
+
+    fn parse(text: &str) -> Self {
+        match text {
+            "deploy" => Self::Deploy,
+            "made" => Self::Made,
+            _ => Self::Changed,
+        }
+    }
+}
+
+/// A file that is in force in the place of the one on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredFile {
     /// The path in the project, with `/`.
@@ -15,6 +46,8 @@ pub struct StoredFile {
     pub text: Option<String>,
     /// The hash of the file on disk at the time of the change; `None` if there was none.
     pub base: Option<String>,
+    /// Who wrote it.
+    pub origin: Origin,
 }
 
 /// What has an id.
@@ -76,16 +109,17 @@ impl<'state> CatalogStore<'state> {
         Self { state }
     }
 
-    /// The files that the API changed, by path.
+    /// The files that are not as they are on disk, by path.
     pub fn files(&self) -> Result<Vec<StoredFile>, StateError> {
         let connection = self.state.connection();
         let mut statement = connection
-            .prepare_cached("SELECT path, text, base FROM catalog_files ORDER BY path")?;
+            .prepare_cached("SELECT path, text, base, origin FROM catalog_files ORDER BY path")?;
         let rows = statement.query_map([], |row| {
             Ok(StoredFile {
                 path: row.get(0)?,
                 text: row.get(1)?,
                 base: row.get(2)?,
+                origin: Origin::parse(&row.get::<_, String>(3)?),
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -168,9 +202,10 @@ impl CatalogWrite {
         }
         for file in &self.files {
             transaction.execute(
-                "INSERT INTO catalog_files (path, text, base, updated_at) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (path) DO UPDATE SET text = excluded.text, updated_at = excluded.updated_at",
-                params![file.path, file.text, file.base, super::now()],
+                "INSERT INTO catalog_files (path, text, base, updated_at, origin) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (path) DO UPDATE SET text = excluded.text, updated_at = excluded.updated_at,
+                   origin = iif(catalog_files.origin = 'made' AND excluded.origin = 'changed', 'made', excluded.origin)",
+                params![file.path, file.text, file.base, super::now(), file.origin.as_str()],
             )?;
         }
         // All go before any comes: two resources may have exchanged their names.
@@ -241,6 +276,7 @@ mod tests {
             path: "a.pipe".to_owned(),
             text: Some("x".to_owned()),
             base: None,
+            origin: Origin::Made,
         };
         let clash = [object("t_1", "a"), object("t_2", "a")];
         state

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::{CatalogWrite, State, StateError, now};
+use super::{CatalogWrite, Origin, State, StateError, now};
 
 /// How a deployment ended, or that it has not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,10 +166,18 @@ impl<'state> Deployments<'state> {
 
     /// Notes that a deployment begins; returns its id.
     pub fn start(&self, new: NewDeployment<'_>) -> Result<i64, StateError> {
+        let of_api: BTreeMap<String, Origin> = self
+            .state
+            .catalog()
+            .files()?
+            .into_iter()
+            .filter(|file| file.origin != Origin::Deploy)
+            .map(|file| (file.path, file.origin))
+            .collect();
         let connection = self.state.connection();
         let before = new.before.map(serde_json::to_string).transpose()?;
         connection.execute(
-            "INSERT INTO deployments (artifact_hash, status, started_at, kind, files, files_before, steps) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO deployments (artifact_hash, status, started_at, kind, files, files_before, steps, files_of_api) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             params![
                 new.artifact_hash,
                 DeploymentStatus::Running.as_str(),
@@ -177,7 +185,8 @@ impl<'state> Deployments<'state> {
                 new.kind.as_str(),
                 serde_json::to_string(new.files)?,
                 before,
-                new.steps
+                new.steps,
+                serde_json::to_string(&of_api)?
             ],
         )?;
         let id = connection.last_insert_rowid();
@@ -366,6 +375,19 @@ impl<'state> Deployments<'state> {
         let (files, before) = found.unwrap_or_default();
         Ok((read(files)?, read(before)?))
     }
+
+    /// The files that the API had made or changed when a deployment began.
+    pub fn files_of_api(&self, id: i64) -> Result<BTreeMap<String, Origin>, StateError> {
+        let connection = self.state.connection();
+        let sql = "SELECT files_of_api FROM deployments WHERE id = ?1";
+        let found: Option<String> = connection
+            .query_row(sql, [id], |row| row.get(0))
+            .optional()?;
+        Ok(found
+            .map(|text| serde_json::from_str(&text))
+            .transpose()?
+            .unwrap_or_default())
+    }
 }
 
 fn deployment(row: &Row<'_>) -> rusqlite::Result<Deployment> {
@@ -440,6 +462,7 @@ mod tests {
             path: "a.pipe".to_owned(),
             text: Some(text.to_owned()),
             base: None,
+            origin: Origin::Changed,
         };
         state
             .catalog()

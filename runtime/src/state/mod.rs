@@ -26,7 +26,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 
-pub use catalog::{CatalogStore, CatalogWrite, ObjectKind, StoredFile, StoredObject};
+pub use catalog::{CatalogStore, CatalogWrite, ObjectKind, Origin, StoredFile, StoredObject};
 pub use deployments::{
     Deployment, DeploymentKind, DeploymentPhase, DeploymentStatus, Deployments, NewDeployment,
 };

@@ -71,3 +71,48 @@ fn a_schema_is_altered_in_place_where_the_engine_can() {
         "2\t70007"
     );
 }
+
+#[test]
+fn a_column_of_the_api_goes_with_the_next_deploy_of_files_without_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = datasource("`id` UInt64 `json:$.id`", KEYS);
+    std::fs::write(folder.path().join("t.datasource"), &text).unwrap();
+    let server = Server::start(folder.path());
+    let path = "/v0/datasources?mode=append&name=t&format=ndjson";
+    let row = b"{\"id\":1,\"more\":\"x\"}\n";
+    assert_eq!(server.request("POST", path, row).unwrap().0, 200);
+    let (status, done) = alter(
+        &server,
+        "id UInt64 `json:$.id`, more String DEFAULT 'm' `json:$.more`",
+        "",
+    );
+    assert_eq!(status, 200, "{done}");
+    assert_eq!(server.request("POST", path, row).unwrap().0, 200);
+    assert_eq!(
+        ask(&server, "SELECT more FROM t ORDER BY more FORMAT TSV"),
+        "m\nx"
+    );
+    let body = serde_json::json!({ "files": { "t.datasource": text } }).to_string();
+    let deploy = |options: &str| {
+        let path = format!("/v1/deploy?wait=true{options}");
+        let (status, text) = server.request("POST", &path, body.as_bytes()).unwrap();
+        let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+        (status, answer)
+    };
+    // The table knows which text it is of: the plan is to drop the column, and not to make the table anew.
+    let (status, refused) = deploy("");
+    assert_eq!(status, 400, "{refused}");
+    let steps = &refused["deployment"]["steps"];
+    assert_eq!(steps[0]["action"], "alter_table", "{refused}");
+    let words = refused["error"].as_str().unwrap();
+    assert!(
+        words.contains("column more goes")
+            && words.contains("data source `t` was changed through the API"),
+        "{words}"
+    );
+    let (status, done) = deploy("&allow_destructive_operations=true");
+    assert_eq!(status, 200, "{done}");
+    assert_eq!(ask(&server, "SELECT * FROM t FORMAT TSV"), "1\n1");
+    let (_, same) = deploy("");
+    assert_eq!(same["result"], "no_changes", "{same}");
+}

@@ -10,6 +10,7 @@ mod changes;
 mod command_line;
 mod connect;
 mod datafiles;
+mod drift;
 mod journal;
 mod kills;
 mod losses;

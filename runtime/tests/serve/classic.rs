@@ -110,6 +110,26 @@ fn a_classic_pipe_is_served_without_a_type_and_the_api_changes_no_other() {
 }
 
 #[test]
+fn what_the_api_publishes_does_not_turn_a_classic_project_over_at_a_restart() {
+    let project = project();
+    let server = Server::start(&project);
+    let create = "/v0/pipes?name=made&sql=select+1+as+one";
+    assert_eq!(send(&server, "POST", create, ""), 200);
+    let publish = "/v0/pipes/made/nodes/made_0/endpoint";
+    assert_eq!(send(&server, "POST", publish, ""), 200);
+    let edit = "/v0/pipes/b/nodes/first";
+    assert_eq!(
+        send(&server, "PUT", edit, "SELECT min(org) AS c FROM rows"),
+        200
+    );
+    let statuses = |server: &Server| ["a", "b", "made"].map(|pipe| status(server, pipe));
+    assert_eq!(statuses(&server), [200, 200, 200]);
+    server.interrupt();
+    let server = Server::start(&project);
+    assert_eq!(statuses(&server), [200, 200, 200]);
+}
+
+#[test]
 fn names_with_a_version_take_events_and_answer() {
     let project = project();
     let server = Server::start(&project);
