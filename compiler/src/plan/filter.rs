@@ -238,6 +238,31 @@ mod tests {
     }
 
     #[test]
+    fn tables_beside_the_resources_cannot_be_read() {
+        for name in [
+            "pw_snap_t",
+            "pw_next_t",
+            "pipewright.pw_snap_t",
+            "shared.pw_snap_t",
+            "shared.mv__p__a",
+            "t_quarantine2_quarantine",
+        ] {
+            for text in [
+                format!("SELECT 1 IN {name}"),
+                format!("SELECT globalNotIn(1, {name})"),
+                format!("SELECT v FROM t WHERE (org, v) IN ({name})"),
+                format!("SELECT v FROM {name}"),
+                format!("SELECT v FROM u WHERE v IN (SELECT 1 IN {name})"),
+            ] {
+                let said = query(&text);
+                assert!(said.contains("is no"), "{text}: {said}");
+            }
+        }
+        // A column of the query itself.
+        assert!(query("SELECT v FROM u WHERE 1 IN pwned").contains("1 IN pwned"));
+    }
+
+    #[test]
     fn two_filters_show_the_rows_of_both() {
         let mut filters = RowFilters::default();
         filters.add("t", "org = 1 -- one");

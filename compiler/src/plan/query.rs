@@ -54,6 +54,8 @@ pub struct Compiled {
     pub named_tables: BTreeSet<String>,
     /// The format that a query asked for with a trailing `FORMAT`.
     pub format: Option<String>,
+    /// Whether a row filter is part of the statement: what the engine says of it may quote the filter.
+    pub hides_rows: bool,
     /// What the optimizer did, in order.
     pub rewrites: Arc<[Rewrite]>,
 }
@@ -457,7 +459,10 @@ impl<'a> Compilation<'a> {
         let mut tables = BTreeSet::new();
         let mut named_sets = shape.named_sets.clone();
         for table in &shape.tables {
-            self.note_table(table.resource());
+            let resource = table.resource();
+            self.compiled.hides_rows |= self.filters.of(&resource).is_some()
+                && self.plan.project.datasources.contains_key(&resource);
+            self.note_table(resource);
             if table.database.is_none() {
                 tables.insert(table.name.clone());
             }

@@ -119,6 +119,24 @@ impl EngineError {
         }
     }
 
+    /// The error without what its message quotes of the statement, for a caller who is not to see all of it.
+    pub(crate) fn without_statement(self) -> Self {
+        match self {
+            Self::Exception {
+                code,
+                name,
+                message,
+                position,
+            } => Self::Exception {
+                code,
+                name,
+                message: before_statement(&message).to_owned(),
+                position,
+            },
+            other => other,
+        }
+    }
+
     /// Reads the text of a ClickHouse exception that `sql` caused.
     pub fn from_exception(text: &str, sql: &str) -> Self {
         let mut code = 0;
@@ -184,6 +202,28 @@ impl EngineError {
             other => other,
         }
     }
+}
+
+/// A message up to where it begins to quote the statement: what failed stands first, then where.
+fn before_statement(message: &str) -> &str {
+    const WHERE: &[&str] = &[
+        " in scope ",
+        ". in scope ",
+        ": in scope ",
+        ": while ",
+        ". while ",
+        " in query",
+        ": in query",
+        ": in block",
+    ];
+    let lower = message.to_ascii_lowercase();
+    let quoted = WHERE.iter().filter_map(|words| lower.find(words));
+    // After the place of a syntax error stands the rest of the statement.
+    let rest = lower
+        .find("failed at position ")
+        .and_then(|at| Some(at + lower[at..].find(": ")?));
+    let end = quoted.chain(rest).min().unwrap_or(message.len());
+    message[..end].trim_end()
 }
 
 /// `Code: 62. DB::Exception: rest` → 62 and the rest. Old servers write `Code: 62, e.displayText() = DB::Exception:
@@ -272,6 +312,15 @@ mod tests {
         let (code, name, message, position) = parsed(text, "SELECT * FROM nope");
         assert_eq!((code, name.as_str(), position), (60, "UNKNOWN_TABLE", None));
         insta::assert_snapshot!(message, @"Unknown table expression identifier 'nope' in scope SELECT * FROM nope");
+    }
+
+    #[test]
+    fn what_is_quoted_of_the_statement_can_be_left_out() {
+        let said = |message: &str| before_statement(message).to_owned();
+        insta::assert_snapshot!(said("Unknown expression identifier `nope` in scope SELECT nope FROM t WHERE org = 1. Maybe you meant: ['n']"), @"Unknown expression identifier `nope`");
+        insta::assert_snapshot!(said("Cannot parse string 'x' as Int32: while executing 'FUNCTION toInt32(org :: 0) -> toInt32(org) Int32 : 1'"), @"Cannot parse string 'x' as Int32");
+        insta::assert_snapshot!(said("Syntax error: failed at position 10 (1): 1 FROM (SELECT * FROM t WHERE (org = 1)) AS t. Expected one of: FROM"), @"Syntax error: failed at position 10 (1)");
+        insta::assert_snapshot!(said("Division by zero"), @"Division by zero");
     }
 
     #[test]

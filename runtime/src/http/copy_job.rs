@@ -152,6 +152,7 @@ pub(super) async fn request(
         query_id: crate::state::uuid().map_err(|error| ApiError::Internal(error.to_string()))?,
         settings: engine_settings(&compiled.settings),
         secrets: compiled.secrets.into_iter().collect(),
+        hides_rows: compiled.hides_rows,
         query_sql: compiled.sql.into_text(),
         pipe_id: objects
             .pipe(&pipe_name)
@@ -198,7 +199,10 @@ pub(super) async fn refuse_too_many_rows(
         // It takes its time: the job will find out.
         Err(EngineError::Timeout { .. }) => return Ok(()),
         Err(error) => {
-            let error = error.shifted(BEFORE.len(), request.query_sql.len());
+            let mut error = error.shifted(BEFORE.len(), request.query_sql.len());
+            if request.hides_rows {
+                error = error.without_statement();
+            }
             return Err(ApiError::engine(plan, &plain(&request.query_sql), error));
         }
         Ok(bytes) => bytes,
@@ -232,7 +236,14 @@ pub(super) async fn matched_columns(
 ) -> Result<Vec<String>, ApiError> {
     let found = described(app, compiled.sql.text(), &compiled.secrets)
         .await
-        .map_err(|error| ApiError::engine(plan, &compiled.sql, error))?;
+        .map_err(|error| {
+            let error = if compiled.hides_rows {
+                error.without_statement()
+            } else {
+                error
+            };
+            ApiError::engine(plan, &compiled.sql, error)
+        })?;
     let mut wrong = Vec::new();
     for (at, column) in found.iter().enumerate() {
         let name = quote_identifier(&column.name);

@@ -64,6 +64,11 @@ async fn explain(
         &call.access.filters,
     );
     let compiled = compiled.map_err(|error| ApiError::query(&current.plan, error))?;
+    if compiled.hides_rows {
+        return Err(ApiError::Forbidden(
+            "the token may not explain this: it sees only some rows of what is read, and the plan shows by which condition".to_owned(),
+        ));
+    }
     for table in &compiled.datasources {
         if !call.access.reads_datasource(&table.to_string()) {
             return Err(ApiError::Forbidden(format!(

@@ -126,7 +126,13 @@ pub(super) fn body(job: &Job, origin: &str) -> Value {
         format!("{origin}/v0/jobs/{}", job.id).into(),
     );
     let request = job.request.as_object().into_iter().flatten();
-    for (name, value) in request.filter(|(name, _)| *name != ASKED_BY) {
+    let hides_rows = job.request["hides_rows"] == true;
+    let is_shown = |name: &str| match name {
+        ASKED_BY | "hides_rows" => false,
+        "query_sql" => !hides_rows,
+        _ => true,
+    };
+    for (name, value) in request.filter(|(name, _)| is_shown(name)) {
         fields.entry(name.clone()).or_insert_with(|| value.clone());
     }
     fields.insert("progress".to_owned(), job.progress.clone());

@@ -113,7 +113,11 @@ pub(crate) async fn run(
         let value = served.secrets.iter().find(|(secret, _)| secret == name);
         query = query.secret(name.clone(), value.map_or("", |(_, value)| value.as_str()));
     }
-    let failed = |error: EngineError| ApiError::engine(&served.plan, &compiled.sql, error);
+    let hides_rows = compiled.hides_rows;
+    let failed = |error: EngineError| {
+        let error = said(error, hides_rows);
+        ApiError::engine(&served.plan, &compiled.sql, error)
+    };
     let answer = app.engine.query(query).await.map_err(failed)?;
     let body = if answer.length().is_some() {
         count(app, &answer);
@@ -129,6 +133,7 @@ pub(crate) async fn run(
             app: Arc::clone(app),
             pending: pending.take(),
             lines: 0,
+            hides_rows,
             format,
             _place: place,
         })
@@ -139,6 +144,15 @@ pub(crate) async fn run(
         HeaderValue::from_static(format.media_type),
     );
     Ok(response)
+}
+
+/// What the engine says of a statement. A token's row filter that is part of it is not shown.
+fn said(error: EngineError, hides_rows: bool) -> EngineError {
+    if hides_rows {
+        error.without_statement()
+    } else {
+        error
+    }
 }
 
 /// The engine's names for what templates ask for. A hint about a backend that is not there is no setting.
@@ -175,6 +189,7 @@ struct Streamed {
     app: Arc<App>,
     pending: Option<Pending>,
     lines: u64,
+    hides_rows: bool,
     format: Format,
     _place: Place,
 }
@@ -200,6 +215,9 @@ impl Stream for Streamed {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let chunk = self.answer.poll_next_unpin(context);
+        let hides_rows = self.hides_rows;
+        let chunk =
+            chunk.map(|chunk| chunk.map(|bytes| bytes.map_err(|error| said(error, hides_rows))));
         match &chunk {
             Poll::Ready(None) => {
                 count(&self.app, &self.answer);

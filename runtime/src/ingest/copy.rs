@@ -68,6 +68,9 @@ pub struct CopyRequest {
     pub columns: Vec<String>,
     /// The names of the secrets that the query binds.
     pub secrets: Vec<String>,
+    /// Whether a token's row filter is part of the query, which is then not shown.
+    #[serde(default)]
+    pub hides_rows: bool,
     /// The engine's settings for the query.
     pub settings: Vec<(String, String)>,
     /// How many rows it may have.
@@ -258,7 +261,7 @@ impl Run<'_> {
             tokio::pin!(insert);
             loop {
                 tokio::select! {
-                    done = &mut insert => break done.map_err(failed)?,
+                    done = &mut insert => break done.map_err(|error| failed(self.shown(error)))?,
                     reason = self.control.stopped() => return Err(reason),
                     () = tokio::time::sleep(EVERY) => {
                         (progress.rows, progress.bytes) = self.size().await?;
@@ -279,6 +282,15 @@ impl Run<'_> {
             progress.table = self.text(&sql).await?;
         }
         Ok(())
+    }
+
+    /// An error without what its reader is not to see.
+    fn shown(&self, error: EngineError) -> EngineError {
+        if self.request.hides_rows {
+            error.without_statement()
+        } else {
+            error
+        }
     }
 
     async fn insert_query(&self) -> Result<Statistics, EngineError> {

@@ -45,6 +45,7 @@ fn request(target: &str, mode: CopyInto, sql: &str) -> CopyRequest {
         parameters: BTreeMap::new(),
         columns: vec!["n".to_owned()],
         secrets: vec!["limit".to_owned()],
+        hides_rows: false,
         settings: vec![("max_threads".to_owned(), "1".to_owned())],
         max_rows: 5000,
     }

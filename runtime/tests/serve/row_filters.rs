@@ -72,6 +72,8 @@ fn nothing_gets_around_a_row_filter() {
         "SELECT 3 IN pipewright.events",
         "SELECT 3 IN mv__by_org__n",
         "SELECT 3 IN events_quarantine",
+        "SELECT 3 IN pw_snap_events",
+        "SELECT 3 IN pipewright.pw_next_events",
         "SELECT * FROM merge('default', 'events')",
         "SELECT * FROM remote('localhost', default.events)",
         "SELECT * FROM cluster('x', default.events)",
@@ -86,6 +88,69 @@ fn nothing_gets_around_a_row_filter() {
             answer.text()
         );
     }
+}
+
+#[test]
+fn what_the_engine_says_does_not_show_a_row_filter() {
+    let (_project, server) = started();
+    let admin = |path: &str, body: &str| {
+        let answer = server.ask(crate::harness::ADMIN, "POST", path, body);
+        assert!(answer.status < 300, "{path}: {}", answer.text());
+    };
+    admin(
+        "/v0/pipes",
+        "name=broken&sql=select throwIf(org >= 0) from events",
+    );
+    admin("/v0/pipes/broken/nodes/broken_0/endpoint", "");
+    let one = token(
+        &server,
+        "one",
+        &[
+            "DATASOURCES:READ:events:org = 1 AND value != 987654",
+            "PIPES:READ:broken",
+            "PIPES:READ:by_org",
+        ],
+    );
+    let assert_hidden = |answer: &crate::harness::Answer| {
+        let text = answer.text();
+        assert!(matches!(answer.status, 400 | 403), "{text}");
+        assert!(
+            !text.contains("987654") && !text.contains("org = 1"),
+            "{text}"
+        );
+    };
+    for query in [
+        "SELECT nosuch FROM events",
+        "SELECT nosuch(org) FROM events",
+        "SELECT throwIf(org = 1) FROM events",
+        "SELECT throwIf(value > 5, 'too much') FROM events WHERE value > 1",
+        "SELECT toInt32('x' || toString(org)) FROM events",
+        "SELECT org, count() FROM events",
+        "SELECT events.org.nosuch FROM events",
+        "SELECT 1 1 FROM events",
+        "SELECT * FROM events WHERE org = = 1",
+        "SELECT CAST(value, 'Array(String)') FROM events",
+        "SELECT (SELECT org FROM events)",
+        "SELECT sum(org) OVER (ORDER BY nosuch) FROM events",
+    ] {
+        for format in ["", " FORMAT CSV"] {
+            let answer = server.ask(&one, "POST", "/v0/sql", &format!("{query}{format}"));
+            assert_hidden(&answer);
+        }
+    }
+    assert_hidden(&server.ask(&one, "GET", "/v0/pipes/broken.json", ""));
+    assert_hidden(&server.ask(&one, "GET", "/v0/pipes/by_org/explain", ""));
+    // What failed is still said.
+    let said = server.ask(&one, "POST", "/v0/sql", "SELECT nosuch FROM events");
+    assert!(said.text().contains("`nosuch`"), "{}", said.text());
+    // And whoever sees all rows is told where.
+    let said = server.ask(
+        crate::harness::ADMIN,
+        "POST",
+        "/v0/sql",
+        "SELECT nosuch FROM events",
+    );
+    assert!(said.text().contains("in scope"), "{}", said.text());
 }
 
 #[test]
