@@ -14,6 +14,7 @@ use pipewright::catalog::Catalog;
 use pipewright::engine::chdb::ffi::{Connection, Library};
 use pipewright::engine::{self, Config, Engine};
 use pipewright::http::{self, App};
+use pipewright::secrets::Secrets;
 use pipewright::state::State;
 use pipewright_compiler::plan::{Plan, RequestContext};
 use pipewright_compiler::project::SourceTree;
@@ -82,7 +83,7 @@ async fn serve(plan: &Plan, engine: Arc<dyn Engine>) -> SocketAddr {
         .ensure_admin(Some("t"))
         .expect("the admin token");
     let catalog = Catalog::open(Arc::new(state), &sources(), self::plan()).expect("the catalog");
-    let app = App::new(catalog, Vec::new(), engine)
+    let app = App::new(catalog, Secrets::default(), engine)
         .await
         .expect("the app");
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")

@@ -9,6 +9,7 @@ pub mod http;
 pub mod ingest;
 pub mod jobs;
 pub mod schedule;
+pub mod secrets;
 pub mod service;
 pub mod state;
 pub mod typing;

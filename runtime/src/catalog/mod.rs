@@ -460,5 +460,5 @@ async fn refuse_wrong_sql(
 }
 
 fn hash(text: &str) -> String {
-    objects::hex(&Sha256::digest(text.as_bytes())[..16])
+    base16ct::lower::encode_string(&Sha256::digest(text.as_bytes())[..16])
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use base16ct::lower::encode_string;
 use pipewright_compiler::project::{Pipe, Project};
 use sha2::{Digest, Sha256};
 
@@ -316,24 +317,14 @@ fn digest<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part.as_bytes());
     }
-    hex(&hash.finalize()[..16])
+    encode_string(&hash.finalize()[..16])
 }
 
 /// A random id.
 fn new_id() -> std::io::Result<String> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
-    Ok(format!("t_{}", hex(&bytes)))
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes
-        .iter()
-        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-            _ = write!(text, "{byte:02x}");
-            text
-        })
+    Ok(format!("t_{}", encode_string(&bytes)))
 }
 
 #[cfg(test)]

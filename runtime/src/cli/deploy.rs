@@ -215,7 +215,7 @@ impl Here {
         deploy::deploy(&plan, root, engine, &lines).await?;
         if self.is_server() {
             let stored = self.catalog.state().variables().values()?;
-            let secrets = crate::http::all_secrets(&workspace::secrets(root, &plan)?, stored);
+            let secrets = workspace::secrets(root, &plan)?.or(stored);
             deploy::connect(&plan, engine, &secrets, &lines).await?;
         }
         Ok(ExitStatus::Success)

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use pipewright_compiler::plan::Plan;
 use pipewright_compiler::project::SourceTree;
+use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -19,6 +20,7 @@ use crate::engine::Engine;
 use crate::http::{self, App, Data, Deploys, Scope};
 use crate::ingest::{COPY, CopyRows, DeleteData, EventLimits, Events, Ingest, Populate};
 use crate::jobs::{Jobs, Limits, Work};
+use crate::secrets::Secrets;
 use crate::state::State;
 use crate::{deploy, workspace};
 
@@ -199,7 +201,7 @@ async fn deploy_and_serve(
     // Rows are given to the engine as files, which a server on another machine does not see.
     let embedded = plan.project.config.server.clickhouse_url.is_none();
     if !embedded {
-        let secrets = http::all_secrets(&secrets, state.variables().values()?);
+        let secrets = secrets.or(state.variables().values()?);
         deploy::connect(&plan, engine.as_ref(), &secrets, &Lines(printer)).await?;
     }
     let data = if embedded {
@@ -245,7 +247,7 @@ fn guest_token(state: &State, has_guest: bool) -> anyhow::Result<Option<String>>
     let made = state
         .tokens()
         .create_guest(&name, &serde_json::json!([Scope::Admin.to_json()]))?;
-    Ok(Some(made.secret))
+    Ok(Some(made.secret.expose_secret().to_owned()))
 }
 
 /// Opens the ways in for rows. What an earlier process had taken, and not written, is written before anything else comes.
@@ -253,7 +255,7 @@ async fn take_rows(
     plan: &Plan,
     state: &Arc<State>,
     ingest: Arc<Ingest>,
-    secrets: &[(String, String)],
+    secrets: &Secrets,
     printer: &Printer,
 ) -> anyhow::Result<Data> {
     ingest.know_renames(deploy::renames(state)?);
@@ -275,7 +277,7 @@ async fn take_rows(
     let populates: Arc<dyn Work> = Arc::new(Populate(Arc::clone(&ingest)));
     let copies: Arc<dyn Work> = Arc::new(CopyRows {
         ingest: Arc::clone(&ingest),
-        environment: secrets.to_vec(),
+        environment: secrets.clone(),
         state: Arc::clone(state),
     });
     let deploys = Arc::new(Deploys::default());
@@ -328,7 +330,8 @@ fn ensure_tokens(
     let admin = state.tokens().ensure_admin(given)?;
     if let (Some(secret), None) = (&admin.secret, given) {
         printer.note(&format!(
-            "admin token (printed at the first start only): {secret}"
+            "admin token (printed at the first start only): {}",
+            secret.expose_secret()
         ));
     }
     for made in http::ensure_declared(plan, state)?.made {

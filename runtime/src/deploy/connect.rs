@@ -15,6 +15,7 @@ use super::ask::lines;
 use super::plan::{Action, DeployStep, Estimate};
 use super::{DeployError, Progress};
 use crate::engine::{Engine, EngineError};
+use crate::secrets::Secrets;
 
 /// How the comments of these tables and views begin.
 const MARK: &str = "pipewright-connector ";
@@ -23,7 +24,7 @@ const MARK: &str = "pipewright-connector ";
 pub async fn connect(
     plan: &Plan,
     engine: &dyn Engine,
-    secrets: &[(String, String)],
+    secrets: &Secrets,
     progress: &dyn Progress,
 ) -> Result<Vec<String>, DeployError> {
     let wanted = connectors(plan).0;
@@ -180,7 +181,7 @@ async fn drop_object(engine: &dyn Engine, name: &str) -> Result<(), DeployError>
 struct Connecting<'a> {
     plan: &'a Plan,
     engine: &'a dyn Engine,
-    secrets: &'a [(String, String)],
+    secrets: &'a Secrets,
 }
 
 impl Connecting<'_> {
@@ -244,8 +245,7 @@ impl Connecting<'_> {
     }
 
     fn secret(&self, name: &str) -> Option<String> {
-        let found = self.secrets.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.clone())
+        self.secrets.get(name).map(ToOwned::to_owned)
     }
 
     fn filled(&self, statement: &Statement) -> Result<String, DeployError> {

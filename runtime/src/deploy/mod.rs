@@ -18,7 +18,6 @@ mod shape;
 mod views;
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::Path;
 
 use async_trait::async_trait;
@@ -152,11 +151,7 @@ pub fn hash_of(files: &BTreeMap<String, String>) -> String {
             hash.update(text);
         }
     }
-    let mut name = String::new();
-    for byte in hash.finalize() {
-        _ = write!(name, "{byte:02x}");
-    }
-    name
+    base16ct::lower::encode_string(&hash.finalize())
 }
 
 /// The data sources that a plan gives other names, for their ids to follow.

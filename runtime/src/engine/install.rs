@@ -392,13 +392,7 @@ fn sha512(path: &Path) -> io::Result<String> {
         }
         hash.update(&buffer[..read]);
     }
-    let mut hex = String::with_capacity(128);
-    for byte in hash.finalize() {
-        for half in [byte >> 4, byte & 15] {
-            hex.push(char::from_digit(u32::from(half), 16).unwrap_or('0'));
-        }
-    }
-    Ok(hex)
+    Ok(base16ct::lower::encode_string(&hash.finalize()))
 }
 
 /// Unpacks the library from the archive to `target`; false if the archive holds none.

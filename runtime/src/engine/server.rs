@@ -15,6 +15,7 @@ use clickhouse::query::BytesCursor;
 use clickhouse::{Client, QuerySummary};
 use futures::StreamExt;
 use pipewright_compiler::sql::quote_identifier;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{Answer, DATABASE, Engine, EngineError, Insert, Query, Rows, Statistics, Written};
 
@@ -26,7 +27,7 @@ pub struct Config {
     /// The user; the server's default user when not given.
     pub user: Option<String>,
     /// The user's password.
-    pub password: Option<String>,
+    pub password: Option<SecretString>,
     /// The database that names without one stand for, made if it is not there; [`DATABASE`] when not given.
     pub database: Option<String>,
 }
@@ -58,7 +59,7 @@ impl Config {
             self.user = Some(decoded(url.username())?);
         }
         if let Some(password) = url.password() {
-            self.password = Some(decoded(password)?);
+            self.password = Some(decoded(password)?.into());
         }
         let cannot = |()| unusable("it has no host".to_owned());
         url.set_username("").map_err(cannot)?;
@@ -98,7 +99,7 @@ impl Server {
             client = client.with_user(user);
         }
         if let Some(password) = &config.password {
-            client = client.with_password(password);
+            client = client.with_password(password.expose_secret());
         }
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(std::io::Error::other)?;

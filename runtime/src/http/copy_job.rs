@@ -18,7 +18,7 @@ use super::App;
 use super::copies::mode_of;
 use super::error::ApiError;
 use super::parameters::Parameters;
-use super::query::now;
+use super::query::{now, secret_names};
 use super::run::engine_settings;
 use crate::catalog::Current;
 use crate::engine::{Column, EngineError, Query};
@@ -111,11 +111,7 @@ pub(super) async fn request(
 ) -> Result<CopyRequest, ApiError> {
     let plan = &current.plan;
     let served = app.served.load_full();
-    let secrets: Vec<String> = served
-        .secrets
-        .iter()
-        .map(|(name, _)| name.clone())
-        .collect();
+    let secrets = secret_names(&served);
     let values: Values = asked.values.clone().into_iter().collect();
     let context = RequestContext {
         values: &values,
@@ -188,8 +184,7 @@ pub(super) async fn refuse_too_many_rows(
     query.settings.clone_from(&request.settings);
     let served = app.served.load_full();
     for name in &request.secrets {
-        let known = served.secrets.iter().find(|(secret, _)| secret == name);
-        query = query.secret(name.clone(), known.map_or("", |(_, value)| value.as_str()));
+        query = query.secret(name.clone(), served.secrets.get(name).unwrap_or_default());
     }
     let bytes = match app.engine.query(query).await {
         Ok(answer) => answer.bytes().await,

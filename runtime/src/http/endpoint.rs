@@ -122,11 +122,7 @@ async fn endpoint(
     let (now, secrets) = (now(), secret_names(&served));
     let compiled = served
         .plan
-        .compile_node_for(
-            &node.id,
-            request(&served, &values, &now, &secrets),
-            &access.filters,
-        )
+        .compile_node_for(&node.id, request(&values, &now, &secrets), &access.filters)
         .map_err(|error| ApiError::query(&served.plan, error))?;
     run(app, &served, &compiled, format, settings, pending).await
 }

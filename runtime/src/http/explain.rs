@@ -60,7 +60,7 @@ async fn explain(
     // As its author wrote it, which is what clients of this route compare it with. `pipewright explain` shows what the rules make of it.
     let compiled = current.plan.compile_node_as_written(
         &id,
-        request(&served, &values, &now, &secrets),
+        request(&values, &now, &secrets),
         &call.access.filters,
     );
     let compiled = compiled.map_err(|error| ApiError::query(&current.plan, error))?;

@@ -76,6 +76,7 @@ use crate::engine::{Engine, EngineError, Query};
 use crate::ingest::{Events, Ingest};
 use crate::jobs::Jobs;
 use crate::schedule::Scheduler;
+use crate::secrets::Secrets;
 use crate::service::Service;
 use crate::state::StateError;
 
@@ -87,7 +88,7 @@ pub struct Served {
     /// Who may read what.
     pub tokens: Arc<TokenTable>,
     /// Secrets by name, for `tb_secret`: those of the environment, and those of the workspace's store. Only ever bound as parameters.
-    pub secrets: Vec<(String, String)>,
+    pub secrets: Secrets,
 }
 
 /// Why an app cannot begin.
@@ -119,7 +120,7 @@ pub struct Data {
 pub struct App {
     served: ArcSwap<Served>,
     /// Secrets from the environment and `.env.local`, which win over stored ones.
-    environment: Vec<(String, String)>,
+    environment: Secrets,
     catalog: Arc<Catalog>,
     service: Service,
     rates: RateLimits,
@@ -140,7 +141,7 @@ impl App {
     /// An app over an engine and the sources in a catalog. Limits come from the project's `[limits]`.
     pub async fn new(
         catalog: Catalog,
-        secrets: Vec<(String, String)>,
+        secrets: Secrets,
         engine: Arc<dyn Engine>,
     ) -> Result<Arc<Self>, StartError> {
         let catalog = Arc::new(catalog);
@@ -159,7 +160,7 @@ impl App {
             served: ArcSwap::from_pointee(Served {
                 plan,
                 tokens,
-                secrets: all_secrets(&secrets, stored),
+                secrets: secrets.or(stored),
             }),
             environment: secrets,
             catalog,
@@ -273,10 +274,8 @@ impl App {
             .token_changes
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let secrets = all_secrets(
-            &self.environment,
-            self.catalog.state().variables().values()?,
-        );
+        let stored = self.catalog.state().variables().values()?;
+        let secrets = self.environment.or(stored);
         self.serve_anew(|served| served.secrets.clone_from(&secrets));
         Ok(())
     }
@@ -292,20 +291,6 @@ impl App {
         self.serve_anew(|served| served.tokens = Arc::clone(&tokens));
         Ok(())
     }
-}
-
-/// Secrets of the environment, and the stored ones that it does not have.
-pub(crate) fn all_secrets(
-    environment: &[(String, String)],
-    stored: Vec<(String, String)>,
-) -> Vec<(String, String)> {
-    let mut all = environment.to_vec();
-    all.extend(
-        stored
-            .into_iter()
-            .filter(|(name, _)| environment.iter().all(|(known, _)| known != name)),
-    );
-    all
 }
 
 /// The threads that connections are read and written on. The engine has threads of its own and needs the processors more: each thread here that has nothing to

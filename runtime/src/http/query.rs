@@ -15,12 +15,10 @@ use super::{App, Served};
 
 /// The context in which a request's templates are rendered.
 pub(crate) fn request<'a>(
-    served: &'a Served,
     values: &'a Values,
     now: &'a str,
     secrets: &'a [String],
 ) -> RequestContext<'a> {
-    let _ = served;
     RequestContext {
         values,
         render: RenderContext {
@@ -33,11 +31,7 @@ pub(crate) fn request<'a>(
 
 /// The names of the secrets that templates may bind.
 pub(crate) fn secret_names(served: &Served) -> Vec<String> {
-    served
-        .secrets
-        .iter()
-        .map(|(name, _)| name.clone())
-        .collect()
+    served.secrets.names().map(ToOwned::to_owned).collect()
 }
 
 #[expect(
@@ -66,7 +60,7 @@ pub(crate) async fn answer_query(
         .compile_query_for(
             named.as_deref().unwrap_or(text),
             underscore,
-            request(served, &values, &now, &secrets),
+            request(&values, &now, &secrets),
             &access.filters,
         )
         .map_err(|error| ApiError::query(&served.plan, error))?;

@@ -110,8 +110,7 @@ pub(crate) async fn run(
     }
     query.settings.extend(engine_settings(&compiled.settings));
     for name in &compiled.secrets {
-        let value = served.secrets.iter().find(|(secret, _)| secret == name);
-        query = query.secret(name.clone(), value.map_or("", |(_, value)| value.as_str()));
+        query = query.secret(name.clone(), served.secrets.get(name).unwrap_or_default());
     }
     let hides_rows = compiled.hides_rows;
     let failed = |error: EngineError| {

@@ -18,6 +18,7 @@ use super::load::{Views, once_in_blocks};
 use super::{Ingest, Mark};
 use crate::engine::{EngineError, Query, Statistics};
 use crate::jobs::{Control, Job, Work, WorkError};
+use crate::secrets::Secrets;
 use crate::state::State;
 
 /// The kind of the jobs.
@@ -136,7 +137,7 @@ pub struct CopyRows {
     /// The way into the engine.
     pub ingest: Arc<Ingest>,
     /// Secrets of the environment by name, which win over stored ones; jobs on disk have names only.
-    pub environment: Vec<(String, String)>,
+    pub environment: Secrets,
     /// Where the other secrets are.
     pub state: Arc<State>,
 }
@@ -305,11 +306,9 @@ impl Run<'_> {
         query = query
             .setting("max_partitions_per_insert_block", "0")
             .setting("insert_deduplicate", "0");
-        let stored = self.stored_secrets()?;
+        let secrets = self.work.environment.or(self.stored_secrets()?);
         for name in &self.request.secrets {
-            let mut known = self.work.environment.iter().chain(&stored);
-            let value = known.find(|(secret, _)| secret == name);
-            query = query.secret(name.clone(), value.map_or("", |(_, value)| value.as_str()));
+            query = query.secret(name.clone(), secrets.get(name).unwrap_or_default());
         }
         let answer = self.ingest().engine.query(query).await?;
         let statistics = answer.statistics().unwrap_or_default();
@@ -317,9 +316,9 @@ impl Run<'_> {
         Ok(statistics)
     }
 
-    fn stored_secrets(&self) -> Result<Vec<(String, String)>, EngineError> {
+    fn stored_secrets(&self) -> Result<Secrets, EngineError> {
         if self.request.secrets.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Secrets::default());
         }
         let stored = self.work.state.variables().values();
         stored.map_err(|error| EngineError::from(std::io::Error::other(error)))

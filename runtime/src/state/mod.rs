@@ -71,7 +71,7 @@ pub enum StateError {
 pub struct State {
     connection: Mutex<Connection>,
     workspace: String,
-    key: [u8; 32],
+    hasher: SecretHasher,
     sealer: seal::Sealer,
 }
 
@@ -112,7 +112,7 @@ impl State {
         Ok(Self {
             connection: Mutex::new(connection),
             workspace: String::from_utf8_lossy(&workspace).into_owned(),
-            key: key.try_into().map_err(|_| damaged())?,
+            hasher: SecretHasher::new(key.try_into().map_err(|_| damaged())?),
             sealer,
         })
     }
@@ -238,10 +238,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/state.sqlite");
         let first = State::open(&path).unwrap();
-        let (id, key) = (first.workspace_id().to_owned(), first.key);
+        let hashed = |state: &State| state.tokens().hasher().hash("p.secret");
+        let (id, hash) = (first.workspace_id().to_owned(), hashed(&first));
         // A second process may read while the first has the file open.
         let second = State::open(&path).unwrap();
-        assert_eq!((second.workspace_id(), second.key), (id.as_str(), key));
+        assert_eq!(
+            (second.workspace_id(), hashed(&second)),
+            (id.as_str(), hash)
+        );
         assert_eq!(id.len(), 36);
         assert_ne!(State::in_memory().unwrap().workspace_id(), id);
     }

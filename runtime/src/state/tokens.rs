@@ -7,8 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{OptionalExtension, Row, params};
+use secrecy::SecretString;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq as _;
 
 use super::{State, StateError, now, random};
 
@@ -28,12 +30,12 @@ pub struct Token {
 }
 
 /// A token just made.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct NewToken {
     /// The token.
     pub token: Token,
     /// Its secret.
-    pub secret: String,
+    pub secret: SecretString,
 }
 
 /// What became of the tokens that files declare.
@@ -46,12 +48,12 @@ pub struct Declared {
 }
 
 /// The admin token of the workspace.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct AdminToken {
     /// The token.
     pub token: Token,
     /// The secret, if the token was made just now.
-    pub secret: Option<String>,
+    pub secret: Option<SecretString>,
 }
 
 /// The name of the token that may do everything.
@@ -72,7 +74,10 @@ impl<'state> Tokens<'state> {
     pub fn create(&self, name: &str, scopes: &Value) -> Result<NewToken, StateError> {
         let secret = random::secret()?;
         let token = self.insert(name, &secret, scopes)?;
-        Ok(NewToken { token, secret })
+        Ok(NewToken {
+            token,
+            secret: secret.into(),
+        })
     }
 
     /// Makes a token that goes with [`Tokens::forget_guests`].
@@ -117,7 +122,7 @@ impl<'state> Tokens<'state> {
             })
             .optional()?;
         match found {
-            Some((found, kept)) if equal(&kept, &hash) => token(found).map(Some),
+            Some((found, kept)) if kept.as_slice().ct_eq(&hash).into() => token(found).map(Some),
             _ => Ok(None),
         }
     }
@@ -138,7 +143,7 @@ impl<'state> Tokens<'state> {
 
     /// How secrets of this workspace are hashed.
     pub fn hasher(&self) -> SecretHasher {
-        SecretHasher(self.state.key)
+        self.state.hasher.clone()
     }
 
     /// Gives tokens the scopes that the files of the project declare for them, by name, and takes back what files declared before and no longer do. What a
@@ -279,7 +284,7 @@ impl<'state> Tokens<'state> {
                 let token = self.insert(ADMIN, &secret, &serde_json::json!([{"type": "ADMIN"}]))?;
                 Ok(AdminToken {
                     token,
-                    secret: Some(secret),
+                    secret: Some(secret.into()),
                 })
             }
         }
@@ -318,6 +323,10 @@ impl<'state> Tokens<'state> {
 pub struct SecretHasher([u8; 32]);
 
 impl SecretHasher {
+    pub(super) fn new(key: [u8; 32]) -> Self {
+        Self(key)
+    }
+
     /// The hash under which a token with this secret is kept.
     pub fn hash(&self, secret: &str) -> [u8; 32] {
         let mut hash = Sha256::new();
@@ -383,20 +392,12 @@ fn token((id, name, scopes, created_at, description): Stored) -> Result<Token, S
     })
 }
 
-/// Compares in a time that depends on the lengths alone.
-fn equal(one: &[u8], other: &[u8]) -> bool {
-    one.len() == other.len()
-        && one
-            .iter()
-            .zip(other)
-            .fold(0, |difference, (a, b)| difference | (a ^ b))
-            == 0
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use secrecy::ExposeSecret as _;
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn what_files_declare_comes_and_goes_and_the_rest_stays() {
@@ -439,12 +440,13 @@ mod tests {
         let state = State::in_memory().unwrap();
         let scopes = json!([{"type": "PIPES:READ", "resource": "top_pages"}]);
         let made = state.tokens().create("dashboard", &scopes).unwrap();
+        let secret = made.secret.expose_secret();
         assert_eq!(
-            state.tokens().find_by_secret(&made.secret).unwrap(),
+            state.tokens().find_by_secret(secret).unwrap(),
             Some(made.token.clone())
         );
         assert_eq!(made.token.scopes, scopes);
-        for wrong in ["", "p.", &made.secret[..44], &made.token.id] {
+        for wrong in ["", "p.", &secret[..44], &made.token.id] {
             assert_eq!(
                 state.tokens().find_by_secret(wrong).unwrap(),
                 None,
@@ -452,7 +454,7 @@ mod tests {
             );
         }
         assert!(state.tokens().delete("dashboard").unwrap());
-        assert_eq!(state.tokens().find_by_secret(&made.secret).unwrap(), None);
+        assert_eq!(state.tokens().find_by_secret(secret).unwrap(), None);
     }
 
     #[test]
@@ -478,9 +480,12 @@ mod tests {
         let first = state.tokens().ensure_admin(None).unwrap();
         let secret = first.secret.expect("a new token shows its secret");
         let second = state.tokens().ensure_admin(None).unwrap();
-        assert_eq!((second.token, second.secret), (first.token.clone(), None));
+        assert!(second.token == first.token && second.secret.is_none());
         assert_eq!(
-            state.tokens().find_by_secret(&secret).unwrap(),
+            state
+                .tokens()
+                .find_by_secret(secret.expose_secret())
+                .unwrap(),
             Some(first.token)
         );
     }
@@ -491,7 +496,13 @@ mod tests {
         let before = state.tokens().ensure_admin(None).unwrap().secret.unwrap();
         state.tokens().ensure_admin(Some("mine")).unwrap();
         assert!(state.tokens().find_by_secret("mine").unwrap().is_some());
-        assert_eq!(state.tokens().find_by_secret(&before).unwrap(), None);
+        assert_eq!(
+            state
+                .tokens()
+                .find_by_secret(before.expose_secret())
+                .unwrap(),
+            None
+        );
     }
 
     #[test]
@@ -500,6 +511,7 @@ mod tests {
         let path = folder.path().join("state.sqlite");
         let state = State::open(&path).unwrap();
         let secret = state.tokens().create("a", &json!([])).unwrap().secret;
+        let secret = secret.expose_secret();
         drop(state);
         let bytes = std::fs::read(&path).unwrap();
         assert!(

@@ -5,6 +5,7 @@
 use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::{State, StateError, now};
+use crate::secrets::Secrets;
 
 /// A secret, without its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +62,7 @@ impl<'state> Variables<'state> {
     }
 
     /// Names with their values, by name. One that was sealed under another key is left out: without its key nobody can read it.
-    pub fn values(&self) -> Result<Vec<(String, String)>, StateError> {
+    pub fn values(&self) -> Result<Secrets, StateError> {
         let connection = self.state.connection();
         let mut statement =
             connection.prepare_cached("SELECT name, sealed FROM variables ORDER BY name")?;
@@ -78,7 +79,7 @@ impl<'state> Variables<'state> {
                 }
             }
         }
-        Ok(values)
+        Ok(values.into_iter().collect())
     }
 
     /// Removes a secret; false if there is none of this name.
@@ -122,12 +123,11 @@ mod tests {
         variables
             .set("key", "hush-hush-other", "admin token")
             .unwrap();
+        let values = variables.values().unwrap();
+        assert_eq!(values.names().collect::<Vec<_>>(), ["key", "other"]);
         assert_eq!(
-            variables.values().unwrap(),
-            [
-                ("key".to_owned(), "hush-hush-other".to_owned()),
-                ("other".to_owned(), "x".to_owned())
-            ]
+            (values.get("key"), values.get("other")),
+            (Some("hush-hush-other"), Some("x"))
         );
         assert_eq!(
             variables.find("key").unwrap().unwrap().edited_by,

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use pipewright_compiler::plan::Plan;
 
+use crate::secrets::Secrets;
+
 /// The file beside the project's datafiles. It holds secrets and belongs in no repository.
 const FILE: &str = ".env.local";
 
@@ -33,8 +35,8 @@ pub enum SecretsError {
     },
 }
 
-/// The values of the secrets that the templates and connections of `plan` name, sorted by name. The environment wins over the file; what is in neither is left out.
-pub fn secrets(folder: &Path, plan: &Plan) -> Result<Vec<(String, String)>, SecretsError> {
+/// The values of the secrets that the templates and connections of `plan` name. The environment wins over the file; what is in neither is left out.
+pub fn secrets(folder: &Path, plan: &Plan) -> Result<Secrets, SecretsError> {
     let connectors = pipewright_compiler::connect::connectors(plan).0;
     let statements = connectors
         .iter()
@@ -49,7 +51,7 @@ pub fn secrets(folder: &Path, plan: &Plan) -> Result<Vec<(String, String)>, Secr
         .chain(of_connectors)
         .collect();
     if names.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Secrets::default());
     }
     let file = read(&folder.join(FILE))?;
     Ok(names

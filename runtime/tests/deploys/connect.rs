@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
 use pipewright::ingest::{Append, Format};
+use pipewright::secrets::Secrets;
 use pipewright_compiler::connect::{Connector, StatementKind, connectors};
 
 use super::*;
@@ -19,11 +20,11 @@ fn clicks(topic: &str) -> String {
     )
 }
 
-fn secrets() -> Vec<(String, String)> {
-    vec![
+fn secrets() -> Secrets {
+    Secrets::from_iter([
         ("hush".to_owned(), "opensesame".to_owned()),
         ("id".to_owned(), "k'1".to_owned()),
-    ]
+    ])
 }
 
 fn named<'a>(connectors: &'a [Connector], owner: &str) -> &'a Connector {
@@ -129,11 +130,7 @@ async fn every_statement_is_clickhouse_s_and_those_that_need_no_keeper_run() {
     let plan = checked(&files);
     let (connectors, _) = connectors(&plan);
     assert_eq!(connectors.len(), 10);
-    let secret = |name: &str| {
-        let secrets = secrets();
-        let found = secrets.iter().find(|(known, _)| known == name)?;
-        Some(found.1.clone())
-    };
+    let secret = |name: &str| secrets().get(name).map(ToOwned::to_owned);
     for statement in connectors.iter().flat_map(|found| &found.statements) {
         for sql in [statement.sql.text(), statement.sql.filled(secret).unwrap()] {
             let query =
@@ -232,7 +229,9 @@ async fn a_file_at_a_url_is_read_when_its_statement_is_run() {
         .collect();
     let (plan, _) = bench.deploy(&files, None).await;
     let engine = bench.engine.as_ref();
-    let made = deploy::connect(&plan, engine, &[], &Silent).await.unwrap();
+    let made = deploy::connect(&plan, engine, &Secrets::default(), &Silent)
+        .await
+        .unwrap();
     assert_eq!(made, ["ids", "people"]);
     let (connectors, _) = connectors(&plan);
     for statement in connectors.iter().flat_map(|found| &found.statements) {
@@ -263,7 +262,7 @@ async fn a_missing_secret_is_named_and_a_refusal_shows_none() {
         ("broker.connection", BROKER),
     ]);
     let engine = bench.engine.as_ref();
-    let error = deploy::connect(&plan, engine, &[], &Silent).await;
+    let error = deploy::connect(&plan, engine, &Secrets::default(), &Silent).await;
     let error = format!("{:?}", error.unwrap_err());
     assert!(error.contains("hush"), "{error}");
     // Without the data source's own table, the views are refused.

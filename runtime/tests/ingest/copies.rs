@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{engine, ingest, project, tsv};
 use pipewright::ingest::{COPY, CopyInto, CopyRequest, CopyRows, Target};
 use pipewright::jobs::{Job, JobStatus, Jobs, Limits, Work};
+use pipewright::secrets::Secrets;
 use pipewright::state::State;
 use serde_json::{Value, json};
 
@@ -24,7 +25,7 @@ async fn prepared(name: &str) {
 fn jobs(state: &Arc<State>) -> Arc<Jobs> {
     let work: Arc<dyn Work> = Arc::new(CopyRows {
         ingest: ingest(),
-        environment: vec![("limit".to_owned(), "1000".to_owned())],
+        environment: Secrets::from_iter([("limit".to_owned(), "1000".to_owned())]),
         state: Arc::clone(state),
     });
     Jobs::new(Arc::clone(state), [(COPY, work)], Limits::default())
