@@ -97,6 +97,16 @@ pub struct Change {
     pub anew: Option<String>,
 }
 
+impl Change {
+    /// Another text for one file; `None` takes it away.
+    pub fn of_file(path: String, text: Option<String>) -> Self {
+        Self {
+            files: BTreeMap::from([(path, text)]),
+            ..Self::default()
+        }
+    }
+}
+
 /// The sources of a running server.
 #[derive(Debug)]
 pub struct Catalog {

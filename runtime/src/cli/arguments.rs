@@ -44,7 +44,7 @@ pub(crate) enum Command {
     /// Change the engine's tables and views into what the project says
     Deploy(Deploy),
     /// Return to the version before the last deploy, where it took nothing away
-    Rollback(Rollback),
+    Rollback(Deploy),
     /// Deploy what is missing and serve the endpoints over HTTP
     Serve(Serve),
     /// Write what was changed through the API into the project's files
@@ -218,24 +218,7 @@ pub(crate) enum DiffFormat {
 pub(crate) struct Deploy {
     /// The project folder
     pub(crate) dir: Option<PathBuf>,
-    /// Run changes that take rows or values away
-    #[arg(long)]
-    pub(crate) allow_destructive: bool,
-    /// Only show what would change
-    #[arg(long)]
-    pub(crate) check: bool,
-    /// How the plan is printed
-    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
-    pub(crate) format: OutputFormat,
-    #[command(flatten)]
-    pub(crate) remote: Remote,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Rollback {
-    /// The project folder
-    pub(crate) dir: Option<PathBuf>,
-    /// Return also where that takes rows or values away
+    /// Go on also where that takes rows, values, or what the API made or changed away
     #[arg(long)]
     pub(crate) allow_destructive: bool,
     /// Only show what would change

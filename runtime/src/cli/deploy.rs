@@ -12,7 +12,7 @@ use pipewright_compiler::plan::Plan;
 use pipewright_compiler::project::SourceTree;
 use serde_json::json;
 
-use super::arguments::{Deploy, OutputFormat, Rollback};
+use super::arguments::{Deploy, OutputFormat};
 use super::bar::Bar;
 use super::client::Client;
 use super::printer::Printer;
@@ -65,7 +65,7 @@ pub(super) fn run(
 
 /// Runs `rollback`.
 pub(super) fn rollback(
-    arguments: &Rollback,
+    arguments: &Deploy,
     project: Option<&Path>,
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {

@@ -103,38 +103,12 @@ fn forms(value: &str) -> [String; 3] {
 impl EngineError {
     /// The error without certain values in its message.
     pub(super) fn without(self, values: &[String]) -> Self {
-        match self {
-            Self::Exception {
-                code,
-                name,
-                message,
-                position,
-            } => Self::Exception {
-                code,
-                name,
-                message: hide(&message, values),
-                position,
-            },
-            other => other,
-        }
+        self.with(|message, _| *message = hide(message, values))
     }
 
     /// The error without what its message quotes of the statement, for a caller who is not to see all of it.
     pub(crate) fn without_statement(self) -> Self {
-        match self {
-            Self::Exception {
-                code,
-                name,
-                message,
-                position,
-            } => Self::Exception {
-                code,
-                name,
-                message: before_statement(&message).to_owned(),
-                position,
-            },
-            other => other,
-        }
+        self.with(|message, _| *message = before_statement(message).to_owned())
     }
 
     /// Reads the text of a ClickHouse exception that `sql` caused.
@@ -185,22 +159,22 @@ impl EngineError {
 
     /// The same error for a text that stood `prefix` bytes into the statement sent and is `length` bytes long.
     pub(crate) fn shifted(self, prefix: usize, length: usize) -> Self {
-        match self {
-            Self::Exception {
-                code,
-                name,
-                message,
-                position,
-            } => Self::Exception {
-                code,
-                name,
-                message,
-                position: position.map(|place| Position {
-                    offset: place.offset.saturating_sub(prefix).min(length),
-                }),
-            },
-            other => other,
+        self.with(|_, position| {
+            if let Some(place) = position {
+                place.offset = place.offset.saturating_sub(prefix).min(length);
+            }
+        })
+    }
+
+    /// The same error with what an exception says, and where, changed.
+    fn with(mut self, change: impl FnOnce(&mut String, &mut Option<Position>)) -> Self {
+        if let Self::Exception {
+            message, position, ..
+        } = &mut self
+        {
+            change(message, position);
         }
+        self
     }
 }
 

@@ -418,7 +418,13 @@ mod credentials {
         let config = config.expect("the URL is one");
         assert_eq!(config.url, "http://127.0.0.1:9/");
         assert_eq!(config.user.as_deref(), Some("bob"));
-        assert_eq!(config.password.as_deref(), Some("top@secret"));
+        assert_eq!(
+            config
+                .password
+                .as_ref()
+                .map(|password| password.expose_secret()),
+            Some("top@secret")
+        );
         assert!(Config::new("no url").with_plain_url().is_err());
     }
 }

@@ -6,7 +6,7 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use pipewright_compiler::project::{PASSING, Pipe, is_valid_name};
+use pipewright_compiler::project::{Node, PASSING, Pipe, is_valid_name};
 use serde_json::Value;
 
 use super::App;
@@ -157,13 +157,10 @@ pub(crate) fn find_node<'a>(
     current: &'a Current,
     pipe: &'a Pipe,
     reference: &str,
-) -> Option<&'a pipewright_compiler::project::Node> {
-    pipe.node(
-        current
-            .objects
-            .node_name(&pipe.name.name, reference)
-            .unwrap_or(reference),
-    )
+) -> Result<&'a Node, ApiError> {
+    let name = current.objects.node_name(&pipe.name.name, reference);
+    pipe.node(name.unwrap_or(reference))
+        .ok_or_else(|| ApiError::NotFound(format!("there is no node `{reference}` in this pipe")))
 }
 
 /// A name that a resource can have.

@@ -32,8 +32,7 @@ pub(super) async fn create(
         let wish = Wish::of(&call, &current)?.complete()?;
         require_target(&call, wish.target()?, wish.replaces())?;
         let pipe = find_pipe(&current, &reference)?;
-        let node = find_node(&current, pipe, &node_reference)
-            .ok_or_else(|| super::nodes::no_such_node(&node_reference))?;
+        let node = find_node(&current, pipe, &node_reference)?;
         refuse_other_uses(pipe, &node.name.value)?;
         let change = edited(&current, pipe, &node.name.value, |node| {
             node.make_standard();
@@ -225,7 +224,7 @@ fn scheduled(current: &Current, pipe: &Pipe) -> Result<(String, Option<String>),
 
 /// The name of the node that a reference means, if it is a copy node.
 fn copy_node(current: &Current, pipe: &Pipe, reference: &str) -> Result<String, ApiError> {
-    let node = find_node(current, pipe, reference).ok_or_else(|| wrong_node(reference))?;
+    let node = find_node(current, pipe, reference).map_err(|_| wrong_node(reference))?;
     if node.kind != NodeKind::Copy {
         return Err(ApiError::BadRequest(format!(
             "wrong node id: node `{}` is not a copy node",

@@ -55,13 +55,6 @@ fn file(current: &Current, name: &str) -> Result<(String, DatasourceText), ApiEr
     Ok((path.to_owned(), DatasourceText::new(text)))
 }
 
-fn only(path: String, text: Option<String>) -> Change {
-    Change {
-        files: BTreeMap::from([(path, text)]),
-        ..Change::default()
-    }
-}
-
 /// Describes a data source.
 pub(super) async fn change(
     Path(reference): Path<String>,
@@ -78,7 +71,7 @@ pub(super) async fn change(
         let (path, mut text) = file(&current, &name)?;
         text.describe(description)?;
         let current = call
-            .commit(&writer, only(path, Some(text.into_text())))
+            .commit(&writer, Change::of_file(path, Some(text.into_text())))
             .await?;
         let table = find(&current, &name)?;
         Ok(json_response(
@@ -119,7 +112,7 @@ pub(super) async fn delete(
             ));
         }
         let (path, _) = file(&current, &name)?;
-        call.commit(&writer, only(path, None)).await?;
+        call.commit(&writer, Change::of_file(path, None)).await?;
         Ok(no_content())
     })
     .await
@@ -149,7 +142,7 @@ pub(super) async fn alter(Path(reference): Path<String>, call: Call) -> Result<R
             text.set_schema(schema)?;
         }
         let text = text.into_text();
-        let change = only(path.clone(), Some(text.clone()));
+        let change = Change::of_file(path.clone(), Some(text.clone()));
         let plan = writer.compile(change.clone()).await?;
         if let Some(added) = added_columns(&current.plan, &plan, &name)? {
             let definitions = added.iter().map(emit::column_definition);

@@ -1,7 +1,5 @@
 //! `POST /v0/datasources` with a definition: a data source is made from a schema, without rows.
 
-use std::collections::BTreeMap;
-
 use axum::body::Bytes;
 use axum::extract::{FromRequest as _, Request};
 use axum::http::{StatusCode, header};
@@ -85,10 +83,7 @@ pub(super) async fn create(
             return Err(taken(&name));
         }
         let path = format!("datasources/{name}.datasource");
-        let change = Change {
-            files: BTreeMap::from([(path, Some(text))]),
-            ..Change::default()
-        };
+        let change = Change::of_file(path, Some(text));
         let current = call.commit(&writer, change).await?;
         let table = current
             .plan

@@ -8,7 +8,6 @@ use serde_json::json;
 use super::call::{Call, find_node, find_pipe, json_response};
 use super::error::ApiError;
 use super::extract::Path;
-use super::nodes::no_such_node;
 use super::query::{now, request, secret_names};
 use crate::engine::{EngineError, Query};
 
@@ -42,9 +41,7 @@ async fn explain(
     }
     let pipe = find_pipe(&current, reference)?;
     let node = match node_reference {
-        Some(reference) => {
-            find_node(&current, pipe, reference).ok_or_else(|| no_such_node(reference))?
-        }
+        Some(reference) => find_node(&current, pipe, reference)?,
         None => most_relevant(pipe)?,
     };
     if let Some(fixed) = call.access.fixed.get(name) {

@@ -13,7 +13,7 @@ use super::datasource_describe::reader_pipes;
 use super::describe::{self, Wanted};
 use super::error::ApiError;
 use super::extract::Path;
-use super::nodes::{edited, no_such_node, pipe_text, sql_of};
+use super::nodes::{edited, pipe_text, sql_of};
 use super::population;
 use crate::catalog::{Change, Current, DatasourceText, NodeText, PipeText, Writer};
 use crate::engine::Column;
@@ -28,8 +28,7 @@ pub(super) async fn create(
         let writer = call.app.catalog.write().await;
         let current = writer.current();
         let pipe = find_pipe(&current, &reference)?;
-        let node = find_node(&current, pipe, &node_reference)
-            .ok_or_else(|| no_such_node(&node_reference))?;
+        let node = find_node(&current, pipe, &node_reference)?;
         let already = match node.kind {
             NodeKind::Materialized => Some("is already being materialized"),
             NodeKind::Endpoint => Some("is published: unpublish it first"),
@@ -73,8 +72,7 @@ pub(super) async fn analyze(
     let writer = call.app.catalog.write().await;
     let current = writer.current();
     let pipe = find_pipe(&current, &reference)?;
-    let node =
-        find_node(&current, pipe, &node_reference).ok_or_else(|| no_such_node(&node_reference))?;
+    let node = find_node(&current, pipe, &node_reference)?;
     let (_, text) = pipe_text(&current, pipe);
     let mut parts = text.node(&node.name.value)?;
     let columns = columns(&call, &writer, pipe, &parts).await?;
@@ -112,8 +110,7 @@ pub(super) async fn remove(
         let writer = call.app.catalog.write().await;
         let current = writer.current();
         let pipe = find_pipe(&current, &reference)?;
-        let node = find_node(&current, pipe, &node_reference)
-            .ok_or_else(|| no_such_node(&node_reference))?;
+        let node = find_node(&current, pipe, &node_reference)?;
         if node.kind != NodeKind::Materialized {
             return Err(ApiError::BadRequest(format!(
                 "node `{}` is not materialized",
@@ -227,10 +224,7 @@ async fn columns(
         None => text.append(&plain)?,
     }
     let plan = writer
-        .compile(Change {
-            files: [(path, Some(text.into_text()))].into(),
-            ..Change::default()
-        })
+        .compile(Change::of_file(path, Some(text.into_text())))
         .await?;
     let id = NodeId {
         pipe: ResourceName::local(&pipe.name.name),

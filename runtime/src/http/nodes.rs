@@ -1,7 +1,5 @@
 //! `/v0/pipes/<pipe>/nodes`: append, edit, delete, publish and unpublish nodes.
 
-use std::collections::BTreeMap;
-
 use axum::response::Response;
 use pipewright_compiler::graph::NodeId;
 use pipewright_compiler::project::{Node, Pipe};
@@ -158,10 +156,7 @@ pub(super) fn edited(
     let mut parts = text.node(node)?;
     edit(&mut parts);
     text.replace(node, &parts)?;
-    Ok(Change {
-        files: BTreeMap::from([(path, Some(text.into_text()))]),
-        ..Change::default()
-    })
+    Ok(Change::of_file(path, Some(text.into_text())))
 }
 
 impl From<crate::catalog::EditError> for ApiError {
@@ -305,8 +300,7 @@ pub(super) async fn edit(
         let writer = call.app.catalog.write().await;
         let current = writer.current();
         let pipe = find_pipe(&current, &reference)?;
-        let node = find_node(&current, pipe, &node_reference)
-            .ok_or_else(|| no_such_node(&node_reference))?;
+        let node = find_node(&current, pipe, &node_reference)?;
         let (old, sql) = (node.name.value.clone(), sql_of(&call));
         let name = call.parameters.given("name").unwrap_or(&old).to_owned();
         let description = call.parameters.text_of("description");
@@ -346,10 +340,6 @@ pub(super) async fn edit(
     .await
 }
 
-pub(super) fn no_such_node(reference: &str) -> ApiError {
-    ApiError::NotFound(format!("there is no node `{reference}` in this pipe"))
-}
-
 /// Deletes a node; others that read it may be left with errors.
 pub(super) async fn delete(
     Path((reference, node_reference)): Path<(String, String)>,
@@ -360,8 +350,7 @@ pub(super) async fn delete(
         let writer = call.app.catalog.write().await;
         let current = writer.current();
         let pipe = find_pipe(&current, &reference)?;
-        let node = find_node(&current, pipe, &node_reference)
-            .ok_or_else(|| no_such_node(&node_reference))?;
+        let node = find_node(&current, pipe, &node_reference)?;
         if node.kind == NodeKind::Endpoint {
             return Err(ApiError::BadRequest(format!(
                 "node `{}` is published: published nodes can't be removed",
@@ -371,9 +360,8 @@ pub(super) async fn delete(
         let (path, mut text) = pipe_text(&current, pipe);
         text.remove(&node.name.value)?;
         let change = Change {
-            files: BTreeMap::from([(path.clone(), Some(text.into_text()))]),
-            tolerated: Some(path),
-            ..Change::default()
+            tolerated: Some(path.clone()),
+            ..Change::of_file(path, Some(text.into_text()))
         };
         call.commit(&writer, change).await?;
         Ok(no_content())
@@ -415,8 +403,8 @@ async fn publish_node(
         let writer = call.app.catalog.write().await;
         let current = writer.current();
         let pipe = find_pipe(&current, &reference)?;
-        let node = find_node(&current, pipe, &node_reference)
-            .ok_or_else(|| wrong_node(&node_reference))?;
+        let node =
+            find_node(&current, pipe, &node_reference).map_err(|_| wrong_node(&node_reference))?;
         match node.kind {
             NodeKind::Materialized => {
                 return Err(ApiError::BadRequest(format!(
@@ -437,10 +425,7 @@ async fn publish_node(
         let mut parts = text.node(&node.name.value)?;
         parts.kind = Some("endpoint".to_owned());
         text.replace(&node.name.value, &parts)?;
-        let change = Change {
-            files: BTreeMap::from([(path, Some(text.into_text()))]),
-            ..Change::default()
-        };
+        let change = Change::of_file(path, Some(text.into_text()));
         let current = call.commit(&writer, change).await?;
         published(&call, &current, &pipe.name.name)
     })
@@ -527,7 +512,7 @@ async fn unpublish_node(
         let pipe = find_pipe(&current, &reference)?;
         if let Some(node_reference) = &node {
             let node = find_node(&current, pipe, node_reference)
-                .ok_or_else(|| wrong_node(node_reference))?;
+                .map_err(|_| wrong_node(node_reference))?;
             if node.kind != NodeKind::Endpoint {
                 return Err(ApiError::BadRequest(format!(
                     "wrong node id: node `{}` is not published",
@@ -537,10 +522,7 @@ async fn unpublish_node(
         }
         let (path, mut text) = pipe_text(&current, pipe);
         unpublish_others(pipe, &mut text)?;
-        let change = Change {
-            files: BTreeMap::from([(path, Some(text.into_text()))]),
-            ..Change::default()
-        };
+        let change = Change::of_file(path, Some(text.into_text()));
         let current = call.commit(&writer, change).await?;
         shown(&call, &current, &pipe.name.name, false)
     })

@@ -1,7 +1,5 @@
 //! `/v0/pipes`: list, create, show, rename, describe and delete pipes.
 
-use std::collections::BTreeMap;
-
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use pipewright_compiler::graph::{NodeId, Vertex};
@@ -113,10 +111,7 @@ pub(super) async fn create(call: Call) -> Result<Response, ApiError> {
         let path = current
             .pipe_path(&name)
             .map_or_else(|| format!("pipes/{name}.pipe"), ToOwned::to_owned);
-        let change = Change {
-            files: BTreeMap::from([(path, Some(text))]),
-            ..Change::default()
-        };
+        let change = Change::of_file(path, Some(text));
         let of_kind = |kind: &str| {
             let mut nodes = nodes.iter();
             nodes.find(|node| node.kind.as_deref() == Some(kind))
@@ -342,14 +337,7 @@ pub(super) async fn delete(
         }
         let name = pipe.name.name.clone();
         let path = current.pipe_path(&name).unwrap_or_default().to_owned();
-        call.commit(
-            &writer,
-            Change {
-                files: BTreeMap::from([(path, None)]),
-                ..Change::default()
-            },
-        )
-        .await?;
+        call.commit(&writer, Change::of_file(path, None)).await?;
         Ok(no_content())
     })
     .await

@@ -13,7 +13,7 @@ use super::call::{Call, find_node, find_pipe, json_response};
 use super::error::ApiError;
 use super::extract::Path;
 use super::filtered::refuse_hidden_rows_of;
-use super::nodes::{edited, no_such_node};
+use super::nodes::edited;
 use crate::catalog::{Change, Current, NodeText, Writer};
 use crate::ingest::{PopulateOptions, PopulateRequest};
 use crate::jobs::{Job, JobStatus};
@@ -31,8 +31,7 @@ pub(super) async fn create(
     call.require_create_pipes()?;
     let current = call.current();
     let pipe = find_pipe(&current, &reference)?;
-    let node =
-        find_node(&current, pipe, &node_reference).ok_or_else(|| no_such_node(&node_reference))?;
+    let node = find_node(&current, pipe, &node_reference)?;
     let id = NodeId {
         pipe: pipe.name.clone(),
         node: node.name.value.clone(),

@@ -189,7 +189,7 @@ impl World {
         }
         self.kills += 1;
         let server = Server::start(self.path());
-        settle(&server);
+        server.settle();
         self.second = is_second(&server);
         self.check(&server, &format!("{when} statement {number}, died: {died}"));
         server.kill();
@@ -259,22 +259,6 @@ impl World {
 fn is_second(server: &Server) -> bool {
     let (status, _) = server.request("GET", "/v0/datasources/extra", b"").unwrap();
     status == 200
-}
-
-/// Waits until no job goes on: those of before go on when the server starts.
-fn settle(server: &Server) {
-    for _ in 0..3000 {
-        let (status, text) = server.request("GET", "/v0/jobs", b"").expect("an answer");
-        assert_eq!(status, 200, "{text}");
-        let active = ["waiting", "working", "cancelling"]
-            .iter()
-            .any(|status| text.contains(&format!("\"status\":\"{status}\"")));
-        if !active {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    panic!("jobs do not end");
 }
 
 /// Deploys a version and waits for it.

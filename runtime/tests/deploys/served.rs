@@ -161,25 +161,6 @@ impl Clients {
     }
 }
 
-/// Waits until nothing goes on any more.
-fn settle(server: &Server) {
-    for _ in 0..600 {
-        let (status, text) = server.request("GET", "/v0/jobs", b"").unwrap();
-        assert_eq!(status, 200, "{text}");
-        let jobs: Value = serde_json::from_str(&text).unwrap();
-        let active = jobs["jobs"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|job| matches!(job["status"].as_str(), Some("waiting" | "working")));
-        if !active {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    panic!("jobs do not end");
-}
-
 #[test]
 fn no_row_is_lost_or_counted_twice_while_a_view_changes_twenty_times() {
     let mut files = project();
@@ -212,7 +193,7 @@ fn no_row_is_lost_or_counted_twice_while_a_view_changes_twenty_times() {
     }
     let answered = clients.end();
     assert!(answered > 100, "{answered}");
-    settle(&server);
+    server.settle();
     // Events that were taken without waiting go in within a second.
     std::thread::sleep(Duration::from_millis(1500));
     assert_eq!(

@@ -195,7 +195,7 @@ fn acknowledged_rows_survive_kills_once() {
             client.join().expect("the client");
         }
         let server = Server::start(folder.path());
-        settle(&server);
+        server.settle();
         check(&server, &acknowledged.lock().expect("lock"), kill);
         let (whole, last) = (
             ask(
@@ -221,22 +221,6 @@ fn acknowledged_rows_survive_kills_once() {
         versions.load(Ordering::SeqCst)
     );
     assert!(acknowledged.lock().expect("lock").len() > 100);
-}
-
-/// Waits until no job goes on: those of before go on when the server starts.
-fn settle(server: &Server) {
-    for _ in 0..1200 {
-        let (status, text) = server.request("GET", "/v0/jobs", b"").expect("an answer");
-        assert_eq!(status, 200, "{text}");
-        let active = ["waiting", "working", "cancelling"]
-            .iter()
-            .any(|status| text.contains(&format!("\"status\":\"{status}\"")));
-        if !active {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    panic!("jobs do not end");
 }
 
 fn ask(server: &Server, sql: &str) -> String {

@@ -60,6 +60,22 @@ impl Server {
     pub(crate) fn request(&self, method: &str, path: &str, body: &[u8]) -> Option<(u16, String)> {
         request(&self.address, method, path, body)
     }
+
+    /// Waits until no job goes on: those of before go on when the server starts.
+    pub(crate) fn settle(&self) {
+        for _ in 0..3000 {
+            let (status, text) = self.request("GET", "/v0/jobs", b"").expect("an answer");
+            assert_eq!(status, 200, "{text}");
+            let active = ["waiting", "working", "cancelling"]
+                .iter()
+                .any(|status| text.contains(&format!("\"status\":\"{status}\"")));
+            if !active {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        panic!("jobs do not end");
+    }
 }
 
 impl Drop for Server {
