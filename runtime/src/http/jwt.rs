@@ -212,6 +212,27 @@ mod tests {
     }
 
     #[test]
+    fn a_filter_is_of_data_sources_alone() {
+        let scope = |kind: &str, filter: &str| ClaimedScope {
+            kind: kind.to_owned(),
+            resource: "top".to_owned(),
+            fixed_params: Map::new(),
+            filter: Some(filter.to_owned()),
+        };
+        let refused = |kind: &str, filter: &str| scope(kind, filter).scope().unwrap_err();
+        assert_eq!(
+            refused("PIPES:READ", "org = 1"),
+            "the scope `PIPES:READ` cannot have a `filter`: only DATASOURCES:READ of a resource can"
+        );
+        assert!(refused("DATASOURCES:READ", "1) OR (1").contains("is no row filter"));
+        let taken = scope("DATASOURCES:READ", "org = 1").scope();
+        assert_eq!(
+            taken,
+            Ok(Scope::ReadRows("top".to_owned(), "org = 1".to_owned()))
+        );
+    }
+
+    #[test]
     fn a_token_cannot_make_itself_admin() {
         let signer = Signer::new("p.admin");
         let mut claims = claims(4_000_000_000);

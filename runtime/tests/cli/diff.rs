@@ -109,6 +109,25 @@ fn types_are_compared_by_the_engine() {
 }
 
 #[test]
+fn a_version_is_no_change_to_itself() {
+    let library = engine::locate().expect("the engine is installed: `cargo run -- engine install`");
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    for folder in std::fs::read_dir(examples).expect("the examples are there") {
+        let folder = folder.expect("an example").path();
+        let name = folder.to_str().expect("a path of letters");
+        let output = Project::new(&[])
+            .command(&["diff", name, name])
+            .env("PIPEWRIGHT_CHDB", &library)
+            .output()
+            .expect("the binary runs");
+        let said = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{name}");
+        assert!(said.contains("notice no difference"), "{name}: {said}");
+        assert_eq!(output.status.code(), Some(0), "{name}");
+    }
+}
+
+#[test]
 fn revisions_of_a_repository_are_compared() {
     let project = Project::new(&[]);
     // The project lies in a folder of the repository, beside other things.

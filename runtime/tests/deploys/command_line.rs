@@ -1,9 +1,38 @@
 //! The command line to a server that runs, and without one.
 
+use std::path::Path;
+use std::process::Command;
+
 use serde_json::Value;
 
 use super::served::{ask, project, written};
 use super::server::{Server, TOKEN};
+
+/// The command line in a folder, for a server or in a process of its own: exit code, data, messages.
+pub(super) fn run(
+    server: Option<&Server>,
+    folder: &Path,
+    arguments: &[&str],
+) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pipewright"));
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .env("NO_COLOR", "1")
+        .env_remove("PIPEWRIGHT_HOST");
+    if let Some(server) = server {
+        command
+            .env("PIPEWRIGHT_HOST", server.address())
+            .env("PIPEWRIGHT_TOKEN", TOKEN);
+    }
+    let output = command.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (
+        output.status.code(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
 
 #[test]
 fn the_command_line_deploys_to_a_server() {
@@ -15,22 +44,7 @@ fn the_command_line_deploys_to_a_server() {
         "NODE n\nSQL >\n    SELECT 7 AS seven\n\nTYPE endpoint\n".to_owned(),
     );
     let changed = written(&files);
-    let run = |arguments: &[&str], folder: &std::path::Path| {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_pipewright"))
-            .args(arguments)
-            .arg(folder)
-            .env("PIPEWRIGHT_HOST", format!("http://{}", server.address()))
-            .env("PIPEWRIGHT_TOKEN", TOKEN)
-            .env("NO_COLOR", "1")
-            .output()
-            .unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (
-            output.status.code(),
-            text(&output.stdout),
-            text(&output.stderr),
-        )
-    };
+    let run = |arguments: &[&str], folder: &Path| run(Some(&server), folder, arguments);
     let (code, out, _) = run(&["plan"], changed.path());
     assert_eq!(
         (code, out.as_str()),
@@ -51,14 +65,8 @@ fn the_command_line_deploys_to_a_server() {
     assert!(said.contains("error:"), "{said}");
 
     // Without the server's address, the folder's engine is asked for, which the server has.
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_pipewright"))
-        .args(["deploy"])
-        .arg(folder.path())
-        .env_remove("PIPEWRIGHT_HOST")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{said}");
+    let (code, _, said) = super::command_line::run(None, folder.path(), &["deploy"]);
+    assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("in use by another process"), "{said}");
 }
 
@@ -69,26 +77,7 @@ fn rows_go_in_and_out_by_the_command_line() {
         .map(|id| format!("{{\"id\":{id},\"part\":{}}}\n", id % 2))
         .collect();
     std::fs::write(folder.path().join("rows.ndjson"), rows.concat()).unwrap();
-    let run = |server: Option<&Server>, arguments: &[&str]| {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pipewright"));
-        command
-            .args(arguments)
-            .current_dir(folder.path())
-            .env("NO_COLOR", "1")
-            .env_remove("PIPEWRIGHT_HOST");
-        if let Some(server) = server {
-            command
-                .env("PIPEWRIGHT_HOST", server.address())
-                .env("PIPEWRIGHT_TOKEN", TOKEN);
-        }
-        let output = command.output().unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (
-            output.status.code(),
-            text(&output.stdout),
-            text(&output.stderr),
-        )
-    };
+    let run = |server: Option<&Server>, arguments: &[&str]| run(server, folder.path(), arguments);
     // Without a server this process does it itself, and with one the server does: the rows are the same.
     let (code, _, said) = run(None, &["datasource", "append", "rows", "rows.ndjson"]);
     assert_eq!(code, Some(0), "{said}");
@@ -155,4 +144,16 @@ fn rows_go_in_and_out_by_the_command_line() {
     assert_eq!(code, Some(1), "{said}");
     ok(&["datasource", "truncate", "rows", "--yes"]);
     assert_eq!(ask(&server, "SELECT count() FROM rows FORMAT TSV"), "0");
+    // What is not there is said to be not there, wherever it is asked for.
+    let absent = |server: Option<&Server>| {
+        let (code, _, said) = run(server, &["datasource", "truncate", "nope"]);
+        assert_ne!(code, Some(0), "{said}");
+        assert!(
+            said.contains("there is no data source `nope`") && !said.contains("would go"),
+            "{said}"
+        );
+    };
+    absent(Some(&server));
+    server.kill();
+    absent(None);
 }

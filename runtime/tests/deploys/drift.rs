@@ -4,36 +4,11 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::command_line::run as command;
 use super::served::{project, written};
-use super::server::{Server, TOKEN};
+use super::server::Server;
 
 const MADE: &str = "pipe `apip` was made through the API and is not in the files: it goes, and what tokens may do with it; `pipewright pull` writes it to the files first\n";
-
-/// The command line, to a server or in its own process.
-fn command(
-    server: Option<&Server>,
-    arguments: &[&str],
-    folder: &Path,
-) -> (Option<i32>, String, String) {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pipewright"));
-    command
-        .args(arguments)
-        .arg(folder)
-        .env("NO_COLOR", "1")
-        .env_remove("PIPEWRIGHT_HOST");
-    if let Some(server) = server {
-        command
-            .env("PIPEWRIGHT_HOST", format!("http://{}", server.address()))
-            .env("PIPEWRIGHT_TOKEN", TOKEN);
-    }
-    let output = command.output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (
-        output.status.code(),
-        text(&output.stdout),
-        text(&output.stderr),
-    )
-}
 
 fn api(server: &Server, method: &str, path: &str, body: &str) -> Value {
     let (status, text) = server.request(method, path, body.as_bytes()).unwrap();
@@ -73,7 +48,7 @@ fn what_the_api_made_goes_only_with_leave() {
         "/v0/tokens/?name=reader&scope=PIPES:READ:apip&scope=PIPES:READ:by_part",
         "",
     );
-    let run = |arguments: &[&str]| command(Some(&server), arguments, folder.path());
+    let run = |arguments: &[&str]| command(Some(&server), folder.path(), arguments);
 
     let (code, out, said) = run(&["plan"]);
     assert_eq!(code, Some(0), "{said}");
@@ -111,7 +86,7 @@ fn what_the_api_made_goes_only_with_leave() {
     assert!(out.contains(MADE), "{out}");
 
     // What is in the files is theirs.
-    let (code, _, said) = command(None, &["pull"], folder.path());
+    let (code, _, said) = command(None, folder.path(), &["pull"]);
     assert_eq!(code, Some(0), "{said}");
     let (code, out, said) = run(&["deploy"]);
     assert_eq!((code, out.contains("API")), (Some(0), false), "{out}{said}");
@@ -123,7 +98,7 @@ fn what_the_api_changed_or_deleted_is_told_and_kept() {
     let mut files = project();
     let folder = written(&files);
     let server = Server::start(folder.path());
-    let run = |arguments: &[&str], folder: &Path| command(Some(&server), arguments, folder);
+    let run = |arguments: &[&str], folder: &Path| command(Some(&server), folder, arguments);
     // A version that only a deploy has brought is nobody's but the files'.
     files.insert(
         "more.pipe".to_owned(),
@@ -175,14 +150,14 @@ fn what_the_api_changed_or_deleted_is_told_and_kept() {
 
     // Without a server, what the API has stays, and that is said.
     server.kill();
-    let (code, out, said) = command(None, &["plan"], folder.path());
+    let (code, out, said) = command(None, folder.path(), &["plan"]);
     assert_eq!(code, Some(0), "{said}");
     assert!(out.contains("pipe `apip` was made through the API and is not on disk: it stays; `pipewright pull` makes the files the same\n"), "{out}");
     assert!(
         out.contains("pipe `latest` was deleted through the API and is on disk: it stays away"),
         "{out}"
     );
-    let (code, _, said) = command(None, &["deploy"], folder.path());
+    let (code, _, said) = command(None, folder.path(), &["deploy"]);
     assert_eq!(code, Some(0), "{said}");
     let server = Server::start(folder.path());
     assert_eq!(apip(&server), 200);
