@@ -72,7 +72,7 @@ impl Writer<'_> {
 }
 
 impl Catalog {
-    /// Files that were changed both on disk and through the API: the API's text is in force.
+    /// Files that were changed both on disk and through the API or by a deploy, whose text is in force.
     pub fn conflicts(&self) -> Result<Vec<Drift>, StateError> {
         let files = self.state.catalog().files()?.into_iter();
         Ok(files.filter_map(|file| self.conflict(&file)).collect())
@@ -96,8 +96,12 @@ impl Catalog {
             Some(_) => "was changed on disk",
             None => "was deleted on disk",
         };
+        let (how, whose) = match file.origin {
+            Origin::Deploy => ("came with a deploy", "the deployed"),
+            Origin::Made | Origin::Changed => ("was changed through the API", "the API's"),
+        };
         let message = format!(
-            "`{}` was changed through the API and {now} since: the API's version is in force",
+            "`{}` {how} and {now} since: {whose} version is in force",
             file.path
         );
         Some(Drift {

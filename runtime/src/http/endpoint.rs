@@ -13,7 +13,7 @@ use super::error::ApiError;
 use super::extract::{Path, Whole};
 use super::parameters::Parameters;
 use super::query::{answer_query, now, request, secret_names};
-use super::record::{Asked, Pending};
+use super::record::{Asked, Pending, answered};
 use super::run::{Format, run};
 use super::{App, pipes};
 
@@ -51,13 +51,7 @@ pub(super) async fn answer(
     };
     let mut pending = None;
     let answer = endpoint(&app, name, format, asked, &body, &mut pending).await;
-    if let (Some(pending), Err(error)) = (pending, &answer) {
-        pending.fail(error);
-    }
-    let response = answer.into_response();
-    app.metrics
-        .request("/v0/pipes", response.status().as_u16(), started.elapsed());
-    response
+    answered(&app, "/v0/pipes", started, pending, answer)
 }
 
 async fn endpoint(

@@ -3,8 +3,10 @@
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use axum::http::{HeaderMap, Method, Uri, header};
+use axum::response::{IntoResponse as _, Response};
 use serde_json::Value;
 
+use super::App;
 use super::access::Access;
 use super::error::ApiError;
 use super::parameters::Parameters;
@@ -109,6 +111,23 @@ impl Pending {
         self.row.duration = self.started.elapsed().as_secs_f64();
         self.service.record(Row::Request(self.row));
     }
+}
+
+/// The response to a query, counted; one that failed is written down, others are when their last byte is out.
+pub(crate) fn answered(
+    app: &App,
+    route: &'static str,
+    started: Instant,
+    pending: Option<Pending>,
+    answer: Result<Response, ApiError>,
+) -> Response {
+    if let (Some(pending), Err(error)) = (pending, &answer) {
+        pending.fail(error);
+    }
+    let response = answer.into_response();
+    let status = response.status().as_u16();
+    app.metrics.request(route, status, started.elapsed());
+    response
 }
 
 /// The path, with the parameters but for the token.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, Uri};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde_json::json;
 
 use super::App;
@@ -15,7 +15,7 @@ use super::error::ApiError;
 use super::extract::Whole;
 use super::parameters::Parameters;
 use super::query::answer_query;
-use super::record::{Asked, Pending, QUERY_API};
+use super::record::{Asked, Pending, QUERY_API, answered};
 use super::run::Format;
 
 pub(super) async fn answer(
@@ -34,13 +34,7 @@ pub(super) async fn answer(
     };
     let mut pending = None;
     let answer = query(&app, asked, &body, &mut pending).await;
-    if let (Some(pending), Err(error)) = (pending, &answer) {
-        pending.fail(error);
-    }
-    let response = answer.into_response();
-    app.metrics
-        .request("/v0/sql", response.status().as_u16(), started.elapsed());
-    response
+    answered(&app, "/v0/sql", started, pending, answer)
 }
 
 async fn query(
