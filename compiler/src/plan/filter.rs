@@ -245,6 +245,7 @@ mod tests {
             "pipewright.pw_snap_t",
             "shared.pw_snap_t",
             "shared.mv__p__a",
+            "default.secretfile",
             "t_quarantine2_quarantine",
         ] {
             for text in [

@@ -185,3 +185,32 @@ fn a_budget_without_engine_or_data_is_no_check() {
     project.write("pipewright.toml", "[budget]\nendpoint = 10\n");
     snapshot!("budget_no_engine", project, ["check", "--budget"]);
 }
+
+#[test]
+fn a_file_in_the_folder_is_no_table() {
+    let library = pipewright::engine::locate()
+        .expect("the engine is installed: `cargo run -- engine install`");
+    let project = Project::new(&[
+        ("t.datasource", "SCHEMA >\n    `id` Int32\n"),
+        ("secretfile", "{\"id\":1}\n"),
+    ]);
+    for query in [
+        "SELECT 1 IN default.secretfile",
+        "SELECT 1 IN (`default`.`secretfile`)",
+        "SELECT globalIn(1, default.secretfile)",
+        "SELECT notIn(1, default.secretfile) FROM t AS default",
+        "SELECT 1 IN (SELECT id FROM default.secretfile)",
+        "SELECT * FROM default.secretfile",
+        "DESCRIBE default.secretfile",
+        "WITH default AS (SELECT 1 AS secretfile) SELECT 1 IN default.secretfile",
+    ] {
+        let output = project
+            .command(&["sql", query])
+            .env("PIPEWRIGHT_CHDB", &library)
+            .output()
+            .expect("the binary runs");
+        let said = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(output.stdout, b"", "{query}");
+        assert!(said.contains("is not in this project"), "{query}: {said}");
+    }
+}
