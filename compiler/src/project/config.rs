@@ -22,6 +22,8 @@ pub struct Config {
     pub server: Server,
     /// Limits of each request.
     pub limits: Limits,
+    /// How long jobs are kept.
+    pub jobs: JobsKept,
     /// Severity by code: `error`, `warning`, `note` or `off`.
     pub lints: BTreeMap<String, String>,
     /// How statements are optimized.
@@ -198,6 +200,25 @@ impl Default for Limits {
             requests_per_second: 0,
             copies: 20,
             copy_rows: 100_000_000,
+        }
+    }
+}
+
+/// `[jobs]`: how long jobs that have ended are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JobsKept {
+    /// Days after their end; 0 for ever.
+    pub kept_days: u32,
+    /// How many, the newest ones; 0 for all.
+    pub kept: u32,
+}
+
+impl Default for JobsKept {
+    fn default() -> Self {
+        Self {
+            kept_days: 30,
+            kept: 10_000,
         }
     }
 }

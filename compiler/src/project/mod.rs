@@ -12,7 +12,7 @@ mod resource;
 mod tree;
 
 pub(crate) use again::{Findings, Known, Names};
-pub use config::{Allow, Config, Limits, Policies, Server};
+pub use config::{Allow, Config, JobsKept, Limits, Policies, Server};
 pub use edition::Edition;
 pub use load::load;
 pub(crate) use load::{Loaded, load_again};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use pipewright_compiler::plan::Plan;
-use pipewright_compiler::project::SourceTree;
+use pipewright_compiler::project::{JobsKept, SourceTree};
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -19,7 +19,7 @@ use crate::catalog::Catalog;
 use crate::engine::Engine;
 use crate::http::{self, App, Data, Deploys, Scope};
 use crate::ingest::{COPY, CopyRows, DeleteData, EventLimits, Events, Ingest, Populate};
-use crate::jobs::{Jobs, Limits, Work};
+use crate::jobs::{Jobs, Keep, Limits, Work};
 use crate::secrets::Secrets;
 use crate::state::State;
 use crate::{deploy, workspace};
@@ -290,7 +290,10 @@ async fn take_rows(
             ("populateview", populates),
             (COPY, copies),
         ],
-        Limits::default(),
+        Limits {
+            keep: kept(&plan.project.config.jobs),
+            ..Limits::default()
+        },
     );
     Ok(Data {
         ingest,
@@ -298,6 +301,15 @@ async fn take_rows(
         jobs,
         deploys,
     })
+}
+
+/// How long jobs that have ended are kept, as the settings say it.
+fn kept(jobs: &JobsKept) -> Keep {
+    const DAY: i64 = 86_400_000;
+    Keep {
+        age: (jobs.kept_days > 0).then(|| i64::from(jobs.kept_days) * DAY),
+        count: (jobs.kept > 0).then_some(jobs.kept),
+    }
 }
 
 struct Lines<'a>(&'a Printer);

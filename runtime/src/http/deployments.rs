@@ -18,7 +18,7 @@ use super::{App, Data, jobs};
 use crate::catalog::{Author, ChangeError, Draft, Drift, Writer, format_micros};
 use crate::deploy::{self, DeployPlan, DeployStep, destructive};
 use crate::ingest::Ingest;
-use crate::jobs::{Job, SubmitError};
+use crate::jobs::{Job, SubmitError, Wanted};
 use crate::state::{Deployment, DeploymentKind, DeploymentStatus, NewDeployment};
 
 /// The project's settings, of which those of the server are its own affair.
@@ -82,10 +82,8 @@ fn shown(call: &Call, id: i64) -> Result<Value, ApiError> {
         .ok_or_else(|| ApiError::NotFound(format!("there is no deployment {id}")))?;
     let live = live(&deployments.done()?);
     let mut shown = body(&found, live);
-    let job = call.app.data()?.jobs.list(1000)?;
-    let job = job
-        .iter()
-        .find(|job| job.kind == DEPLOY && job.request["deployment_id"] == id);
+    let job = call.app.data()?.jobs.list(&Wanted::of_kind(DEPLOY), 1000)?;
+    let job = job.iter().find(|job| job.request["deployment_id"] == id);
     if let (Some(job), Value::Object(fields)) = (job, &mut shown) {
         fields.insert("job".to_owned(), jobs::body(job, &call.host));
     }

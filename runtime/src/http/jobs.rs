@@ -14,7 +14,7 @@ use super::extract::Path;
 use super::parameters::Parameters;
 use super::{App, Json};
 use crate::catalog::format_micros;
-use crate::jobs::{Job, JobStatus, SubmitError};
+use crate::jobs::{Job, JobStatus, SubmitError, Wanted};
 
 /// How many jobs a list has.
 const LISTED: u32 = 100;
@@ -25,18 +25,14 @@ pub(super) async fn list(
     headers: HeaderMap,
 ) -> Result<Json, ApiError> {
     let (parameters, access) = asked(&app, &uri, &headers)?;
-    let wanted = |name: &str, value: &str| {
-        parameters
-            .text_of(name)
-            .is_none_or(|wanted| wanted == value)
+    let wanted = Wanted {
+        kind: parameters.text_of("kind"),
+        status: parameters.text_of("status"),
+        asked_by: (!access.is_admin()).then_some(access.id.as_str()),
     };
-    let jobs = app.data()?.jobs.list(LISTED)?;
-    let jobs: Vec<Value> = jobs
-        .iter()
-        .filter(|job| sees(&access, job))
-        .filter(|job| wanted("kind", &job.kind) && wanted("status", job.status.as_str()))
-        .map(|job| body(job, &origin(&headers)))
-        .collect();
+    let jobs = app.data()?.jobs.list(&wanted, LISTED)?;
+    let origin = origin(&headers);
+    let jobs: Vec<Value> = jobs.iter().map(|job| body(job, &origin)).collect();
     Ok(Json(json!({ "jobs": jobs })))
 }
 
@@ -76,7 +72,7 @@ fn asked(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<(Parameters, Arc<A
     Ok((parameters, access))
 }
 
-/// Where a job's request says whose it is.
+/// Where a job's request says whose it is; the list of the state file knows it too.
 const ASKED_BY: &str = "asked_by";
 
 /// A job's request with whose it is.

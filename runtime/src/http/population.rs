@@ -16,7 +16,7 @@ use super::filtered::refuse_hidden_rows_of;
 use super::nodes::edited;
 use crate::catalog::{Change, Current, NodeText, Writer};
 use crate::ingest::{PopulateOptions, PopulateRequest};
-use crate::jobs::{Job, JobStatus};
+use crate::jobs::{Job, JobStatus, Wanted};
 
 /// The kind of the jobs.
 pub(super) const POPULATE: &str = "populateview";
@@ -116,11 +116,12 @@ fn submit(
     request.pipe_id = id_of(current.objects.pipe(&id.pipe.name)).unwrap_or_default();
     let target = current.objects.datasource(&request.datasource.name);
     request.datasource.id = id_of(target).unwrap_or_default();
-    let failed_before = data.jobs.list(EARLIER)?.into_iter().any(|job| {
-        job.kind == POPULATE
-            && job.status == JobStatus::Error
-            && job.request["pipe_id"] == request.pipe_id
-            && job.request["node_name"] == request.node_name
+    let failed = Wanted {
+        status: Some(JobStatus::Error.as_str()),
+        ..Wanted::of_kind(POPULATE)
+    };
+    let failed_before = data.jobs.list(&failed, EARLIER)?.into_iter().any(|job| {
+        job.request["pipe_id"] == request.pipe_id && job.request["node_name"] == request.node_name
     });
     request.unlinks |= !failed_before;
     let request = super::jobs::by(&call.access, json!(request));

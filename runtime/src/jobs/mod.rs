@@ -4,14 +4,14 @@
 //! either taken up again by its [`Work`], or marked as failed, when the process comes back. Cancelling takes effect at the next point where the work looks.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use serde_json::Value;
 use tokio::sync::{Notify, Semaphore};
 
-pub use crate::state::{Job, JobStatus};
+pub use crate::state::{Job, JobStatus, Keep, Wanted};
 use crate::state::{State, StateError};
 
 /// One kind of work.
@@ -138,13 +138,15 @@ impl Control {
     }
 }
 
-/// How many jobs may wait, and how many run at once.
+/// How many jobs may wait, how many run at once, and how long those that have ended are kept.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Jobs that wait; more are refused.
     pub waiting: usize,
     /// Jobs that run at the same time.
     pub workers: usize,
+    /// Jobs that have ended.
+    pub keep: Keep,
 }
 
 impl Default for Limits {
@@ -152,6 +154,10 @@ impl Default for Limits {
         Self {
             waiting: 100,
             workers: 2,
+            keep: Keep {
+                age: None,
+                count: None,
+            },
         }
     }
 }
@@ -174,7 +180,12 @@ pub struct Jobs {
     listener: OnceLock<Listener>,
     /// Who counts jobs and adds one does so alone.
     submitting: Mutex<()>,
+    /// How many have ended since those were removed that are not to be kept.
+    ended_since: AtomicUsize,
 }
+
+/// After so many ends it is looked which jobs are to be kept.
+const ENDS: usize = 100;
 
 /// Who is told of every change of a job's status.
 pub type Listener = Box<dyn Fn(&Job) + Send + Sync>;
@@ -205,6 +216,7 @@ impl Jobs {
             ended: Notify::new(),
             listener: OnceLock::new(),
             submitting: Mutex::default(),
+            ended_since: AtomicUsize::new(0),
         })
     }
 
@@ -226,6 +238,8 @@ impl Jobs {
 
     /// Takes up what an earlier process left: waiting jobs wait again, in their order; those under way resume or have failed.
     pub fn recover(self: &Arc<Self>) -> Result<(), StateError> {
+        let jobs = Arc::clone(self);
+        tokio::spawn(async move { jobs.tidy().await });
         for job in self.state.jobs().unfinished()? {
             let resumes = self
                 .works
@@ -322,9 +336,21 @@ impl Jobs {
         self.state.jobs().find(id)
     }
 
-    /// The latest jobs, the newest first.
-    pub fn list(&self, limit: u32) -> Result<Vec<Job>, StateError> {
-        self.state.jobs().list(limit)
+    /// The latest of these jobs, the newest first.
+    pub fn list(&self, wanted: &Wanted<'_>, limit: u32) -> Result<Vec<Job>, StateError> {
+        self.state.jobs().list(wanted, limit)
+    }
+
+    /// Removes jobs that ended so long or so many jobs ago that they are not kept. Those that have not ended stay.
+    async fn tidy(&self) {
+        self.ended_since.store(0, Ordering::SeqCst);
+        let (state, keep) = (Arc::clone(&self.state), self.limits.keep);
+        let removed = tokio::task::spawn_blocking(move || state.jobs().remove_ended(keep)).await;
+        match removed {
+            Ok(Ok(0)) | Err(_) => {}
+            Ok(Ok(removed)) => tracing::info!(removed, "removed jobs that ended long ago"),
+            Ok(Err(error)) => tracing::warn!(%error, "jobs that ended long ago stay"),
+        }
     }
 
     /// Cancels a job: at once when it waits, at its next look when it is under way. Returns what it is then; nothing when there is no such job.
@@ -470,6 +496,9 @@ impl Jobs {
             tracing::error!(%error, job = job.id, "cannot note how a job ended");
         }
         self.tell(&job.id);
+        if self.ended_since.fetch_add(1, Ordering::SeqCst) >= ENDS {
+            self.tidy().await;
+        }
     }
 
     async fn run(&self, job: &Job, control: &Control) -> Result<Value, WorkError> {

@@ -41,6 +41,7 @@ fn queue(state: &Arc<State>, gate: &Arc<Gate>) -> Arc<Jobs> {
         Limits {
             waiting: 2,
             workers: 1,
+            ..Limits::default()
         },
     )
 }
@@ -107,7 +108,7 @@ async fn the_queue_is_bounded_and_knows_its_kinds() {
         jobs.submit("nope", &json!({})),
         Err(SubmitError::UnknownKind(_))
     ));
-    assert_eq!(state.jobs().list(10).unwrap().len(), 3);
+    assert_eq!(state.jobs().list(&Wanted::default(), 10).unwrap().len(), 3);
 }
 
 #[tokio::test]
@@ -205,4 +206,46 @@ async fn a_stop_interrupts_what_a_later_process_can_take_up() {
     let ended = second.ended(&job.id).await.unwrap().unwrap();
     assert_eq!(ended.status, JobStatus::Done);
     assert_eq!(*gate.runs.lock().unwrap(), ["long", "long"]);
+}
+
+#[tokio::test]
+async fn jobs_that_ended_long_ago_go_and_the_others_stay() {
+    let (state, gate) = (
+        Arc::new(State::in_memory().unwrap()),
+        Arc::new(Gate::default()),
+    );
+    let before = state.jobs().add("gate", &json!({})).unwrap();
+    let ended = |job: &Job| state.jobs().finish(&job.id, JobStatus::Done, None, None);
+    ended(&before).unwrap();
+    let resumes = state.jobs().add("gate", &json!({})).unwrap();
+    let work: Arc<dyn Work> = Arc::clone(&gate) as _;
+    let limits = Limits {
+        workers: 200,
+        waiting: 200,
+        keep: Keep {
+            age: None,
+            count: Some(0),
+        },
+    };
+    let jobs = Jobs::new(Arc::clone(&state), [("gate", work)], limits);
+    // At the start, of which a job that waits is none.
+    jobs.recover().unwrap();
+    until(&jobs, &resumes.id, JobStatus::Working).await;
+    while jobs.find(&before.id).unwrap().is_some() {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    // And while others end.
+    let first = jobs.submit("gate", &json!({})).unwrap();
+    for _ in 0..ENDS {
+        let job = jobs.submit("gate", &json!({})).unwrap();
+        until(&jobs, &job.id, JobStatus::Working).await;
+        jobs.cancel(&job.id).unwrap();
+    }
+    until(&jobs, &first.id, JobStatus::Working).await;
+    jobs.cancel(&first.id).unwrap();
+    while jobs.find(&first.id).unwrap().is_some() {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    let found = jobs.find(&resumes.id).unwrap().unwrap();
+    assert_eq!(found.status, JobStatus::Working);
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 use tokio::sync::Notify;
 
 use super::*;
-use crate::jobs::{Control, Job, JobStatus, Limits, Work, WorkError};
+use crate::jobs::{Control, Job, JobStatus, Limits, Wanted, Work, WorkError};
 
 /// Copies that wait to be let go.
 #[derive(Default)]
@@ -68,7 +68,7 @@ fn process(state: &Arc<State>, gate: &Arc<Gate>) -> (Scheduler, Arc<Jobs>) {
 
 /// The times that ran or wait, the oldest first.
 fn times(state: &State) -> Vec<i64> {
-    let mut jobs = state.jobs().list(100).unwrap();
+    let mut jobs = state.jobs().list(&Wanted::default(), 100).unwrap();
     jobs.reverse();
     jobs.iter()
         .map(|job| job.request["time"].as_i64().unwrap())
@@ -86,7 +86,7 @@ async fn each_time_runs_once_and_what_was_missed_is_one_run() {
         scheduler.look(&source, now).await.unwrap();
     }
     assert_eq!(times(&state), [HOUR]);
-    let job = state.jobs().list(1).unwrap().remove(0);
+    let job = state.jobs().list(&Wanted::default(), 1).unwrap().remove(0);
     gate.open.notify_one();
     jobs.ended(&job.id).await.unwrap();
     // The process is gone for three hours, and another begins.
@@ -139,7 +139,7 @@ async fn a_copy_that_cannot_run_is_a_job_that_failed() {
     for now in [59, 60, 61, 120] {
         scheduler.look(&source, now).await.unwrap();
     }
-    let jobs = state.jobs().list(10).unwrap();
+    let jobs = state.jobs().list(&Wanted::default(), 10).unwrap();
     assert_eq!(times(&state), [60, 120]);
     assert!(
         jobs.iter().all(|job| job.status == JobStatus::Error

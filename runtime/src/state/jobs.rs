@@ -2,7 +2,7 @@
 //!
 //! A job is on disk before it is answered, and every change of its status before anyone is told, so that a restart knows what was being done.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use serde_json::Value;
 
 use super::{State, StateError, now, random};
@@ -82,11 +82,66 @@ pub struct Job {
     pub updated_at: i64,
 }
 
+/// Which jobs are wanted: those of which all that is given is true.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted<'a> {
+    /// The kind.
+    pub kind: Option<&'a str>,
+    /// Where they stand.
+    pub status: Option<&'a str>,
+    /// The token that asked for them, as their request says.
+    pub asked_by: Option<&'a str>,
+}
+
+impl<'a> Wanted<'a> {
+    /// The jobs of a kind.
+    pub fn of_kind(kind: &'a str) -> Self {
+        Self {
+            kind: Some(kind),
+            ..Self::default()
+        }
+    }
+
+    /// The condition with its values.
+    fn condition(&self) -> (String, Vec<&'a str>) {
+        let given = [
+            ("kind = ?", self.kind),
+            ("status = ?", self.status),
+            ("request ->> '$.asked_by' = ?", self.asked_by),
+        ];
+        let given = given
+            .into_iter()
+            .filter_map(|(condition, value)| Some((condition, value?)));
+        let (conditions, values): (Vec<&str>, Vec<&str>) = given.unzip();
+        let condition = match conditions.join(" AND ") {
+            none if none.is_empty() => none,
+            all => format!(" WHERE {all}"),
+        };
+        (condition, values)
+    }
+}
+
+/// How many jobs that have ended are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// For so long after their end, in milliseconds; nothing for ever.
+    pub age: Option<i64>,
+    /// So many, the newest ones; nothing for all.
+    pub count: Option<u32>,
+}
+
+/// Most jobs that are removed in one transaction: others wait for it.
+const REMOVED: u32 = 500;
+
 /// The jobs of a workspace.
 #[derive(Debug, Clone, Copy)]
 pub struct Jobs<'state> {
     state: &'state State,
 }
+
+/// Jobs that have not ended.
+const UNFINISHED: &str = "status IN ('waiting', 'working', 'cancelling')";
+const ENDED: &str = "status IN ('done', 'error', 'cancelled')";
 
 const SELECT: &str = "SELECT id, kind, status, request, progress, result, error, created_at, started_at, updated_at FROM jobs";
 
@@ -111,12 +166,13 @@ impl<'state> Jobs<'state> {
             .transpose()
     }
 
-    /// The latest jobs, the newest first.
-    pub fn list(&self, limit: u32) -> Result<Vec<Job>, StateError> {
+    /// The latest of these jobs, the newest first.
+    pub fn list(&self, wanted: &Wanted<'_>, limit: u32) -> Result<Vec<Job>, StateError> {
+        let (condition, values) = wanted.condition();
+        let sql = format!("{SELECT}{condition} ORDER BY number DESC LIMIT {limit}");
         let connection = self.state.connection();
-        let mut statement =
-            connection.prepare_cached(&format!("{SELECT} ORDER BY number DESC LIMIT ?1"))?;
-        let rows = statement.query_map([limit], stored)?;
+        let mut statement = connection.prepare_cached(&sql)?;
+        let rows = statement.query_map(params_from_iter(values), stored)?;
         rows.map(|row| row.map_err(StateError::from).and_then(job))
             .collect()
     }
@@ -124,12 +180,49 @@ impl<'state> Jobs<'state> {
     /// The jobs that have not ended, the oldest first.
     pub fn unfinished(&self) -> Result<Vec<Job>, StateError> {
         let connection = self.state.connection();
-        let mut statement = connection.prepare_cached(&format!(
-            "{SELECT} WHERE status IN ('waiting', 'working', 'cancelling') ORDER BY number"
-        ))?;
+        let mut statement =
+            connection.prepare_cached(&format!("{SELECT} WHERE {UNFINISHED} ORDER BY number"))?;
         let rows = statement.query_map([], stored)?;
         rows.map(|row| row.map_err(StateError::from).and_then(job))
             .collect()
+    }
+
+    /// Removes jobs that have ended and are not to be kept. Returns how many.
+    pub fn remove_ended(&self, keep: Keep) -> Result<usize, StateError> {
+        let mut removed = 0;
+        if let Some(age) = keep.age {
+            let before = now().saturating_sub(age);
+            removed += self.remove(&format!("{ENDED} AND updated_at < {before}"))?;
+        }
+        if let Some(count) = keep.count {
+            // From the first one on that is too many.
+            let last = format!(
+                "SELECT number FROM jobs WHERE {ENDED} ORDER BY number DESC LIMIT 1 OFFSET {count}"
+            );
+            let last: Option<i64> = self
+                .state
+                .connection()
+                .query_row(&last, [], |row| row.get(0))
+                .optional()?;
+            if let Some(last) = last {
+                removed += self.remove(&format!("{ENDED} AND number <= {last}"))?;
+            }
+        }
+        Ok(removed)
+    }
+
+    fn remove(self, condition: &str) -> Result<usize, StateError> {
+        let sql = format!(
+            "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE {condition} LIMIT {REMOVED})"
+        );
+        let mut removed = 0;
+        loop {
+            let count = self.state.connection().execute(&sql, [])?;
+            removed += count;
+            if count < REMOVED as usize {
+                return Ok(removed);
+            }
+        }
     }
 
     /// Moves a job from one of the statuses `from` to `to`; false when it was in none of them.
@@ -284,7 +377,138 @@ mod tests {
             (ended.status, ended.error.as_deref()),
             (JobStatus::Error, Some("no such table"))
         );
-        assert_eq!(state.jobs().list(1).unwrap()[0].id, second.id);
+        assert_eq!(
+            state.jobs().list(&Wanted::default(), 1).unwrap()[0].id,
+            second.id
+        );
         assert_eq!(state.jobs().find("nope").unwrap(), None);
+    }
+
+    /// Adds jobs of a kind, each of which ended so many days ago.
+    fn ended(state: &State, kind: &str, days: impl IntoIterator<Item = i64>) -> Vec<String> {
+        let add = |days: i64| {
+            let job = state.jobs().add(kind, &json!({})).unwrap();
+            let ended = state.jobs().finish(&job.id, JobStatus::Done, None, None);
+            ended.unwrap();
+            let at = now() - days * 86_400_000;
+            let sql = "UPDATE jobs SET updated_at = ?1 WHERE id = ?2";
+            state
+                .connection()
+                .execute(sql, params![at, job.id])
+                .unwrap();
+            job.id
+        };
+        days.into_iter().map(add).collect()
+    }
+
+    #[test]
+    fn jobs_that_ended_are_kept_as_long_and_as_many_as_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(&folder.path().join("state.sqlite")).unwrap();
+        let waits = state.jobs().add("copy", &json!({})).unwrap();
+        let works = state.jobs().add("copy", &json!({})).unwrap();
+        for job in [&waits, &works] {
+            let sql = "UPDATE jobs SET updated_at = 1 WHERE id = ?1";
+            state.connection().execute(sql, [&job.id]).unwrap();
+        }
+        let sql = "UPDATE jobs SET status = 'working' WHERE id = ?1";
+        state.connection().execute(sql, [&works.id]).unwrap();
+        let days = (0..40).chain(std::iter::repeat_n(50, 2 * REMOVED as usize));
+        let ids = ended(&state, "copy", days);
+        let left = || {
+            let jobs = state.jobs().list(&Wanted::default(), 10_000).unwrap();
+            jobs.into_iter().map(|job| job.id).collect::<Vec<_>>()
+        };
+        let all = Keep {
+            age: None,
+            count: None,
+        };
+        assert_eq!(state.jobs().remove_ended(all).unwrap(), 0);
+        let month = Keep {
+            age: Some(30 * 86_400_000 + 3_600_000),
+            count: None,
+        };
+        assert_eq!(
+            state.jobs().remove_ended(month).unwrap(),
+            9 + 2 * REMOVED as usize
+        );
+        let mut expected: Vec<String> = ids[..31].to_vec();
+        expected.reverse();
+        expected.extend([works.id.clone(), waits.id.clone()]);
+        assert_eq!(left(), expected);
+        // The newest are those that were asked for last.
+        let ten = Keep {
+            age: None,
+            count: Some(10),
+        };
+        assert_eq!(state.jobs().remove_ended(ten).unwrap(), 21);
+        let mut expected: Vec<String> = ids[21..31].to_vec();
+        expected.reverse();
+        expected.extend([works.id, waits.id]);
+        assert_eq!(left(), expected);
+        let newest = state.jobs().add("copy", &json!({})).unwrap();
+        assert_eq!(left()[0], newest.id);
+    }
+
+    #[test]
+    fn lists_are_read_from_their_indexes() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(&folder.path().join("state.sqlite")).unwrap();
+        let mine = state
+            .jobs()
+            .add("copy", &json!({ "asked_by": "a" }))
+            .unwrap();
+        state
+            .jobs()
+            .add("copy", &json!({ "asked_by": "b" }))
+            .unwrap();
+        let other = state
+            .jobs()
+            .add("deploy", &json!({ "asked_by": "a" }))
+            .unwrap();
+        let found = |wanted: Wanted<'_>| -> Vec<String> {
+            let jobs = state.jobs().list(&wanted, 10).unwrap();
+            jobs.into_iter().map(|job| job.id).collect()
+        };
+        let by = Wanted {
+            asked_by: Some("a"),
+            ..Wanted::default()
+        };
+        assert_eq!(found(by), [other.id.as_str(), &mine.id]);
+        assert_eq!(
+            found(Wanted {
+                kind: Some("copy"),
+                ..by
+            }),
+            [mine.id.as_str()]
+        );
+        assert_eq!(
+            found(Wanted {
+                status: Some("done"),
+                ..by
+            }),
+            [""; 0]
+        );
+        let path = |sql: &str| -> String {
+            let connection = state.connection();
+            let mut statement = connection
+                .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+                .unwrap();
+            let rows = statement.query_map([], |row| row.get(3)).unwrap();
+            rows.collect::<Result<Vec<String>, _>>().unwrap().join(", ")
+        };
+        for (condition, index) in [
+            ("WHERE kind = 'copy'", "jobs_of_kind"),
+            ("WHERE request ->> '$.asked_by' = 'a'", "jobs_asked_by"),
+            (&format!("WHERE {UNFINISHED}"), "jobs_unfinished"),
+        ] {
+            let path = path(&format!(
+                "{SELECT} {condition} ORDER BY number DESC LIMIT 10"
+            ));
+            assert!(
+                path.contains(index) && !path.contains("TEMP B-TREE"),
+                "{path}"
+            );
+        }
     }
 }

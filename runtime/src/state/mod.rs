@@ -30,7 +30,7 @@ pub use catalog::{CatalogStore, CatalogWrite, ObjectKind, Origin, StoredFile, St
 pub use deployments::{
     Deployment, DeploymentKind, DeploymentPhase, DeploymentStatus, Deployments, NewDeployment,
 };
-pub use jobs::{Job, JobStatus, Jobs};
+pub use jobs::{Job, JobStatus, Jobs, Keep, Wanted};
 pub use random::uuid;
 pub use schedules::{Schedules, Slot, StoredSchedule};
 pub use scopes::{Fates, ScopeChanges};
