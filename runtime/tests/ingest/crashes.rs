@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::server::{Server, request};
+use super::server::{Server, command, request};
 
 /// Kills of one run of this test; more with `PIPEWRIGHT_KILLS`.
 fn kills() -> u64 {
@@ -76,10 +78,11 @@ fn deploy(address: &str, folder: &Path, number: &AtomicU64) {
 }
 
 /// Fills what the view fills anew until the server is gone.
-fn populate(address: &str) {
+fn populate(address: &str, begun: &AtomicU64) {
     let path = "/v0/pipes/to_totals/nodes/n/population?truncate=true";
     while let Some((status, text)) = request(address, "POST", path, b"") {
         assert!(matches!(status, 200 | 400 | 403 | 429), "{status}: {text}");
+        begun.fetch_add(u64::from(status == 200), Ordering::SeqCst);
         std::thread::sleep(Duration::from_millis(300));
     }
 }
@@ -99,9 +102,6 @@ fn replace(address: &str, next: &AtomicU64, acknowledged: &AtomicU64) {
     }
 }
 
-/// What a client does to the server at an address until that is gone.
-type Action = Box<dyn FnOnce(&str) + Send>;
-
 /// A number that differs from call to call, without a crate for it.
 fn random(state: &mut u64) -> u64 {
     *state ^= *state << 13;
@@ -118,24 +118,18 @@ fn body(first: u64, rows: u64) -> String {
 }
 
 /// Sends rows until the server is gone; notes what was acknowledged.
-fn send(
-    address: &str,
-    next: &AtomicU64,
-    acknowledged: &Mutex<BTreeSet<u64>>,
-    sent: &AtomicU64,
-    kind: u64,
-) {
+fn send(address: &str, shared: &Shared, kind: u64) {
     loop {
         let rows = if kind == 2 { 5000 } else { 1 + kind * 20 };
-        let first = next.fetch_add(rows, Ordering::SeqCst);
-        sent.fetch_max(first + rows, Ordering::SeqCst);
+        let first = shared.next.fetch_add(rows, Ordering::SeqCst);
         let path = match kind {
             0 => "/v0/events?name=rows",
             1 => "/v0/events?name=rows&wait=true",
             _ => "/v0/datasources?mode=append&name=rows&format=ndjson",
         };
         match request(address, "POST", path, body(first, rows).as_bytes()) {
-            Some((200 | 202, _)) => acknowledged
+            Some((200 | 202, _)) => shared
+                .acknowledged
                 .lock()
                 .expect("lock")
                 .extend(first..first + rows),
@@ -146,81 +140,104 @@ fn send(
     }
 }
 
+/// What clients share over all servers.
+#[derive(Default)]
+struct Shared {
+    next: AtomicU64,
+    acknowledged: Mutex<BTreeSet<u64>>,
+    deploys: AtomicU64,
+    populates: AtomicU64,
+    versions: AtomicU64,
+    replaced: AtomicU64,
+}
+
+/// Everything that changes data, at the same time, until the server is gone.
+fn clients(address: &str, folder: &Path, shared: &Arc<Shared>) -> Vec<JoinHandle<()>> {
+    let of = |action: fn(&str, &Path, &Shared)| {
+        let (address, folder, shared) = (address.to_owned(), folder.to_owned(), Arc::clone(shared));
+        std::thread::spawn(move || action(&address, &folder, &shared))
+    };
+    vec![
+        of(|address, _, shared| send(address, shared, 0)),
+        of(|address, _, shared| send(address, shared, 0)),
+        of(|address, _, shared| send(address, shared, 1)),
+        of(|address, _, shared| send(address, shared, 2)),
+        of(|address, folder, shared| deploy(address, folder, &shared.deploys)),
+        of(|address, _, shared| populate(address, &shared.populates)),
+        of(|address, _, shared| replace(address, &shared.versions, &shared.replaced)),
+    ]
+}
+
+/// Starts to serve a project, and kills that after some time, wherever it is.
+fn start_and_kill(folder: &Path, after: Duration) {
+    let mut process = command(folder)
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary runs");
+    std::thread::sleep(after);
+    process.kill().expect("kill");
+    process.wait().expect("wait");
+}
+
 #[test]
 fn acknowledged_rows_survive_kills_once() {
     let folder = project();
-    let (next, sent, acknowledged) = (
-        Arc::new(AtomicU64::new(0)),
-        Arc::new(AtomicU64::new(0)),
-        Arc::new(Mutex::new(BTreeSet::new())),
-    );
+    let shared = Arc::new(Shared::default());
+    shared.deploys.store(1, Ordering::SeqCst);
+    shared.versions.store(1, Ordering::SeqCst);
     let mut seed = 0x9E37_79B9_7F4A_7C15 ^ u64::from(std::process::id());
-    let (deploys, versions, replaced) = (
-        Arc::new(AtomicU64::new(1)),
-        Arc::new(AtomicU64::new(1)),
-        Arc::new(AtomicU64::new(0)),
-    );
-    for kill in 0..kills() {
-        let server = Server::start(folder.path());
-        let mut clients: Vec<_> = [0, 0, 1, 2]
-            .into_iter()
-            .map(|kind| {
-                let (address, next, sent, acknowledged) = (
-                    server.address().to_owned(),
-                    Arc::clone(&next),
-                    Arc::clone(&sent),
-                    Arc::clone(&acknowledged),
-                );
-                std::thread::spawn(move || send(&address, &next, &acknowledged, &sent, kind))
-            })
-            .collect();
-        let others: [Action; 3] = [
-            {
-                let (folder, deploys) = (folder.path().to_owned(), Arc::clone(&deploys));
-                Box::new(move |address| deploy(address, &folder, &deploys))
-            },
-            Box::new(populate),
-            {
-                let (versions, replaced) = (Arc::clone(&versions), Arc::clone(&replaced));
-                Box::new(move |address| replace(address, &versions, &replaced))
-            },
-        ];
-        clients.extend(others.into_iter().map(|action| {
-            let address = server.address().to_owned();
-            std::thread::spawn(move || action(&address))
-        }));
+    let (mut killed, mut starting) = (0, 0);
+    let mut server = Server::start(folder.path());
+    while killed + starting < kills() {
+        let clients = clients(server.address(), folder.path(), &shared);
         std::thread::sleep(Duration::from_millis(50 + random(&mut seed) % 1500));
         server.kill();
+        killed += 1;
         for client in clients {
             client.join().expect("the client");
         }
-        let server = Server::start(folder.path());
+        // Now and then while the next one puts things in order.
+        while random(&mut seed).is_multiple_of(4) {
+            start_and_kill(
+                folder.path(),
+                Duration::from_millis(random(&mut seed) % 800),
+            );
+            starting += 1;
+        }
+        server = Server::start(folder.path());
         server.settle();
-        check(&server, &acknowledged.lock().expect("lock"), kill);
-        let (whole, last) = (
-            ask(
-                &server,
-                "SELECT count(), min(version), max(version) FROM whole FORMAT TSV",
-            ),
-            replaced.load(Ordering::SeqCst),
-        );
-        let numbers: Vec<u64> = whole
-            .split('\t')
-            .map(|number| number.parse().expect("a number"))
-            .collect();
-        assert!(
-            last == 0 && numbers[0] == 0
-                || numbers[0] == 100 && numbers[1] == numbers[2] && numbers[1] >= last,
-            "{whole} after kill {kill}; version {last} was acknowledged"
-        );
-        server.kill();
+        let kill = killed + starting;
+        check(&server, &shared.acknowledged.lock().expect("lock"), kill);
+        check_whole(&server, shared.replaced.load(Ordering::SeqCst), kill);
+        if kill.is_multiple_of(20) {
+            println!("{kill} kills");
+        }
     }
+    let acknowledged = shared.acknowledged.lock().expect("lock").len();
     println!(
-        "{} deploys and {} replaces were begun",
-        deploys.load(Ordering::SeqCst),
-        versions.load(Ordering::SeqCst)
+        "{killed} kills amid all of it and {starting} amid the start after one: {acknowledged} rows acknowledged, {} deploys, {} populates and {} replaces begun",
+        shared.deploys.load(Ordering::SeqCst),
+        shared.populates.load(Ordering::SeqCst),
+        shared.versions.load(Ordering::SeqCst)
     );
-    assert!(acknowledged.lock().expect("lock").len() > 100);
+    assert!(acknowledged > 100);
+}
+
+/// What is replaced is there as a whole: the version that was acknowledged last, or one after it.
+fn check_whole(server: &Server, acknowledged: u64, kill: u64) {
+    let whole = ask(
+        server,
+        "SELECT count(), min(version), max(version) FROM whole FORMAT TSV",
+    );
+    let numbers: Vec<u64> = whole
+        .split('\t')
+        .map(|number| number.parse().expect("a number"))
+        .collect();
+    assert!(
+        acknowledged == 0 && numbers[0] == 0
+            || numbers[0] == 100 && numbers[1] == numbers[2] && numbers[1] >= acknowledged,
+        "{whole} after kill {kill}; version {acknowledged} was acknowledged"
+    );
 }
 
 fn ask(server: &Server, sql: &str) -> String {

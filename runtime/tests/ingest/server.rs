@@ -21,12 +21,9 @@ impl Server {
 
     /// The same with a file that says at which statement the process dies.
     pub(crate) fn start_mortal(folder: &Path, die_at: &Path) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_pipewright"))
-            .args(["serve", "--port", "0", "--admin-token", TOKEN])
+        let mut process = command(folder)
             .env("PIPEWRIGHT_DIE_AT", die_at)
-            .current_dir(folder)
             .stderr(Stdio::piped())
-            .stdout(Stdio::null())
             .spawn()
             .expect("the binary runs");
         let mut lines = BufReader::new(process.stderr.take().expect("stderr")).lines();
@@ -83,6 +80,16 @@ impl Drop for Server {
         _ = self.process.kill();
         _ = self.process.wait();
     }
+}
+
+/// What serves the project in `folder` on a free port.
+pub(crate) fn command(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pipewright"));
+    command
+        .args(["serve", "--port", "0", "--admin-token", TOKEN])
+        .current_dir(folder)
+        .stdout(Stdio::null());
+    command
 }
 
 pub(crate) fn request(
