@@ -31,7 +31,7 @@ pub struct TablePlan {
 }
 
 /// A column of a table.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Column {
     /// The name, unquoted.
     pub name: String,

@@ -117,7 +117,7 @@ struct Packed {
 }
 
 /// Lines, how many there are, and what they have of the memory for bodies.
-type Unpacked = (Vec<u8>, u64, Option<OwnedSemaphorePermit>);
+type Unpacked = (Bytes, u64, Option<OwnedSemaphorePermit>);
 
 impl Packed {
     fn is_packed(&self) -> bool {
@@ -139,7 +139,7 @@ impl Packed {
     fn lines(self) -> Result<Unpacked, ApiError> {
         let (whole, mut held) = (self.whole, None);
         let body = self.plain(&mut held)?;
-        let (lines, rows) = ingest::json_lines(&body, whole)?;
+        let (lines, rows) = ingest::json_lines(body, whole)?;
         Ok((lines, rows, held))
     }
 

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use super::load::{Counts, Views, json_source};
 use super::spool::{self, Format, SpoolError, Spooled};
-use super::{Ingest, IngestError, unique};
+use super::{Ingest, IngestError, on_disk, unique};
 use crate::engine::EngineError;
 
 /// What is to be appended, beside the rows themselves.
@@ -61,7 +61,8 @@ impl Ingest {
     ) -> Result<Appended, IngestError> {
         let import_id = unique()?;
         let folder = self.folder.join("appends").join(&import_id);
-        std::fs::create_dir(&folder)?;
+        let made = folder.clone();
+        on_disk(move || std::fs::create_dir(made)).await?;
         let appended = self
             .append_in(table, append, body, &folder, &import_id)
             .await;
@@ -71,7 +72,7 @@ impl Ingest {
             return appended.map(|counts| Appended { import_id, counts });
         }
         // What failed has been answered, and must not be taken up again by the next process.
-        let removed = remove(&folder);
+        let removed = on_disk(move || remove(&folder)).await;
         let counts = appended?;
         removed?;
         Ok(Appended { import_id, counts })
@@ -92,10 +93,9 @@ impl Ingest {
             spooled,
         };
         self.look(table, &note).await?;
-        write_durably(
-            &folder.join(NOTE),
-            &serde_json::to_vec(&note).map_err(io::Error::from)?,
-        )?;
+        let text = serde_json::to_vec(&note).map_err(io::Error::from)?;
+        let path = folder.join(NOTE);
+        on_disk(move || write_durably(&path, &text)).await?;
         self.write(table, &note, import_id).await
     }
 
@@ -204,7 +204,8 @@ impl Ingest {
                 self.load_large(table, &input, rows, &token, views).await?
             }
         };
-        std::fs::remove_file(path)?;
+        let done = path.clone();
+        on_disk(move || std::fs::remove_file(done)).await?;
         Ok(counts)
     }
 
@@ -215,8 +216,9 @@ impl Ingest {
         folder: &Path,
         views: Views,
     ) -> Result<(), IngestError> {
-        let note: Note =
-            serde_json::from_slice(&std::fs::read(folder.join(NOTE))?).map_err(io::Error::from)?;
+        let path = folder.join(NOTE);
+        let note = on_disk(move || std::fs::read(path)).await?;
+        let note: Note = serde_json::from_slice(&note).map_err(io::Error::from)?;
         let import_id = folder.file_name().unwrap_or_default().to_string_lossy();
         for number in 0..note.spooled.chunks.len() {
             self.write_chunk(table, &note, (&import_id, number), views)

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use pipewright_compiler::emit::{BAD_ROW, Ingestion, Input};
 use pipewright_compiler::plan::TablePlan;
-use pipewright_compiler::sql::quote_literal;
+use pipewright_compiler::sql::{quote_identifier, quote_literal};
 
 use super::{Ingest, IngestError};
 use crate::engine::{EngineError, Query};
@@ -106,6 +106,32 @@ impl Ingest {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Inserts rows of which it is certain that they fit, from a file that has them as columns of these names and types. What has the same token as in
+    /// [`Self::load_within`] is the same rows. Returns whether it did: not if the table is another one by now. For one who shares the data source.
+    pub(super) async fn load_read(
+        &self,
+        table: &TablePlan,
+        path: &Path,
+        types: &[(String, String)],
+        token: &str,
+    ) -> Result<bool, IngestError> {
+        let columns = types
+            .iter()
+            .map(|(name, data_type)| format!("{} {data_type}", quote_identifier(name)));
+        let source = format!(
+            "file({}, 'Native', {})",
+            quote_literal(&path.to_string_lossy()),
+            quote_literal(&columns.collect::<Vec<_>>().join(", "))
+        );
+        let (newest, ingestion) = self.planned(table, &Input::Typed(&source, types)).await?;
+        if newest.name != table.name || newest.columns != table.columns {
+            return Ok(false);
+        }
+        let sql = ingestion.insert_all(&once(token, Views::All));
+        self.engine.execute(&sql).await?;
+        Ok(true)
     }
 
     /// Inserts the rows of one file of any size, whose blocks are the same each time it is read. For one who shares the data source.

@@ -98,6 +98,7 @@ pub struct Ingest {
     /// Appends go on at the same time, so many at most.
     appending: Arc<Semaphore>,
     waiting: Mutex<waiting::Waiting>,
+    is_utc: tokio::sync::OnceCell<bool>,
 }
 
 /// Most appends at the same time; further ones wait for their turn before their rows are read.
@@ -121,6 +122,7 @@ impl Ingest {
             newest: Mutex::default(),
             appending: Arc::new(Semaphore::new(APPENDS as usize)),
             waiting: Mutex::default(),
+            is_utc: tokio::sync::OnceCell::new(),
         }))
     }
 }
@@ -141,6 +143,15 @@ impl Ingest {
         _ = self.appending.acquire_many(APPENDS).await;
     }
 
+    /// Whether moments without a time zone of their own are in UTC. When the engine does not say so, they are not.
+    async fn is_utc(&self) -> bool {
+        let asked = self.is_utc.get_or_try_init(|| async {
+            let found = self.text("SELECT timezone() IN ('UTC', 'Etc/UTC')").await?;
+            Ok::<_, EngineError>(found.trim() == "1")
+        });
+        asked.await.is_ok_and(|is_utc| *is_utc)
+    }
+
     fn gate(&self, name: &ResourceName) -> Arc<RwLock<()>> {
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(gates.entry(name.to_string()).or_default())
@@ -155,6 +166,14 @@ impl Ingest {
     pub async fn alone(&self, name: &ResourceName) -> OwnedRwLockWriteGuard<()> {
         self.gate(name).write_owned().await
     }
+}
+
+/// Does what waits for the disk beside the threads that answer requests.
+async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(io::Error::other).flatten()
 }
 
 /// A name that no other file of this workspace has had.

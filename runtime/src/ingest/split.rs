@@ -1,21 +1,41 @@
 //! Bytes → rows: where one row of a text format ends and the next begins.
 
+use bytes::Bytes;
+
 use super::IngestError;
 
 /// Makes JSON lines of a body: one object in each line, no blank lines, and how many there are.
 ///
-/// `whole` takes the body for JSON values of any layout, or one array of them, in place of lines.
-pub fn json_lines(body: &[u8], whole: bool) -> Result<(Vec<u8>, u64), IngestError> {
+/// `whole` takes the body for JSON values of any layout, or one array of them, in place of lines. A body that is as it should be is returned as it is.
+pub fn json_lines(body: Bytes, whole: bool) -> Result<(Bytes, u64), IngestError> {
     if whole {
-        return json_values(body);
+        let (lines, rows) = json_values(&body)?;
+        return Ok((lines.into(), rows));
+    }
+    if let Some(rows) = tidy_lines(&body) {
+        return Ok((body, rows));
     }
     let mut lines = Vec::with_capacity(body.len() + 1);
     let (mut start, mut rows) = (0, 0);
-    for end in memchr::memchr_iter(b'\n', body).chain([body.len()]) {
+    for end in memchr::memchr_iter(b'\n', &body).chain([body.len()]) {
         rows += u64::from(push_line(&mut lines, &body[start..end]));
         start = end + 1;
     }
-    Ok((lines, rows))
+    Ok((lines.into(), rows))
+}
+
+/// How many lines there are, if each has its end, begins and ends without blanks, and is not empty.
+fn tidy_lines(body: &[u8]) -> Option<u64> {
+    let (mut start, mut rows) = (0, 0);
+    for end in memchr::memchr_iter(b'\n', body) {
+        let (first, last) = (body[start..end].first()?, body[start..end].last()?);
+        if first.is_ascii_whitespace() || last.is_ascii_whitespace() {
+            return None;
+        }
+        rows += 1;
+        start = end + 1;
+    }
+    (start == body.len()).then_some(rows)
 }
 
 /// Adds a line without the blanks around it; false when nothing is left.
@@ -128,24 +148,43 @@ mod tests {
 
     #[test]
     fn json_lines_are_trimmed_and_counted() {
-        let (lines, rows) = json_lines(b"{\"a\":1}\r\n\n  {\"a\":2}", false).unwrap();
+        let tidy = Bytes::from_static(b"{\"a\":1}\n{\"a\":2}\n");
+        for body in [
+            &b"{\"a\":1}\r\n\n  {\"a\":2}"[..],
+            b"{\"a\":1}\n{\"a\":2}",
+            b"{\"a\":1}\n\n{\"a\":2}\n",
+            b"{\"a\":1}\n{\"a\":2} \n",
+            &tidy,
+        ] {
+            let lines = json_lines(Bytes::copy_from_slice(body), false).unwrap();
+            assert_eq!(lines, (tidy.clone(), 2), "{body:?}");
+        }
+        // As it came, without a copy.
+        let (lines, _) = json_lines(tidy.clone(), false).unwrap();
+        assert_eq!(lines.as_ptr(), tidy.as_ptr());
         assert_eq!(
-            (String::from_utf8(lines).unwrap().as_str(), rows),
-            ("{\"a\":1}\n{\"a\":2}\n", 2)
+            json_lines(Bytes::from_static(b"\n \n"), false).unwrap().1,
+            0
         );
-        assert_eq!(json_lines(b"\n \n", false).unwrap().1, 0);
     }
 
     #[test]
     fn json_of_any_layout_becomes_lines() {
-        let (lines, rows) = json_lines(b"[{\"a\":\n 1}, {\"b\": \"x\\ny\"}]\n{}", true).unwrap();
+        let (lines, rows) = json_lines(
+            Bytes::from_static(b"[{\"a\":\n 1}, {\"b\": \"x\\ny\"}]\n{}"),
+            true,
+        )
+        .unwrap();
         assert_eq!(
-            (String::from_utf8(lines).unwrap().as_str(), rows),
+            (std::str::from_utf8(&lines).unwrap(), rows),
             ("{\"a\":  1}\n{\"b\": \"x\\ny\"}\n{}\n", 3)
         );
         for body in [&b"{\"a\":"[..], b"[{}", b"5", b"{}]"] {
             assert!(
-                matches!(json_lines(body, true), Err(IngestError::Unreadable(_))),
+                matches!(
+                    json_lines(Bytes::from_static(body), true),
+                    Err(IngestError::Unreadable(_))
+                ),
                 "{body:?}"
             );
         }

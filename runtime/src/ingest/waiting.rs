@@ -18,7 +18,7 @@ use super::append::write_durably;
 use super::events::{cut_torn_line, token};
 use super::load::{Views, json_source};
 use super::prepare::WINDOW;
-use super::{Ingest, IngestError};
+use super::{Ingest, IngestError, on_disk};
 
 /// So many files of a data source wait at most; further events are refused.
 const MOST: usize = 64;
@@ -84,12 +84,8 @@ impl Ingest {
     /// Notes a file that the engine did not take. For one who shares the data source since before the first try.
     pub(super) async fn let_wait(self: &Arc<Self>, table: &TablePlan, path: &Path, why: &str) {
         let table = self.newest(table).into_owned();
-        let since = since_path(path);
-        if !since.exists() {
-            let blocks = self.blocks(&table).await.unwrap_or_default();
-            if let Err(error) = write_durably(&since, blocks.to_string().as_bytes()) {
-                tracing::warn!(%error, "cannot note since when rows wait");
-            }
+        if let Err(error) = self.note_since(&table, path).await {
+            tracing::warn!(%error, "cannot note since when rows wait");
         }
         tracing::error!(
             datasource = %table.name,
@@ -104,6 +100,20 @@ impl Ingest {
         if begins {
             tokio::spawn(keep_trying(Arc::downgrade(self)));
         }
+    }
+
+    /// Notes at which block a file began to wait, if that has not been done.
+    async fn note_since(&self, table: &TablePlan, path: &Path) -> io::Result<()> {
+        let to = path.to_owned();
+        let since = on_disk(move || {
+            let since = since_path(&to);
+            Ok((!since.exists()).then_some(since))
+        });
+        if let Some(since) = since.await? {
+            let blocks = self.blocks(table).await.unwrap_or_default();
+            on_disk(move || write_durably(&since, blocks.to_string().as_bytes())).await?;
+        }
+        Ok(())
     }
 
     /// The number of the latest block of a data source, which counts up.
@@ -142,9 +152,9 @@ impl Ingest {
         table: &TablePlan,
         path: &Path,
     ) -> Result<(), IngestError> {
-        let since: Option<u64> = std::fs::read_to_string(since_path(path))
-            .ok()
-            .and_then(|text| text.trim().parse().ok());
+        let to = path.to_owned();
+        let since = on_disk(move || std::fs::read_to_string(since_path(&to))).await;
+        let since: Option<u64> = since.ok().and_then(|text| text.trim().parse().ok());
         if let Some(since) = since
             && self
                 .blocks(&self.newest(table))
@@ -157,10 +167,10 @@ impl Ingest {
                 file = %path.display(),
                 "rows have waited so long that nobody knows whether they are in the data source: they are kept and not tried any more"
             );
-            return Ok(self.hold(table, path)?);
+            return Ok(self.hold(table, path).await?);
         }
         self.write_waiting(table, path, Views::All).await?;
-        self.forget(path)?;
+        self.forget(path).await?;
         Ok(())
     }
 
@@ -173,7 +183,8 @@ impl Ingest {
         if path.is_dir() {
             return self.write_folder(table, path, views).await;
         }
-        let rows = cut_torn_line(path)?;
+        let to = path.to_owned();
+        let rows = on_disk(move || cut_torn_line(&to)).await?;
         if rows > 0 {
             let source = json_source(path);
             self.load_within(table, &Input::Json(&source), rows, &token(path), views)
@@ -183,21 +194,30 @@ impl Ingest {
     }
 
     /// Removes a file whose rows are in.
-    fn forget(&self, path: &Path) -> io::Result<()> {
-        if path.is_dir() {
-            super::append::remove(path)?;
-        } else {
-            std::fs::remove_file(path)?;
-            _ = std::fs::remove_file(since_path(path));
-        }
+    async fn forget(&self, path: &Path) -> io::Result<()> {
+        let gone = path.to_owned();
+        let removed = on_disk(move || {
+            if gone.is_dir() {
+                return super::append::remove(&gone);
+            }
+            std::fs::remove_file(&gone)?;
+            _ = std::fs::remove_file(since_path(&gone));
+            Ok(())
+        });
+        removed.await?;
         self.waiting().files.remove(path);
         Ok(())
     }
 
     /// Keeps a file, under a name by which nobody takes it up.
-    fn hold(&self, table: &TablePlan, path: &Path) -> io::Result<()> {
-        std::fs::rename(path, path.with_extension("held"))?;
-        _ = std::fs::remove_file(since_path(path));
+    async fn hold(&self, table: &TablePlan, path: &Path) -> io::Result<()> {
+        let from = path.to_owned();
+        let renamed = on_disk(move || {
+            std::fs::rename(&from, from.with_extension("held"))?;
+            _ = std::fs::remove_file(since_path(&from));
+            Ok(())
+        });
+        renamed.await?;
         let mut waiting = self.waiting();
         waiting.files.remove(path);
         *waiting.held.entry(table.name.to_string()).or_default() += 1;
@@ -221,7 +241,7 @@ impl Ingest {
                 file = %path.display(),
                 "rows that waited are in the data source, perhaps without those views that threw on them; they are kept and not tried any more"
             );
-            self.hold(&table, &path)?;
+            self.hold(&table, &path).await?;
         }
         Ok(())
     }

@@ -1,18 +1,18 @@
 //! The Events API in this process: answers, batches, replay, back-pressure.
 
 use super::{engine, opened, project, tsv};
-use pipewright::ingest::{Counts, EventLimits, Events, Ingest, IngestError, json_lines};
+use pipewright::ingest::{Counts, EventLimits, Events, Format, Ingest, IngestError, json_lines};
 use std::time::Duration;
 
 const SCHEMA: &str =
     "SCHEMA >\n    `id` UInt64 `json:$.id`\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"id\"\n";
 
-fn lines(ids: impl IntoIterator<Item = String>) -> (Vec<u8>, u64) {
+fn lines(ids: impl IntoIterator<Item = String>) -> (bytes::Bytes, u64) {
     let lines: Vec<String> = ids
         .into_iter()
         .map(|id| format!("{{\"id\":{id}}}\n"))
         .collect();
-    json_lines(lines.concat().as_bytes(), false).unwrap()
+    json_lines(lines.concat().into(), false).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -181,10 +181,15 @@ async fn counted(seed: u64) {
         usize::try_from(state % from as u64).unwrap()
     };
     let name = format!("counted_{seed}");
-    let plan = project(&[(&format!("{name}.datasource"), COLUMNS)]).await;
+    let beside = format!("{name}_beside");
+    let plan = project(&[
+        (&format!("{name}.datasource"), COLUMNS),
+        (&format!("{beside}.datasource"), COLUMNS),
+    ])
+    .await;
     let table = plan.table(&name).unwrap();
     let events = Events::new(super::ingest(), EventLimits::default());
-    let (mut said, mut rows) = (Counts::default(), 0);
+    let (mut said, mut rows, mut all) = (Counts::default(), 0, String::new());
     for _ in 0..12 {
         let mut body = String::new();
         for _ in 0..=pick(3) {
@@ -221,7 +226,8 @@ async fn counted(seed: u64) {
             );
             rows += 1;
         }
-        let (lines, number) = json_lines(body.as_bytes(), false).unwrap();
+        all.push_str(&body);
+        let (lines, number) = json_lines(body.into(), false).unwrap();
         said = said.plus(events.push(table, lines, number, false).await.unwrap());
     }
     events.shutdown().await;
@@ -232,4 +238,53 @@ async fn counted(seed: u64) {
         .unwrap();
     assert_eq!(said.successful, good, "of {rows} rows, seed {seed}");
     assert_eq!(said.successful + said.quarantined, rows);
+    // Files are always read by the engine.
+    let appended = super::append(&plan, &beside, Format::Ndjson, all).await;
+    assert_eq!(appended.unwrap().counts, said);
+    let rows = |name: &str| {
+        let sql = format!("SELECT *, reinterpretAsUInt64(f) FROM {name} ORDER BY ALL");
+        async move { tsv(&sql).await }
+    };
+    assert_eq!(rows(&name).await, rows(&beside).await, "seed {seed}");
+}
+
+/// What was read when it arrived, and is read once more after a crash, is there once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_were_in_already_are_known_however_they_went_in() {
+    let plan = project(&[
+        ("again.datasource", SCHEMA),
+        ("again_sum.datasource", "SCHEMA >\n    `rows` UInt64\n\nENGINE \"SummingMergeTree\"\nENGINE_SORTING_KEY \"tuple()\"\n"),
+        ("to_again_sum.pipe", "NODE n\nSQL >\n    SELECT count() AS rows FROM again\n\nTYPE materialized\nDATASOURCE again_sum\n"),
+    ])
+    .await;
+    let folder = opened("ingest-tests").1.join("again");
+    let ingest = Ingest::open(engine(), &folder).unwrap();
+    let limits = EventLimits {
+        flush_after: Duration::from_mins(1),
+        ..EventLimits::default()
+    };
+    let events = Events::new(std::sync::Arc::clone(&ingest), limits);
+    let table = plan.table("again").unwrap();
+    for first in [0, 1000] {
+        let (body, rows) = lines((first..first + 1000).map(|id: u32| id.to_string()));
+        events.push(table, body, rows, false).await.unwrap();
+    }
+    let files = || std::fs::read_dir(folder.join("ingest/events/again")).unwrap();
+    let file = files().next().unwrap().unwrap().path();
+    assert!(file.extension().is_some_and(|ending| ending == "ndjson"));
+    let kept = std::fs::read(&file).unwrap();
+    events.shutdown().await;
+    // A busy disk takes longer than those who shut down wait.
+    while files().count() > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let counts = "SELECT count(), uniqExact(id), (SELECT sum(rows) FROM again_sum) FROM again";
+    assert_eq!(tsv(counts).await, "2000\t2000\t2000\n");
+    // As if the process had died between the insert and the removal of its files.
+    std::fs::write(&file, kept).unwrap();
+    std::fs::write(file.with_extension("native"), "torn").unwrap();
+    let events = Events::new(ingest, EventLimits::default());
+    assert_eq!(events.replay(&plan).await.unwrap(), 1);
+    assert_eq!(tsv(counts).await, "2000\t2000\t2000\n");
+    assert_eq!(files().count(), 0);
 }

@@ -104,7 +104,7 @@ async fn a_populate_counts_every_row_once_while_events_arrive() {
     let arriving = async {
         for id in 0..60u64 {
             let (body, rows) = json_lines(
-                format!("{{\"id\":{id},\"day\":\"2026-01-0{}\"}}", id % 7 + 1).as_bytes(),
+                format!("{{\"id\":{id},\"day\":\"2026-01-0{}\"}}", id % 7 + 1).into(),
                 false,
             )
             .unwrap();
