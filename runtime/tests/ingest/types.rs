@@ -247,6 +247,46 @@ async fn csv_is_exact_as_well() {
 }
 
 #[tokio::test]
+async fn a_nullable_column_of_csv_takes_null_where_it_is_written() {
+    let schema = "SCHEMA >\n    `n` UInt8,\n    `s` Nullable(String) DEFAULT 'x',\n    `i` Nullable(Int64) DEFAULT 5,\n    `t` String DEFAULT 'y'\n";
+    let plan = project(&[("c_null_default.datasource", schema)]).await;
+    let rows = "0,a,1,b\n1,,,\n2,\\N,\\N,\\N\n";
+    append(&plan, "c_null_default", Format::Csv, rows)
+        .await
+        .unwrap();
+    let found = tsv("SELECT * FROM c_null_default ORDER BY n").await;
+    // An empty text is a text where the column is no other.
+    assert_eq!(found, "0\ta\t1\tb\n1\tx\t5\t\n2\t\\N\t\\N\ty\n");
+}
+
+#[tokio::test]
+async fn numbers_that_are_rounded_are_read_as_the_engine_rounds_them() {
+    insta::assert_snapshot!(
+        json(
+            "j_bf16",
+            "BFloat16",
+            &["1.5", "1.53", "\"1.53\"", "7", "null", "\"x\"", ""]
+        )
+        .await
+    );
+    let shown = json("j_bf16s", "Array(BFloat16)", &["[1.53,2]", "[]"]).await;
+    insta::assert_snapshot!(shown);
+    let schema = "SCHEMA >\n    `n` UInt8,\n    `v` Nullable(BFloat16)\n";
+    let plan = project(&[("c_bf16.datasource", schema)]).await;
+    append(&plan, "c_bf16", Format::Csv, "0,1.53\n1,\n2,x\n")
+        .await
+        .unwrap();
+    assert_eq!(
+        tsv("SELECT * FROM c_bf16 ORDER BY n").await,
+        "0\t1.5234375\n1\t\\N\n"
+    );
+    assert_eq!(
+        reasons("c_bf16").await,
+        "v: cannot read as Nullable(BFloat16): x\n"
+    );
+}
+
+#[tokio::test]
 async fn a_nullable_column_with_a_default_takes_each_of_them() {
     // The default where nothing is given, NULL where NULL is written.
     for (name, data_type) in [

@@ -312,8 +312,11 @@ pub(super) fn fields<'a>(
             let plain = data_type.bare().family == "String" && !data_type.is_nullable();
             let text = if plain { text } else { format!("nullIf({text}, '')") };
             let absent = format!("isNull({text})");
+            // A Nullable column with a default takes NULL where it is written, and its default where nothing is.
+            let is_default = matches!(&column.default, Some((DefaultKind::Default, _)));
+            let defaulted = (is_default && data_type.is_nullable()).then(|| format!("({absent} AND ifNull({raw}, '') != '\\\\N')"));
             let mismatch = (!convert::is_scalar(&data_type) && convert::json_kinds(&data_type).is_some()).then(|| format!("(notEmpty(ifNull({text}, '')) AND NOT isValidJSON(replaceAll({text}, '\\'', '\"')))"));
-            Some(Input { column, value: convert::from_text(&text, &data_type), raw, absent, defaulted: None, mismatch, data_type })
+            Some(Input { column, value: convert::from_text(&text, &data_type), raw, absent, defaulted, mismatch, data_type })
         })
         .collect();
     let row = Row {

@@ -15,6 +15,8 @@ enum Kind<'a> {
     Bool,
     /// Scalars that the JSON reader checks exactly.
     Scalar,
+    /// Numbers that are rounded, of which the JSON reader knows nothing: a `BFloat16` comes as a `Float32`.
+    Rounded,
     Enum,
     Moment(Moment),
     Array(&'a DataType),
@@ -59,6 +61,7 @@ fn kind(data_type: &DataType) -> Kind<'_> {
         "Int8" | "Int16" | "Int32" | "UInt8" | "UInt16" | "UInt32" => Kind::NarrowInteger,
         "Int64" | "Int128" | "Int256" | "UInt64" | "UInt128" | "UInt256" => Kind::WideInteger,
         "Bool" => Kind::Bool,
+        "BFloat16" => Kind::Rounded,
         "Enum8" | "Enum16" => Kind::Enum,
         "Float32" | "Float64" | "Decimal" | "UUID" | "IPv4" | "IPv6" | "FixedString" => {
             Kind::Scalar
@@ -132,6 +135,7 @@ pub(super) fn json_type(data_type: &DataType) -> String {
             "Nullable(String)".to_owned()
         }
         Kind::NarrowInteger => "Nullable(Float64)".to_owned(),
+        Kind::Rounded => "Nullable(Float32)".to_owned(),
         Kind::Scalar | Kind::Enum => format!("Nullable({})", data_type.bare()),
         Kind::Array(element) => format!("Array({})", json_type(element)),
         // Keys of JSON objects are strings; the cast to the column's type makes them what they are to be.
@@ -162,6 +166,7 @@ fn nested(value: &str, data_type: &DataType, depth: usize) -> String {
     match kind(data_type) {
         Kind::Text | Kind::Scalar | Kind::Enum | Kind::Opaque => value.to_owned(),
         Kind::NarrowInteger | Kind::Bool => exact(value, data_type),
+        Kind::Rounded => rounded(value, data_type),
         Kind::WideInteger => {
             // Digits nearly always; `1.0`, `1e3` and `true` are whole numbers as well.
             let double = exact(
@@ -206,7 +211,7 @@ fn tuple(value: &str, data_type: &DataType, depth: usize) -> String {
 pub(super) fn from_text(value: &str, data_type: &DataType) -> String {
     match kind(data_type) {
         Kind::Text => value.to_owned(),
-        Kind::NarrowInteger | Kind::WideInteger | Kind::Bool | Kind::Scalar => {
+        Kind::NarrowInteger | Kind::WideInteger | Kind::Bool | Kind::Scalar | Kind::Rounded => {
             exact(value, data_type)
         }
         // The exact cast stops at a name that it does not know.
@@ -257,9 +262,16 @@ pub(super) fn from_typed(value: &str, source: &DataType, data_type: &DataType) -
     match kind(data_type) {
         Kind::Text => format!("toString({value})"),
         Kind::Moment(moment) if source.is_date_or_time() => moment.within(value),
+        Kind::Rounded if source.is_number() => rounded(value, data_type),
         _ if is_scalar(data_type) => exact(value, data_type),
         _ => format!("CAST({value}, {})", quote_literal(&data_type.to_string())),
     }
+}
+
+/// A number as the nearest one that the type has.
+fn rounded(value: &str, data_type: &DataType) -> String {
+    let nullable = format!("Nullable({})", data_type.bare());
+    format!("CAST({value}, {})", quote_literal(&nullable))
 }
 
 fn exact(value: &str, data_type: &DataType) -> String {
