@@ -15,8 +15,9 @@ use pipewright_compiler::sql::quote_literal;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use super::load::{Counts, Views, json_source};
-use super::spool::{self, Format, SpoolError, Spooled};
+use super::known::Known;
+use super::load::{Counts, Views, columns_source, json_source};
+use super::spool::{self, COLUMNS, Format, SpoolError, Spooled};
 use super::{Ingest, IngestError, on_disk, unique};
 use crate::engine::EngineError;
 
@@ -86,7 +87,8 @@ impl Ingest {
         folder: &Path,
         import_id: &str,
     ) -> Result<Counts, IngestError> {
-        let spooled = receive(table, append, body, folder).await?;
+        let known = Known::new(self, table).await;
+        let spooled = receive(known, append, body, folder).await?;
         let note = Note {
             datasource: table.name.to_string(),
             format: append.format,
@@ -178,6 +180,13 @@ impl Ingest {
         }
         let token = format!("{import_id}:{number}");
         let counts = match note.format {
+            Format::Ndjson if path.extension().is_some_and(|ending| ending == COLUMNS) => {
+                let types = &note.spooled.types;
+                let source = columns_source(path, types);
+                let input = Input::Typed(&source, types);
+                self.load_within(table, &input, *rows, &token, views)
+                    .await?
+            }
             Format::Ndjson => {
                 let source = json_source(path);
                 let input = Input::Json(&source);
@@ -284,20 +293,17 @@ fn csv_columns(table: &TablePlan) -> Vec<String> {
 
 /// Writes a body to files while it arrives, as fast as it arrives.
 async fn receive(
-    table: &TablePlan,
+    known: Known,
     append: &Append,
     body: impl Stream<Item = io::Result<Bytes>> + Send,
     folder: &Path,
 ) -> Result<Spooled, IngestError> {
     let (chunks, received) = mpsc::channel(8);
-    let (folder, format, delimiter, columns) = (
-        folder.to_owned(),
-        append.format,
-        append.delimiter,
-        csv_columns(table),
-    );
+    let (folder, format, delimiter) = (folder.to_owned(), append.format, append.delimiter);
     let spooling = tokio::task::spawn_blocking(move || {
-        spool::spool(&folder, format, delimiter, &columns, received)
+        let columns = csv_columns(&known.table);
+        let writer = spool::Writer::new(&folder, format, delimiter, columns).of(known);
+        spool::spool(writer, received)
     });
     let mut body = std::pin::pin!(body);
     while let Some(chunk) = body.next().await {

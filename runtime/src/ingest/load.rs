@@ -40,6 +40,18 @@ pub(super) fn json_source(path: &Path) -> String {
     )
 }
 
+/// The table expression of a file of columns with these names and types.
+pub(super) fn columns_source(path: &Path, types: &[(String, String)]) -> String {
+    let columns = types
+        .iter()
+        .map(|(name, data_type)| format!("{} {data_type}", quote_identifier(name)));
+    format!(
+        "file({}, 'Native', {})",
+        quote_literal(&path.to_string_lossy()),
+        quote_literal(&columns.collect::<Vec<_>>().join(", "))
+    )
+}
+
 /// Which views of a data source must get rows that go into it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Views {
@@ -117,14 +129,7 @@ impl Ingest {
         types: &[(String, String)],
         token: &str,
     ) -> Result<bool, IngestError> {
-        let columns = types
-            .iter()
-            .map(|(name, data_type)| format!("{} {data_type}", quote_identifier(name)));
-        let source = format!(
-            "file({}, 'Native', {})",
-            quote_literal(&path.to_string_lossy()),
-            quote_literal(&columns.collect::<Vec<_>>().join(", "))
-        );
+        let source = columns_source(path, types);
         let (newest, ingestion) = self.planned(table, &Input::Typed(&source, types)).await?;
         if newest.name != table.name || newest.columns != table.columns {
             return Ok(false);

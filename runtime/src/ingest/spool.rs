@@ -10,6 +10,8 @@ use bytes::{Bytes, BytesMut};
 use flate2::read::MultiGzDecoder;
 use tokio::sync::mpsc;
 
+use super::certain::Columns;
+use super::known::Known;
 use super::split::{CsvSplitter, csv_fields, push_line};
 
 /// Largest file of rows, in bytes: one insert, and so one block in memory.
@@ -20,6 +22,9 @@ const CHUNK_ROWS: u64 = 500_000;
 const ROW_BYTES: usize = 64 * 1024 * 1024;
 /// Most memory that unpacking zstd may take for its window, as a power of two: 128 MiB, which is what the format's own tool takes without being asked.
 const WINDOW_LOG: u32 = 27;
+
+/// How the names of files end that hold rows as columns.
+pub(super) const COLUMNS: &str = "native";
 
 /// How many times its own length a packed body may be when it is unpacked, and how long it may be however short it came: a few bytes must not fill the disk.
 const INFLATION: u64 = 500;
@@ -70,6 +75,9 @@ pub(super) struct Spooled {
     pub(super) chunks: Vec<(PathBuf, u64)>,
     /// The columns that the first line of a CSV file names, or how many fields it has.
     pub(super) header: Header,
+    /// The columns of the files that hold columns.
+    #[serde(default)]
+    pub(super) types: Vec<(String, String)>,
 }
 
 /// What the first line of a CSV file says.
@@ -80,15 +88,11 @@ pub(super) struct Header {
     pub(super) delimiter: Option<char>,
 }
 
-/// Takes a body from `chunks` until they end, and writes it to files in `folder`. Blocks.
+/// Takes a body from `chunks` until they end, and writes it to files. Blocks.
 pub(super) fn spool(
-    folder: &Path,
-    format: Format,
-    delimiter: Option<char>,
-    columns: &[String],
+    mut writer: Writer,
     chunks: mpsc::Receiver<io::Result<Bytes>>,
 ) -> Result<Spooled, SpoolError> {
-    let mut writer = Writer::new(folder, format, delimiter, columns.to_vec());
     let mut body = Body {
         chunks,
         current: Bytes::new(),
@@ -202,7 +206,7 @@ impl Read for Body {
 }
 
 /// Cuts what is written to it into files of whole rows.
-struct Writer {
+pub(super) struct Writer {
     folder: PathBuf,
     format: Format,
     columns: Vec<String>,
@@ -216,10 +220,18 @@ struct Writer {
     looked: usize,
     csv: CsvSplitter,
     headed: bool,
+    known: Option<Known>,
+    /// The rows of a file of columns, which are in no other.
+    read: Option<Columns>,
 }
 
 impl Writer {
-    fn new(folder: &Path, format: Format, delimiter: Option<char>, columns: Vec<String>) -> Self {
+    pub(super) fn new(
+        folder: &Path,
+        format: Format,
+        delimiter: Option<char>,
+        columns: Vec<String>,
+    ) -> Self {
         let header = Header {
             delimiter,
             ..Header::default()
@@ -229,8 +241,8 @@ impl Writer {
             format,
             columns,
             spooled: Spooled {
-                chunks: Vec::new(),
                 header,
+                ..Spooled::default()
             },
             file: None,
             bytes: 0,
@@ -239,7 +251,16 @@ impl Writer {
             looked: 0,
             csv: CsvSplitter::default(),
             headed: false,
+            known: None,
+            read: None,
         }
+    }
+
+    /// The same for the rows of a table, of which those are read at once that are known to fit.
+    pub(super) fn of(mut self, known: Known) -> Self {
+        self.spooled.types = known.types().to_vec();
+        self.known = Some(known);
+        self
     }
 
     fn put(&mut self, bytes: &[u8], rows: u64) -> io::Result<()> {
@@ -257,14 +278,53 @@ impl Writer {
         file.write_all(bytes)?;
         self.bytes += bytes.len();
         self.rows += rows;
-        if self.format != Format::Parquet && (self.bytes >= CHUNK_BYTES || self.rows >= CHUNK_ROWS)
-        {
+        if self.format != Format::Parquet && self.is_full() {
             self.close()?;
         }
         Ok(())
     }
 
+    /// Writes lines as they are, or keeps what was read of them for a file of columns. Rows that are not known to fit end such a file, and what follows is written as
+    /// it is until theirs is full: else a row now and then would make many small files.
+    fn put_lines(&mut self, lines: Vec<u8>, rows: u64) -> io::Result<()> {
+        let (lines, fitting) = match &self.known {
+            Some(known) => known.read_here(lines.into()),
+            None => (lines.into(), None),
+        };
+        let columns = fitting.and_then(|fitting| fitting.columns);
+        let Some(columns) = columns.filter(|_| self.file.is_none()) else {
+            if self.read.is_some() {
+                self.close()?;
+            }
+            return self.put(&lines, rows);
+        };
+        self.read.get_or_insert_default().append(columns);
+        self.bytes += lines.len();
+        self.rows += rows;
+        if self.is_full() {
+            self.close()?;
+        }
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes >= CHUNK_BYTES || self.rows >= CHUNK_ROWS
+    }
+
+    /// The path of the next file.
+    fn next_path(&self, ending: &str) -> PathBuf {
+        let number = self.spooled.chunks.len();
+        self.folder.join(format!("{number:06}.{ending}"))
+    }
+
     fn close(&mut self) -> io::Result<()> {
+        if let Some(columns) = self.read.take() {
+            let path = self.next_path(COLUMNS);
+            let mut file = File::create(&path)?;
+            columns.write(&self.spooled.types, &mut file)?;
+            file.sync_data()?;
+            self.spooled.chunks.push((path, 0));
+        }
         if let Some(mut file) = self.file.take() {
             file.flush()?;
             file.get_ref().sync_data()?;
@@ -298,7 +358,7 @@ impl Writer {
                     .filter(|line| push_line(&mut lines, line))
                     .count();
                 if rows > 0 {
-                    self.put(&lines, rows as u64)?;
+                    self.put_lines(lines, rows as u64)?;
                 }
                 Ok(end)
             }

@@ -1,7 +1,7 @@
 //! The Events API in this process: answers, batches, replay, back-pressure.
 
 use super::{engine, opened, project, tsv};
-use pipewright::ingest::{Counts, EventLimits, Events, Format, Ingest, IngestError, json_lines};
+use pipewright::ingest::{Counts, EventLimits, Events, Ingest, IngestError, json_lines};
 use std::time::Duration;
 
 const SCHEMA: &str =
@@ -238,9 +238,14 @@ async fn counted(seed: u64) {
         .unwrap();
     assert_eq!(said.successful, good, "of {rows} rows, seed {seed}");
     assert_eq!(said.successful + said.quarantined, rows);
-    // Files are always read by the engine.
-    let appended = super::append(&plan, &beside, Format::Ndjson, all).await;
-    assert_eq!(appended.unwrap().counts, said);
+    // What an earlier process left is read by the engine.
+    let folder = opened("ingest-tests").1.join(&beside);
+    let left = folder.join("ingest/events").join(&beside);
+    std::fs::create_dir_all(&left).unwrap();
+    std::fs::write(left.join("1.ndjson"), all).unwrap();
+    let ingest = Ingest::open(engine(), &folder).unwrap();
+    let events = Events::new(ingest, EventLimits::default());
+    assert_eq!(events.replay(&plan).await.unwrap(), 1);
     let rows = |name: &str| {
         let sql = format!("SELECT *, reinterpretAsUInt64(f) FROM {name} ORDER BY ALL");
         async move { tsv(&sql).await }
@@ -252,33 +257,38 @@ async fn counted(seed: u64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_that_were_in_already_are_known_however_they_went_in() {
     let plan = project(&[
-        ("again.datasource", SCHEMA),
-        ("again_sum.datasource", "SCHEMA >\n    `rows` UInt64\n\nENGINE \"SummingMergeTree\"\nENGINE_SORTING_KEY \"tuple()\"\n"),
-        ("to_again_sum.pipe", "NODE n\nSQL >\n    SELECT count() AS rows FROM again\n\nTYPE materialized\nDATASOURCE again_sum\n"),
+        ("known_again.datasource", SCHEMA),
+        ("known_again_sum.datasource", "SCHEMA >\n    `rows` UInt64\n\nENGINE \"SummingMergeTree\"\nENGINE_SORTING_KEY \"tuple()\"\n"),
+        ("to_known_again_sum.pipe", "NODE n\nSQL >\n    SELECT count() AS rows FROM known_again\n\nTYPE materialized\nDATASOURCE known_again_sum\n"),
     ])
     .await;
-    let folder = opened("ingest-tests").1.join("again");
+    let folder = opened("ingest-tests").1.join("known_again");
     let ingest = Ingest::open(engine(), &folder).unwrap();
     let limits = EventLimits {
         flush_after: Duration::from_mins(1),
         ..EventLimits::default()
     };
     let events = Events::new(std::sync::Arc::clone(&ingest), limits);
-    let table = plan.table("again").unwrap();
+    let errors = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let told = std::sync::Arc::clone(&errors);
+    events.listen(Box::new(move |flushed| {
+        told.lock()
+            .unwrap()
+            .extend(flushed.error.map(str::to_owned));
+    }));
+    let table = plan.table("known_again").unwrap();
     for first in [0, 1000] {
         let (body, rows) = lines((first..first + 1000).map(|id: u32| id.to_string()));
         events.push(table, body, rows, false).await.unwrap();
     }
-    let files = || std::fs::read_dir(folder.join("ingest/events/again")).unwrap();
+    let files = || std::fs::read_dir(folder.join("ingest/events/known_again")).unwrap();
     let file = files().next().unwrap().unwrap().path();
     assert!(file.extension().is_some_and(|ending| ending == "ndjson"));
     let kept = std::fs::read(&file).unwrap();
     events.shutdown().await;
-    // A busy disk takes longer than those who shut down wait.
-    while files().count() > 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    let counts = "SELECT count(), uniqExact(id), (SELECT sum(rows) FROM again_sum) FROM again";
+    assert_eq!(files().count(), 0, "{:?}", errors.lock().unwrap());
+    let counts =
+        "SELECT count(), uniqExact(id), (SELECT sum(rows) FROM known_again_sum) FROM known_again";
     assert_eq!(tsv(counts).await, "2000\t2000\t2000\n");
     // As if the process had died between the insert and the removal of its files.
     std::fs::write(&file, kept).unwrap();

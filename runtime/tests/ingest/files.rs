@@ -9,6 +9,30 @@ use std::io::Write as _;
 
 const SCHEMA: &str = "SCHEMA >\n    `id` UInt64 `json:$.id`,\n    `name` String `json:$.name`\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"id\"\n";
 
+/// Rows that are known to fit are kept as columns, the others as they came: in one file of rows there may be both.
+#[tokio::test]
+async fn a_row_that_does_not_fit_is_set_aside_wherever_it_is() {
+    let schema = "SCHEMA >\n    `id` UInt32 `json:$.id`,\n    `s` String `json:$.s`\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"id\"\n";
+    let plan = project(&[("amid.datasource", schema)]).await;
+    let rows: String = (0..3000)
+        .map(|id| match id {
+            0 | 1500 | 2999 => format!("{{\"id\":\"bad {id}\",\"s\":\"x\"}}\n"),
+            1400 => format!("{{\"id\":\"{id}\",\"s\":\"x\"}}\n"),
+            _ => format!("{{\"id\":{id},\"s\":\"x\"}}\n"),
+        })
+        .collect();
+    let appended = append(&plan, "amid", Format::Ndjson, rows).await.unwrap();
+    assert_eq!(
+        (appended.counts.successful, appended.counts.quarantined),
+        (2997, 3)
+    );
+    assert_eq!(
+        tsv("SELECT count(), uniqExact(id), sum(id) FROM amid").await,
+        format!("2997\t2997\t{}\n", 2999 * 3000 / 2 - 1500 - 2999)
+    );
+    assert_eq!(tsv("SELECT count() FROM amid_quarantine").await, "3\n");
+}
+
 #[tokio::test]
 async fn a_header_names_columns_in_any_order() {
     let plan = project(&[("headed.datasource", SCHEMA)]).await;

@@ -1,7 +1,7 @@
 //! Every type by every format: what fits goes in unchanged, what does not is set aside.
 
 use super::{append, project, reasons, tsv};
-use pipewright::ingest::{Counts, Format};
+use pipewright::ingest::{Counts, EventLimits, Events, Format, json_lines};
 
 /// Inserts one JSON value into a column of a type: the value in the table as text, or the reason in the quarantine.
 async fn json(name: &str, data_type: &str, values: &[&str]) -> String {
@@ -257,6 +257,73 @@ async fn a_nullable_column_of_csv_takes_null_where_it_is_written() {
     let found = tsv("SELECT * FROM c_null_default ORDER BY n").await;
     // An empty text is a text where the column is no other.
     assert_eq!(found, "0\ta\t1\tb\n1\tx\t5\t\n2\t\\N\t\\N\ty\n");
+}
+
+/// The engine's own format for rows keeps the digits of a number where a text is wanted.
+#[tokio::test]
+async fn a_number_in_a_text_stays_as_it_is_written() {
+    let values = [
+        "1.0",
+        "1e3",
+        "-0",
+        "-2.50",
+        "12345678901234567890123",
+        "1e999",
+        "7",
+        "true",
+        "\"x\"",
+    ];
+    let schema = "SCHEMA >\n    `n` UInt32 `json:$.n`,\n    `s` String `json:$.s`,\n    `many` Array(String) `json:$.many[:]`,\n    `map` Map(String, String) `json:$.map`\n";
+    let plan = project(&[
+        ("text_numbers.datasource", schema),
+        ("text_number_events.datasource", schema),
+    ])
+    .await;
+    let row = |(n, value): (usize, &&str)| {
+        format!("{{\"n\":{n},\"s\":{value},\"many\":[{value}, 1],\"map\":{{\"a\":{value}}}}}\n")
+    };
+    let rows = values
+        .iter()
+        .enumerate()
+        .map(row)
+        .collect::<Vec<_>>()
+        .concat();
+    let appended = append(&plan, "text_numbers", Format::Ndjson, rows.as_str()).await;
+    assert_eq!(appended.unwrap().counts.quarantined, 0);
+    let events = Events::new(super::ingest(), EventLimits::default());
+    let (lines, count) = json_lines(rows.clone().into(), false).unwrap();
+    let table = plan.table("text_number_events").unwrap();
+    events.push(table, lines, count, true).await.unwrap();
+    let own = tsv(&format!(
+        "SELECT * FROM format(JSONEachRow, 'n UInt32, s String, many Array(String), map Map(String, String)', $${rows}$$) ORDER BY n"
+    ))
+    .await;
+    assert_eq!(tsv("SELECT * FROM text_numbers ORDER BY n").await, own);
+    assert_eq!(
+        tsv("SELECT * FROM text_number_events ORDER BY n").await,
+        own
+    );
+}
+
+#[tokio::test]
+async fn a_long_number_is_read_where_it_fits_and_hides_nothing_else() {
+    let schema = "SCHEMA >\n    `i` Int128 `json:$.i`,\n    `f` Float64 `json:$.f`,\n    `d` Decimal(38, 0) `json:$.d`,\n    `u` Nullable(UInt64) `json:$.u`\n";
+    let plan = project(&[("long_numbers.datasource", schema)]).await;
+    let long = "12345678901234567890123";
+    let rows = format!(
+        "{{\"i\":{long},\"f\":{long},\"d\":{long},\"x\":[{long}]}}\n{{\"i\":1,\"f\":1,\"d\":1,\"u\":{long}}}\n"
+    );
+    append(&plan, "long_numbers", Format::Ndjson, rows)
+        .await
+        .unwrap();
+    assert_eq!(
+        tsv("SELECT * FROM long_numbers").await,
+        format!("{long}\t1.2345678901234568e22\t{long}\t\\N\n")
+    );
+    assert_eq!(
+        reasons("long_numbers").await,
+        format!("u: cannot read as Nullable(UInt64): {long}\n")
+    );
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use pipewright_compiler::types::{self, DataType};
 
 pub(super) use columns::Columns;
 use columns::Shape;
-use scan::{Number, Scanner};
+pub(super) use scan::{Number, Scanner};
 
 /// Most columns of a table whose rows are recognized, and most objects that they are in: each is a bit of a number.
 const COLUMNS: usize = 128;
@@ -314,7 +314,7 @@ enum Key {
     Unknown,
 }
 
-impl Reading<'_, '_> {
+impl<'a> Reading<'a, '_> {
     fn object(&mut self, object: &Object) -> Option<()> {
         self.scanner.take(b'{')?;
         if self.scanner.takes(b'}') {
@@ -418,7 +418,10 @@ impl Reading<'_, '_> {
                 self.scanner.takes_text(text).then_some(())?;
                 self.columns.value(at, &[is_true.into()]);
             }
-            Kind::Text => self.columns.text(at, &self.scanner.string()?),
+            Kind::Text => {
+                let text = self.text()?;
+                self.columns.text(at, &text);
+            }
             Kind::Day => {
                 let day = moment::day(&self.scanner.string()?)?;
                 self.columns.value(at, &day.to_le_bytes());
@@ -435,6 +438,27 @@ impl Reading<'_, '_> {
             Kind::Items(_) => return None,
         }
         Some(())
+    }
+
+    /// A text, or what is one when a text is wanted.
+    fn text(&mut self) -> Option<Cow<'a, [u8]>> {
+        let first = self.scanner.peek()?;
+        if first == b'"' {
+            return self.scanner.string();
+        }
+        let start = self.scanner.place();
+        match first {
+            b't' => self.scanner.takes_text(b"true").then_some(())?,
+            b'f' => self.scanner.takes_text(b"false").then_some(())?,
+            _ => {
+                let number = self.scanner.number()?;
+                // The engine writes others in its own way.
+                if matches!(number, Number::Real(_)) {
+                    return None;
+                }
+            }
+        }
+        Some(Cow::Borrowed(self.scanner.since(start)))
     }
 
     fn plain_number(&mut self) -> Option<Number> {
@@ -495,8 +519,12 @@ mod tests {
             ),
             (r#"{"id":1,"low":"x","at":5}"#.to_owned(), false),
             (
-                r#"{"id":1,"low":1,"at":"2026-02-03 03:04:05"}"#.to_owned(),
+                r#"{"id":1,"low":1.0,"at":"2026-02-03 03:04:05"}"#.to_owned(),
                 false,
+            ),
+            (
+                r#"{"id":1,"low":-1,"at":"2026-02-03 03:04:05"}"#.to_owned(),
+                true,
             ),
             ("[1]".to_owned(), false),
         ] {

@@ -6,14 +6,14 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 /// A place in a line, which is UTF-8.
-pub(super) struct Scanner<'a> {
+pub(in crate::ingest) struct Scanner<'a> {
     line: &'a [u8],
     at: usize,
 }
 
 /// A number as it is written.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Number {
+pub(in crate::ingest) enum Number {
     /// Without sign, fraction and exponent.
     Natural(u64),
     /// With a sign, and neither fraction nor exponent.
@@ -23,12 +23,12 @@ pub(super) enum Number {
 }
 
 impl<'a> Scanner<'a> {
-    pub(super) fn new(line: &'a [u8]) -> Self {
+    pub(in crate::ingest) fn new(line: &'a [u8]) -> Self {
         Self { line, at: 0 }
     }
 
     /// The next byte that is no blank, which is not taken.
-    pub(super) fn peek(&mut self) -> Option<u8> {
+    pub(in crate::ingest) fn peek(&mut self) -> Option<u8> {
         loop {
             match self.line.get(self.at)? {
                 b' ' | b'\t' | b'\r' => self.at += 1,
@@ -38,19 +38,19 @@ impl<'a> Scanner<'a> {
     }
 
     /// Takes a byte that has to be there.
-    pub(super) fn take(&mut self, byte: u8) -> Option<()> {
+    pub(in crate::ingest) fn take(&mut self, byte: u8) -> Option<()> {
         self.takes(byte).then_some(())
     }
 
     /// Takes a byte if it is there.
-    pub(super) fn takes(&mut self, byte: u8) -> bool {
+    pub(in crate::ingest) fn takes(&mut self, byte: u8) -> bool {
         let is_there = self.peek() == Some(byte);
         self.at += usize::from(is_there);
         is_there
     }
 
     /// Takes a text that begins here if it is there.
-    pub(super) fn takes_text(&mut self, text: &[u8]) -> bool {
+    pub(in crate::ingest) fn takes_text(&mut self, text: &[u8]) -> bool {
         let is_there = self.line[self.at..].starts_with(text);
         if is_there {
             self.at += text.len();
@@ -59,12 +59,12 @@ impl<'a> Scanner<'a> {
     }
 
     /// Whether nothing but blanks follows.
-    pub(super) fn is_at_end(&mut self) -> bool {
+    pub(in crate::ingest) fn is_at_end(&mut self) -> bool {
         self.peek().is_none()
     }
 
     /// Takes a string.
-    pub(super) fn string(&mut self) -> Option<Cow<'a, [u8]>> {
+    pub(in crate::ingest) fn string(&mut self) -> Option<Cow<'a, [u8]>> {
         self.take(b'"')?;
         let start = self.at;
         let line = self.line;
@@ -90,8 +90,46 @@ impl<'a> Scanner<'a> {
         Some(Cow::Owned(text.into_bytes()))
     }
 
+    /// How many bytes of the line have been taken.
+    pub(in crate::ingest) fn place(&self) -> usize {
+        self.at
+    }
+
+    /// What has been taken from a place on.
+    pub(in crate::ingest) fn since(&self, place: usize) -> &'a [u8] {
+        &self.line[place..self.at]
+    }
+
+    /// Takes a number of any length; says whether it has neither fraction nor exponent.
+    pub(in crate::ingest) fn any_number(&mut self) -> Option<bool> {
+        self.takes(b'-');
+        let start = self.at;
+        self.digits()?;
+        if self.line[start] == b'0' && self.at > start + 1 {
+            return None;
+        }
+        self.fraction()
+    }
+
+    /// Takes the fraction and the exponent of a number; says whether there are none.
+    fn fraction(&mut self) -> Option<bool> {
+        let start = self.at;
+        if self.line.get(self.at) == Some(&b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.line.get(self.at) {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.line.get(self.at) {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Some(self.at == start)
+    }
+
     /// Takes a number.
-    pub(super) fn number(&mut self) -> Option<Number> {
+    pub(in crate::ingest) fn number(&mut self) -> Option<Number> {
         let line = self.line;
         let is_negative = self.takes(b'-');
         let start = self.at;
@@ -105,21 +143,7 @@ impl<'a> Scanner<'a> {
         if digits.is_empty() || digits.len() > 1 && digits[0] == b'0' {
             return None;
         }
-        let mut is_real = false;
-        if line.get(self.at) == Some(&b'.') {
-            self.at += 1;
-            self.digits()?;
-            is_real = true;
-        }
-        if let Some(b'e' | b'E') = line.get(self.at) {
-            self.at += 1;
-            if let Some(b'+' | b'-') = line.get(self.at) {
-                self.at += 1;
-            }
-            self.digits()?;
-            is_real = true;
-        }
-        if !is_real {
+        if self.fraction()? {
             return if is_negative {
                 // A zero with a sign is one thing as a whole number and another as a real one.
                 let number = 0i64.checked_sub_unsigned(whole?)?;
@@ -145,7 +169,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Takes a value that nobody wants, if every reader reads it.
-    pub(super) fn skip(&mut self) -> Option<()> {
+    pub(in crate::ingest) fn skip(&mut self) -> Option<()> {
         match self.peek()? {
             b'"' => self.string().map(drop),
             b'-' | b'0'..=b'9' => self.number().map(drop),

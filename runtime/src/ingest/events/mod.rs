@@ -7,7 +7,6 @@
 //! Rows are read as they arrive, by whoever brings them, as far as it is certain what the engine would make of them. If that is so of all rows of a file, the
 //! engine is given what was read in place of the file.
 
-mod known;
 mod left;
 mod segment;
 mod writer;
@@ -23,9 +22,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::certain::Columns;
+use super::known::KnownTables;
 use super::load::Counts;
 use super::{Ingest, IngestError};
-use known::KnownTables;
 use left::folder_name;
 pub(super) use left::{cut_torn_line, token};
 use writer::{Request, Writer};
@@ -146,7 +145,7 @@ impl Events {
         }
         let mut reserved = self.reserve(lines.len() as u64)?;
         let known = self.known.of(&self.ingest, table).await;
-        let read = known.read(&lines).await;
+        let (lines, read) = known.read(lines).await;
         let kept = read.as_ref().and_then(|fitting| fitting.columns.as_ref());
         reserved.add(kept.map_or(0, Columns::bytes));
         let (reply, replied) = oneshot::channel();

@@ -12,9 +12,9 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::super::certain::{Columns, Fitting};
+use super::super::known::Known;
 use super::super::load::{Counts, Views, json_source};
 use super::super::{Ingest, IngestError, on_disk, unique};
-use super::known::Known;
 use super::left::token;
 use super::{Flushed, Reserved, Told};
 

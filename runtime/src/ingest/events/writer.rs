@@ -9,9 +9,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::super::certain::Fitting;
+use super::super::known::Known;
 use super::super::load::Counts;
 use super::super::{Ingest, IngestError, on_disk};
-use super::known::Known;
 use super::segment::Segment;
 use super::{EventLimits, Reserved, Told};
 

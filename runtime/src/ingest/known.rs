@@ -1,4 +1,4 @@
-//! A data source as events come to it: its table, and what is known of its rows without the engine.
+//! A data source as rows come to it: its table, and what is known of its rows without the engine.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use pipewright_compiler::plan::TablePlan;
 
-use super::super::Ingest;
-use super::super::certain::{Certain, Fitting};
+use super::Ingest;
+use super::certain::{Certain, Fitting};
+use super::numbers::Numbers;
 
 /// Bodies longer than this are read beside the threads that answer requests.
 const LONG: usize = 32 * 1024;
@@ -17,6 +18,7 @@ const LONG: usize = 32 * 1024;
 pub(super) struct Known {
     pub(super) table: TablePlan,
     pub(super) certain: Option<Certain>,
+    numbers: Option<Numbers>,
 }
 
 /// The data sources that rows have come to.
@@ -32,10 +34,7 @@ impl KnownTables {
         {
             return known;
         }
-        let known = Arc::new(Known {
-            certain: Certain::new(table, ingest.is_utc().await),
-            table: table.clone(),
-        });
+        let known = Arc::new(Known::new(ingest, table).await);
         let mut tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         tables.insert(name, Arc::clone(&known));
         known
@@ -48,6 +47,15 @@ impl KnownTables {
 }
 
 impl Known {
+    /// What is known of a table.
+    pub(super) async fn new(ingest: &Ingest, table: &TablePlan) -> Self {
+        Self {
+            certain: Certain::new(table, ingest.is_utc().await),
+            numbers: Numbers::new(table),
+            table: table.clone(),
+        }
+    }
+
     /// Whether it is what is known of this table: the same rows mean the same to it.
     pub(super) fn is_of(&self, table: &TablePlan) -> bool {
         self.table.name == table.name && self.table.columns == table.columns
@@ -58,14 +66,31 @@ impl Known {
         self.certain.as_ref().map_or(&[], Certain::types)
     }
 
-    /// Reads lines; nothing if it is not certain that all of them fit.
-    pub(super) async fn read(self: &Arc<Self>, lines: &Bytes) -> Option<Fitting> {
-        let certain = self.certain.as_ref()?;
+    /// Reads lines, of which numbers are put between quotes that would not stay as they are written. Nothing is known of them if it is not certain that all of them
+    /// fit.
+    pub(super) async fn read(self: &Arc<Self>, lines: Bytes) -> (Bytes, Option<Fitting>) {
         if lines.len() <= LONG {
-            return certain.read(lines);
+            return self.read_here(lines);
         }
-        let (known, lines) = (Arc::clone(self), lines.clone());
-        let read = tokio::task::spawn_blocking(move || known.certain.as_ref()?.read(&lines)).await;
-        read.ok().flatten()
+        let (known, given) = (Arc::clone(self), lines.clone());
+        let read = tokio::task::spawn_blocking(move || known.read_here(given));
+        read.await.unwrap_or((lines, None))
+    }
+
+    /// The same on this thread.
+    pub(super) fn read_here(&self, lines: Bytes) -> (Bytes, Option<Fitting>) {
+        let read = |lines: &[u8]| self.certain.as_ref()?.read(lines);
+        let fitting = read(&lines);
+        if fitting.is_some() {
+            return (lines, fitting);
+        }
+        let numbers = self.numbers.as_ref();
+        match numbers.and_then(|numbers| numbers.kept(&lines)) {
+            Some(kept) => {
+                let fitting = read(&kept);
+                (kept.into(), fitting)
+            }
+            None => (lines, None),
+        }
     }
 }
