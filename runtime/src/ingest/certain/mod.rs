@@ -6,17 +6,19 @@
 //! columns, so that it is read once.
 
 mod columns;
+mod kind;
 mod moment;
+mod reading;
 mod scan;
-
-use std::borrow::Cow;
 
 use pipewright_compiler::emit::given_columns;
 use pipewright_compiler::plan::TablePlan;
-use pipewright_compiler::types::{self, DataType};
+use pipewright_compiler::types;
 
 pub(super) use columns::Columns;
 use columns::Shape;
+use kind::Kind;
+use reading::Reading;
 pub(super) use scan::{Number, Scanner};
 
 /// Most columns of a table whose rows are recognized, and most objects that they are in: each is a bit of a number.
@@ -61,18 +63,6 @@ struct Named {
 enum Field {
     Object { number: usize, object: Object },
     Value { at: usize, kind: Kind, null: bool },
-}
-
-/// Which JSON values a column takes as they are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Kind {
-    Integer { least: i64, most: u64, width: usize },
-    Float,
-    Text,
-    Truth,
-    Day,
-    Second { is_utc: bool },
-    Items(Box<Kind>),
 }
 
 impl Certain {
@@ -232,238 +222,6 @@ impl Object {
         self.fields
             .iter()
             .position(|named| named.quoted[1..named.quoted.len() - 1] == *key)
-    }
-}
-
-impl Kind {
-    fn of(data_type: &DataType, is_utc: bool) -> Option<Self> {
-        let inner = data_type.bare();
-        let integer = |least, most, width| Some(Self::Integer { least, most, width });
-        match inner.family.as_str() {
-            "UInt8" => integer(0, u8::MAX.into(), 1),
-            "UInt16" => integer(0, u16::MAX.into(), 2),
-            "UInt32" => integer(0, u32::MAX.into(), 4),
-            "UInt64" => integer(0, u64::MAX, 8),
-            "Int8" => integer(i8::MIN.into(), i8::MAX as u64, 1),
-            "Int16" => integer(i16::MIN.into(), i16::MAX as u64, 2),
-            "Int32" => integer(i32::MIN.into(), i32::MAX as u64, 4),
-            "Int64" => integer(i64::MIN, i64::MAX as u64, 8),
-            "Float64" => Some(Self::Float),
-            "String" => Some(Self::Text),
-            "Bool" => Some(Self::Truth),
-            "Date" if inner.arguments.is_empty() => Some(Self::Day),
-            "DateTime" if inner.arguments.is_empty() => Some(Self::Second { is_utc }),
-            "Array" => {
-                let item = Self::of(inner.inner_types().next()?, is_utc)?;
-                let is_plain =
-                    !matches!(item, Self::Items(_)) && !inner.inner_types().next()?.is_nullable();
-                is_plain.then(|| Self::Items(Box::new(item)))
-            }
-            _ => None,
-        }
-    }
-
-    fn shape(&self, is_optional: bool) -> Shape {
-        let (inner, has_items) = match self {
-            Self::Items(item) => (item.as_ref(), true),
-            other => (other, false),
-        };
-        Shape {
-            width: match inner {
-                Self::Integer { width, .. } => Some(*width),
-                Self::Float => Some(8),
-                Self::Truth => Some(1),
-                Self::Day => Some(2),
-                Self::Second { is_utc: true } => Some(4),
-                Self::Text | Self::Second { .. } | Self::Items(_) => None,
-            },
-            may_be_null: is_optional && !has_items,
-            has_items,
-        }
-    }
-
-    /// The type whose bytes are kept. Moments in another time zone are left to the engine as text.
-    fn type_name(&self) -> String {
-        match self {
-            Self::Integer { least, width, .. } => {
-                let sign = if *least < 0 { "" } else { "U" };
-                format!("{sign}Int{}", 8 * width)
-            }
-            Self::Float => "Float64".to_owned(),
-            Self::Truth => "Bool".to_owned(),
-            Self::Day => "Date".to_owned(),
-            Self::Second { is_utc: true } => "DateTime".to_owned(),
-            Self::Text | Self::Second { .. } => "String".to_owned(),
-            Self::Items(item) => format!("Array({})", item.type_name()),
-        }
-    }
-}
-
-/// A row while it is read.
-struct Reading<'a, 'b> {
-    scanner: Scanner<'a>,
-    columns: &'b mut Columns,
-    /// The columns that had a value, and the objects that were there: a key that comes twice is one value to some readers and another to others.
-    seen: u128,
-    objects: u128,
-}
-
-/// A key: the place of its field, if it has one.
-enum Key {
-    Known(usize),
-    Unknown,
-}
-
-impl<'a> Reading<'a, '_> {
-    fn object(&mut self, object: &Object) -> Option<()> {
-        self.scanner.take(b'{')?;
-        if self.scanner.takes(b'}') {
-            return Some(());
-        }
-        // Rows have their keys mostly in one order: the key behind the last one is looked at first.
-        let mut next = 0;
-        loop {
-            let key = self.key(object, next)?;
-            self.scanner.take(b':')?;
-            match key {
-                Key::Unknown => self.scanner.skip()?,
-                Key::Known(at) => {
-                    next = at + 1;
-                    self.field(&object.fields[at].field)?;
-                }
-            }
-            if !self.scanner.takes(b',') {
-                return self.scanner.take(b'}');
-            }
-        }
-    }
-
-    /// Takes a key.
-    fn key(&mut self, object: &Object, next: usize) -> Option<Key> {
-        self.scanner.peek()?;
-        if let Some(named) = object.fields.get(next)
-            && self.scanner.takes_text(&named.quoted)
-        {
-            return Some(Key::Known(next));
-        }
-        let key = self.scanner.string()?;
-        Some(object.position(&key).map_or(Key::Unknown, Key::Known))
-    }
-
-    fn field(&mut self, field: &Field) -> Option<()> {
-        match field {
-            Field::Object { number, object } => {
-                let bit = 1 << number;
-                (self.objects & bit == 0).then_some(())?;
-                self.objects |= bit;
-                self.object(object)
-            }
-            Field::Value { at, kind, null } => {
-                let bit = 1 << at;
-                (self.seen & bit == 0).then_some(())?;
-                self.seen |= bit;
-                if *null && self.scanner.peek()? == b'n' {
-                    self.columns.nothing(*at);
-                    return self.scanner.takes_text(b"null").then_some(());
-                }
-                match kind {
-                    Kind::Items(item) => self.items(*at, item),
-                    kind => self.value(*at, kind),
-                }
-            }
-        }
-    }
-
-    fn items(&mut self, at: usize, kind: &Kind) -> Option<()> {
-        self.scanner.take(b'[')?;
-        if !self.scanner.takes(b']') {
-            loop {
-                self.value(at, kind)?;
-                if !self.scanner.takes(b',') {
-                    break self.scanner.take(b']')?;
-                }
-            }
-        }
-        self.columns.end_items(at);
-        Some(())
-    }
-
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "whole numbers are taken for real ones only where they are exact"
-    )]
-    fn value(&mut self, at: usize, kind: &Kind) -> Option<()> {
-        match kind {
-            Kind::Integer { least, most, width } => {
-                let bytes = match self.plain_number()? {
-                    Number::Natural(number) if number <= *most => number.to_le_bytes(),
-                    Number::Negative(number) if number >= *least => number.to_le_bytes(),
-                    _ => return None,
-                };
-                self.columns.value(at, &bytes[..*width]);
-            }
-            Kind::Float => {
-                let number = match self.plain_number()? {
-                    Number::Real(number) => number,
-                    // Larger ones are not kept to the digit.
-                    Number::Natural(number) if number < 1 << 53 => number as f64,
-                    Number::Negative(number) if number > -(1 << 53) => number as f64,
-                    _ => return None,
-                };
-                self.columns.value(at, &number.to_le_bytes());
-            }
-            Kind::Truth => {
-                let is_true = self.scanner.peek()? == b't';
-                let text: &[u8] = if is_true { b"true" } else { b"false" };
-                self.scanner.takes_text(text).then_some(())?;
-                self.columns.value(at, &[is_true.into()]);
-            }
-            Kind::Text => {
-                let text = self.text()?;
-                self.columns.text(at, &text);
-            }
-            Kind::Day => {
-                let day = moment::day(&self.scanner.string()?)?;
-                self.columns.value(at, &day.to_le_bytes());
-            }
-            Kind::Second { is_utc } => {
-                let text: Cow<'_, [u8]> = self.scanner.string()?;
-                let second = moment::second(&text)?;
-                if *is_utc {
-                    self.columns.value(at, &second.to_le_bytes());
-                } else {
-                    self.columns.text(at, &text);
-                }
-            }
-            Kind::Items(_) => return None,
-        }
-        Some(())
-    }
-
-    /// A text, or what is one when a text is wanted.
-    fn text(&mut self) -> Option<Cow<'a, [u8]>> {
-        let first = self.scanner.peek()?;
-        if first == b'"' {
-            return self.scanner.string();
-        }
-        let start = self.scanner.place();
-        match first {
-            b't' => self.scanner.takes_text(b"true").then_some(())?,
-            b'f' => self.scanner.takes_text(b"false").then_some(())?,
-            _ => {
-                let number = self.scanner.number()?;
-                // The engine writes others in its own way.
-                if matches!(number, Number::Real(_)) {
-                    return None;
-                }
-            }
-        }
-        Some(Cow::Borrowed(self.scanner.since(start)))
-    }
-
-    fn plain_number(&mut self) -> Option<Number> {
-        self.scanner.peek()?;
-        self.scanner.number()
     }
 }
 
