@@ -422,7 +422,7 @@ mod credentials {
             config
                 .password
                 .as_ref()
-                .map(|password| password.expose_secret()),
+                .map(secrecy::ExposeSecret::expose_secret),
             Some("top@secret")
         );
         assert!(Config::new("no url").with_plain_url().is_err());
