@@ -110,6 +110,11 @@ impl Actual {
 }
 
 impl ActualTable {
+    /// What it carries as its comment.
+    pub(super) fn comment(&self) -> &str {
+        &self.comment
+    }
+
     /// Whether it is a materialized view.
     pub fn is_view(&self) -> bool {
         self.engine == "MaterializedView"

@@ -4,6 +4,7 @@
 
 mod apply;
 mod ask;
+mod canonical;
 mod connect;
 mod fill;
 mod fixtures;

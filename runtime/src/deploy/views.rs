@@ -1,6 +1,6 @@
 //! Views: which of them change, what they follow, and what that means for the tables that they fill.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use pipewright_compiler::deploy::{Effect, Step, StepKind, view_name};
 use pipewright_compiler::emit;
@@ -11,7 +11,7 @@ use super::ask::lines;
 use super::names;
 use super::plan::{Action, DeployStep, Estimate, Feed, Feeding};
 use super::planner::{Planner, touching};
-use crate::engine::{Engine, EngineError, Query};
+use crate::engine::EngineError;
 use crate::ingest::Mark;
 
 /// A view of the new version.
@@ -24,7 +24,7 @@ pub(super) struct View {
     pub(super) trigger: Option<String>,
     pub(super) query: String,
     /// The query in canonical form.
-    canonical: String,
+    pub(super) canonical: String,
     /// Whether the project wants it to change without a look at the rows of before.
     in_place: bool,
 }
@@ -86,7 +86,7 @@ pub(super) async fn find(
         });
         views.push(View {
             trigger: trigger(planner, &step.name, &query, &read).await?,
-            canonical: canonical(planner.engine, &query).await?,
+            canonical: planner.canonical(step, &query).await?,
             step: step.clone(),
             target,
             query,
@@ -94,17 +94,6 @@ pub(super) async fn find(
         });
     }
     Ok(views)
-}
-
-/// A query without what makes no difference: layout and comments.
-async fn canonical(engine: &dyn Engine, query: &str) -> Result<String, EngineError> {
-    let ask = Query::new(
-        "SELECT formatQuerySingleLineOrNull({query:String})",
-        "TSVRaw",
-    )
-    .text("query", query);
-    let bytes = engine.query(ask).await?.bytes().await?;
-    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
 }
 
 /// The data source whose inserts a view with this query follows.
@@ -237,16 +226,6 @@ impl Planner<'_> {
             .collect()
     }
 
-    /// The queries, in canonical form, of the views that fill a table now.
-    fn present_queries(&self, target: &str) -> BTreeMap<String, String> {
-        let views = self.actual.views_into(&self.present(target));
-        views
-            .into_iter()
-            .filter(|(name, _)| !names::is_passing(name))
-            .map(|(name, view)| (name.to_owned(), view.as_select.clone()))
-            .collect()
-    }
-
     /// What becomes of the rows of a table that is there.
     pub(super) fn standing_of(&self, target: &str, rebuilt: bool) -> Standing {
         let views = self.views_of(target);
@@ -361,24 +340,6 @@ impl Planner<'_> {
         reasons
     }
 
-    /// The present queries of all views in canonical form, with the new names of what has been renamed.
-    pub(super) async fn read_present_queries(&mut self) -> Result<(), EngineError> {
-        let targets: BTreeSet<String> = self.views.iter().map(|view| view.target.clone()).collect();
-        let database = format!("{}.", self.wanted.database);
-        for target in targets {
-            let mut queries = Vec::new();
-            for (name, query) in self.present_queries(&target) {
-                let mut query = query.replace(&database, "");
-                for (from, to) in &self.planned.blueprint.renames {
-                    query = replace_word(&query, from, to);
-                }
-                queries.push((name, canonical(self.engine, &query).await?));
-            }
-            self.present_canonical.insert(target, queries);
-        }
-        Ok(())
-    }
-
     /// Which views go for the moment in which tables change places, and which come.
     pub(super) fn switch_views(&mut self, desired: &[Step], left_over: &[(String, bool)]) {
         let blueprint = &self.planned.blueprint;
@@ -471,35 +432,5 @@ impl Planner<'_> {
                     .is_some_and(|table| table.dependencies_table.iter().any(|found| found == view))
             })
             .collect()
-    }
-}
-
-/// Replaces a name where it stands as a whole word.
-fn replace_word(text: &str, from: &str, to: &str) -> String {
-    let is_name = |character: char| character.is_alphanumeric() || character == '_';
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find(from) {
-        let before = rest[..at].chars().next_back().or(out.chars().next_back());
-        let after = rest[at + from.len()..].chars().next();
-        out.push_str(&rest[..at]);
-        let whole = !before.is_some_and(is_name) && !after.is_some_and(is_name);
-        out.push_str(if whole { to } else { from });
-        rest = &rest[at + from.len()..];
-    }
-    out.push_str(rest);
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::replace_word;
-
-    #[test]
-    fn only_whole_names_are_replaced() {
-        assert_eq!(
-            replace_word("SELECT a.x, aa FROM a, ba", "a", "new"),
-            "SELECT new.x, aa FROM new, ba"
-        );
     }
 }

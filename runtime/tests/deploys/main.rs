@@ -6,6 +6,7 @@
 )]
 
 mod altered;
+mod anew;
 mod changes;
 mod command_line;
 mod connect;

@@ -1,0 +1,122 @@
+//! What is made anew has the rows that it had, or the plan says that it will not.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use pipewright::deploy::{DeployError, Nobody, Progress, Run};
+use pipewright::ingest::{Append, Appended, Format, IngestError};
+use pipewright::state::{DeploymentKind, NewDeployment};
+use pipewright_compiler::plan::Plan;
+
+use super::{Bench, KEYS, checked, datasource, shown, view};
+
+const NULL: &str = "ENGINE \"Null\"\n";
+const SOURCE: &str = "`id` UInt64 `json:$.id`,\n`v` Int64 `json:$.v`";
+
+fn project(files: &[(&'static str, String)]) -> Plan {
+    let files: Vec<(&str, &str)> = files
+        .iter()
+        .map(|(name, text)| (*name, text.as_str()))
+        .collect();
+    checked(&files)
+}
+
+async fn deployed(bench: &Bench, wanted: &Plan, before: Option<&Plan>) -> String {
+    let planned = bench.plan(wanted, before).await;
+    bench.run(wanted, before, &planned).await.unwrap();
+    shown(&planned)
+}
+
+async fn append(bench: &Bench, plan: &Plan, name: &str, rows: &'static str) -> Appended {
+    let done = try_append(bench, plan, name, rows).await;
+    done.unwrap()
+}
+
+async fn try_append(
+    bench: &Bench,
+    plan: &Plan,
+    name: &str,
+    rows: &'static str,
+) -> Result<Appended, IngestError> {
+    let append = Append {
+        format: Format::Csv,
+        delimiter: None,
+    };
+    let body = futures::stream::iter([Ok(Bytes::from_static(rows.as_bytes()))]);
+    let table = plan.table(name).unwrap();
+    bench.ingest.append(table, &append, body).await
+}
+
+#[tokio::test]
+async fn a_view_that_spells_functions_its_own_way_is_not_another_view_for_ever() {
+    let bench = Bench::new().await;
+    let of = |query: &str| {
+        project(&[
+            ("src.datasource", datasource(SOURCE, KEYS)),
+            (
+                "sums.datasource",
+                datasource("`n` UInt64,\n`most` Int64,\n`name` String", KEYS)
+                    .replace("SORTING_KEY \"id\"", "SORTING_KEY \"n\""),
+            ),
+            ("to_sums.pipe", view(query, "sums")),
+        ])
+    };
+    let shouted = of(
+        "SELECT COUNT(*) AS n, MAX(IF(v > 0, v, 0)) AS most, concat('pipewright.', LOWER('X')) AS name FROM src",
+    );
+    deployed(&bench, &shouted, None).await;
+    let again = bench.plan(&shouted, Some(&shouted)).await;
+    assert!(again.is_empty(), "{}", shown(&again));
+
+    // Another layout, and the same functions by other names: the same query.
+    let quiet = of(
+        "-- counted\nSELECT\n  count(*) AS n, max(if(v > 0, v, 0)) AS most,\n  concat('pipewright.', lower('X')) AS name\nFROM src",
+    );
+    assert_eq!(deployed(&bench, &quiet, Some(&shouted)).await, "");
+    let again = bench.plan(&quiet, Some(&quiet)).await;
+    assert!(again.is_empty(), "{}", shown(&again));
+
+    let other = of(
+        "SELECT count(*) AS n, max(if(v > 0, v, 0)) AS most, concat('pipewright:', lower('X')) AS name FROM src",
+    );
+    let planned = bench.plan(&other, Some(&quiet)).await;
+    assert!(
+        shown(&planned).starts_with("fill table sums Rewrites"),
+        "{}",
+        shown(&planned)
+    );
+    assert_eq!(bench.passing().await, "");
+}
+
+fn passed_on(query: &str) -> Plan {
+    project(&[
+        ("src.datasource", datasource(SOURCE, KEYS)),
+        (
+            "tgt.datasource",
+            datasource("`id` UInt64,\n`v` Int64", KEYS),
+        ),
+        ("to_tgt.pipe", view(query, "tgt")),
+    ])
+}
+
+/// Does something once, when the first table is being filled.
+struct Meanwhile<F>(AtomicBool, F);
+
+impl<F: Fn() + Sync> Progress for Meanwhile<F> {
+    fn say(&self, text: &str) {
+        if text.starts_with("filling ") && !self.0.swap(true, Ordering::SeqCst) {
+            (self.1)();
+        }
+    }
+}
+
+fn begin(bench: &Bench) -> i64 {
+    let new = NewDeployment {
+        artifact_hash: "",
+        kind: DeploymentKind::Deploy,
+        files: &std::collections::BTreeMap::new(),
+        before: None,
+        steps: "[]",
+    };
+    bench.state.deployments().start(new).unwrap()
+}
