@@ -489,7 +489,7 @@ impl<'a> Filling<'a> {
 }
 
 /// Whether a new table keeps what is put into it.
-fn keeps_rows(build: &Build) -> bool {
+pub(super) fn keeps_rows(build: &Build) -> bool {
     build.step.sql.contains("MergeTree")
 }
 

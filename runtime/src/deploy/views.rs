@@ -188,16 +188,21 @@ impl Planner<'_> {
         directive.is_some_and(|directive| directive.value.value.eq_ignore_ascii_case("skip"))
     }
 
+    /// Whether a table keeps rows that views can be run over: the one that is there, or the one that it becomes.
+    fn keeps_rows(&self, name: &str) -> bool {
+        match self.planned.blueprint.build(name) {
+            Some(build) => super::fill::keeps_rows(build) && !matches!(build.feed, Feed::Nothing),
+            None => self
+                .actual
+                .table(&self.present(name))
+                .is_some_and(super::introspect::ActualTable::keeps_rows),
+        }
+    }
+
     /// Whether a view can be run over the rows of before.
     fn has_rows(&self, view: &View) -> bool {
-        let Some(trigger) = &view.trigger else {
-            return false;
-        };
-        self.planned.blueprint.build(trigger).is_some()
-            || self
-                .actual
-                .table(&self.present(trigger))
-                .is_some_and(super::introspect::ActualTable::keeps_rows)
+        let trigger = view.trigger.as_deref();
+        trigger.is_some_and(|trigger| self.keeps_rows(trigger))
     }
 
     fn feeding(view: &View) -> Option<Feeding> {
@@ -216,8 +221,8 @@ impl Planner<'_> {
             let Some(trigger) = &view.trigger else {
                 return false;
             };
-            let built = self.planned.blueprint.build(trigger);
-            built.is_some() || (self.has_rows(view) && self.size(trigger).rows > 0)
+            let is_built = self.planned.blueprint.build(trigger).is_some();
+            self.has_rows(view) && (is_built || self.size(trigger).rows > 0)
         };
         self.views_of(target)
             .into_iter()
@@ -261,6 +266,13 @@ impl Planner<'_> {
                 "the rows of before are not put into it: `pipewright materialization populate` does that"
                     .to_owned(),
             );
+        }
+        let keeps_rows =
+            |table: &pipewright_compiler::plan::TablePlan| table.engine.name.ends_with("MergeTree");
+        if !self.wanted.table(target).is_some_and(keeps_rows) {
+            return Standing::Kept(format!(
+                "`{target}` keeps no rows, and what was made of them stays as it is"
+            ));
         }
         if self.skips_backfill(target) {
             return Standing::Kept("its rows stay as they are: BACKFILL skip".to_owned());

@@ -88,6 +88,63 @@ async fn a_view_that_spells_functions_its_own_way_is_not_another_view_for_ever()
     assert_eq!(bench.passing().await, "");
 }
 
+#[tokio::test]
+async fn what_a_source_without_rows_has_made_is_not_emptied() {
+    let bench = Bench::new().await;
+    let of = |data_type: &str, query: &str| {
+        project(&[
+            (
+                "landing.datasource",
+                datasource(
+                    &format!("`id` UInt64 `json:$.id`,\n`v` {data_type} `json:$.v`"),
+                    NULL,
+                ),
+            ),
+            (
+                "facts.datasource",
+                datasource("`id` UInt64,\n`v` Int64", KEYS),
+            ),
+            ("to_facts.pipe", view(query, "facts")),
+        ])
+    };
+    let first = of("Int64", "SELECT id, v FROM landing");
+    deployed(&bench, &first, None).await;
+    bench
+        .execute("INSERT INTO landing SELECT number, number FROM numbers(5)")
+        .await;
+    let second = of("String", "SELECT id, toInt64(v) AS v FROM landing");
+    let planned = deployed(&bench, &second, Some(&first)).await;
+    assert!(planned.contains("`landing` keeps none"), "{planned}");
+    bench.execute("INSERT INTO landing VALUES (7, '7')").await;
+    let rows = "SELECT count(), sum(v) FROM facts";
+    assert_eq!(bench.tsv(rows).await, "6\t17\n");
+}
+
+#[tokio::test]
+async fn what_came_through_a_table_without_rows_is_not_emptied() {
+    let bench = Bench::new().await;
+    let of = |query: &str| {
+        project(&[
+            ("a.datasource", datasource(SOURCE, KEYS)),
+            ("n.datasource", datasource("`id` UInt64,\n`v` Int64", NULL)),
+            ("t.datasource", datasource("`id` UInt64,\n`v` Int64", KEYS)),
+            ("to_n.pipe", view(query, "n")),
+            ("to_t.pipe", view("SELECT id, v FROM n", "t")),
+        ])
+    };
+    let first = of("SELECT id, v FROM a");
+    deployed(&bench, &first, None).await;
+    bench
+        .execute("INSERT INTO a SELECT number, number FROM numbers(5)")
+        .await;
+    let second = of("SELECT id, v * 10 AS v FROM a");
+    let planned = deployed(&bench, &second, Some(&first)).await;
+    assert!(planned.contains("`n` keeps no rows"), "{planned}");
+    bench.execute("INSERT INTO a VALUES (5, 5)").await;
+    let rows = "SELECT count(), sum(v) FROM t";
+    assert_eq!(bench.tsv(rows).await, "6\t60\n");
+}
+
 fn passed_on(query: &str) -> Plan {
     project(&[
         ("src.datasource", datasource(SOURCE, KEYS)),
