@@ -54,7 +54,7 @@ pub(super) struct Filling<'a> {
     blueprint: &'a Blueprint,
     /// By present name.
     roots: BTreeMap<String, Root>,
-    /// How often rows had come to the tables that only views are to fill.
+    /// How often rows had come to the tables that only views are to fill when the plan was made, by present name.
     direct: BTreeMap<String, u64>,
     done: u64,
     total: u64,
@@ -70,9 +70,12 @@ impl<'a> Filling<'a> {
                 Feed::Own { .. } | Feed::Forward { .. } => {
                     roots.insert(build.name.clone(), Root::default());
                 }
-                Feed::Views(feedings) => {
-                    let count = run.ingest.marks(Mark::Direct, &build.name);
-                    direct.insert(build.name.clone(), count);
+                Feed::Views {
+                    feedings,
+                    direct: count,
+                } => {
+                    let name = blueprint.present_name(&build.name);
+                    direct.insert(name.to_owned(), *count);
                     for feeding in feedings {
                         if blueprint.build(&feeding.trigger).is_none() {
                             let name = blueprint.present_name(&feeding.trigger);
@@ -159,16 +162,17 @@ impl<'a> Filling<'a> {
     /// Whether what was read is still what is there, apart from what has come.
     pub(super) async fn still_holds(&self) -> Result<bool, DeployError> {
         let failed = |source| DeployError::Introspect { source };
+        // First: who begins anew counts from what the plan found, too.
+        for (name, count) in &self.direct {
+            if self.run.ingest.marks(Mark::Direct, name) != *count {
+                return Err(DeployError::Direct(name.clone()));
+            }
+        }
         for (name, root) in &self.roots {
             let rewritten = self.run.ingest.marks(Mark::Rewritten, name);
             let id = table_id(self.engine(), name).await.map_err(failed)?;
             if rewritten != root.rewritten || id != root.id {
                 return Ok(false);
-            }
-        }
-        for (name, count) in &self.direct {
-            if self.run.ingest.marks(Mark::Direct, name) != *count {
-                return Err(DeployError::Direct(name.clone()));
             }
         }
         Ok(true)
@@ -314,7 +318,7 @@ impl<'a> Filling<'a> {
             Feed::Forward { query } => {
                 vec![(build.name.clone(), of_root(&build.name), Some(query))]
             }
-            Feed::Views(feedings) => feedings
+            Feed::Views { feedings, .. } => feedings
                 .iter()
                 .map(|feeding| {
                     let input = match self.blueprint.build(&feeding.trigger) {

@@ -198,7 +198,11 @@ pub(super) enum Feed {
     /// From the old one, by the project's own query.
     Forward { query: String },
     /// From what the views of the data source read.
-    Views(Vec<Feeding>),
+    Views {
+        feedings: Vec<Feeding>,
+        /// How often rows had come to it otherwise than through its views when that was decided: those that come later would be lost.
+        direct: u64,
+    },
 }
 
 /// A view that fills a table.

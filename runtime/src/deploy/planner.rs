@@ -16,7 +16,7 @@ use super::shape::{create_as, shape, sketch};
 use super::views::{Standing, View};
 use super::{Actual, ActualTable, DeployError, describe, introspect, views};
 use crate::engine::{Engine, EngineError};
-use crate::ingest::Ingest;
+use crate::ingest::{Ingest, Mark};
 
 /// Compares a project with what is in the engine. `before` is the project that is in force, where it is known.
 pub async fn plan(
@@ -344,6 +344,7 @@ impl Planner<'_> {
     }
 
     fn create(&mut self, step: &Step) {
+        let direct = self.direct(&step.name);
         let feedings = self.feedings_of_new(&step.name);
         if feedings.is_empty() {
             self.planned.blueprint.creates.push(step.clone());
@@ -359,12 +360,14 @@ impl Planner<'_> {
             return;
         }
         let what = vec!["filled with what its views make of the rows that are there".to_owned()];
-        self.fill(step, feedings, false, what, Effect::Nothing);
+        self.fill(step, (feedings, direct), false, what, Effect::Nothing);
     }
 
     fn change(&mut self, step: &Step, change: Option<&Change>) {
         let is_rebuilt =
             change.is_some_and(|change| matches!(change.method, Method::Rebuild { .. }));
+        // Before it is asked whether rows have come directly.
+        let direct = self.direct(&step.name);
         match self.standing_of(&step.name, is_rebuilt) {
             Standing::Same => {}
             Standing::Kept(why) => _ = self.kept.insert(step.name.clone(), why),
@@ -377,7 +380,7 @@ impl Planner<'_> {
                     what.splice(0..0, change.what.iter().cloned());
                     effect = effect.max(change.effect);
                 }
-                self.fill(step, feedings, true, what, effect);
+                self.fill(step, (feedings, direct), true, what, effect);
                 return;
             }
         }
@@ -387,10 +390,15 @@ impl Planner<'_> {
         }
     }
 
-    pub(super) fn fill(
+    /// How often rows have come to a table otherwise than through its views.
+    fn direct(&self, name: &str) -> u64 {
+        self.ingest.marks(Mark::Direct, &self.present(name))
+    }
+
+    fn fill(
         &mut self,
         step: &Step,
-        feedings: Vec<super::plan::Feeding>,
+        (feedings, direct): (Vec<super::plan::Feeding>, u64),
         exists: bool,
         what: Vec<String>,
         effect: Effect,
@@ -415,7 +423,7 @@ impl Planner<'_> {
         };
         let triggers = feedings.iter().map(|feeding| feeding.trigger.clone());
         self.planned.blueprint.touched.extend(triggers);
-        self.built(step, exists, Feed::Views(feedings));
+        self.built(step, exists, Feed::Views { feedings, direct });
         self.planned.steps.push(DeployStep {
             action: Action::FillTable,
             name: step.name.clone(),

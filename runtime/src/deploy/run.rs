@@ -366,7 +366,7 @@ impl Run<'_> {
         let filled = blueprint
             .builds
             .iter()
-            .filter(|build| matches!(build.feed, Feed::Views(_)));
+            .filter(|build| matches!(build.feed, Feed::Views { .. }));
         self.ingest.marks_after(
             &blueprint.renames,
             filled.map(|build| build.name.as_str()),

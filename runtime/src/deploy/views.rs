@@ -249,7 +249,7 @@ impl Planner<'_> {
                 .trigger
                 .as_ref()
                 .and_then(|trigger| self.planned.blueprint.build(trigger));
-            build.is_some_and(|build| build.exists && matches!(build.feed, Feed::Views(_)))
+            build.is_some_and(|build| build.exists && matches!(build.feed, Feed::Views { .. }))
         };
         let follows: Vec<String> = views
             .iter()

@@ -167,6 +167,42 @@ impl<F: Fn() + Sync> Progress for Meanwhile<F> {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_come_directly_while_a_table_is_filled_are_not_lost() {
+    let bench = Bench::new().await;
+    let first = passed_on("SELECT id, v FROM src");
+    deployed(&bench, &first, None).await;
+    append(&bench, &first, "src", "1,1\n2,2\n").await;
+    let second = passed_on("SELECT id, v + 1 AS v FROM src");
+    let planned = bench.plan(&second, Some(&first)).await;
+    let id = begin(&bench);
+    let handle = tokio::runtime::Handle::current();
+    let progress = Meanwhile(AtomicBool::new(false), || {
+        tokio::task::block_in_place(|| {
+            handle.block_on(async {
+                append(&bench, &first, "tgt", "77,7\n").await;
+                // Which lets the filling begin anew.
+                let source = first.table("src").unwrap();
+                bench.ingest.truncate(source).await.unwrap();
+            });
+        });
+    });
+    let run = Run {
+        ingest: &bench.ingest,
+        state: &bench.state,
+        id,
+        wanted: &second,
+        before: Some(&first),
+        catalog: None,
+        undoes: None,
+        audience: &Nobody,
+        progress: &progress,
+    };
+    let done = run.run(&planned).await;
+    assert!(matches!(done, Err(DeployError::Direct(_))), "{done:?}");
+    assert_eq!(bench.tsv("SELECT count() FROM tgt").await, "3\n");
+}
+
 fn begin(bench: &Bench) -> i64 {
     let new = NewDeployment {
         artifact_hash: "",
