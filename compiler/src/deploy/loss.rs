@@ -11,7 +11,16 @@ pub(super) fn of_engine(old: &Description<'_>, new: &Description<'_>) -> Option<
     }
     let same_engine = old.engine() == new.engine();
     if same_engine && is_refined(old.sorting_key, new.sorting_key) {
-        return None;
+        // Rows of different partitions are not merged.
+        let (before, after) = (old.partition(), new.partition());
+        if before.is_empty() || is_refined(before, after) {
+            return None;
+        }
+        return Some(format!(
+            "rows with the same {} that lie in partitions of their own may become one: {} merges them",
+            new.sorting_key,
+            new.name()
+        ));
     }
     Some(format!(
         "rows with the same {} become one: {} merges them",
@@ -27,17 +36,30 @@ pub(super) struct Description<'a> {
     pub(super) sorting_key: &'a str,
 }
 
+/// What may follow an engine's arguments, in its order.
+const CLAUSES: [&str; 4] = [
+    " PARTITION BY ",
+    " PRIMARY KEY ",
+    " ORDER BY ",
+    " SAMPLE BY ",
+];
+
+/// What stands before the first of these clauses.
+fn before_clause<'a>(text: &'a str, clauses: &[&str]) -> &'a str {
+    let end = clauses.iter().filter_map(|clause| text.find(clause)).min();
+    text[..end.unwrap_or(text.len())].trim()
+}
+
 impl Description<'_> {
     /// The engine with its arguments.
     fn engine(&self) -> &str {
-        let ends = [
-            " PARTITION BY ",
-            " PRIMARY KEY ",
-            " ORDER BY ",
-            " SAMPLE BY ",
-        ];
-        let end = ends.iter().filter_map(|end| self.body.find(end)).min();
-        self.body[..end.unwrap_or(self.body.len())].trim()
+        before_clause(self.body, &CLAUSES)
+    }
+
+    /// The partition key, or nothing.
+    fn partition(&self) -> &str {
+        let clause = self.body.split_once(CLAUSES[0]);
+        clause.map_or("", |(_, rest)| before_clause(rest, &CLAUSES[1..]))
     }
 
     fn name(&self) -> &str {
@@ -52,14 +74,25 @@ fn merges_rows(engine: &str) -> bool {
     engine != "MergeTree" && engine.ends_with("MergeTree")
 }
 
-/// Whether a sorting key only adds columns to another, so that rows that were kept apart still are.
+/// Whether a key only adds columns to another, so that rows that were kept apart still are.
 fn is_refined(old: &str, new: &str) -> bool {
-    let old = old.trim();
-    old == new.trim()
+    let (old, new) = (listed(old), listed(new));
+    old == new
         || new
-            .trim()
             .strip_prefix(old)
             .is_some_and(|rest| rest.starts_with(','))
+}
+
+/// The columns of a key without parentheses around all of them.
+fn listed(key: &str) -> &str {
+    let key = key.trim();
+    let inner = key
+        .strip_prefix('(')
+        .and_then(|rest| rest.strip_suffix(')'));
+    match inner {
+        Some(inner) if !inner.contains(['(', ')']) => inner.trim(),
+        _ => key,
+    }
 }
 
 #[cfg(test)]
@@ -95,6 +128,14 @@ mod tests {
                 "ReplacingMergeTree(ver) PARTITION BY v ORDER BY (id, v)",
                 "id, v"
             )
+        ));
+        let parted =
+            |key: &str| format!("ReplacingMergeTree(ver) PARTITION BY {key} ORDER BY (id, v)");
+        assert!(lost((&parted("v"), "id, v"), replacing));
+        assert!(lost((&parted("v"), "id, v"), (&parted("id"), "id, v")));
+        assert!(!lost(
+            (&parted("v"), "id, v"),
+            (&parted("(v, id)"), "id, v")
         ));
         assert!(!lost(replacing, plain));
         assert!(!lost(plain, ("MergeTree ORDER BY v", "v")));

@@ -115,6 +115,19 @@ async fn an_engine_that_lets_rows_go_is_a_step_that_takes_rows_away() {
     let replacing = engine("ReplacingMergeTree", "id, v");
     let coarser = engine("ReplacingMergeTree", "id");
     assert_eq!(effect(&bench, &replacing, &coarser).await, Effect::Destroys);
+    // Rows with one key that lay in partitions of their own become one where these are one.
+    let parted = |key: &str| replacing.clone() + &format!("ENGINE_PARTITION_KEY \"{key}\"\n");
+    for after in [replacing.clone(), parted("toYYYYMM(t)")] {
+        assert_eq!(
+            effect(&bench, &parted("t"), &after).await,
+            Effect::Destroys,
+            "{after}"
+        );
+    }
+    assert_eq!(
+        effect(&bench, &parted("t"), &parted("t, v")).await,
+        Effect::Rewrites
+    );
     for after in [engine("ReplacingMergeTree", "id, v, t"), plain.clone()] {
         assert_eq!(
             effect(&bench, &replacing, &after).await,
