@@ -10,6 +10,7 @@ mod fill;
 mod fixtures;
 mod introspect;
 mod journal;
+mod lost;
 mod names;
 mod plan;
 mod planner;

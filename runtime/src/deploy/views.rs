@@ -9,10 +9,9 @@ use pipewright_compiler::sql::{quote_identifier, quote_literal};
 
 use super::ask::lines;
 use super::names;
-use super::plan::{Action, DeployStep, Estimate, Feed, Feeding};
+use super::plan::{Action, Build, DeployStep, Estimate, Feed, Feeding};
 use super::planner::{Planner, touching};
 use crate::engine::EngineError;
-use crate::ingest::Mark;
 
 /// A view of the new version.
 #[derive(Debug)]
@@ -310,46 +309,12 @@ impl Planner<'_> {
             Effect::Destroys
         };
         what.extend(lost);
+        what.extend(self.merged_before(&views));
         Standing::Filled {
             feedings: views.into_iter().filter_map(Self::feeding).collect(),
             what,
             effect,
         }
-    }
-
-    /// Why rows of a table would be missing after it has been made anew by its views.
-    fn not_made_again(&self, target: &str, views: &[&View]) -> Vec<String> {
-        let mut reasons = Vec::new();
-        let present = self.present(target);
-        if self.ingest.marked(Mark::Direct, &present).is_some() {
-            reasons.push(format!(
-                "rows came to `{target}` otherwise than through its views, and cannot be made anew; FORWARD_QUERY or DEPLOYMENT_METHOD alter keep them"
-            ));
-        }
-        let filled = self.ingest.marked(Mark::Filled, &present);
-        let triggers: BTreeSet<&str> = views
-            .iter()
-            .filter_map(|view| view.trigger.as_deref())
-            .collect();
-        for trigger in triggers {
-            let old = self.present(trigger);
-            let rewritten = self.ingest.marked(Mark::Rewritten, &old);
-            if rewritten.is_some_and(|at| filled.is_none_or(|filled| at >= filled)) {
-                reasons.push(format!(
-                    "rows were taken away from `{trigger}` that `{target}` may still count"
-                ));
-            }
-            let definition = self
-                .actual
-                .table(&old)
-                .map(|table| &table.create_table_query);
-            if definition.is_some_and(|text| text.contains(" TTL ")) {
-                reasons.push(format!(
-                    "`{trigger}` has a TTL: what it no longer has cannot be made anew"
-                ));
-            }
-        }
-        reasons
     }
 
     /// Which views go for the moment in which tables change places, and which come.
@@ -416,11 +381,20 @@ impl Planner<'_> {
             touched.extend(there.target());
             touched.extend(self.followed_by(name));
             old_views.push((name.clone(), there.create_table_query.clone()));
+            let fills_anew = |build: &Build| {
+                matches!(build.feed, Feed::Views { .. })
+                    && there.target().as_deref() == Some(blueprint.present_name(&build.name))
+            };
+            let what = if blueprint.builds.iter().any(fills_anew) {
+                "it is gone from the project"
+            } else {
+                "it is gone from the project; what it has made stays"
+            };
             steps.push(DeployStep {
                 action: Action::DropView,
                 name: name.clone(),
                 from: None,
-                what: vec!["it is gone from the project; what it has made stays".to_owned()],
+                what: vec![what.to_owned()],
                 effect: Effect::Nothing,
                 estimate: Estimate::default(),
                 sql: vec![format!("DROP VIEW {} SYNC", quote_identifier(name))],
@@ -434,7 +408,7 @@ impl Planner<'_> {
     }
 
     /// The tables whose inserts a view follows now.
-    fn followed_by(&self, view: &str) -> Vec<String> {
+    pub(super) fn followed_by(&self, view: &str) -> Vec<String> {
         self.actual
             .names()
             .into_iter()

@@ -145,15 +145,119 @@ async fn what_came_through_a_table_without_rows_is_not_emptied() {
     assert_eq!(bench.tsv(rows).await, "6\t60\n");
 }
 
+#[tokio::test]
+async fn what_a_view_made_that_goes_does_not_go_unasked() {
+    let bench = Bench::new().await;
+    let of = |views: &[(&'static str, &str)]| {
+        let mut files = vec![
+            ("a.datasource", datasource(SOURCE, KEYS)),
+            ("b.datasource", datasource(SOURCE, KEYS)),
+            ("t.datasource", datasource("`id` UInt64,\n`v` Int64", KEYS)),
+        ];
+        for (name, query) in views {
+            files.push((name, view(query, "t")));
+        }
+        project(&files)
+    };
+    let both = of(&[
+        ("from_a.pipe", "SELECT id, v FROM a"),
+        ("from_b.pipe", "SELECT id, v FROM b"),
+    ]);
+    deployed(&bench, &both, None).await;
+    for source in ["a", "b"] {
+        let sql = format!("INSERT INTO {source} SELECT number, 1 FROM numbers(5)");
+        bench.execute(&sql).await;
+    }
+    let one = of(&[("from_a.pipe", "SELECT id, v + 1 AS v FROM a")]);
+    let planned = bench.plan(&one, Some(&both)).await;
+    let text = shown(&planned);
+    assert_eq!(planned.destructive().len(), 1, "{text}");
+    assert!(
+        text.contains("what `mv__from_b__n` made, which goes, is not made anew"),
+        "{text}"
+    );
+    assert!(!text.contains("what it has made stays"), "{text}");
+
+    // The view alone goes, and what it made stays.
+    let alone = of(&[("from_a.pipe", "SELECT id, v FROM a")]);
+    let planned = bench.plan(&alone, Some(&both)).await;
+    let text = shown(&planned);
+    assert!(planned.destructive().is_empty(), "{text}");
+    assert!(text.contains("what it has made stays"), "{text}");
+
+    // Under another name it is the same view with another query.
+    let renamed = of(&[
+        ("from_a.pipe", "SELECT id, v FROM a"),
+        ("other.pipe", "SELECT id, v + 1 AS v FROM b"),
+    ]);
+    let planned = bench.plan(&renamed, Some(&both)).await;
+    assert!(planned.destructive().is_empty(), "{}", shown(&planned));
+}
+
+#[tokio::test]
+async fn rows_that_a_source_has_merged_are_not_counted_as_before() {
+    let bench = Bench::new().await;
+    let of = |engine: &str, query: &str| {
+        let engine = KEYS.replace("MergeTree", engine);
+        project(&[
+            ("src.datasource", datasource(SOURCE, &engine)),
+            (
+                "t.datasource",
+                datasource("`n` Int64", KEYS)
+                    .replace("SORTING_KEY \"id\"", "SORTING_KEY \"n\""),
+            ),
+            ("to_t.pipe", view(query, "t")),
+        ])
+    };
+    for (engine, destroys) in [
+        ("ReplacingMergeTree", true),
+        ("SummingMergeTree", false),
+        ("MergeTree", false),
+    ] {
+        let first = of(engine, "SELECT sum(v) AS n FROM src");
+        deployed(&bench, &first, None).await;
+        let second = of(engine, "SELECT sum(v) + 0 AS n FROM src");
+        let planned = bench.plan(&second, Some(&first)).await;
+        let text = shown(&planned);
+        assert_eq!(!planned.destructive().is_empty(), destroys, "{text}");
+        assert_eq!(
+            text.contains("`src` merges rows"),
+            engine != "MergeTree",
+            "{text}"
+        );
+        bench.execute("DROP VIEW mv__to_t__n SYNC").await;
+        bench.execute("DROP TABLE src SYNC").await;
+        bench.execute("DROP TABLE t SYNC").await;
+    }
+}
+
 fn passed_on(query: &str) -> Plan {
     project(&[
         ("src.datasource", datasource(SOURCE, KEYS)),
-        (
-            "tgt.datasource",
-            datasource("`id` UInt64,\n`v` Int64", KEYS),
-        ),
+        ("tgt.datasource", datasource("`id` UInt64,\n`v` Int64", KEYS)),
         ("to_tgt.pipe", view(query, "tgt")),
     ])
+}
+
+#[tokio::test]
+async fn rows_that_were_taken_away_do_not_come_back_unasked() {
+    let bench = Bench::new().await;
+    let first = passed_on("SELECT id, v FROM src");
+    deployed(&bench, &first, None).await;
+    append(&bench, &first, "src", "1,1\n2,2\n").await;
+    let table = first.table("tgt").unwrap();
+    bench.ingest.truncate(table).await.unwrap();
+    let second = passed_on("SELECT id, v + 1 AS v FROM src");
+    let planned = bench.plan(&second, Some(&first)).await;
+    let text = shown(&planned);
+    assert_eq!(planned.destructive().len(), 1, "{text}");
+    assert!(
+        text.contains("rows were taken away from `tgt`, and come back"),
+        "{text}"
+    );
+    bench.run(&second, Some(&first), &planned).await.unwrap();
+    let planned = bench.plan(&first, Some(&second)).await;
+    assert!(planned.destructive().is_empty(), "{}", shown(&planned));
 }
 
 /// Does something once, when the first table is being filled.
