@@ -150,6 +150,7 @@ impl Planner<'_> {
             blueprint.renames.push((from.clone(), step.name.clone()));
             blueprint.touched.extend([from.clone(), step.name.clone()]);
             let retag = retag(step);
+            // Taken back it has the columns, engine and keys of the new text as well.
             blueprint.during.push(steps::Statement {
                 sql: retag,
                 undo: None,
@@ -208,10 +209,10 @@ impl Planner<'_> {
             let forward = self.forward_query(&step.name).is_some();
             match steps::change_table(step, &found, &wanted, forward, &renamed) {
                 Some(change) => _ = changed.insert(step.name.clone(), change),
-                None => self.planned.blueprint.during.push(steps::Statement {
-                    sql: retag(step),
-                    undo: None,
-                }),
+                None => {
+                    let mark = self.mark(step);
+                    self.planned.blueprint.during.push(mark);
+                }
             }
         }
         Ok(changed)
@@ -262,6 +263,15 @@ impl Planner<'_> {
         Some(query.text.as_str())
     }
 
+    /// Gives a table the mark of its new text; taken back it has that of the old one, or nothing would differ for the next deploy.
+    fn mark(&self, step: &Step) -> steps::Statement {
+        let old = self.actual.table(&step.name).map(ActualTable::comment);
+        steps::Statement {
+            sql: retag(step),
+            undo: old.map(|comment| comment_on(&step.name, comment)),
+        }
+    }
+
     fn alter(&mut self, step: &Step, change: Option<&Change>) {
         let Some(Change {
             what,
@@ -296,13 +306,11 @@ impl Planner<'_> {
             .map(|statement| statement.sql.clone())
             .chain(after.iter().cloned())
             .collect();
+        let mark = self.mark(step);
         let blueprint = &mut self.planned.blueprint;
         blueprint.before.extend(before.iter().cloned());
         blueprint.during.extend(during.iter().cloned());
-        blueprint.during.push(steps::Statement {
-            sql: retag(step),
-            undo: None,
-        });
+        blueprint.during.push(mark);
         blueprint.after.extend(after.iter().cloned());
         blueprint.touched.insert(step.name.clone());
         self.planned.steps.push(DeployStep {
@@ -550,10 +558,14 @@ fn changing_places(name: &str, exists: bool) -> Vec<String> {
 
 /// The statement after which an object says which text it is of.
 pub(crate) fn retag(step: &Step) -> String {
+    comment_on(&step.name, &step.comment())
+}
+
+fn comment_on(name: &str, comment: &str) -> String {
     format!(
         "ALTER TABLE {} MODIFY COMMENT {}",
-        quote_identifier(&step.name),
-        quote_literal(&step.comment())
+        quote_identifier(name),
+        quote_literal(comment)
     )
 }
 

@@ -203,8 +203,7 @@ async fn rows_that_a_source_has_merged_are_not_counted_as_before() {
             ("src.datasource", datasource(SOURCE, &engine)),
             (
                 "t.datasource",
-                datasource("`n` Int64", KEYS)
-                    .replace("SORTING_KEY \"id\"", "SORTING_KEY \"n\""),
+                datasource("`n` Int64", KEYS).replace("SORTING_KEY \"id\"", "SORTING_KEY \"n\""),
             ),
             ("to_t.pipe", view(query, "t")),
         ])
@@ -234,7 +233,10 @@ async fn rows_that_a_source_has_merged_are_not_counted_as_before() {
 fn passed_on(query: &str) -> Plan {
     project(&[
         ("src.datasource", datasource(SOURCE, KEYS)),
-        ("tgt.datasource", datasource("`id` UInt64,\n`v` Int64", KEYS)),
+        (
+            "tgt.datasource",
+            datasource("`id` UInt64,\n`v` Int64", KEYS),
+        ),
         ("to_tgt.pipe", view(query, "tgt")),
     ])
 }
@@ -316,4 +318,32 @@ fn begin(bench: &Bench) -> i64 {
         steps: "[]",
     };
     bench.state.deployments().start(new).unwrap()
+}
+
+#[tokio::test]
+async fn a_change_that_was_taken_back_is_made_by_the_next_deploy() {
+    let bench = Bench::new().await;
+    let of = |columns: &str, view_of: Option<&str>| {
+        let mut files = vec![
+            ("t.datasource", datasource(columns, KEYS)),
+            ("u.datasource", datasource("`id` UInt64", KEYS)),
+        ];
+        files.extend(view_of.map(|query| ("to_u.pipe", view(query, "u"))));
+        project(&files)
+    };
+    let first = of(SOURCE, None);
+    deployed(&bench, &first, None).await;
+    let more = format!("{SOURCE},\n`b` Int64 `json:$.b`");
+    // The engine makes no view of a function that it does not know.
+    let broken = of(&more, Some("SELECT noSuchFunction(id) AS id FROM t"));
+    let planned = bench.plan(&broken, Some(&first)).await;
+    bench
+        .run(&broken, Some(&first), &planned)
+        .await
+        .expect_err("a view that cannot be");
+    let mended = of(&more, Some("SELECT id FROM t"));
+    let planned = deployed(&bench, &mended, Some(&first)).await;
+    assert!(planned.contains("new column b"), "{planned}");
+    append(&bench, &mended, "t", "1,2,3\n").await;
+    assert_eq!(bench.tsv("SELECT b FROM t").await, "3\n");
 }
