@@ -46,8 +46,9 @@ pub(super) async fn load(
     for (table, path) in waiting {
         let (started, name) = (Instant::now(), file_name(&path));
         progress.say(&format!("loading {name}"));
+        let before = reached(plan, &table.name, engine).await;
         if let Err(source) = fill(table, &path, engine).await {
-            if let Err(left) = empty_again(plan, &table.name, engine).await {
+            if let Err(left) = taken_back(&before, engine).await {
                 return Err(DeployError::HalfFixture {
                     file: file_name(&path),
                     why: source.to_string(),
@@ -189,12 +190,12 @@ fn has_header(table: &TablePlan, path: &Path) -> std::io::Result<bool> {
     }))
 }
 
-/// Takes the rows of a failed load away again, also from what materialized views made of them. All of it was empty before.
-async fn empty_again(
+/// The data sources that rows of this one reach, with how many rows each has. What cannot be counted is not there.
+async fn reached(
     plan: &Plan,
     name: &ResourceName,
     engine: &dyn Engine,
-) -> Result<(), EngineError> {
+) -> Vec<(ResourceName, u64)> {
     let edges = plan.graph.edges();
     let mut reached: BTreeSet<&Vertex> = BTreeSet::new();
     let start = Vertex::Datasource(name.clone());
@@ -209,15 +210,47 @@ async fn empty_again(
             );
         }
     }
-    let mut emptied = Ok(());
+    let mut counted = Vec::new();
     for vertex in reached {
-        if let Vertex::Datasource(name) = vertex {
-            let sql = format!("TRUNCATE TABLE IF EXISTS {}", emit::table_name(name));
-            // The others all the same: as little as can be stays.
-            if let Err(error) = engine.execute(&sql).await {
-                emptied = Err(error);
-            }
+        if let Vertex::Datasource(name) = vertex
+            && let Ok(count) = rows(engine, name).await
+        {
+            counted.push((name.clone(), count));
         }
     }
-    emptied
+    counted
+}
+
+/// Takes the rows of a failed load away again, also from what materialized views made of them: as far as there were no others.
+async fn taken_back(
+    before: &[(ResourceName, u64)],
+    engine: &dyn Engine,
+) -> Result<(), EngineError> {
+    let mut taken = Ok(());
+    for (name, count) in before {
+        // One after the other all the same: as little as can be stays.
+        let done = if *count == 0 {
+            let sql = format!("TRUNCATE TABLE {}", emit::table_name(name));
+            engine.execute(&sql).await
+        } else {
+            is_as_before(name, *count, engine).await
+        };
+        if let Err(error) = done {
+            taken = Err(error);
+        }
+    }
+    taken
+}
+
+async fn is_as_before(
+    name: &ResourceName,
+    count: u64,
+    engine: &dyn Engine,
+) -> Result<(), EngineError> {
+    let now = rows(engine, name).await?;
+    if now == count {
+        return Ok(());
+    }
+    let why = format!("`{name}` had {count} rows before, and has {now} now");
+    Err(std::io::Error::other(why).into())
 }
