@@ -58,6 +58,11 @@ pub enum DeployError {
         "rows came to `{0}` that its views did not make, and would be lost: nothing has changed"
     )]
     Direct(String),
+    /// Rows came to a table that was empty, and goes.
+    #[error(
+        "rows came to `{0}`, which was empty when the deploy was planned and would take them with it: nothing has changed"
+    )]
+    Arrived(String),
     /// Rows were taken that the engine does not take, and a new table would count them twice.
     #[error("rows that were acknowledged are not in the engine, and nothing has changed: {0}")]
     Waiting(String),

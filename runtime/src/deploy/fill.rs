@@ -180,7 +180,7 @@ impl<'a> Filling<'a> {
 
     async fn alone(&self) -> Result<impl Send + use<>, DeployError> {
         let names = self.run.with_upstream(self.roots.keys().cloned());
-        let alone = self.run.ingest.all_alone(&names).await;
+        let alone = self.run.certain(&names).await?;
         self.settle().await?;
         Ok(alone)
     }

@@ -24,6 +24,8 @@ pub(super) struct Journal {
     pub(super) switch: Vec<Operation>,
     /// What is done when the old version is used by nobody any more.
     pub(super) after: Vec<String>,
+    /// The data sources that are no more.
+    pub(super) gone: Vec<String>,
     /// What is marked of data sources from then on.
     pub(super) marks: MarksAfter,
     /// The deployment that this one takes back.
@@ -127,12 +129,16 @@ impl Journal {
     }
 
     /// Does what is left to do when the new version is in force; returns what could not be done.
-    pub(super) async fn clean(&self, engine: &dyn Engine) -> Vec<String> {
+    pub(super) async fn clean(&self, ingest: &Ingest) -> Vec<String> {
+        let engine = ingest.engine();
         let mut failed = Vec::new();
         for statement in &self.after {
             if let Err(error) = engine.execute(statement).await {
                 failed.push(format!("{statement}: {error}"));
             }
+        }
+        for name in &self.gone {
+            ingest.forget_gone(name);
         }
         if let Err(error) = sweep_own(engine).await {
             failed.push(error.to_string());
@@ -192,11 +198,11 @@ pub async fn recover(
                 }
                 let marked = ingest.set_marks(&journal.marks);
                 marked.map_err(|error| failed(error.into()))?;
-                left = journal.clean(engine).await;
+                left = journal.clean(ingest).await;
                 true
             }
             DeploymentPhase::Cleaning => {
-                left = journal.clean(engine).await;
+                left = journal.clean(ingest).await;
                 true
             }
         };

@@ -153,7 +153,7 @@ pub(super) struct Blueprint {
     /// Statements that the old version would notice.
     pub(super) after: Vec<String>,
     /// Tables that go at the end.
-    pub(super) drops: Vec<String>,
+    pub(super) drops: Vec<Drop>,
     /// The data sources that may get no rows in the moment in which the new version comes into force.
     pub(super) touched: BTreeSet<String>,
 }
@@ -170,6 +170,14 @@ impl Blueprint {
     pub(super) fn build(&self, name: &str) -> Option<&Build> {
         self.builds.iter().find(|build| build.name == name)
     }
+}
+
+/// A table that goes, with its quarantine.
+#[derive(Debug)]
+pub(super) struct Drop {
+    pub(super) name: String,
+    /// Whether nothing was in it, so that nobody was asked.
+    pub(super) was_empty: bool,
 }
 
 /// A table that is made beside another.

@@ -11,7 +11,8 @@ use pipewright_compiler::project::ResourceName;
 use pipewright_compiler::sql::{quote_identifier, quote_literal};
 
 use super::names;
-use super::plan::{Action, Build, DeployPlan, DeployStep, Estimate, Feed, Size};
+use super::plan::{Action, Build, DeployPlan, DeployStep, Drop, Estimate, Feed, Size};
+use super::run::quarantine;
 use super::shape::{create_as, shape, sketch};
 use super::views::{Standing, View};
 use super::{Actual, ActualTable, DeployError, describe, introspect, views};
@@ -516,13 +517,17 @@ impl Planner<'_> {
     }
 
     fn drop_table(&mut self, name: String) {
-        let size = self.size(&name);
-        let quarantine = pipewright_compiler::emit::quarantine_name(&ResourceName::local(&name));
+        let quarantine = quarantine(&name);
+        let size = self.size(&name).plus(self.size(&quarantine));
         let mut what = vec!["it is gone from the project".to_owned()];
-        if self.actual.table(&quarantine.to_string()).is_some() {
+        if self.actual.table(&quarantine).is_some() {
             what.push(format!("`{quarantine}` goes with it"));
         }
-        let effect = if size.rows > 0 {
+        let untaken = self.ingest.untaken();
+        if untaken.contains_key(&name) {
+            what.push("rows wait for it that the engine has not taken".to_owned());
+        }
+        let effect = if size.rows > 0 || untaken.contains_key(&name) {
             Effect::Destroys
         } else {
             Effect::Nothing
@@ -540,7 +545,10 @@ impl Planner<'_> {
             sql: vec![format!("DROP TABLE {} SYNC", quote_identifier(&name))],
         });
         self.planned.blueprint.touched.insert(name.clone());
-        self.planned.blueprint.drops.push(name);
+        self.planned.blueprint.drops.push(Drop {
+            name,
+            was_empty: effect == Effect::Nothing,
+        });
     }
 }
 

@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use pipewright_compiler::deploy::Statement;
 use pipewright_compiler::plan::Plan;
 use pipewright_compiler::project::ResourceName;
-use pipewright_compiler::sql::quote_identifier;
+use pipewright_compiler::sql::{quote_identifier, quote_literal};
+use tokio::sync::OwnedRwLockWriteGuard;
 
 use super::fill::Filling;
 use super::journal::{Journal, Operation, table_id};
@@ -85,7 +86,7 @@ impl Run<'_> {
         let deployments = self.state.deployments();
         match done {
             Ok(()) => {
-                let failed = journal.clean(self.engine()).await;
+                let failed = journal.clean(self.ingest).await;
                 for failure in &failed {
                     self.progress.say(&format!("cannot clean up: {failure}"));
                 }
@@ -152,6 +153,7 @@ impl Run<'_> {
                     .say("rows were replaced or deleted meanwhile: beginning anew");
                 continue;
             }
+            self.still_empty(blueprint).await?;
             filling.finish().await?;
             self.switch(blueprint, journal).await?;
             drop(gates);
@@ -215,22 +217,48 @@ impl Run<'_> {
         &self,
         blueprint: &Blueprint,
         filling: &Filling<'_>,
-    ) -> Result<Box<dyn Send>, DeployError> {
+    ) -> Result<Vec<OwnedRwLockWriteGuard<()>>, DeployError> {
         let names = blueprint
             .touched
             .iter()
             .cloned()
             .chain(filling.roots().map(ToOwned::to_owned));
-        let names = self.with_upstream(names);
+        let gates = self.certain(&self.with_upstream(names)).await?;
+        filling.settle().await?;
+        Ok(gates)
+    }
+
+    /// These data sources alone, when it is certain what is in them.
+    pub(super) async fn certain(
+        &self,
+        names: &BTreeSet<String>,
+    ) -> Result<Vec<OwnedRwLockWriteGuard<()>>, DeployError> {
         loop {
-            let gates = self.ingest.all_alone(&names).await;
-            if !self.in_doubt(&names)? {
-                filling.settle().await?;
-                return Ok(Box::new(gates));
+            self.progress.check()?;
+            let gates = self.ingest.all_alone(names).await;
+            if !self.in_doubt(names)? {
+                return Ok(gates);
             }
             drop(gates);
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+    }
+
+    /// Refuses to take rows away that have come to a table since the plan found none in it. Nothing comes in while this goes on.
+    async fn still_empty(&self, blueprint: &Blueprint) -> Result<(), DeployError> {
+        for gone in blueprint.drops.iter().filter(|gone| gone.was_empty) {
+            let tables = [&gone.name, &quarantine(&gone.name)].map(|name| quote_literal(name));
+            let sql = format!(
+                "SELECT sum(ifNull(total_rows, 0)) FROM system.tables WHERE database = currentDatabase() AND name IN ({})",
+                tables.join(", ")
+            );
+            let rows = super::ask::text(self.engine(), &sql).await;
+            let rows = rows.map_err(|source| DeployError::Introspect { source })?;
+            if rows.trim() != "0" || self.ingest.is_awaited(&gone.name) {
+                return Err(DeployError::Arrived(gone.name.clone()));
+            }
+        }
+        Ok(())
     }
 
     /// The data sources with those from which rows reach them.
@@ -272,6 +300,11 @@ impl Run<'_> {
             .await
             .map_err(|source| DeployError::Introspect { source })?;
         journal.after = cleaning(blueprint);
+        journal.gone = blueprint
+            .drops
+            .iter()
+            .map(|gone| gone.name.clone())
+            .collect();
         journal.marks = self.marks(blueprint);
         let deployments = self.state.deployments();
         let text = serde_json::to_string(journal).map_err(StateError::from)?;
@@ -370,7 +403,7 @@ impl Run<'_> {
         self.ingest.marks_after(
             &blueprint.renames,
             filled.map(|build| build.name.as_str()),
-            blueprint.drops.iter().map(String::as_str),
+            blueprint.drops.iter().map(|gone| gone.name.as_str()),
         )
     }
 }
@@ -387,15 +420,15 @@ async fn insist<T>(write: impl Fn() -> Result<T, StateError>) -> Result<T, State
     write()
 }
 
-fn quarantine(name: &str) -> String {
+pub(super) fn quarantine(name: &str) -> String {
     pipewright_compiler::emit::quarantine_name(&ResourceName::local(name)).to_string()
 }
 
 /// What goes when the new version is in force. After an exchange the old table has the name of the new one; snapshots and what came since are swept away.
 fn cleaning(blueprint: &Blueprint) -> Vec<String> {
     let mut statements = blueprint.after.clone();
-    for name in &blueprint.drops {
-        for name in [name.clone(), quarantine(name)] {
+    for gone in &blueprint.drops {
+        for name in [gone.name.clone(), quarantine(&gone.name)] {
             statements.push(format!(
                 "DROP TABLE IF EXISTS {} SYNC",
                 quote_identifier(&name)

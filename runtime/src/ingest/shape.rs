@@ -27,6 +27,8 @@ pub(super) struct Newest {
     tables: BTreeMap<String, TablePlan>,
     /// New names by old ones.
     names: BTreeMap<String, String>,
+    /// Whether these are all tables that there are.
+    is_known: bool,
 }
 
 impl Ingest {
@@ -50,6 +52,13 @@ impl Ingest {
         }
     }
 
+    /// Whether the version that is in force has a data source no more, under any name.
+    pub(super) fn is_gone(&self, table: &TablePlan) -> bool {
+        let name = self.newest(table).name.clone();
+        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        newest.is_known && name.workspace.is_none() && !newest.tables.contains_key(&name.name)
+    }
+
     /// From now on the tables are those of this version.
     pub(crate) fn adopt(&self, plan: &Plan, renames: &[(String, String)]) {
         {
@@ -61,6 +70,7 @@ impl Ingest {
                 .map(|(name, table)| (name.name.clone(), table.clone()))
                 .collect();
             newest.names.extend(renames.iter().cloned());
+            newest.is_known = true;
         }
         self.tables_changed();
     }

@@ -81,8 +81,21 @@ impl Ingest {
         self.waiting_for(name) >= MOST
     }
 
+    /// Tries what waits for a data source no more; the files.
+    pub(super) fn forget_waiting(&self, name: &str) -> Vec<PathBuf> {
+        let mut waiting = self.waiting();
+        let is_of = |table: &TablePlan| table.name.to_string() == name;
+        let gone = waiting.files.extract_if(.., |_, table| is_of(table));
+        let gone = gone.map(|(path, _)| path).collect();
+        waiting.held.remove(name);
+        gone
+    }
+
     /// Notes a file that the engine did not take. For one who shares the data source since before the first try.
     pub(super) async fn let_wait(self: &Arc<Self>, table: &TablePlan, path: &Path, why: &str) {
+        if self.is_thrown_away(table, path) {
+            return;
+        }
         let table = self.newest(table).into_owned();
         if let Err(error) = self.note_since(&table, path).await {
             tracing::warn!(%error, "cannot note since when rows wait");

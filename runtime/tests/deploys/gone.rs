@@ -71,6 +71,20 @@ async fn push(events: &Events, plan: &Plan, name: &str, line: &str, wait: bool) 
     (counts.successful, counts.quarantined)
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_in_a_quarantine_do_not_go_unmarked() {
+    let bench = Bench::new().await;
+    let (both, one) = (project(&["w", "x"]), project(&["x"]));
+    deployed(&bench, &both, None).await;
+    let events = Events::new(Arc::clone(&bench.ingest), EventLimits::default());
+    let bad = push(&events, &both, "w", "{\"id\":\"no number\",\"w\":1}", true).await;
+    assert_eq!(bad, (0, 1));
+    let planned = bench.plan(&one, Some(&both)).await;
+    let text = shown(&planned);
+    assert_eq!(planned.destructive().len(), 1, "{text}");
+    assert!(text.contains("destroys 1"), "{text}");
+}
+
 /// Does something once, when anything is said.
 struct Meanwhile<F>(AtomicBool, F);
 
@@ -80,6 +94,72 @@ impl<F: Fn() + Sync> Progress for Meanwhile<F> {
             (self.1)();
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_come_to_what_was_empty_stop_the_deploy_that_drops_it() {
+    let bench = Bench::new().await;
+    let (old, new) = (project(&["w", "x"]), project(&["x", "y"]));
+    deployed(&bench, &old, None).await;
+    let limits = EventLimits {
+        flush_after: Duration::from_secs(1),
+        ..EventLimits::default()
+    };
+    let events = Events::new(Arc::clone(&bench.ingest), limits);
+    // In the table already, on the way there, and beside it.
+    for (line, wait) in [
+        ("{\"id\":1,\"w\":1}", true),
+        ("{\"id\":2,\"w\":1}", false),
+        ("{\"id\":\"no number\",\"w\":1}", true),
+    ] {
+        let planned = bench.plan(&new, Some(&old)).await;
+        assert!(planned.destructive().is_empty(), "{}", shown(&planned));
+        let handle = tokio::runtime::Handle::current();
+        let progress = Meanwhile(AtomicBool::new(false), || {
+            tokio::task::block_in_place(|| {
+                handle.block_on(push(&events, &old, "w", line, wait));
+            });
+        });
+        let done = run(&bench, (&old, &new), &planned, &progress).await;
+        assert!(
+            matches!(&done, Err(DeployError::Arrived(name)) if name == "w"),
+            "{line}: {done:?}"
+        );
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        bench.execute("TRUNCATE TABLE w").await;
+        bench
+            .execute("DROP TABLE IF EXISTS w_quarantine SYNC")
+            .await;
+    }
+    events.shutdown().await;
+    deployed(&bench, &new, Some(&old)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_on_their_way_go_with_their_data_source() {
+    let bench = Bench::new().await;
+    let (both, one) = (project(&["w", "x"]), project(&["x"]));
+    deployed(&bench, &both, None).await;
+    bench.execute("INSERT INTO w VALUES (1, 1)").await;
+    let limits = EventLimits {
+        flush_after: Duration::from_secs(2),
+        ..EventLimits::default()
+    };
+    let events = Events::new(Arc::clone(&bench.ingest), limits);
+    push(&events, &both, "w", "{\"id\":2,\"w\":1}", false).await;
+    deployed(&bench, &one, Some(&both)).await;
+    events.shutdown().await;
+    assert!(
+        bench.ingest.untaken().is_empty(),
+        "{:?}",
+        bench.ingest.untaken()
+    );
+    // Under that name comes another.
+    deployed(&bench, &both, Some(&one)).await;
+    let events = Events::new(Arc::clone(&bench.ingest), EventLimits::default());
+    assert_eq!(events.replay(&both).await.unwrap(), 0);
+    push(&events, &both, "w", "{\"id\":3,\"w\":1}", true).await;
+    assert_eq!(bench.tsv("SELECT id FROM w").await, "3\n");
 }
 
 #[tokio::test]
@@ -129,6 +209,75 @@ async fn a_fixture_that_fails_empties_only_what_was_empty() {
             assert_eq!(found, left);
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_that_is_in_doubt_is_waited_for_before_rows_are_read() {
+    let bench = Bench::new().await;
+    let with = |key: &str| {
+        let keys = KEYS.replace("\"id\"", key);
+        checked(&[("src.datasource", &datasource(ROWS, &keys))])
+    };
+    let (old, new) = (with("\"id\""), with("\"id % 7, id\""));
+    deployed(&bench, &old, None).await;
+    let folder = tempfile::tempdir().unwrap();
+    let state = Arc::new(State::open(&folder.path().join("state.sqlite")).unwrap());
+    let request = CopyRequest {
+        datasource: Target {
+            id: "t_1".to_owned(),
+            name: "src".to_owned(),
+        },
+        query_id: "q".to_owned(),
+        query_sql: "SELECT number AS id FROM numbers(100)".to_owned(),
+        pipe_id: "t_2".to_owned(),
+        pipe_name: "p".to_owned(),
+        mode: CopyInto::Append,
+        trigger: "on_demand".to_owned(),
+        parameters: BTreeMap::new(),
+        columns: vec!["id".to_owned()],
+        secrets: Vec::new(),
+        settings: Vec::new(),
+        max_rows: 5000,
+    };
+    let first = jobs_of(&bench, &state);
+    let request = serde_json::to_value(&request).unwrap();
+    let job = first.submit(COPY, &request).unwrap();
+    let done = first.ended(&job.id).await.unwrap().unwrap();
+    assert_eq!(done.status, JobStatus::Done, "{done:?}");
+    // The process died after the insert, and before it had noted that it was done.
+    let table = format!("pw_copy_{}", job.id.replace('-', ""));
+    bench
+        .execute(&format!(
+            "CREATE TABLE {table} AS src ENGINE = MergeTree ORDER BY tuple()"
+        ))
+        .await;
+    bench
+        .execute(&format!("INSERT INTO {table} SELECT * FROM numbers(100)"))
+        .await;
+    let progress = json!({ "phase": "writing", "rows": 100 });
+    state.jobs().set_progress(&job.id, &progress).unwrap();
+    assert!(
+        state
+            .jobs()
+            .change(&job.id, &[JobStatus::Done], JobStatus::Working)
+            .unwrap()
+    );
+    // The bench's deploys look at the same jobs.
+    let bench = Bench {
+        state: State::open(&folder.path().join("state.sqlite")).unwrap(),
+        ..bench
+    };
+    let planned = bench.plan(&new, Some(&old)).await;
+    let second = jobs_of(&bench, &state);
+    let resumed = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        second.recover().unwrap();
+        second.ended(&job.id).await.unwrap().unwrap()
+    };
+    let (done, job) = tokio::join!(run(&bench, (&old, &new), &planned, &Silent), resumed);
+    done.unwrap();
+    assert_eq!(job.status, JobStatus::Done, "{job:?}");
+    assert_eq!(bench.tsv("SELECT count() FROM src").await, "100\n");
 }
 
 fn jobs_of(bench: &Bench, state: &Arc<State>) -> Arc<Jobs> {

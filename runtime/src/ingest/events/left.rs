@@ -52,7 +52,7 @@ impl Events {
 }
 
 /// A folder for a data source. Names are identifiers, with a dot in those of another workspace.
-pub(super) fn folder_name(name: &str) -> String {
+pub(in crate::ingest) fn folder_name(name: &str) -> String {
     name.chars()
         .map(|character| {
             if character.is_alphanumeric() || "_-.".contains(character) {

@@ -25,8 +25,7 @@ use super::certain::Columns;
 use super::known::KnownTables;
 use super::load::Counts;
 use super::{Ingest, IngestError};
-use left::folder_name;
-pub(super) use left::{cut_torn_line, token};
+pub(super) use left::{cut_torn_line, folder_name, token};
 use writer::{Request, Writer};
 
 /// How events are batched and bounded.

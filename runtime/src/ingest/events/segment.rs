@@ -116,6 +116,9 @@ impl Segment {
                     }
                     // One file after the other may have rows that a view throws on: the next ones are not kept waiting.
                     let others_wait = ingest.waiting_for(&self.known.table.name.to_string()) > 0;
+                    if ingest.is_thrown_away(&self.known.table, &self.path) {
+                        return;
+                    }
                     if others_wait || pause > Duration::from_secs(20) {
                         let why = error.to_string();
                         ingest.let_wait(&self.known.table, &self.path, &why).await;
