@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::change::{ColumnShape, Effect, Statement, TableShape, clauses, find, or_none};
+use super::change::{ColumnShape, Effect, Statement, TableShape, clauses, find, key, or_none};
 use super::widen::{Widening, widened};
 use crate::sql::quote_identifier;
 
@@ -88,9 +88,13 @@ pub(super) fn alter_columns(
             altering
                 .what
                 .push(format!("new column {} {}", column.name, column.data_type));
+            let ttl = match column.ttl.as_str() {
+                "" => String::new(),
+                ttl => format!(" TTL {ttl}"),
+            };
             altering.before(
                 format!(
-                    "ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {} {}",
+                    "ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {}{ttl} {}",
                     definition(column),
                     place(at)
                 ),
@@ -119,6 +123,11 @@ pub(super) fn alter_columns(
         }
         alter_column(altering, name, actual, old, column);
     }
+}
+
+/// Whether the table has values of the column.
+fn is_on_disk(column: &ColumnShape) -> bool {
+    !matches!(column.default_kind.as_str(), "ALIAS" | "EPHEMERAL")
 }
 
 /// Another type, default, codec or TTL for a column.
@@ -161,6 +170,12 @@ fn alter_column(
     altering
         .what
         .push(format!("column {}: default or codec", column.name));
+    if is_on_disk(old) && !is_on_disk(column) {
+        altering.effect = Effect::Destroys;
+        altering
+            .what
+            .push(format!("column {}: its values go", column.name));
+    }
     let quoted = quote_identifier(&column.name);
     let same_default = (&old.default_kind, &old.default_expression)
         == (&column.default_kind, &column.default_expression);
@@ -317,8 +332,4 @@ fn alter_indexes(altering: &mut Altering, name: &str, actual: &TableShape, wante
             None,
         );
     }
-}
-
-fn key(setting: &str) -> &str {
-    setting.split(" = ").next().unwrap_or(setting)
 }

@@ -122,8 +122,26 @@ const OWN_SETTINGS: &[&str] = &[
     "non_replicated_deduplication_window",
     "fsync_after_insert",
     "fsync_part_directory",
-    "index_granularity = 8192",
 ];
+
+/// What the engine says of every table.
+const USUAL: &str = "index_granularity = 8192";
+
+/// Settings that a table has from its beginning to its end.
+const FIXED_SETTINGS: &[&str] = &[
+    "index_granularity",
+    "index_granularity_bytes",
+    "enable_mixed_granularity_parts",
+    "add_minmax_index_for_numeric_columns",
+    "add_minmax_index_for_string_columns",
+    "add_minmax_index_for_temporal_columns",
+    "table_disk",
+];
+
+/// The name of a setting.
+pub(super) fn key(setting: &str) -> &str {
+    setting.split(" = ").next().unwrap_or(setting)
+}
 
 pub(super) fn clauses(engine_full: &str) -> Clauses<'_> {
     let (rest, settings) = engine_full
@@ -133,7 +151,7 @@ pub(super) fn clauses(engine_full: &str) -> Clauses<'_> {
     let settings = settings
         .split(", ")
         .filter(|setting| {
-            !setting.is_empty() && !OWN_SETTINGS.iter().any(|own| setting.starts_with(own))
+            !setting.is_empty() && *setting != USUAL && !OWN_SETTINGS.contains(&key(setting))
         })
         .collect();
     Clauses {
@@ -196,6 +214,17 @@ fn rebuilds(actual: &TableShape, wanted: &TableShape) -> Vec<String> {
             "sorting key: {} -> {}",
             actual.sorting_key, wanted.sorting_key
         ));
+    }
+    for name in FIXED_SETTINGS {
+        let of = |clauses: &Clauses<'_>| {
+            let mut settings = clauses.settings.iter();
+            let found = settings.find(|setting| key(setting) == *name);
+            found.map_or_else(|| format!("{name} as usual"), ToString::to_string)
+        };
+        let (old, new) = (of(&old), of(&new));
+        if old != new {
+            reasons.push(format!("setting {old} -> {new}"));
+        }
     }
     for column in &wanted.columns {
         let differs = |old: &&ColumnShape| {
@@ -274,6 +303,12 @@ fn rebuild<'a>(
                 "column {}: TTL {}: older values go",
                 column.name, column.ttl
             ));
+            effect = Effect::Destroys;
+        }
+    }
+    for column in wanted.columns.iter().filter(|column| !is_stored(column)) {
+        if !forward_query && old_of(&column.name).is_some_and(is_stored) {
+            what.push(format!("column {}: its values go", column.name));
             effect = Effect::Destroys;
         }
     }

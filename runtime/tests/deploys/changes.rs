@@ -281,3 +281,49 @@ async fn the_ttl_of_a_column_is_no_less_than_its_type() {
     let planned = changed(&bench, "d_ttl", &later, insert, &plain).await;
     assert!(planned.contains("REMOVE TTL"), "{planned}");
 }
+
+#[tokio::test]
+async fn a_new_column_has_its_ttl_from_the_beginning() {
+    let bench = Bench::new().await;
+    let before = datasource("`id` UInt64,\n`at` DateTime", KEYS);
+    let after = datasource(
+        "`id` UInt64,\n`at` DateTime,\n`text` String TTL at + INTERVAL 1 DAY",
+        KEYS,
+    );
+    let planned = changed(&bench, "d_new_ttl", &before, "VALUES (1, now())", &after).await;
+    assert!(
+        planned.starts_with("alter table d_new_ttl Nothing"),
+        "{planned}"
+    );
+    let sql = "SELECT countSubstrings(create_table_query, ' TTL ') FROM system.tables WHERE database = currentDatabase() AND name = 'd_new_ttl'";
+    assert_eq!(bench.tsv(sql).await, "1\n");
+}
+
+#[tokio::test]
+async fn a_setting_that_the_engine_cannot_change_makes_the_table_anew() {
+    let bench = Bench::new().await;
+    let with = |settings: &str| {
+        datasource(
+            "`id` UInt64",
+            &format!("{KEYS}ENGINE_SETTINGS {settings}\n"),
+        )
+    };
+    let granularity = async || {
+        let sql = "SELECT extract(engine_full, 'index_granularity = ([0-9]+)'), (SELECT count() FROM d_settings) FROM system.tables WHERE database = currentDatabase() AND name = 'd_settings'";
+        bench.tsv(sql).await
+    };
+    let plain = datasource("`id` UInt64", KEYS);
+    let wide = with("index_granularity = 81920");
+    let planned = changed(&bench, "d_settings", &plain, "VALUES (1)", &wide).await;
+    assert!(
+        planned.starts_with("rebuild table d_settings Rewrites"),
+        "{planned}"
+    );
+    assert_eq!(granularity().await, "81920\t1\n");
+    let narrow = with("index_granularity = 1024, ttl_only_drop_parts = 1");
+    changed(&bench, "d_settings", &wide, "VALUES (2)", &narrow).await;
+    assert_eq!(granularity().await, "1024\t2\n");
+    let planned = changed(&bench, "d_settings", &narrow, "VALUES (3)", &plain).await;
+    assert!(planned.contains("index_granularity"), "{planned}");
+    assert_eq!(granularity().await, "8192\t3\n");
+}

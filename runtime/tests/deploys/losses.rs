@@ -136,3 +136,37 @@ async fn an_engine_that_lets_rows_go_is_a_step_that_takes_rows_away() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_column_that_is_kept_no_more_takes_its_values_away() {
+    let bench = Bench::new().await;
+    for (old, new, key, expected) in [
+        ("", " ALIAS id", "id", Effect::Destroys),
+        ("", " EPHEMERAL 1", "id", Effect::Destroys),
+        (" DEFAULT 1", " ALIAS id", "id", Effect::Destroys),
+        ("", " DEFAULT 1", "id", Effect::Nothing),
+        ("", " MATERIALIZED id", "id", Effect::Nothing),
+        // In a new table it is computed anew.
+        ("", " MATERIALIZED id", "id % 7, id", Effect::Destroys),
+        ("", " ALIAS id", "id % 7, id", Effect::Destroys),
+        (
+            " ALIAS id",
+            " MATERIALIZED id",
+            "id % 7, id",
+            Effect::Rewrites,
+        ),
+    ] {
+        bench.execute("DROP TABLE IF EXISTS l_kept SYNC").await;
+        let with = |default: &str, key: &str| {
+            let keys = KEYS.replace("\"id\"", &format!("\"{key}\""));
+            datasource(&format!("`id` Int64,\n`v` Int64{default}"), &keys)
+        };
+        let (plan, _) = bench
+            .deploy(&[("l_kept.datasource", &with(old, "id"))], None)
+            .await;
+        let wanted = checked(&[("l_kept.datasource", &with(new, key))]);
+        let planned = bench.plan(&wanted, Some(&plan)).await;
+        let effects = planned.steps.iter().map(|step| step.effect);
+        assert_eq!(effects.max(), Some(expected), "{old} -> {new} {key}");
+    }
+}
