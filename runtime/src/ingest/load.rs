@@ -61,6 +61,9 @@ pub(super) enum Views {
     ThatCan,
 }
 
+/// Settings of a statement whose rows go in once, under a token.
+type Settings = fn(&str, Views) -> Vec<(&'static str, String)>;
+
 /// Settings under which a statement makes one block of its rows, known by its token wherever it goes.
 fn once(token: &str, views: Views) -> Vec<(&'static str, String)> {
     let ignores = matches!(views, Views::ThatCan);
@@ -113,7 +116,7 @@ impl Ingest {
                 quarantined: 0,
             }),
             Err(error) if is_bad_row(&error) => {
-                self.load_sorted(&table, &ingestion, rows, token, &once(token, views))
+                self.load_sorted(&table, &ingestion, rows, (token, views), once)
                     .await
             }
             Err(error) => Err(error.into()),
@@ -150,14 +153,8 @@ impl Ingest {
     ) -> Result<Counts, IngestError> {
         let (table, ingestion) = self.planned(table, input).await?;
         // Blocks are written as they come, so that bad rows must be known before.
-        self.load_sorted(
-            &table,
-            &ingestion,
-            rows,
-            token,
-            &once_in_blocks(token, views),
-        )
-        .await
+        self.load_sorted(&table, &ingestion, rows, (token, views), once_in_blocks)
+            .await
     }
 
     /// The rows that do not fit into the quarantine, the others into the data source.
@@ -166,15 +163,15 @@ impl Ingest {
         table: &TablePlan,
         ingestion: &Ingestion,
         rows: u64,
-        token: &str,
-        settings: &[(&'static str, String)],
+        (token, views): (&str, Views),
+        settings: Settings,
     ) -> Result<Counts, IngestError> {
         let bad = self.count(&ingestion.count_bad()).await?;
         if bad > 0 {
-            self.set_aside(table, ingestion, token).await?;
+            self.set_aside(table, ingestion, token, settings).await?;
         }
         self.engine
-            .execute(&ingestion.insert_good(settings))
+            .execute(&ingestion.insert_good(&settings(token, views)))
             .await?;
         Ok(Counts {
             successful: rows.saturating_sub(bad),
@@ -206,9 +203,10 @@ impl Ingest {
         table: &TablePlan,
         ingestion: &Ingestion,
         token: &str,
+        settings: Settings,
     ) -> Result<(), IngestError> {
         self.prepare_quarantine(table).await?;
-        let settings = once(&format!("{token}:quarantine"), Views::All);
+        let settings = settings(&format!("{token}:quarantine"), Views::All);
         self.engine
             .execute(&ingestion.insert_quarantine(token, &settings))
             .await?;
