@@ -130,7 +130,7 @@ impl Import {
         self.take(format, field.map_err(io::Error::other)).await
     }
 
-    fn ingest(&self) -> Result<&Ingest, ApiError> {
+    fn ingest(&self) -> Result<&Arc<Ingest>, ApiError> {
         Ok(&self.app.data()?.ingest)
     }
 
@@ -268,25 +268,38 @@ impl Import {
                 return Err(error.into());
             }
         };
+        let status = match &appended.waits {
+            None => StatusCode::OK,
+            Some(_) => StatusCode::ACCEPTED,
+        };
         Done {
+            error: appended.waits.clone(),
             counts: appended.counts,
             import_id: Some(appended.import_id.clone()),
             ..done
         }
         .record(app);
-        Ok((StatusCode::OK, Json(written(app, table, &appended).await?)).into_response())
+        Ok((status, Json(written(app, table, &appended).await?)).into_response())
     }
 }
 
 async fn written(app: &App, table: &TablePlan, appended: &Appended) -> Result<Value, ApiError> {
     let counts = appended.counts;
-    let error = (counts.quarantined > 0).then(|| {
+    let quarantined = (counts.quarantined > 0).then(|| {
         format!(
             "{} rows do not fit and are in `{}`, with the reasons",
             counts.quarantined,
             emit::quarantine_name(&table.name)
         )
     });
+    let waits = appended.waits.as_ref().map(|why| {
+        format!(
+            "{} rows are in; the others are kept and written later, so do not send them again: {why}",
+            counts.successful
+        )
+    });
+    let errors: Vec<String> = waits.into_iter().chain(quarantined).collect();
+    let error = (!errors.is_empty()).then(|| errors.join("; "));
     Ok(json!({
         "import_id": appended.import_id,
         "id": appended.import_id,

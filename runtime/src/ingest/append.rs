@@ -1,7 +1,8 @@
 //! Files of rows: received whole, looked at, and then written chunk by chunk.
 //!
 //! Nothing is changed before the last byte is here and the file as a whole can be read. From then on a note on disk makes sure that the rest is written even
-//! if the process dies in between.
+//! if the process dies in between. When the engine does not take the first chunk the file is refused; when it has taken that and not a later one, the rest
+//! waits, as events do.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -37,6 +38,16 @@ pub struct Appended {
     pub import_id: String,
     /// Rows in the data source and in its quarantine.
     pub counts: Counts,
+    /// Why the rest is not there yet; it was taken, and is tried again.
+    pub waits: Option<String>,
+}
+
+/// What of a file has been written.
+#[derive(Debug, Default)]
+struct Written {
+    counts: Counts,
+    /// Why the rest has not.
+    waits: Option<String>,
 }
 
 /// The note of a file that is to be written.
@@ -55,7 +66,7 @@ const NOTE: &str = "ready.json";
 impl Ingest {
     /// Appends the rows of a body to a data source.
     pub async fn append(
-        &self,
+        self: &Arc<Self>,
         table: &TablePlan,
         append: &Append,
         body: impl Stream<Item = io::Result<Bytes>> + Send,
@@ -67,26 +78,34 @@ impl Ingest {
         let appended = self
             .append_in(table, append, body, &folder, &import_id)
             .await;
-        if let Err(error) = &appended
-            && error.is_interruption()
-        {
-            return appended.map(|counts| Appended { import_id, counts });
-        }
+        let appended = match appended {
+            Err(error) if error.is_interruption() => return Err(error),
+            other => other,
+        };
         // What failed has been answered, and must not be taken up again by the next process.
-        let removed = on_disk(move || remove(&folder)).await;
-        let counts = appended?;
+        let waits = matches!(&appended, Ok(Written { waits: Some(_), .. }));
+        let removed = if waits {
+            Ok(())
+        } else {
+            on_disk(move || remove(&folder)).await
+        };
+        let Written { counts, waits } = appended?;
         removed?;
-        Ok(Appended { import_id, counts })
+        Ok(Appended {
+            import_id,
+            counts,
+            waits,
+        })
     }
 
     async fn append_in(
-        &self,
+        self: &Arc<Self>,
         table: &TablePlan,
         append: &Append,
         body: impl Stream<Item = io::Result<Bytes>> + Send,
         folder: &Path,
         import_id: &str,
-    ) -> Result<Counts, IngestError> {
+    ) -> Result<Written, IngestError> {
         let known = Known::new(self, table).await;
         let spooled = receive(known, append, body, folder).await?;
         let note = Note {
@@ -98,7 +117,7 @@ impl Ingest {
         let text = serde_json::to_vec(&note).map_err(io::Error::from)?;
         let path = folder.join(NOTE);
         on_disk(move || write_durably(&path, &text)).await?;
-        self.write(table, &note, import_id).await
+        self.write(table, &note, folder, import_id).await
     }
 
     /// Finds what is wrong with a file as a whole.
@@ -150,19 +169,36 @@ impl Ingest {
     }
 
     async fn write(
-        &self,
+        self: &Arc<Self>,
         table: &TablePlan,
         note: &Note,
+        folder: &Path,
         import_id: &str,
-    ) -> Result<Counts, IngestError> {
+    ) -> Result<Written, IngestError> {
         let mut counts = Counts::default();
         for number in 0..note.spooled.chunks.len() {
             // Until it is said that the rows are in: a table that is made anew in between would not know their token.
-            let _together = self.together(&table.name).await;
+            let _together = self.together(table).await;
             let written = self.write_chunk(table, note, (import_id, number), Views::All);
-            counts = counts.plus(written.await?);
+            match written.await {
+                Ok(more) => counts = counts.plus(more),
+                // A part is in already: without the rest the file would be neither in nor out. What is to replace rows is thrown away as a whole.
+                Err(error)
+                    if number > 0
+                        && !error.is_interruption()
+                        && !table.name.name.starts_with(STAGING) =>
+                {
+                    let waits = Some(error.to_string());
+                    self.let_wait(table, folder, &error.to_string()).await;
+                    return Ok(Written { counts, waits });
+                }
+                Err(error) => return Err(error),
+            }
         }
-        Ok(counts)
+        Ok(Written {
+            counts,
+            waits: None,
+        })
     }
 
     /// Writes one of the files of an append. For one who shares the data source.
@@ -268,7 +304,7 @@ impl Ingest {
                 );
                 continue;
             };
-            let _together = self.together(&table.name).await;
+            let _together = self.together(table).await;
             match self.take_again(table, &folder).await {
                 Ok(()) => finished += 1,
                 Err(error) => self.let_wait(table, &folder, &error.to_string()).await,

@@ -365,8 +365,10 @@ impl Run<'_> {
     /// Inserts the rows; views that follow the data source get them too.
     async fn append(&self, progress: &mut Progress) -> Result<(), WorkError> {
         let name = &self.request.datasource.name;
+        let local = ResourceName::local(name);
+        let _together = self.ingest().together_named(&local).await;
+        // Not before: a table that a deploy makes in between would not remember the token.
         self.ingest().prepare_named(name).await.map_err(failed)?;
-        let _together = self.ingest().together(&ResourceName::local(name)).await;
         self.ingest()
             .mark(Mark::Direct, name)
             .await

@@ -43,6 +43,7 @@ pub use spool::{Format, SpoolError};
 pub use waiting::Untaken;
 
 use crate::engine::{Engine, EngineError};
+use pipewright_compiler::plan::TablePlan;
 use pipewright_compiler::project::ResourceName;
 use prepare::Prepared;
 use tokio::sync::{
@@ -160,8 +161,19 @@ impl Ingest {
         Arc::clone(gates.entry(name.to_string()).or_default())
     }
 
-    /// Inserting into a data source goes on beside other inserts while this is held.
-    async fn together(&self, name: &ResourceName) -> OwnedRwLockReadGuard<()> {
+    /// Inserting into a data source goes on beside other inserts while this is held. It is that of its newest name, which the rows go to.
+    async fn together(&self, table: &TablePlan) -> OwnedRwLockReadGuard<()> {
+        loop {
+            let name = self.newest(table).name.clone();
+            let together = self.together_named(&name).await;
+            // Who had it alone before may have given it another name.
+            if self.newest(table).name == name {
+                return together;
+            }
+        }
+    }
+
+    async fn together_named(&self, name: &ResourceName) -> OwnedRwLockReadGuard<()> {
         self.gate(name).read_owned().await
     }
 

@@ -23,7 +23,7 @@ impl Ingest {
     ///
     /// Rows that arrive for the data source meanwhile wait until it is done.
     pub async fn replace(
-        &self,
+        self: &Arc<Self>,
         plan: &Plan,
         table: &TablePlan,
         append: &Append,
@@ -71,7 +71,7 @@ impl Ingest {
     }
 
     async fn replace_through(
-        &self,
+        self: &Arc<Self>,
         table: &TablePlan,
         staging: &TablePlan,
         append: &Append,

@@ -154,7 +154,7 @@ impl Ingest {
     /// Notes that rows are being deleted from a data source, until what is returned is dropped.
     pub(super) async fn deleting(&self, name: &str) -> Deleting<'_> {
         // Not in the moment in which a deploy looks whether that is so.
-        let _together = self.together(&ResourceName::local(name)).await;
+        let _together = self.together_named(&ResourceName::local(name)).await;
         let mut deleting = self.deleting.lock().unwrap_or_else(PoisonError::into_inner);
         *deleting.entry(name.to_owned()).or_default() += 1;
         Deleting {

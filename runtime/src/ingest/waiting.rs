@@ -143,7 +143,7 @@ impl Ingest {
         let files = self.waiting().files.clone();
         let mut taken = 0;
         for (path, table) in files {
-            let _together = self.together(&table.name).await;
+            let _together = self.together(&table).await;
             // A deploy may have settled it meanwhile.
             if !self.waiting().files.contains_key(&path) {
                 continue;

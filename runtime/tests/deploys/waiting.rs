@@ -1,8 +1,10 @@
 //! Deploys while rows wait that the engine does not take.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use pipewright::ingest::{EventLimits, Events};
+use pipewright::ingest::{Append, EventLimits, Events, Format};
+use pipewright_compiler::project::ResourceName;
 
 use super::{Bench, checked, datasource, opened};
 
@@ -56,4 +58,36 @@ async fn rows_that_wait_are_counted_once_by_what_is_made_anew() {
         "0\n1\n"
     );
     assert!(folder.join("1-bad.held").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_under_an_old_name_wait_for_who_has_the_new_one_alone() {
+    let bench = Bench::new().await;
+    let named = |name: &str| {
+        let rows = datasource(
+            "`k` Int64 `json:$.k`",
+            "ENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"k\"\n",
+        );
+        checked(&[(&format!("{name}.datasource"), &rows)])
+    };
+    let (first, second) = (named("earlier"), named("later"));
+    for (wanted, before) in [(&first, None), (&second, Some(&first))] {
+        let planned = bench.plan(wanted, before).await;
+        bench.run(wanted, before, &planned).await.unwrap();
+    }
+    let alone = bench.ingest.alone(&ResourceName::local("later")).await;
+    let append = Append {
+        format: Format::Csv,
+        delimiter: None,
+    };
+    let body = futures::stream::iter([Ok(bytes::Bytes::from_static(b"1\n"))]);
+    let appended = bench
+        .ingest
+        .append(first.table("earlier").unwrap(), &append, body);
+    tokio::pin!(appended);
+    let early = tokio::time::timeout(Duration::from_secs(1), &mut appended).await;
+    assert!(early.is_err(), "{early:?}");
+    drop(alone);
+    appended.await.unwrap();
+    assert_eq!(bench.tsv("SELECT k FROM later").await, "1\n");
 }

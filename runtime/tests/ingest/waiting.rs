@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{engine, project, tsv};
-use pipewright::ingest::{EventLimits, Events, Ingest};
+use super::{append, engine, ingest, project, tsv};
+use pipewright::ingest::{EventLimits, Events, Format, Ingest};
 use pipewright_compiler::plan::Plan;
 
 const ROWS: &str =
@@ -96,4 +96,26 @@ async fn what_is_held_is_neither_written_nor_forgotten() {
     assert_eq!((untaken.waiting, untaken.held), (0, 1));
     assert!(name.with_extension("held").exists());
     assert_eq!(tsv("SELECT count() FROM held").await, "0\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_rest_of_a_file_waits_when_a_part_of_it_is_in() {
+    let plan = prepared("parted").await;
+    // More rows than are written at a time, and the last one is one that the view throws on.
+    let file = "1\n".repeat(1_200_000) + "0\n";
+    let appended = append(&plan, "parted", Format::Csv, file).await.unwrap();
+    assert!(appended.counts.successful >= 500_000, "{appended:?}");
+    assert!(appended.counts.successful < 1_200_000, "{appended:?}");
+    assert!(appended.waits.is_some(), "{appended:?}");
+    assert_eq!(ingest().untaken()["parted"].waiting, 1);
+    view_without_division("parted").await;
+    assert!(ingest().try_waiting().await >= 1);
+    assert!(!ingest().untaken().contains_key("parted"));
+    let both = "SELECT (SELECT count() FROM parted), (SELECT count() FROM parted_parts)";
+    assert_eq!(tsv(both).await, "1200001\t1200001\n");
+    // The first part of a file decides whether it is taken.
+    let plan = prepared("refused").await;
+    let refused = append(&plan, "refused", Format::Csv, "1\n0\n").await;
+    assert!(refused.is_err(), "{refused:?}");
+    assert!(!ingest().untaken().contains_key("refused"));
 }

@@ -31,7 +31,7 @@ impl Events {
                 .map(|entry| entry.map(|entry| entry.path()))
                 .collect::<io::Result<_>>()?;
             paths.sort();
-            let _together = self.ingest.together(&table.name).await;
+            let _together = self.ingest.together(table).await;
             for path in paths {
                 match path.extension().and_then(|ending| ending.to_str()) {
                     Some("ndjson") => match self.ingest.take_again(table, &path).await {

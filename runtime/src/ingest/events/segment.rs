@@ -88,7 +88,7 @@ impl Segment {
     pub(super) async fn into_engine(mut self, ingest: &Arc<Ingest>, told: &Told) {
         let mut pause = Duration::from_millis(100);
         // Until the file is gone: a table that is made anew in between would not know the rows' token.
-        let _together = ingest.together(&self.known.table.name).await;
+        let _together = ingest.together(&self.known.table).await;
         let counts = loop {
             let started = Instant::now();
             let loaded = self.load(ingest).await;
@@ -107,7 +107,9 @@ impl Segment {
                     tracing::error!(%error, datasource = %self.known.table.name, "events are on disk, but the engine does not take them");
                     for (reply, _, _) in std::mem::take(&mut self.waiting) {
                         _ = reply.send(Err(IngestError::Engine(
-                            crate::engine::EngineError::Unavailable(error.to_string()),
+                            crate::engine::EngineError::Unavailable(format!(
+                                "the rows are kept and written later, so do not send them again: {error}"
+                            )),
                         )));
                     }
                     if error.is_interruption() {
