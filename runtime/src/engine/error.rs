@@ -32,6 +32,9 @@ pub enum EngineError {
     /// The statement was stopped, because the engine shuts down or nobody waits for the answer any more.
     #[error("the query was cancelled")]
     Cancelled,
+    /// The engine has been shut down with the process.
+    #[error("the engine has been shut down")]
+    Stopping,
     /// Another process holds the data folder.
     #[error(
         "{} is in use by another process{}; stop that process, or choose another project folder",
@@ -43,7 +46,7 @@ pub enum EngineError {
         /// The process that holds it, when it left its id.
         owner: Option<u32>,
     },
-    /// There is no engine to talk to: not installed, not reachable, or shut down.
+    /// There is no engine to talk to: not installed or not reachable.
     #[error("{0}")]
     Unavailable(String),
     /// This engine lacks something that was asked for.

@@ -109,6 +109,7 @@ impl From<EngineError> for ApiError {
             error @ EngineError::Timeout { .. } => Self::Timeout(error.to_string()),
             error @ (EngineError::Unavailable(_)
             | EngineError::Busy { .. }
+            | EngineError::Stopping
             | EngineError::Cancelled) => Self::Unavailable(error.to_string()),
             error @ EngineError::Unsupported { .. } => Self::BadRequest(error.to_string()),
             error => {

@@ -158,12 +158,7 @@ impl Work for CopyRows {
             request,
         };
         let (started, done) = (Instant::now(), run.run(progress).await);
-        let interrupted = match &done {
-            Err(WorkError::Failed(message)) => message.contains("has been shut down"),
-            Err(WorkError::Interrupted) => true,
-            _ => false,
-        };
-        if !interrupted {
+        if !matches!(done, Err(WorkError::Interrupted)) {
             run.tidy().await;
         }
         let progress = done?;
@@ -236,7 +231,11 @@ impl Run<'_> {
     }
 
     async fn execute(&self, sql: &str) -> Result<(), WorkError> {
-        self.ingest().engine.execute(sql).await.map_err(failed)
+        self.ingest()
+            .engine
+            .execute(sql)
+            .await
+            .map_err(|error| self.control.failed(error))
     }
 
     fn note(&self, progress: &Progress) -> Result<(), WorkError> {
@@ -262,7 +261,7 @@ impl Run<'_> {
             tokio::pin!(insert);
             loop {
                 tokio::select! {
-                    done = &mut insert => break done.map_err(|error| failed(self.shown(error)))?,
+                    done = &mut insert => break done.map_err(|error| self.control.failed(self.shown(error)))?,
                     reason = self.control.stopped() => return Err(reason),
                     () = tokio::time::sleep(EVERY) => {
                         (progress.rows, progress.bytes) = self.size().await?;
@@ -358,7 +357,11 @@ impl Run<'_> {
     }
 
     async fn text(&self, sql: &str) -> Result<String, WorkError> {
-        let text = self.ingest().text(sql).await.map_err(failed)?;
+        let text = self
+            .ingest()
+            .text(sql)
+            .await
+            .map_err(|error| self.control.failed(error))?;
         Ok(text.trim().to_owned())
     }
 
@@ -368,7 +371,10 @@ impl Run<'_> {
         let local = ResourceName::local(name);
         let _together = self.ingest().together_named(&local).await;
         // Not before: a table that a deploy makes in between would not remember the token.
-        self.ingest().prepare_named(name).await.map_err(failed)?;
+        self.ingest()
+            .prepare_named(name)
+            .await
+            .map_err(|error| self.control.failed(error))?;
         self.ingest()
             .mark(Mark::Direct, name)
             .await
@@ -383,8 +389,16 @@ impl Run<'_> {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
-        let answer = self.ingest().engine.query(query).await.map_err(failed)?;
-        answer.bytes().await.map_err(failed)?;
+        let answer = self
+            .ingest()
+            .engine
+            .query(query)
+            .await
+            .map_err(|error| self.control.failed(error))?;
+        answer
+            .bytes()
+            .await
+            .map_err(|error| self.control.failed(error))?;
         self.note_written(progress)
     }
 
@@ -392,7 +406,11 @@ impl Run<'_> {
     async fn replace(&self, progress: &mut Progress) -> Result<bool, WorkError> {
         let name = &self.request.datasource.name;
         let _alone = self.ingest().alone(&ResourceName::local(name)).await;
-        let reason = self.ingest().not_replaceable(name).await.map_err(failed)?;
+        let reason = self
+            .ingest()
+            .not_replaceable(name)
+            .await
+            .map_err(|error| self.control.failed(error))?;
         if let Some(reason) = reason {
             return Err(WorkError::Failed(reason));
         }
@@ -406,7 +424,7 @@ impl Run<'_> {
             return Ok(true);
         }
         let alike = self.ingest().are_alike(name, &self.name).await;
-        if !alike.map_err(failed)? {
+        if !alike.map_err(|error| self.control.failed(error))? {
             return Ok(false);
         }
         for mark in [Mark::Direct, Mark::Rewritten] {

@@ -76,11 +76,10 @@ pub enum IngestError {
 impl IngestError {
     /// Whether the engine went away in the middle of it: a later process goes on.
     fn is_interruption(&self) -> bool {
-        match self {
-            Self::Engine(EngineError::Cancelled) => true,
-            Self::Engine(EngineError::Unavailable(why)) => why.contains("has been shut down"),
-            _ => false,
-        }
+        matches!(
+            self,
+            Self::Engine(EngineError::Cancelled | EngineError::Stopping)
+        )
     }
 }
 

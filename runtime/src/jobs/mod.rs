@@ -4,13 +4,16 @@
 //! either taken up again by its [`Work`], or marked as failed, when the process comes back. Cancelling takes effect at the next point where the work looks.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use async_trait::async_trait;
+use futures::FutureExt as _;
 use serde_json::Value;
 use tokio::sync::{Notify, Semaphore};
 
+use crate::engine::EngineError;
 pub use crate::state::{Job, JobStatus, Keep, Wanted};
 use crate::state::{State, StateError};
 
@@ -94,6 +97,20 @@ impl Control {
                 return reason;
             }
             woken.await;
+        }
+    }
+
+    /// What an error of the engine means for the work: when the process is being stopped, a later one goes on.
+    pub fn failed(&self, error: EngineError) -> WorkError {
+        let is_stopped = match &error {
+            EngineError::Stopping => true,
+            EngineError::Cancelled => self.interrupted.load(Ordering::SeqCst),
+            _ => false,
+        };
+        if is_stopped && self.resumes {
+            WorkError::Interrupted
+        } else {
+            WorkError::Failed(error.to_string())
         }
     }
 
@@ -469,7 +486,16 @@ impl Jobs {
             queue.running.insert(job.id.clone(), Arc::clone(&control));
             (job, control)
         };
-        let outcome = self.run(&job, &control).await;
+        let outcome = AssertUnwindSafe(self.run(&job, &control));
+        let outcome = outcome.catch_unwind().await;
+        // A job that nobody works on any more must not look as if somebody did.
+        let outcome = outcome.unwrap_or_else(|panic| {
+            let said = panic.downcast_ref::<String>().map(String::as_str);
+            let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
+            let said = said.unwrap_or("no words");
+            tracing::error!(job = job.id, "the work of a job panicked: {said}");
+            Err(WorkError::Failed(format!("the work panicked: {said}")))
+        });
         self.queue().running.remove(&job.id);
         let noted = match &outcome {
             Ok(result) => self

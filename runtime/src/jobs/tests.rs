@@ -249,3 +249,30 @@ async fn jobs_that_ended_long_ago_go_and_the_others_stay() {
     let found = jobs.find(&resumes.id).unwrap().unwrap();
     assert_eq!(found.status, JobStatus::Working);
 }
+
+/// Work that panics.
+struct Panics;
+
+#[async_trait]
+impl Work for Panics {
+    async fn run(&self, _: &Job, _: &Control) -> Result<Value, WorkError> {
+        panic!("out of {}", "range");
+    }
+}
+
+#[tokio::test]
+async fn work_that_panics_has_failed_and_holds_nothing_up() {
+    let state = Arc::new(State::in_memory().unwrap());
+    let work: Arc<dyn Work> = Arc::new(Panics);
+    let jobs = Jobs::new(Arc::clone(&state), [("panics", work)], Limits::default());
+    let job = jobs.submit("panics", &json!({})).unwrap();
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(10), jobs.ended(&job.id));
+    let ended = ended.await.unwrap().unwrap().unwrap();
+    assert_eq!(ended.status, JobStatus::Error);
+    assert_eq!(
+        ended.error.as_deref(),
+        Some("the work panicked: out of range")
+    );
+    let shut = tokio::time::timeout(std::time::Duration::from_secs(10), jobs.shutdown());
+    shut.await.unwrap();
+}

@@ -318,7 +318,7 @@ impl Pool {
 }
 
 fn closed() -> EngineError {
-    EngineError::Unavailable("the engine has been shut down".to_owned())
+    EngineError::Stopping
 }
 
 fn open_stopper(
