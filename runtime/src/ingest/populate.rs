@@ -6,8 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use pipewright_compiler::deploy::view_name;
 use pipewright_compiler::emit;
 use pipewright_compiler::graph::{NodeId, Vertex};
 use pipewright_compiler::plan::{Plan, Role};
@@ -40,6 +42,9 @@ pub struct PopulateRequest {
     pub upstream: BTreeSet<String>,
     /// The view's query.
     pub sql: String,
+    /// The view as it was then; empty where that is not known.
+    #[serde(default)]
+    pub view: String,
     /// Whether the target is emptied before.
     pub truncate: bool,
     /// Which rows of the source count.
@@ -53,6 +58,13 @@ pub struct PopulateRequest {
 
 /// How many rows a share of them is at most, about.
 const SUBSET_ROWS: f64 = 2_000_000.0;
+
+/// So long it is waited after each try to put the rest of a populate into its target.
+const PAUSES: [Duration; 3] = [
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+];
 
 /// What the request for a populate says.
 #[derive(Debug, Clone, Default)]
@@ -90,7 +102,7 @@ impl Ingest {
                 "the view of `{next}` reads `{target}`, and would not see what is put there: populate it in place of this one"
             ));
         }
-        let view = pipewright_compiler::deploy::view_name(&id.pipe, &id.node);
+        let view = view_name(&id.pipe, &id.node);
         let sql = format!(
             "SELECT name FROM system.tables WHERE database = currentDatabase() AND has(dependencies_table, {})",
             quote_literal(&view)
@@ -99,6 +111,7 @@ impl Ingest {
         let Some(source) = source.lines().next().map(ToOwned::to_owned) else {
             return refuse(format!("there is no view `{view}` yet"));
         };
+        let view = self.view_as_it_is(&view).await?;
         let Some(table) = plan
             .table(&source)
             .filter(|table| table.engine.name.ends_with("MergeTree"))
@@ -128,10 +141,20 @@ impl Ingest {
             upstream: upstream(plan, &source),
             source,
             sql: compiled.sql.into_text(),
+            view,
             truncate: options.truncate,
             populate_condition: options.condition,
             populate_subset: options.subset,
         })
+    }
+
+    /// What the engine keeps of a view's query and target, in short.
+    async fn view_as_it_is(&self, view: &str) -> Result<String, EngineError> {
+        let sql = format!(
+            "SELECT hex(sipHash128(as_select, extract(create_table_query, ' TO ([^ (]+)'))) FROM system.tables WHERE database = currentDatabase() AND name = {}",
+            quote_literal(view)
+        );
+        Ok(self.text(&sql).await?.trim().to_owned())
     }
 
     pub(super) async fn text(&self, sql: &str) -> Result<String, EngineError> {
@@ -148,12 +171,18 @@ impl Ingest {
 /// The data sources from which rows reach a data source by views, with itself.
 pub(crate) fn upstream(plan: &Plan, source: &str) -> BTreeSet<String> {
     let edges = plan.graph.edges();
+    let edges: Vec<(&Vertex, &Vertex)> = edges.iter().map(|(from, to, _)| (*from, *to)).collect();
+    upstream_by(&edges, source)
+}
+
+/// The same by what leads to what.
+pub(super) fn upstream_by(edges: &[(&Vertex, &Vertex)], source: &str) -> BTreeSet<String> {
     let start = Vertex::Datasource(ResourceName::local(source));
     let mut reached = BTreeSet::from([&start]);
     let mut waiting = vec![&start];
     while let Some(vertex) = waiting.pop() {
-        for (from, to, _) in &edges {
-            if *to == vertex && reached.insert(from) {
+        for (from, to) in edges {
+            if *to == vertex && reached.insert(*from) {
                 waiting.push(from);
             }
         }
@@ -198,6 +227,12 @@ struct Progress {
     /// The partition that is being moved, noted before it is: partitions go in order, so that those before it are in the target and those after it are not.
     #[serde(skip_serializing_if = "Option::is_none")]
     moving: Option<Moving>,
+    /// How many rows there were to move.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unmoved: Option<u64>,
+    /// Why not all could be moved yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
 }
 
 /// A partition of which a process that dies cannot say whether it has been moved.
@@ -229,12 +264,7 @@ impl Work for Populate {
             request,
         };
         let done = run.run(progress).await;
-        let interrupted = match &done {
-            Err(WorkError::Failed(message)) => message.contains("has been shut down"),
-            Err(WorkError::Interrupted) => true,
-            _ => false,
-        };
-        if !interrupted {
+        if !matches!(done, Err(WorkError::Interrupted)) {
             run.tidy().await;
         }
         done
@@ -269,7 +299,7 @@ impl Populate {
                 return Ok(alone);
             }
             drop(alone);
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
             control.check()?;
         }
     }
@@ -297,8 +327,8 @@ impl Run<'_> {
             self.control.check()?;
             self.copy(&mut progress).await?;
         }
-        self.finish_moving(&mut progress).await?;
-        progress.percentage = 100.0;
+        self.insist_on_moving(&mut progress).await?;
+        (progress.percentage, progress.error) = (100.0, None);
         self.note(&progress)?;
         Ok(json!({
             "rows": progress.rows,
@@ -311,11 +341,13 @@ impl Run<'_> {
     }
 
     async fn execute(&self, sql: &str) -> Result<(), WorkError> {
-        self.ingest.engine.execute(sql).await.map_err(failed)
+        let done = self.ingest.engine.execute(sql).await;
+        done.map_err(|error| self.control.failed(error))
     }
 
     async fn text(&self, sql: &str) -> Result<String, WorkError> {
-        self.ingest.text(sql).await.map_err(failed)
+        let found = self.ingest.text(sql).await;
+        found.map_err(|error| self.control.failed(error))
     }
 
     fn note(&self, progress: &Progress) -> Result<(), WorkError> {
@@ -323,20 +355,41 @@ impl Run<'_> {
             .progress(&serde_json::to_value(progress).map_err(failed)?)
     }
 
+    /// A deploy may have come before: what would be put into the target is not what the view puts there now.
+    async fn is_still_asked_for(&self) -> Result<(), WorkError> {
+        let (pipe, node) = (&self.request.pipe_name, &self.request.node_name);
+        let name = view_name(&ResourceName::local(pipe), node);
+        let now = self.ingest.view_as_it_is(&name).await;
+        let now = now.map_err(|error| self.control.failed(error))?;
+        if self.request.view.is_empty() || now == self.request.view {
+            return Ok(());
+        }
+        Err(WorkError::Failed(format!(
+            "the view of `{pipe}.{node}` has changed since this was asked for, and `{}` is as it was: ask again",
+            self.request.datasource.name
+        )))
+    }
+
     /// Takes the snapshot. Nothing comes in while this goes on, which is a matter of milliseconds.
     async fn start(&self, progress: &mut Progress) -> Result<(), WorkError> {
+        self.is_still_asked_for().await?;
         let (source, target) = (
             quote_identifier(&self.request.source),
             quote_identifier(&self.request.datasource.name),
         );
         self.tidy().await;
         let mut alone = Vec::new();
-        for name in &self.request.upstream {
+        let mut upstream = self.request.upstream.clone();
+        upstream.extend(self.ingest.upstream_now(&self.request.source));
+        for name in &upstream {
             alone.push(self.ingest.alone(&ResourceName::local(name)).await);
         }
         // What waits would come to the view once more.
-        let settled = self.ingest.settle(&self.request.upstream).await;
-        settled.map_err(failed)?;
+        let settled = self.ingest.settle(&upstream).await;
+        settled.map_err(|error| match error {
+            IngestError::Engine(error) => self.control.failed(error),
+            other => failed(other),
+        })?;
         self.execute(&format!("CREATE TABLE {} AS {source}", self.snapshot))
             .await?;
         self.execute(&format!(
@@ -379,7 +432,7 @@ impl Run<'_> {
                 .engine
                 .describe(&self.query("", None))
                 .await
-                .map_err(failed)?;
+                .map_err(|error| self.control.failed(error))?;
             let names: Vec<String> = names
                 .iter()
                 .map(|column| quote_identifier(&column.name))
@@ -425,6 +478,29 @@ impl Run<'_> {
         with_tables(&self.request.sql, &[(self.request.source.clone(), rows)])
     }
 
+    /// Moves what was made into the target. When a part of it is there and the rest cannot follow now, nobody could tell one from the other later: what is to
+    /// follow stays, and the next process goes on.
+    async fn insist_on_moving(&self, progress: &mut Progress) -> Result<(), WorkError> {
+        for pause in PAUSES {
+            let why = match self.finish_moving(progress).await {
+                Err(WorkError::Failed(why)) => why,
+                done => return done,
+            };
+            let unmoved = self.size(&self.beside).await;
+            if matches!(unmoved, Ok((rows, _)) if Some(rows) == progress.unmoved) {
+                return Err(WorkError::Failed(why));
+            }
+            tracing::error!(
+                datasource = self.request.datasource.name,
+                "a part of a populate is in, and the rest cannot be put there; it is tried again: {why}"
+            );
+            progress.error = Some(why);
+            self.note(progress)?;
+            tokio::time::sleep(pause).await;
+        }
+        Err(WorkError::Interrupted)
+    }
+
     /// Moves what was made into the target, one partition after the other.
     async fn finish_moving(&self, progress: &mut Progress) -> Result<(), WorkError> {
         let sql = format!(
@@ -433,7 +509,10 @@ impl Run<'_> {
         );
         self.execute(&format!("SYSTEM STOP MERGES {}", self.beside))
             .await?;
-        let cut_off = progress.moving.take();
+        let cut_off = progress.moving.clone();
+        if cut_off.is_none() {
+            progress.unmoved = Some(self.size(&self.beside).await?.0);
+        }
         for partition in self.text(&sql).await?.lines() {
             let at = cut_off.as_ref().map(|moving| moving.partition.as_str());
             if Some(partition) < at {

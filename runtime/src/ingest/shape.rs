@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use pipewright_compiler::graph::Vertex;
 use pipewright_compiler::plan::{Plan, TablePlan};
 use pipewright_compiler::project::ResourceName;
 use pipewright_compiler::sql::quote_literal;
@@ -15,6 +16,7 @@ use tokio::sync::{OwnedMutexGuard, OwnedRwLockWriteGuard};
 use tokio::time::Instant;
 
 use super::Ingest;
+use super::populate::upstream_by;
 use crate::engine::EngineError;
 
 /// So long others may overtake the one who wants tables alone.
@@ -27,6 +29,8 @@ pub(super) struct Newest {
     tables: BTreeMap<String, TablePlan>,
     /// New names by old ones.
     names: BTreeMap<String, String>,
+    /// What leads to what, as of then.
+    edges: Vec<(Vertex, Vertex)>,
     /// Whether these are all tables that there are.
     is_known: bool,
 }
@@ -59,6 +63,14 @@ impl Ingest {
         newest.is_known && name.workspace.is_none() && !newest.tables.contains_key(&name.name)
     }
 
+    /// The data sources from which rows reach a data source in the version that is in force; none when no version has come since the process began.
+    pub(super) fn upstream_now(&self, source: &str) -> BTreeSet<String> {
+        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let edges: Vec<(&Vertex, &Vertex)> =
+            newest.edges.iter().map(|(from, to)| (from, to)).collect();
+        upstream_by(&edges, source)
+    }
+
     /// From now on the tables are those of this version.
     pub(crate) fn adopt(&self, plan: &Plan, renames: &[(String, String)]) {
         {
@@ -70,6 +82,10 @@ impl Ingest {
                 .map(|(name, table)| (name.name.clone(), table.clone()))
                 .collect();
             newest.names.extend(renames.iter().cloned());
+            let edges = plan.graph.edges().into_iter();
+            newest.edges = edges
+                .map(|(from, to, _)| (from.clone(), to.clone()))
+                .collect();
             newest.is_known = true;
         }
         self.tables_changed();

@@ -320,3 +320,95 @@ async fn a_part_of_the_rows_can_be_chosen() {
             .is_err()
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_asked_for_under_another_view_changes_nothing() {
+    let plan = prepared("asked").await;
+    fill("asked", 0, 10).await;
+    let options = PopulateOptions {
+        truncate: true,
+        ..PopulateOptions::default()
+    };
+    let request = ingest()
+        .plan_populate(&plan, &node("asked"), options)
+        .await
+        .unwrap();
+    let jobs = jobs(&Arc::new(State::in_memory().unwrap()));
+    run(&jobs, &request).await;
+    assert!(agree("asked").await);
+    engine()
+        .execute("ALTER TABLE mv__asked_to_days__n MODIFY QUERY SELECT day, countState() AS rows, sumState(id * 2) AS ids FROM asked GROUP BY day")
+        .await
+        .unwrap();
+    fill("asked", 10, 20).await;
+    let sums = "SELECT countMerge(rows), sumMerge(ids) FROM asked_days";
+    let before = tsv(sums).await;
+    let job = jobs
+        .submit("populateview", &serde_json::to_value(&request).unwrap())
+        .unwrap();
+    let ended = jobs.ended(&job.id).await.unwrap().unwrap();
+    assert_eq!(ended.status, JobStatus::Error, "{ended:?}");
+    let error = ended.error.unwrap();
+    assert!(
+        error.contains("has changed since this was asked for"),
+        "{error}"
+    );
+    assert_eq!(tsv(sums).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_rest_of_a_populate_is_kept_until_it_can_be_put_there() {
+    let plan = prepared("rest").await;
+    fill("rest", 0, 100).await;
+    let request = ingest()
+        .plan_populate(&plan, &node("rest"), PopulateOptions::default())
+        .await
+        .unwrap();
+    let state = Arc::new(State::in_memory().unwrap());
+    let job = state
+        .jobs()
+        .add("populateview", &serde_json::to_value(&request).unwrap())
+        .unwrap();
+    state
+        .jobs()
+        .change(&job.id, &[JobStatus::Waiting], JobStatus::Working)
+        .unwrap();
+    // One day is there, the others are not, and the target is of another kind for a while.
+    let to = format!("pw_to_{}", job.id.replace('-', ""));
+    for sql in [
+        "TRUNCATE TABLE rest_days".to_owned(),
+        format!("CREATE TABLE {to} AS rest_days"),
+        format!(
+            "INSERT INTO {to} SELECT day, countState() AS rows, sumState(id) AS ids FROM rest GROUP BY day SETTINGS insert_deduplicate = 0"
+        ),
+        format!("ALTER TABLE {to} MOVE PARTITION '2026-01-01' TO TABLE rest_days"),
+        "ALTER TABLE rest_days ADD COLUMN more UInt8".to_owned(),
+    ] {
+        engine().execute(&sql).await.unwrap();
+    }
+    let progress = serde_json::json!({
+        "phase": "moving",
+        "moving": { "partition": "20260101", "alike": [] },
+    });
+    state.jobs().set_progress(&job.id, &progress).unwrap();
+    let first = jobs(&state);
+    first.recover().unwrap();
+    for _ in 0..300 {
+        let now = first.find(&job.id).unwrap().unwrap();
+        if now.status == JobStatus::Waiting && now.progress["error"].is_string() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let now = first.find(&job.id).unwrap().unwrap();
+    assert_eq!(now.status, JobStatus::Waiting, "{now:?}");
+    engine()
+        .execute("ALTER TABLE rest_days DROP COLUMN more")
+        .await
+        .unwrap();
+    let second = jobs(&state);
+    second.recover().unwrap();
+    let ended = second.ended(&job.id).await.unwrap().unwrap();
+    assert_eq!(ended.status, JobStatus::Done, "{ended:?}");
+    assert!(agree("rest").await);
+}
