@@ -8,6 +8,7 @@
 
 pub(crate) mod blocks;
 pub(crate) mod clauses;
+mod closed;
 pub(crate) mod columns;
 mod debug;
 mod front;
@@ -20,6 +21,7 @@ mod reference;
 mod references;
 mod scan;
 
+pub use closed::is_closed;
 pub use debug::debug_tokens;
 pub use front::{first_word, with_tables};
 pub use guard::{Policy, Refused, Use, Violation, guard, unbound};

@@ -9,6 +9,7 @@ use futures::Stream;
 use pipewright_compiler::emit::table_name;
 use pipewright_compiler::plan::{Plan, RequestContext, Role, TablePlan};
 use pipewright_compiler::project::ResourceName;
+use pipewright_compiler::sql::is_closed;
 use pipewright_compiler::template::{RenderContext, Values};
 use serde_json::{Value, json};
 
@@ -214,31 +215,6 @@ pub(super) fn reader(plan: &Plan, name: &ResourceName) -> Option<String> {
     None
 }
 
-/// Whether a text is one expression as far as parentheses go, so that nothing can follow it.
-fn is_closed(text: &str) -> bool {
-    let (mut depth, mut quote, mut escaped) = (0i32, None, false);
-    for character in text.chars() {
-        match (quote, character) {
-            (Some(_), _) if escaped => escaped = false,
-            (Some(_), '\\') => escaped = true,
-            (Some(open), _) if character == open => quote = None,
-            (None, '\'' | '"' | '`') => quote = Some(character),
-            (None, '(' | '[') => depth += 1,
-            (None, ')' | ']') => depth -= 1,
-            (None, ';' | '#' | '$') => return false,
-            _ => {}
-        }
-        if depth < 0 {
-            return false;
-        }
-    }
-    depth == 0
-        && quote.is_none()
-        && !text.trim().is_empty()
-        && !text.contains("--")
-        && !text.contains("/*")
-}
-
 /// Deletes the rows that a condition names.
 #[derive(Debug)]
 pub struct DeleteData(pub Arc<Ingest>);
@@ -246,7 +222,7 @@ pub struct DeleteData(pub Arc<Ingest>);
 #[async_trait]
 impl Work for DeleteData {
     async fn run(&self, job: &Job, control: &Control) -> Result<Value, WorkError> {
-        let failed = |error: EngineError| WorkError::Failed(error.to_string());
+        let failed = |error: EngineError| control.failed(error);
         let (Some(name), Some(condition)) = (
             job.request["datasource"]["name"].as_str(),
             job.request["delete_condition"].as_str(),
@@ -288,28 +264,5 @@ impl Work for DeleteData {
     /// Deleting once more what is gone changes nothing.
     fn resumes(&self) -> bool {
         true
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_closed;
-
-    #[test]
-    fn a_condition_cannot_leave_its_parentheses() {
-        for good in ["a = 1", "(a = 1) OR b IN ('x)', \"y\")", "s = 'it\\'s'"] {
-            assert!(is_closed(good), "{good}");
-        }
-        for bad in [
-            "",
-            "1) OR (1",
-            "a = 'x",
-            "1; DROP TABLE t",
-            "1 -- x",
-            "1 /* x",
-            "[1",
-        ] {
-            assert!(!is_closed(bad), "{bad}");
-        }
     }
 }
