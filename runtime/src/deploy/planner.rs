@@ -208,12 +208,11 @@ impl Planner<'_> {
             let wanted = sketch(step, self.engine).await?;
             let renamed = self.renamed_columns(&step.name, &found, &wanted);
             let forward = self.forward_query(&step.name).is_some();
-            match steps::change_table(step, &found, &wanted, forward, &renamed) {
-                Some(change) => _ = changed.insert(step.name.clone(), change),
-                None => {
-                    let mark = self.mark(step);
-                    self.planned.blueprint.during.push(mark);
-                }
+            if let Some(change) = steps::change_table(step, &found, &wanted, forward, &renamed) {
+                changed.insert(step.name.clone(), change);
+            } else {
+                let mark = self.mark(step);
+                self.planned.blueprint.during.push(mark);
             }
         }
         Ok(changed)

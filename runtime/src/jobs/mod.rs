@@ -101,6 +101,7 @@ impl Control {
     }
 
     /// What an error of the engine means for the work: when the process is being stopped, a later one goes on.
+    #[expect(clippy::needless_pass_by_value, reason = "what `map_err` hands over")]
     pub fn failed(&self, error: EngineError) -> WorkError {
         let is_stopped = match &error {
             EngineError::Stopping => true,
