@@ -21,7 +21,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::copy::Target;
 use super::rewrite::reader;
-use super::{Ingest, IngestError};
+use super::{Ingest, IngestError, Mark};
 use crate::engine::{EngineError, Query};
 use crate::jobs::{Control, Job, Work, WorkError};
 
@@ -47,6 +47,9 @@ pub struct PopulateRequest {
     pub view: String,
     /// Whether the target is emptied before.
     pub truncate: bool,
+    /// Whether all that is in the target afterwards is what its views make, and all of that.
+    #[serde(default)]
+    pub is_whole: bool,
     /// Which rows of the source count.
     pub populate_condition: Option<String>,
     /// Which share of the rows counts, from 0 to 1.
@@ -143,6 +146,10 @@ impl Ingest {
             sql: compiled.sql.into_text(),
             view,
             truncate: options.truncate,
+            is_whole: options.truncate
+                && options.condition.is_none()
+                && options.subset.is_none()
+                && views_into(plan, target) == 1,
             populate_condition: options.condition,
             populate_subset: options.subset,
         })
@@ -166,6 +173,14 @@ impl Ingest {
             .await?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
+}
+
+/// How many views fill a data source.
+fn views_into(plan: &Plan, target: &ResourceName) -> usize {
+    let nodes = plan.pipes.values().flat_map(|pipe| &pipe.nodes);
+    let is_into =
+        |role: &Role| matches!(role, Role::Materialized { target: into } if into == target);
+    nodes.filter(|node| is_into(&node.role)).count()
 }
 
 /// The data sources from which rows reach a data source by views, with itself.
@@ -400,6 +415,14 @@ impl Run<'_> {
         self.execute(&format!("CREATE TABLE {} AS {target}", self.beside))
             .await?;
         if self.request.truncate {
+            // For later deploys: whether to make the target anew would give other rows than it has.
+            let mark = if self.request.is_whole {
+                Mark::Filled
+            } else {
+                Mark::Rewritten
+            };
+            let name = &self.request.datasource.name;
+            self.ingest.mark(mark, name).await.map_err(failed)?;
             self.execute(&format!("TRUNCATE TABLE {target}")).await?;
         }
         (progress.rows_total, progress.bytes_total) = self.size(&self.snapshot).await?;

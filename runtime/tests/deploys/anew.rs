@@ -1,12 +1,16 @@
 //! What is made anew has the rows that it had, or the plan says that it will not.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use pipewright::deploy::{DeployError, Nobody, Progress, Run};
-use pipewright::ingest::{Append, Appended, Format, IngestError};
-use pipewright::state::{DeploymentKind, NewDeployment};
+use pipewright::ingest::{Append, Appended, Format, IngestError, Populate, PopulateOptions};
+use pipewright::jobs::{JobStatus, Jobs, Limits, Work};
+use pipewright::state::{DeploymentKind, NewDeployment, State};
+use pipewright_compiler::graph::NodeId;
 use pipewright_compiler::plan::Plan;
+use pipewright_compiler::project::ResourceName;
 
 use super::{Bench, KEYS, checked, datasource, shown, view};
 
@@ -260,6 +264,38 @@ async fn rows_that_were_taken_away_do_not_come_back_unasked() {
     bench.run(&second, Some(&first), &planned).await.unwrap();
     let planned = bench.plan(&first, Some(&second)).await;
     assert!(planned.destructive().is_empty(), "{}", shown(&planned));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_populated_in_part_does_not_come_back_whole_unasked() {
+    let bench = Bench::new().await;
+    let first = passed_on("SELECT id, v FROM src");
+    deployed(&bench, &first, None).await;
+    append(&bench, &first, "src", "1,1\n2,2\n").await;
+    let node = NodeId {
+        pipe: ResourceName::local("to_tgt"),
+        node: "n".to_owned(),
+    };
+    let work: Arc<dyn Work> = Arc::new(Populate(Arc::clone(&bench.ingest)));
+    let state = Arc::new(State::in_memory().unwrap());
+    let jobs = Jobs::new(state, [("populateview", work)], Limits::default());
+    let second = passed_on("SELECT id, v + 1 AS v FROM src");
+    for (condition, rows, destroyed) in [(Some("id = 1"), "1\n", 1), (None, "2\n", 0)] {
+        let options = PopulateOptions {
+            truncate: true,
+            condition: condition.map(ToOwned::to_owned),
+            subset: None,
+        };
+        let request = bench.ingest.plan_populate(&first, &node, options).await;
+        let request = serde_json::to_value(request.unwrap()).unwrap();
+        let job = jobs.submit("populateview", &request).unwrap();
+        let ended = jobs.ended(&job.id).await.unwrap().unwrap();
+        assert_eq!(ended.status, JobStatus::Done, "{ended:?}");
+        assert_eq!(bench.tsv("SELECT count() FROM tgt").await, rows);
+        let planned = bench.plan(&second, Some(&first)).await;
+        let text = shown(&planned);
+        assert_eq!(planned.destructive().len(), destroyed, "{text}");
+    }
 }
 
 /// Does something once, when the first table is being filled.
