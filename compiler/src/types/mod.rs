@@ -56,11 +56,13 @@ pub struct TypeError {
 }
 
 impl DataType {
-    /// Whether a value may be NULL: `Nullable(…)`, also inside `LowCardinality`, and the types that hold NULL of themselves.
+    /// Whether a value may be NULL: `Nullable(…)`, also inside `LowCardinality` and simple aggregates, and the types that hold NULL of themselves.
     pub fn is_nullable(&self) -> bool {
         match self.family.as_str() {
             "Nullable" | "Variant" | "Dynamic" => true,
-            "LowCardinality" => self.inner().is_some_and(Self::is_nullable),
+            "LowCardinality" | "SimpleAggregateFunction" => {
+                self.inner().is_some_and(Self::is_nullable)
+            }
             _ => false,
         }
     }

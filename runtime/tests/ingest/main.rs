@@ -7,6 +7,7 @@
 
 mod copies;
 mod crashes;
+mod defaults;
 mod events;
 mod files;
 mod gone;

@@ -2,7 +2,7 @@
 
 use pipewright_grammar::syntax::DefaultKind;
 
-use super::{convert, given_columns as given, path};
+use super::{convert, given_columns as given, path, stray};
 use crate::plan::{Column, TablePlan};
 use crate::sql::{quote_identifier, quote_literal};
 use crate::types::{self, Argument, DataType};
@@ -63,7 +63,7 @@ impl Input<'_> {
                 format!("({missing} AND NOT ({}))", self.absent)
             });
         }
-        match (convert::misfit(&value, &self.data_type), &self.mismatch) {
+        let bad = match (convert::misfit(&value, &self.data_type), &self.mismatch) {
             (Some(misfit), Some(mismatch)) => {
                 Some(format!("{misfit} OR {mismatch}").replace("pw_value", &value))
             }
@@ -71,7 +71,13 @@ impl Input<'_> {
             (None, mismatch) => mismatch
                 .as_ref()
                 .map(|condition| condition.replace("pw_value", &value)),
-        }
+        }?;
+        // Of no tuple at all the elements are missing too.
+        Some(if convert::is_tuple(&self.data_type) {
+            format!("(({bad}) AND NOT ({}))", self.absent)
+        } else {
+            bad
+        })
     }
 
     /// Column names with the expressions that fill them.
@@ -91,20 +97,42 @@ impl Input<'_> {
         } else {
             vec![quote_identifier(&self.column.name)]
         };
-        let mut finals = convert::finished(&value, &self.data_type);
-        if let (Some((_, default)), [only]) = (&self.column.default, finals.as_mut_slice()) {
-            let defaulted = match &self.defaulted {
-                Some(defaulted) => defaulted.replace("pw_value", &value),
-                None => self.absent.clone(),
-            };
-            *only = format!("if({defaulted}, {default}, {only})");
-        }
-        let finals = finals
+        let finals = self
+            .completed(&value)
             .into_iter()
             .zip(&names)
             .map(|(expression, name)| format!("{expression} AS {name}"))
             .collect();
         (names, finals)
+    }
+
+    /// The value with the column's default where none is given.
+    fn completed(&self, value: &str) -> Vec<String> {
+        let default = self.column.default.as_ref().map(|(_, default)| default);
+        if convert::is_tuple(&self.data_type) {
+            // Before the cast, which stops at the elements of a tuple that is not there.
+            let default = match default {
+                Some(default) => convert::as_column(default, &self.data_type),
+                None => convert::empty(&self.data_type),
+            };
+            let value = format!("if({}, {default}, {value})", self.absent);
+            return convert::finished(&value, &self.data_type);
+        }
+        let mut finals = convert::finished(value, &self.data_type);
+        if let (Some(default), [only]) = (default, finals.as_mut_slice()) {
+            let defaulted = match &self.defaulted {
+                Some(defaulted) => defaulted.replace("pw_value", value),
+                None => self.absent.clone(),
+            };
+            // A text and an enum have texts in common, and what stands for NULL in an enum may have no text.
+            let default = if convert::is_enum(&self.data_type) {
+                convert::as_column(default, &self.data_type)
+            } else {
+                default.clone()
+            };
+            *only = format!("if({defaulted}, {default}, {only})");
+        }
+        finals
     }
 
     /// Why the value is bad, as an expression.
@@ -246,11 +274,19 @@ fn json_column<'a>(
     // A Nullable column with a default takes NULL where NULL is written.
     let defaulted = (is_default && data_type.is_nullable())
         .then(|| format!("isNull(pw_value) AND NOT JSONHas({arguments})"));
-    let mismatch = convert::json_kinds(&data_type).map(|kinds| match data_type.family.as_str() {
-        "Array" | "Map" | "Nested" => {
-            format!("(empty(pw_value) AND JSONType({arguments}) NOT IN ({kinds}, 'Null'))")
+    let stray = stray::items(&arguments, steps, &data_type);
+    let mismatch = convert::json_kinds(&data_type).map(|kinds| {
+        let wrong = match data_type.bare().family.as_str() {
+            // An array of which no item can be read comes as an empty one.
+            "Array" | "Map" | "Nested" => format!(
+                "(empty(pw_value) AND (JSONType({arguments}) NOT IN ({kinds}, 'Null') OR JSONLength({arguments}) > 0))"
+            ),
+            _ => format!("(JSONType({arguments}) NOT IN ({kinds}, 'Null'))"),
+        };
+        match &stray {
+            Some(stray) => format!("{wrong} OR {stray}"),
+            None => wrong,
         }
-        _ => format!("(JSONType({arguments}) NOT IN ({kinds}, 'Null'))"),
     });
     let raw = format!(
         "nullIf(if(JSONType({arguments}) = 'String', JSONExtractString({arguments}), JSONExtractRaw({arguments})), '')"

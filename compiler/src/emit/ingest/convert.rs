@@ -105,6 +105,37 @@ pub(super) fn is_scalar(data_type: &DataType) -> bool {
     )
 }
 
+/// Whether it is a tuple with elements, which are missing with it.
+pub(super) fn is_tuple(data_type: &DataType) -> bool {
+    matches!(kind(data_type), Kind::Tuple)
+}
+
+/// Whether values are names of an enumeration.
+pub(super) fn is_enum(data_type: &DataType) -> bool {
+    matches!(kind(data_type), Kind::Enum)
+}
+
+/// An expression as the value of a column of the type.
+pub(super) fn as_column(expression: &str, data_type: &DataType) -> String {
+    let name = value_type(data_type);
+    format!("CAST({expression}, {})", quote_literal(&name))
+}
+
+/// What a column of the type holds where nothing was given.
+pub(super) fn empty(data_type: &DataType) -> String {
+    let name = value_type(data_type);
+    format!("defaultValueOfTypeName({})", quote_literal(&name))
+}
+
+fn value_type(data_type: &DataType) -> String {
+    let bare = data_type.bare();
+    if data_type.is_nullable() && is_scalar(data_type) {
+        format!("Nullable({bare})")
+    } else {
+        bare.to_string()
+    }
+}
+
 /// The JSON types that a value of the type is written as, for types whose readers do not say when it is another.
 pub(super) fn json_kinds(data_type: &DataType) -> Option<&'static str> {
     match kind(data_type) {

@@ -7,6 +7,7 @@
 mod column;
 mod convert;
 mod path;
+mod stray;
 
 use column::{Input as ColumnInput, Row};
 use pipewright_grammar::syntax::DefaultKind;
