@@ -212,7 +212,10 @@ impl Here {
     async fn finish(&self, root: &Path, printer: &Printer) -> anyhow::Result<ExitStatus> {
         let plan = Arc::clone(&self.catalog.current().plan);
         let (engine, lines) = (self.engine.as_ref(), Lines::new(printer));
-        deploy::deploy(&plan, root, engine, &lines).await?;
+        let deployed = deploy::deploy(&plan, root, &self.ingest, &lines).await?;
+        for (file, why) in &deployed.unloaded {
+            printer.note(&format!("warning: {file}: {why}"));
+        }
         if self.is_server() {
             let stored = self.catalog.state().variables().values()?;
             let secrets = workspace::secrets(root, &plan)?.or(stored);

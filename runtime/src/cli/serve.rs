@@ -186,11 +186,14 @@ async fn deploy_and_serve(
     let plan = Arc::clone(&catalog.current().plan);
     let secrets = workspace::secrets(folder, &plan)?;
     let deployed =
-        deploy::deploy_what_can_be(&plan, &sources.root, engine.as_ref(), &Lines(printer)).await?;
+        deploy::deploy_what_can_be(&plan, &sources.root, &ingest, &Lines(printer)).await?;
     for (name, said) in &deployed.refused {
         printer.error(&format!(
             "`{name}` cannot be made, and what needs it does not work: {said}"
         ));
+    }
+    for (file, why) in &deployed.unloaded {
+        printer.note(&format!("warning: {file}: {why}"));
     }
     for name in &deployed.drifted {
         printer.note(&format!("warning: `{name}` was made from another definition than the project now has, and is left as it is: `pipewright plan` shows what would change, `pipewright deploy` changes it"));

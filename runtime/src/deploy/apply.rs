@@ -96,24 +96,12 @@ pub enum DeployError {
     /// The journal could not be written or read.
     #[error(transparent)]
     State(#[from] crate::state::StateError),
-    /// A fixture failed, and what it had loaded could not be taken away.
-    #[error(
-        "cannot load `{file}` ({why}), and a part of its rows cannot be taken away: empty its data source, or it counts as loaded"
-    )]
-    HalfFixture {
-        /// The file, relative to the project.
-        file: String,
-        /// Why it could not be loaded.
-        why: String,
-        /// Why its rows could not be taken away.
-        source: EngineError,
-    },
-    /// A fixture cannot be read or does not fit its data source; the data source is empty again.
+    /// Whether a data source has rows already could not be found out.
     #[error("cannot load `{file}`")]
     Fixture {
-        /// The file, relative to the project.
+        /// The fixture, relative to the project.
         file: String,
-        /// Why.
+        /// The engine's answer.
         source: EngineError,
     },
 }

@@ -1,93 +1,132 @@
-//! `fixtures/<datasource>.{sql,ndjson,csv,parquet}` → rows in a data source that has none.
+//! `fixtures/<datasource>.{ndjson,csv,sql,parquet}` → rows in a data source that has none.
+//!
+//! Files of rows go the way of an append, so that rows that do not fit are set aside. A fixture that cannot be loaded is told, and the rest goes on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use bytes::Bytes;
+use futures::stream;
 use pipewright_compiler::emit;
 use pipewright_compiler::graph::{Edge, Vertex};
 use pipewright_compiler::plan::{Plan, TablePlan};
 use pipewright_compiler::project::ResourceName;
 use pipewright_compiler::sql::{quote_identifier, quote_literal};
 
-use super::{DeployError, Progress};
+use super::{DeployError, Deployed, Progress};
 use crate::engine::{Engine, EngineError, Query};
+use crate::ingest::{Append, Appended, Format, Ingest, IngestError};
 
-/// Endings in the order in which they are looked for.
-const ENDINGS: &[&str] = &["sql", "ndjson", "csv", "parquet"];
+/// Endings in the order in which they are looked for: rows come before a query that makes some.
+const ENDINGS: &[&str] = &["ndjson", "csv", "sql", "parquet"];
+
+/// Folders in the order in which they are looked through; Classic projects have the second.
+const FOLDERS: &[&str] = &["fixtures", "datasources/fixtures"];
 
 /// Loads every fixture whose data source was empty before the first one was loaded.
 pub(super) async fn load(
     plan: &Plan,
-    refused: &BTreeMap<String, String>,
     root: &Path,
-    engine: &dyn Engine,
+    ingest: &Ingest,
     progress: &dyn Progress,
-) -> Result<Vec<(String, u64)>, DeployError> {
+    deployed: &mut Deployed,
+) -> Result<(), DeployError> {
+    let engine = ingest.engine();
     let mut waiting = Vec::new();
     for table in plan
         .tables
         .values()
         .filter(|table| table.name.workspace.is_none())
-        .filter(|table| !refused.contains_key(&table.name.name))
+        .filter(|table| !deployed.refused.contains_key(&table.name.name))
     {
-        let Some(path) = find(root, &table.name.name) else {
+        let Some((file, path)) = find(root, &table.name.name) else {
             continue;
         };
-        if rows(engine, &table.name)
-            .await
-            .map_err(|source| failed(&path, source))?
-            == 0
-        {
-            waiting.push((table, path));
+        match rows(engine, &table.name).await {
+            Ok(0) => waiting.push((table, file, path)),
+            Ok(_) => {}
+            // A data source without columns that no node makes has no table.
+            Err(EngineError::Exception { .. }) if table.columns.is_empty() => {}
+            Err(source) => return Err(DeployError::Fixture { file, source }),
         }
     }
-    let mut loaded = Vec::new();
-    for (table, path) in waiting {
-        let (started, name) = (Instant::now(), file_name(&path));
-        progress.say(&format!("loading {name}"));
+    for (table, file, path) in waiting {
+        let started = Instant::now();
+        progress.say(&format!("loading {file}"));
         let before = reached(plan, &table.name, engine).await;
-        if let Err(source) = fill(table, &path, engine).await {
-            if let Err(left) = taken_back(&before, engine).await {
-                return Err(DeployError::HalfFixture {
-                    file: file_name(&path),
-                    why: source.to_string(),
-                    source: left,
-                });
+        let appended = match fill(table, &path, ingest).await {
+            Ok(appended) => appended,
+            Err(error) => {
+                let mut why = why(&error, &file, &path);
+                if let Err(left) = taken_back(&before, engine).await {
+                    why = format!(
+                        "{why}; a part of its rows cannot be taken away, so that it counts as loaded ({left})"
+                    );
+                }
+                deployed.unloaded.push((file, why));
+                continue;
             }
-            return Err(failed(&path, source));
-        }
+        };
         let count = rows(engine, &table.name)
             .await
-            .map_err(|source| failed(&path, source))?;
+            .map_err(|source| DeployError::Fixture {
+                file: file.clone(),
+                source,
+            })?;
+        let taken = if count == 0 && table.engine.ttl.is_some() {
+            ": the data source's TTL takes rows of that age away"
+        } else {
+            ""
+        };
         progress.say(&format!(
-            "loaded {name}: {count} rows in {:.1} s",
+            "loaded {file}: {count} rows in {:.1} s{taken}",
             started.elapsed().as_secs_f64()
         ));
-        loaded.push((table.name.to_string(), count));
+        if let Some(appended) = appended.filter(|appended| appended.counts.quarantined > 0) {
+            let why = misfits(table, &appended, engine).await;
+            deployed.unloaded.push((file, why));
+        }
+        deployed.loaded.push((table.name.to_string(), count));
     }
-    Ok(loaded)
+    Ok(())
 }
 
-fn failed(path: &Path, source: EngineError) -> DeployError {
-    DeployError::Fixture {
-        file: file_name(path),
-        source,
-    }
+/// Why a fixture cannot be loaded, in one line.
+fn why(error: &IngestError, file: &str, path: &Path) -> String {
+    let path = path.canonicalize().unwrap_or_default();
+    error.to_string().replace(&*path.to_string_lossy(), file)
 }
 
-fn file_name(path: &Path) -> String {
+/// What became of rows that do not fit.
+async fn misfits(table: &TablePlan, appended: &Appended, engine: &dyn Engine) -> String {
+    let quarantine = emit::quarantine_name(&table.name);
+    let sql = format!(
+        "SELECT arrayStringConcat(arrayMap((name, why) -> if(name = '', why, concat('`', name, '`: ', why)), c__error_column, c__error), '; ') FROM {} WHERE startsWith(ifNull(c__import_id, ''), {}) LIMIT 1",
+        emit::table_name(&quarantine),
+        quote_literal(&appended.import_id)
+    );
+    let first = super::ask::text(engine, &sql).await.unwrap_or_default();
     format!(
-        "fixtures/{}",
-        path.file_name().unwrap_or_default().to_string_lossy()
+        "{} rows do not fit and are in `{quarantine}`, the first because of {}",
+        appended.counts.quarantined,
+        first.trim()
     )
 }
 
-fn find(root: &Path, name: &str) -> Option<PathBuf> {
-    ENDINGS
+/// The fixture of a data source: as one says it, and where it is.
+fn find(root: &Path, name: &str) -> Option<(String, PathBuf)> {
+    FOLDERS
         .iter()
-        .map(|ending| root.join("fixtures").join(format!("{name}.{ending}")))
-        .find(|path| path.is_file())
+        .flat_map(|folder| {
+            ENDINGS
+                .iter()
+                .map(move |ending| format!("{folder}/{name}.{ending}"))
+        })
+        .map(|file| (root.join(&file), file))
+        .find(|(path, _)| path.is_file())
+        .map(|(path, file)| (file, path))
 }
 
 async fn rows(engine: &dyn Engine, name: &ResourceName) -> Result<u64, EngineError> {
@@ -101,46 +140,49 @@ async fn rows(engine: &dyn Engine, name: &ResourceName) -> Result<u64, EngineErr
     Ok(String::from_utf8_lossy(&bytes).trim().parse().unwrap_or(0))
 }
 
-async fn fill(table: &TablePlan, path: &Path, engine: &dyn Engine) -> Result<(), EngineError> {
-    let path = path.canonicalize()?;
-    let file = quote_literal(&path.to_string_lossy());
-    let statement = match path.extension().and_then(|ending| ending.to_str()) {
-        Some("sql") => by_name(table, &std::fs::read_to_string(&path)?, engine).await?,
-        Some("ndjson") => emit::insert_json(
-            table,
-            &format!("file({file}, 'JSONAsString', 'line String')"),
-        ),
-        Some("csv") if !has_header(table, &path)? => {
-            let structure: Vec<String> = table
-                .columns
-                .iter()
-                .map(|column| quote_identifier(&column.name))
-                .collect();
-            format!(
-                "INSERT INTO {} ({}) SELECT * FROM file({file}, 'CSV')",
-                emit::table_name(&table.name),
-                structure.join(", ")
-            )
-        }
-        Some("csv") => {
-            by_name(
-                table,
-                &format!("SELECT * FROM file({file}, 'CSVWithNames')"),
-                engine,
-            )
-            .await?
-        }
+async fn fill(
+    table: &TablePlan,
+    path: &Path,
+    ingest: &Ingest,
+) -> Result<Option<Appended>, IngestError> {
+    let format = match path.extension().and_then(|ending| ending.to_str()) {
+        Some("ndjson") => Format::Ndjson,
+        Some("csv") => Format::Csv,
+        Some("parquet") => Format::Parquet,
         _ => {
-            by_name(
-                table,
-                &format!("SELECT * FROM file({file}, 'Parquet')"),
-                engine,
-            )
-            .await?
+            let engine = ingest.engine();
+            let statement = by_name(table, &std::fs::read_to_string(path)?, engine).await?;
+            engine.execute(&statement).await?;
+            return Ok(None);
         }
     };
-    engine.execute(&statement).await
+    let append = Append {
+        format,
+        delimiter: None,
+    };
+    let file = std::fs::File::open(path)?;
+    ingest.append(table, &append, pieces(file)).await.map(Some)
 }
+
+/// A file as it is read.
+fn pieces(file: std::fs::File) -> impl futures::Stream<Item = io::Result<Bytes>> + Send {
+    use std::io::Read as _;
+    stream::unfold(Some(file), |file| async {
+        let mut file = file?;
+        let mut piece = vec![0; PIECE];
+        match file.read(&mut piece) {
+            Ok(0) => None,
+            Ok(read) => {
+                piece.truncate(read);
+                Some((Ok(piece.into()), Some(file)))
+            }
+            Err(error) => Some((Err(error), None)),
+        }
+    })
+}
+
+/// How much of a file is read at a time.
+const PIECE: usize = 1 << 18;
 
 /// An insert of the query's columns that the table has too, by name.
 async fn by_name(
@@ -163,7 +205,7 @@ async fn by_name(
         .collect();
     if columns.is_empty() {
         let names: Vec<String> = given.into_iter().collect();
-        return Err(std::io::Error::other(format!(
+        return Err(io::Error::other(format!(
             "none of its columns ({}) is a column of `{}`",
             names.join(", "),
             table.name
@@ -175,19 +217,6 @@ async fn by_name(
         "INSERT INTO {} ({columns}) SELECT {columns} FROM (\n{query}\n)",
         emit::table_name(&table.name)
     ))
-}
-
-/// Whether the first line of a CSV file names columns of the table.
-fn has_header(table: &TablePlan, path: &Path) -> std::io::Result<bool> {
-    use std::io::BufRead as _;
-    let mut line = String::new();
-    std::io::BufReader::new(std::fs::File::open(path)?).read_line(&mut line)?;
-    Ok(line.trim().split(',').all(|field| {
-        table
-            .columns
-            .iter()
-            .any(|column| column.name == field.trim_matches('"'))
-    }))
 }
 
 /// The data sources that rows of this one reach, with how many rows each has. What cannot be counted is not there.

@@ -40,6 +40,7 @@ pub use run::{Audience, Nobody, Run};
 
 use crate::catalog::Rename;
 use crate::engine::Engine;
+use crate::ingest::Ingest;
 use crate::state::{
     Deployment, DeploymentKind, DeploymentStatus, NewDeployment, State, StateError,
 };
@@ -75,35 +76,38 @@ pub struct Deployed {
     pub drifted: Vec<String>,
     /// Tables and views that the engine did not make, with what it said.
     pub refused: BTreeMap<String, String>,
+    /// Fixtures of which not every row is in its data source, with why.
+    pub unloaded: Vec<(String, String)>,
 }
 
 /// Creates what the project needs and the engine has not, in order, and loads `fixtures/` into tables that are empty.
 pub async fn deploy(
     plan: &Plan,
     root: &Path,
-    engine: &dyn Engine,
+    ingest: &Ingest,
     progress: &dyn Progress,
 ) -> Result<Deployed, DeployError> {
-    make(plan, root, engine, progress, false).await
+    make(plan, root, ingest, progress, false).await
 }
 
 /// The same, but what the engine refuses to make is told and left out.
 pub async fn deploy_what_can_be(
     plan: &Plan,
     root: &Path,
-    engine: &dyn Engine,
+    ingest: &Ingest,
     progress: &dyn Progress,
 ) -> Result<Deployed, DeployError> {
-    make(plan, root, engine, progress, true).await
+    make(plan, root, ingest, progress, true).await
 }
 
 async fn make(
     plan: &Plan,
     root: &Path,
-    engine: &dyn Engine,
+    ingest: &Ingest,
     progress: &dyn Progress,
     lenient: bool,
 ) -> Result<Deployed, DeployError> {
+    let engine = ingest.engine();
     let (desired, diagnostics) = steps::desired(plan);
     if let Some(diagnostic) = diagnostics.into_iter().next() {
         return Err(DeployError::NotCompiled(describe(plan, &diagnostic)));
@@ -118,13 +122,14 @@ async fn make(
         let created = apply::apply(&missing, engine, progress).await?;
         (created, BTreeMap::new())
     };
-    let loaded = fixtures::load(plan, &refused, root, engine, progress).await?;
-    Ok(Deployed {
+    let mut deployed = Deployed {
         created,
-        loaded,
         drifted,
         refused,
-    })
+        ..Deployed::default()
+    };
+    fixtures::load(plan, root, ingest, progress, &mut deployed).await?;
+    Ok(deployed)
 }
 
 /// Takes away what a deploy or a replace that was cut off left beside its tables. Not while the ways in for rows are open.
