@@ -1,5 +1,6 @@
 //! Data sources as the API shows them.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use pipewright_compiler::emit;
@@ -13,7 +14,7 @@ use super::App;
 use super::error::ApiError;
 use crate::catalog::Current;
 use crate::engine::Query;
-use crate::ingest::IngestError;
+use crate::ingest::{IngestError, columns_there};
 
 /// Rows and bytes by table.
 pub(super) type Sizes = HashMap<String, (u64, u64)>;
@@ -21,7 +22,24 @@ pub(super) type Sizes = HashMap<String, (u64, u64)>;
 /// A data source.
 pub(super) async fn body(app: &App, table: &TablePlan) -> Result<Value, ApiError> {
     let sizes = sizes(app, Some(&table.name.name)).await?;
-    Ok(with_size(app, table, &sizes))
+    let table = with_columns(app, table).await?;
+    Ok(with_size(app, &table, &sizes))
+}
+
+/// A data source with the columns of its table, where no file has them.
+pub(super) async fn with_columns<'a>(
+    app: &App,
+    table: &'a TablePlan,
+) -> Result<Cow<'a, TablePlan>, ApiError> {
+    if !table.columns.is_empty() {
+        return Ok(Cow::Borrowed(table));
+    }
+    let columns = columns_there(app.engine.as_ref(), &table.name)
+        .await
+        .map_err(IngestError::from)?;
+    let mut table = table.clone();
+    table.columns = columns;
+    Ok(Cow::Owned(table))
 }
 
 /// What the engine has of one table, or of all.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::access::Access;
 use super::datasource_create;
-use super::datasource_describe::{body, sizes, with_size};
+use super::datasource_describe::{body, sizes, with_columns, with_size};
 use super::describe::keep;
 use super::error::ApiError;
 use super::extract::{Path, Whole};
@@ -33,9 +33,11 @@ pub(super) async fn list(
     let readable = served.plan.tables.values().filter(|table| {
         table.name.workspace.is_none() && access.reads_datasource(&table.name.name)
     });
-    let shown: Vec<Value> = readable
-        .map(|table| keep(with_size(&app, table, &sizes), &attributes))
-        .collect();
+    let mut shown: Vec<Value> = Vec::new();
+    for table in readable {
+        let table = with_columns(&app, table).await?;
+        shown.push(keep(with_size(&app, &table, &sizes), &attributes));
+    }
     Ok(Json(json!({ "datasources": shown })))
 }
 

@@ -71,6 +71,7 @@ impl Ingest {
         append: &Append,
         body: impl Stream<Item = io::Result<Bytes>> + Send,
     ) -> Result<Appended, IngestError> {
+        let table = &*self.as_it_is(table).await?;
         let import_id = unique()?;
         let folder = self.folder.join("appends").join(&import_id);
         let made = folder.clone();

@@ -185,7 +185,7 @@ impl Ingest {
         table: &'a TablePlan,
         input: &Input<'_>,
     ) -> Result<(Cow<'a, TablePlan>, Ingestion), IngestError> {
-        let table = self.newest(table);
+        let table = self.as_it_is(table).await?;
         self.arriving(&table).await?;
         self.prepare(&table).await?;
         let ingestion = Ingestion::new(&table, input);

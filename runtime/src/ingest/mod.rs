@@ -38,6 +38,7 @@ pub(crate) use marks::{Mark, MarksAfter};
 pub(crate) use populate::upstream;
 pub use populate::{Populate, PopulateOptions, PopulateRequest};
 pub use rewrite::DeleteData;
+pub(crate) use shape::columns_there;
 pub use split::json_lines;
 pub use spool::{Format, SpoolError};
 pub use waiting::Untaken;

@@ -46,7 +46,7 @@ impl Ingest {
         if let Some(condition) = condition {
             self.check_condition(plan, table, condition).await?;
         }
-        let mut staging = table.clone();
+        let mut staging = self.as_it_is(table).await?.into_owned();
         staging.name.name = format!("{STAGING}{}", unique()?.replace('-', "_"));
         let (name, new) = (table_name(&table.name), table_name(&staging.name));
         self.engine

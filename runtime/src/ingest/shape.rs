@@ -9,15 +9,17 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use pipewright_compiler::graph::Vertex;
-use pipewright_compiler::plan::{Plan, TablePlan};
+use pipewright_compiler::plan::{Column, Plan, TablePlan};
 use pipewright_compiler::project::ResourceName;
 use pipewright_compiler::sql::quote_literal;
+use pipewright_grammar::syntax::DefaultKind;
+use serde::Deserialize;
 use tokio::sync::{OwnedMutexGuard, OwnedRwLockWriteGuard};
 use tokio::time::Instant;
 
-use super::Ingest;
 use super::populate::upstream_by;
-use crate::engine::EngineError;
+use super::{Ingest, IngestError};
+use crate::engine::{Engine, EngineError, Query};
 
 /// So long others may overtake the one who wants tables alone.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -33,6 +35,8 @@ pub(super) struct Newest {
     edges: Vec<(Vertex, Vertex)>,
     /// Whether these are all tables that there are.
     is_known: bool,
+    /// Tables that were made from other files than the project has now, as those files say: until a deploy changes them, rows go by these.
+    standing: BTreeMap<String, TablePlan>,
 }
 
 impl Ingest {
@@ -49,6 +53,9 @@ impl Ingest {
                 Some(next) if !newest.tables.contains_key(name) => name = next,
                 _ => break,
             }
+        }
+        if let Some(standing) = newest.standing.get(name) {
+            return Cow::Owned(standing.clone());
         }
         match newest.tables.get(name) {
             Some(newest) => Cow::Owned(newest.clone()),
@@ -69,6 +76,39 @@ impl Ingest {
         let edges: Vec<(&Vertex, &Vertex)> =
             newest.edges.iter().map(|(from, to)| (from, to)).collect();
         upstream_by(&edges, source)
+    }
+
+    /// A data source as rows find it: what is in force of it and, where no file has its columns, those of its table.
+    pub async fn as_it_is<'a>(
+        &self,
+        table: &'a TablePlan,
+    ) -> Result<Cow<'a, TablePlan>, IngestError> {
+        let table = self.newest(table);
+        if !table.columns.is_empty() {
+            return Ok(table);
+        }
+        let columns = columns_there(self.engine(), &table.name).await?;
+        if columns.is_empty() {
+            return Err(IngestError::Unreadable(format!(
+                "data source `{}` has no columns: neither its file nor a pipe says which",
+                table.name
+            )));
+        }
+        let mut table = table.into_owned();
+        table.columns = columns;
+        Ok(Cow::Owned(table))
+    }
+
+    /// These tables are other ones than the files in force say, until [`Self::let_go`].
+    pub(crate) fn stand(&self, tables: BTreeMap<String, TablePlan>) {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        newest.standing = tables;
+    }
+
+    /// From now on all tables but these are what the files in force say.
+    pub(crate) fn let_go(&self, but: &BTreeSet<String>) {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        newest.standing.retain(|name, _| but.contains(name));
     }
 
     /// From now on the tables are those of this version.
@@ -178,6 +218,53 @@ impl Ingest {
             name: name.to_owned(),
         }
     }
+}
+
+/// The columns of a data source's table; none where there is no table.
+pub(crate) async fn columns_there(
+    engine: &dyn Engine,
+    name: &ResourceName,
+) -> Result<Vec<Column>, EngineError> {
+    #[derive(Deserialize)]
+    struct Found {
+        name: String,
+        data_type: String,
+        kind: String,
+        expression: String,
+    }
+    let (database, table) = match &name.workspace {
+        Some(workspace) => (quote_literal(workspace), quote_literal(&name.name)),
+        None => ("currentDatabase()".to_owned(), quote_literal(&name.name)),
+    };
+    let sql = format!(
+        "SELECT name, type AS data_type, default_kind AS kind, default_expression AS expression FROM system.columns WHERE database = {database} AND table = {table} ORDER BY position"
+    );
+    let answer = engine.query(Query::new(sql, "JSONEachRow")).await?;
+    let bytes = answer.bytes().await?;
+    let lines = bytes
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty());
+    let mut columns = Vec::new();
+    for line in lines {
+        let found: Found = serde_json::from_slice(line).map_err(std::io::Error::from)?;
+        let kind = match found.kind.as_str() {
+            "DEFAULT" => Some(DefaultKind::Default),
+            "MATERIALIZED" => Some(DefaultKind::Materialized),
+            "ALIAS" => Some(DefaultKind::Alias),
+            "EPHEMERAL" => Some(DefaultKind::Ephemeral),
+            _ => None,
+        };
+        columns.push(Column {
+            name: found.name,
+            data_type: Some(found.data_type),
+            default: kind.map(|kind| (kind, found.expression)),
+            codec: None,
+            ttl: None,
+            json_path: None,
+            implied: false,
+        });
+    }
+    Ok(columns)
 }
 
 /// Rows are being deleted.

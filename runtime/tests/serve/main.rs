@@ -19,6 +19,7 @@ mod literate;
 mod literate_refusals;
 mod literate_service;
 mod matrix;
+mod missing;
 mod operations;
 mod page;
 mod pipe_changes;

@@ -142,6 +142,7 @@ impl Events {
         if self.ingest.is_stuck(&table.name.to_string()) {
             return Err(IngestError::Busy);
         }
+        let table = &*self.ingest.as_it_is(table).await?;
         let mut reserved = self.reserve(lines.len() as u64)?;
         let known = self.known.of(&self.ingest, table).await;
         let (lines, read) = known.read(lines).await;
