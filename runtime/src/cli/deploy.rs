@@ -159,6 +159,7 @@ impl Here {
         deploy::sweep(engine.as_ref()).await?;
         // Rows on disk must be in before tables change: a new table would not know whether it has them.
         let current = Arc::clone(&catalog.current().plan);
+        deploy::stand(&current, &state, &ingest).await?;
         let plan = before.as_ref().map_or(current.as_ref(), |(_, plan)| plan);
         ingest.resume_appends(plan).await?;
         let events = Events::new(Arc::clone(&ingest), EventLimits::default());

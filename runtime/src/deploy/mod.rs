@@ -17,6 +17,7 @@ mod planner;
 mod run;
 mod shadow;
 mod shape;
+mod standing;
 mod views;
 
 use std::collections::BTreeMap;
@@ -37,6 +38,7 @@ pub use plan::{Action, DeployPlan, DeployStep, Estimate, Size, destructive};
 pub use planner::plan;
 pub(crate) use planner::retag;
 pub use run::{Audience, Nobody, Run};
+pub use standing::stand;
 
 use crate::catalog::Rename;
 use crate::engine::Engine;

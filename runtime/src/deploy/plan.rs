@@ -156,6 +156,8 @@ pub(super) struct Blueprint {
     pub(super) drops: Vec<Drop>,
     /// The data sources that may get no rows in the moment in which the new version comes into force.
     pub(super) touched: BTreeSet<String>,
+    /// Tables that stay other ones than the new version says, as the engine does not make those.
+    pub(super) left: BTreeSet<String>,
 }
 
 impl Blueprint {

@@ -334,6 +334,7 @@ impl Run<'_> {
                 source,
             });
         }
+        self.ingest.let_go(&blueprint.left);
         self.ingest.adopt(self.wanted, &blueprint.renames);
         self.audience.present();
         drop(held);

@@ -21,6 +21,7 @@ mod opened;
 mod served;
 #[path = "../ingest/server.rs"]
 mod server;
+mod standing;
 mod tls;
 mod views;
 mod waiting;
