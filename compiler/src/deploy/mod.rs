@@ -6,7 +6,7 @@ mod loss;
 mod value;
 mod widen;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pipewright_grammar::diagnostic::Diagnostic;
 use serde::Serialize;
@@ -155,6 +155,18 @@ pub fn desired(plan: &Plan) -> (Vec<Step>, Vec<Diagnostic>) {
         }
     }
     (steps, diagnostics)
+}
+
+/// The views of nodes that have no SQL to make one from, by their names, with why. [`desired`] leaves them out.
+pub fn uncompiled(plan: &Plan) -> BTreeMap<String, Diagnostic> {
+    let nodes = plan.pipes.values().flat_map(|pipe| &pipe.nodes);
+    let views = nodes.filter(|node| matches!(node.role, Role::Materialized { .. }));
+    let failed = views.filter_map(|node| {
+        let error = emit::default_sql(plan, &node.id).err()?;
+        let name = view_name(&node.id.pipe, &node.id.node);
+        Some((name, emit::diagnostic(plan, &node.id, &error)))
+    });
+    failed.collect()
 }
 
 /// The steps whose objects are not there yet.

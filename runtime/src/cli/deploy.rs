@@ -214,15 +214,17 @@ impl Here {
         let plan = Arc::clone(&self.catalog.current().plan);
         let (engine, lines) = (self.engine.as_ref(), Lines::new(printer));
         let deployed = deploy::deploy(&plan, root, &self.ingest, &lines).await?;
-        for (file, why) in &deployed.unloaded {
-            printer.note(&format!("warning: {file}: {why}"));
-        }
+        super::serve::say_what_is_missing(&plan, &deployed, printer);
         if self.is_server() {
             let stored = self.catalog.state().variables().values()?;
             let secrets = workspace::secrets(root, &plan)?.or(stored);
             deploy::connect(&plan, engine, &secrets, &lines).await?;
         }
-        Ok(ExitStatus::Success)
+        Ok(if deployed.refused.is_empty() {
+            ExitStatus::Success
+        } else {
+            ExitStatus::Findings
+        })
     }
 
     async fn rollback(&self, wish: &Wish, printer: &Printer) -> anyhow::Result<ExitStatus> {

@@ -12,7 +12,7 @@ use super::client::{Client, complaint};
 use super::deploy::{Wish, show};
 use super::printer::Printer;
 use crate::catalog::Drift;
-use crate::deploy::DeployStep;
+use crate::deploy::{Action, DeployStep};
 
 /// So often the server is asked how far it is.
 const EVERY: Duration = Duration::from_millis(200);
@@ -90,7 +90,11 @@ async fn run(
     let Some(id) = answer["deployment"]["id"].as_i64() else {
         anyhow::bail!("the server says nothing of the deployment");
     };
-    follow(client, id, printer).await
+    let is_whole = steps.iter().all(|step| step.action != Action::LeaveOut);
+    match follow(client, id, printer).await? {
+        ExitStatus::Success if !is_whole => Ok(ExitStatus::Findings),
+        status => Ok(status),
+    }
 }
 
 /// Shows how far a deployment is until it has ended.

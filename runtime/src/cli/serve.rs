@@ -185,16 +185,8 @@ async fn deploy_and_serve(
     }
     let plan = Arc::clone(&catalog.current().plan);
     let secrets = workspace::secrets(folder, &plan)?;
-    let deployed =
-        deploy::deploy_what_can_be(&plan, &sources.root, &ingest, &Lines(printer)).await?;
-    for (name, said) in &deployed.refused {
-        printer.error(&format!(
-            "`{name}` cannot be made, and what needs it does not work: {said}"
-        ));
-    }
-    for (file, why) in &deployed.unloaded {
-        printer.note(&format!("warning: {file}: {why}"));
-    }
+    let deployed = deploy::deploy(&plan, &sources.root, &ingest, &Lines(printer)).await?;
+    say_what_is_missing(&plan, &deployed, printer);
     for name in &deployed.drifted {
         printer.note(&format!("warning: `{name}` was made from another definition than the project now has, and is left as it is: `pipewright plan` shows what would change, `pipewright deploy` changes it"));
     }
@@ -239,6 +231,20 @@ async fn deploy_and_serve(
         printer.note("stopped");
     }
     Ok(())
+}
+
+/// Says which tables and views are not there, and which fixtures are not whole.
+pub(super) fn say_what_is_missing(plan: &Plan, deployed: &deploy::Deployed, printer: &Printer) {
+    for (name, said) in &deployed.refused {
+        let file = deploy::file_of(plan, name);
+        let place = file.map_or(String::new(), |file| format!("{file}: "));
+        printer.error(&format!(
+            "{place}`{name}` cannot be made, and what needs it does not work: {said}"
+        ));
+    }
+    for (file, why) in &deployed.unloaded {
+        printer.note(&format!("warning: {file}: {why}"));
+    }
 }
 
 /// A token for the one guest; those of commands that were cut off go.

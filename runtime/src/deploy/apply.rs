@@ -19,7 +19,7 @@ pub enum DeployError {
         /// The engine's answer.
         source: EngineError,
     },
-    /// A statement failed. What this deploy had created before it is taken away again.
+    /// A statement failed, and not because the engine refuses it.
     #[error("cannot create {what} `{name}`")]
     Step {
         /// `table`, `materialized view`, …
@@ -106,38 +106,9 @@ pub enum DeployError {
     },
 }
 
-/// Runs the steps. When one fails, what the ones before it made is dropped: it was not there before, so that nothing is lost and nothing is left
-/// half-created.
-pub(super) async fn apply(
-    steps: &[Step],
-    engine: &dyn Engine,
-    progress: &dyn Progress,
-) -> Result<Vec<String>, DeployError> {
-    let mut created: Vec<&Step> = Vec::new();
-    for step in steps {
-        if step.kind != StepKind::CreateDatabase {
-            progress.say(&format!("creating {} {}", what(step.kind), step.name));
-        }
-        if let Err(source) = engine.execute(&step.sql_with_comment()).await {
-            undo(&created, engine, progress).await;
-            return Err(DeployError::Step {
-                what: what(step.kind),
-                name: step.name.clone(),
-                source,
-            });
-        }
-        created.push(step);
-    }
-    Ok(created
-        .into_iter()
-        .filter(|step| step.kind != StepKind::CreateDatabase)
-        .map(|step| step.name.clone())
-        .collect())
-}
-
 /// Runs the steps that the engine takes; the others are told, with what it says. For the start of a server: one data source that cannot be made is no reason not to
 /// serve the rest.
-pub(super) async fn apply_what_can_be(
+pub(super) async fn apply(
     steps: &[Step],
     engine: &dyn Engine,
     progress: &dyn Progress,
@@ -160,19 +131,6 @@ pub(super) async fn apply_what_can_be(
         }
     }
     Ok((created, refused))
-}
-
-async fn undo(created: &[&Step], engine: &dyn Engine, progress: &dyn Progress) {
-    for step in created.iter().rev() {
-        let Some(sql) = step.undo() else { continue };
-        if let Err(error) = engine.execute(&sql).await {
-            progress.say(&format!(
-                "cannot take {} {} away again: {error}",
-                what(step.kind),
-                step.name
-            ));
-        }
-    }
 }
 
 fn what(kind: StepKind) -> &'static str {

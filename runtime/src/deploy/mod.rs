@@ -10,6 +10,7 @@ mod fill;
 mod fixtures;
 mod introspect;
 mod journal;
+mod left_out;
 mod lost;
 mod names;
 mod plan;
@@ -82,48 +83,24 @@ pub struct Deployed {
     pub unloaded: Vec<(String, String)>,
 }
 
-/// Creates what the project needs and the engine has not, in order, and loads `fixtures/` into tables that are empty.
+/// Creates what the project needs and the engine has not, in order, and loads `fixtures/` into tables that are empty. What the engine refuses to make is told and
+/// left out: that is no reason not to serve the rest.
 pub async fn deploy(
     plan: &Plan,
     root: &Path,
     ingest: &Ingest,
     progress: &dyn Progress,
 ) -> Result<Deployed, DeployError> {
-    make(plan, root, ingest, progress, false).await
-}
-
-/// The same, but what the engine refuses to make is told and left out.
-pub async fn deploy_what_can_be(
-    plan: &Plan,
-    root: &Path,
-    ingest: &Ingest,
-    progress: &dyn Progress,
-) -> Result<Deployed, DeployError> {
-    make(plan, root, ingest, progress, true).await
-}
-
-async fn make(
-    plan: &Plan,
-    root: &Path,
-    ingest: &Ingest,
-    progress: &dyn Progress,
-    lenient: bool,
-) -> Result<Deployed, DeployError> {
     let engine = ingest.engine();
-    let (desired, diagnostics) = steps::desired(plan);
-    if let Some(diagnostic) = diagnostics.into_iter().next() {
-        return Err(DeployError::NotCompiled(describe(plan, &diagnostic)));
-    }
+    let (desired, _) = steps::desired(plan);
     sweep(engine).await?;
     let actual = introspect(engine, &plan.database).await?;
     let drifted = actual.drifted(&desired);
     let missing = steps::missing(desired, &actual.names());
-    let (created, refused) = if lenient {
-        apply::apply_what_can_be(&missing, engine, progress).await?
-    } else {
-        let created = apply::apply(&missing, engine, progress).await?;
-        (created, BTreeMap::new())
-    };
+    let (created, mut refused) = apply::apply(&missing, engine, progress).await?;
+    for (name, diagnostic) in steps::uncompiled(plan) {
+        refused.insert(name, describe(plan, &diagnostic));
+    }
     let mut deployed = Deployed {
         created,
         drifted,
@@ -132,6 +109,22 @@ async fn make(
     };
     fixtures::load(plan, root, ingest, progress, &mut deployed).await?;
     Ok(deployed)
+}
+
+/// The file that a table or view of the project comes from.
+pub fn file_of<'a>(plan: &'a Plan, name: &str) -> Option<&'a str> {
+    let span = if let Some(table) = plan.table(name) {
+        table.span
+    } else {
+        let nodes = plan.pipes.values().flat_map(|pipe| &pipe.nodes);
+        let mut views = nodes.map(|node| &node.id);
+        let id = views.find(|id| steps::view_name(&id.pipe, &id.node) == name)?;
+        let pipe = plan.project.pipes.get(&id.pipe)?;
+        pipe.node(&id.node)?.body.span
+    };
+    let files = plan.project.sources.files();
+    let file = files.iter().find(|file| file.id() == span.source)?;
+    Some(file.name())
 }
 
 /// Takes away what a deploy or a replace that was cut off left beside its tables. Not while the ways in for rows are open.

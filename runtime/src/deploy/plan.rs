@@ -2,7 +2,7 @@
 //!
 //! The steps are what is printed, the blueprint is what is run; both are made at once by [`super::plan()`], from the same findings.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pipewright_compiler::deploy::{Effect, Statement, Step};
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,8 @@ pub struct DeployPlan {
 pub enum Action {
     /// A table that is not there yet.
     CreateTable,
+    /// A table or view that cannot be made: the rest is deployed without it.
+    LeaveOut,
     /// A table is altered in place.
     AlterTable,
     /// A new table is filled from the old one and takes its place.
@@ -55,6 +57,7 @@ impl Action {
             Self::ChangeView => "change view",
             Self::DropView => "drop view",
             Self::DropTable => "drop table",
+            Self::LeaveOut => "leave out",
             Self::Connect => "connect",
         }
     }
@@ -114,7 +117,17 @@ pub struct DeployStep {
 impl DeployPlan {
     /// Whether nothing is to be done.
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty()
+        self.steps
+            .iter()
+            .all(|step| step.action == Action::LeaveOut)
+    }
+
+    /// What is not made, with why.
+    pub fn left_out(&self) -> BTreeMap<String, String> {
+        let left = self.steps.iter();
+        let left = left.filter(|step| step.action == Action::LeaveOut);
+        left.map(|step| (step.name.clone(), step.what.join("; ")))
+            .collect()
     }
 
     /// Steps that take values or rows away.

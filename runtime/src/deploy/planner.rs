@@ -25,11 +25,16 @@ pub async fn plan(
     before: Option<&Plan>,
     ingest: &Ingest,
 ) -> Result<DeployPlan, DeployError> {
-    let (desired, diagnostics) = steps::desired(wanted);
-    if let Some(diagnostic) = diagnostics.into_iter().next() {
-        return Err(DeployError::NotCompiled(describe(wanted, &diagnostic)));
-    }
+    let (mut desired, _) = steps::desired(wanted);
     let actual = introspect(ingest.engine(), &wanted.database).await?;
+    let uncompiled = steps::uncompiled(wanted);
+    // A view that is there would go, and its table would get no rows.
+    let gone = uncompiled
+        .iter()
+        .find(|(name, _)| actual.table(name).is_some());
+    if let Some((_, diagnostic)) = gone {
+        return Err(DeployError::NotCompiled(describe(wanted, diagnostic)));
+    }
     let mut planner = Planner {
         wanted,
         before,
@@ -41,8 +46,14 @@ pub async fn plan(
         kept: BTreeMap::new(),
         planned: DeployPlan::default(),
     };
-    planner
-        .plan(&desired)
+    for (name, diagnostic) in &uncompiled {
+        planner.leave_out(name, describe(wanted, diagnostic));
+    }
+    let planned = async {
+        planner.without_refused(&mut desired).await?;
+        planner.plan(&desired).await
+    };
+    planned
         .await
         .map_err(|source| DeployError::Introspect { source })?;
     Ok(planner.planned)
@@ -205,7 +216,14 @@ impl Planner<'_> {
                 && !step.name.contains('.')
         }) {
             let found = shape(self.engine, &step.name).await?;
-            let wanted = sketch(step, self.engine).await?;
+            let wanted = match sketch(step, self.engine).await {
+                Err(EngineError::Exception { message, .. }) => {
+                    self.planned.blueprint.left.insert(step.name.clone());
+                    self.leave_out(&step.name, message);
+                    continue;
+                }
+                wanted => wanted?,
+            };
             let renamed = self.renamed_columns(&step.name, &found, &wanted);
             let forward = self.forward_query(&step.name).is_some();
             if let Some(change) = steps::change_table(step, &found, &wanted, forward, &renamed) {

@@ -203,6 +203,7 @@ impl Deploys {
             .await
             .map_err(|error| failed(with_causes(&error)))?;
         drop(writer);
+        app.lack(plan.left_out());
         super::declared::ensure(app).map_err(failed)?;
         progress.say("deployed");
         Ok(())
