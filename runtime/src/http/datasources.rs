@@ -20,6 +20,7 @@ use super::import;
 use super::operations::Done;
 use super::parameters::Parameters;
 use super::{App, Json, Served};
+use crate::engine::EngineError;
 use crate::ingest::IngestError;
 
 pub(super) async fn list(
@@ -180,6 +181,32 @@ pub(super) fn table<'a>(
         .ok_or_else(|| ApiError::NotFound(format!("there is no data source `{name}`")))
 }
 
+/// How the engine begins to say where in a statement something happened: the statements that take rows are the server's own.
+const INSIDE: [&str; 5] = [
+    ": while executing",
+    ": While executing",
+    ": In scope",
+    ": while reading",
+    ": While processing",
+];
+
+/// What the engine says of rows, without the statement and the files through which they go: whoever may append is not to see those.
+fn without_inside(message: &str) -> String {
+    let end = INSIDE.iter().filter_map(|start| message.find(start)).min();
+    let said = message[..end.unwrap_or(message.len())].trim_end();
+    let view = message.split_once("while pushing to view ");
+    let view = view.and_then(|(_, rest)| rest.split([' ', ':', ')']).next());
+    let own = ["pw_", ".pipewright/", "file('", "/ingest/"];
+    match view {
+        _ if own.iter().any(|own| said.contains(own)) => {
+            tracing::error!(message, "rows were not taken");
+            "the engine does not take the rows; the log says why".to_owned()
+        }
+        Some(view) if !said.contains(view) => format!("{said}: while pushing to view {view}"),
+        _ => said.to_owned(),
+    }
+}
+
 impl From<IngestError> for ApiError {
     fn from(error: IngestError) -> Self {
         match error {
@@ -187,11 +214,43 @@ impl From<IngestError> for ApiError {
             IngestError::TooLong(message) => Self::Body(StatusCode::PAYLOAD_TOO_LARGE, message),
             IngestError::Busy => Self::TooMany,
             IngestError::Stopping => Self::Unavailable(error.to_string()),
+            IngestError::Engine(EngineError::Exception { message, name, .. }) => {
+                Self::BadRequest(format!("{} ({name})", without_inside(&message)))
+            }
+            IngestError::Engine(error @ EngineError::Unavailable(_)) => {
+                Self::Unavailable(without_inside(&error.to_string()))
+            }
             IngestError::Engine(error) => error.into(),
             error @ IngestError::Disk(_) => {
                 tracing::error!(%error, "rows were not taken");
                 Self::Internal("the rows were not taken; the log says why".to_owned())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_append_sees_neither_paths_nor_statements() {
+        let view = "too large: while executing 'FUNCTION throwIf(pw_1)': while pushing to view pipewright.mv__a__n (b1)";
+        assert_eq!(
+            without_inside(view),
+            "too large: while pushing to view pipewright.mv__a__n"
+        );
+        assert_eq!(
+            without_inside(
+                "Unexpected value 0 in enum: In scope SELECT * FROM file('/x/ingest/1')"
+            ),
+            "Unexpected value 0 in enum"
+        );
+        assert_eq!(
+            without_inside(
+                "Syntax error: failed at position 3: SELECT line AS pw_line FROM file('/home/x')"
+            ),
+            "the engine does not take the rows; the log says why"
+        );
     }
 }
