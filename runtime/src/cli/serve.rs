@@ -185,12 +185,12 @@ async fn deploy_and_serve(
     }
     let plan = Arc::clone(&catalog.current().plan);
     let secrets = workspace::secrets(folder, &plan)?;
+    deploy::stand(&plan, &state, &ingest).await?;
     let deployed = deploy::deploy(&plan, &sources.root, &ingest, &Lines(printer)).await?;
     say_what_is_missing(&plan, &deployed, printer);
     for name in &deployed.drifted {
         printer.note(&format!("warning: `{name}` was made from another definition than the project now has, and is left as it is: `pipewright plan` shows what would change, `pipewright deploy` changes it"));
     }
-    deploy::stand(&plan, &state, &ingest).await?;
     deploy::note_start(&state, &catalog.current().files)?;
     ensure_tokens(manner.admin_token, &plan, &state, printer)?;
     let token = guest_token(&state, manner.guest.is_some())?;

@@ -273,6 +273,19 @@ impl Ingest {
         Ok(())
     }
 
+    /// Whether rows of an append that an earlier process had received whole are still on their way to a data source.
+    pub(crate) fn is_expecting(&self, name: &str) -> io::Result<bool> {
+        for entry in std::fs::read_dir(self.folder.join("appends"))? {
+            let note = std::fs::read(entry?.path().join(NOTE))
+                .ok()
+                .and_then(|bytes| serde_json::from_slice::<Note>(&bytes).ok());
+            if note.is_some_and(|note| note.datasource == name) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Writes what an earlier process had received whole, and forgets the rest. What the engine does not take waits. Returns how many files were finished.
     pub async fn resume_appends(self: &Arc<Self>, plan: &Plan) -> Result<usize, IngestError> {
         let mut finished = 0;

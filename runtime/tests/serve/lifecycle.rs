@@ -226,6 +226,29 @@ fn rows_of_a_fixture_that_do_not_fit_are_set_aside_as_in_an_append() {
 }
 
 #[test]
+fn a_fixture_whose_load_was_cut_off_is_not_loaded_once_more() {
+    let project = Project::new(&[
+        ("good.datasource", NUMBERED),
+        ("fixtures/good.ndjson", "{\"id\":1}\n{\"id\":2}\n"),
+    ]);
+    // As a process leaves it that dies after it has read the whole file, and before the engine has any of it.
+    let left = ".pipewright/ingest/appends/0000000000001-0";
+    project.write(&format!("{left}/0.ndjson"), "{\"id\":1}\n{\"id\":2}\n");
+    let rows = project.path().join(left).join("0.ndjson");
+    let note = serde_json::json!({
+        "datasource": "good",
+        "format": "ndjson",
+        "spooled": {
+            "chunks": [[rows, 2]],
+            "header": { "names": null, "fields": 0, "delimiter": null },
+        },
+    });
+    project.write(&format!("{left}/ready.json"), &note.to_string());
+    let server = Server::start(&project);
+    assert_eq!(count(&server, "good"), 2);
+}
+
+#[test]
 fn rows_come_before_a_query_and_classic_fixtures_lie_beside_the_datafiles() {
     let old = "SCHEMA >\n    `id` UInt32 `json:$.id`,\n    `day` Date `json:$.day`\n\nENGINE \"MergeTree\"\nENGINE_TTL \"day + INTERVAL 1 DAY\"\n";
     let project = Project::new(&[
