@@ -39,7 +39,8 @@ fn compile(plan: &Plan, values: &[(&str, &str)]) -> Result<Compiled, QueryError>
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).into()))
         .collect();
-    let node = &plan.pipe("e").unwrap().endpoint_node().unwrap().id;
+    let pipe = plan.pipe("e").expect("the pipe");
+    let node = &pipe.endpoint_node().expect("its endpoint").id;
     let context = RequestContext {
         values: &values,
         render: RenderContext::default(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use pipewright::deploy::{self, Progress};
 use pipewright::engine::{self, Config, Engine, Query};
+use pipewright::ingest::Ingest;
 use pipewright::workspace;
 use pipewright_compiler::diagnostics::render::{self, Style};
 use pipewright_compiler::emit::{self, Artifacts};
@@ -184,9 +185,11 @@ async fn answers_are_as_expected(root: &Path) {
         .await
         .expect("the engine opens");
     // The small fixture lies in `tests/fixtures`, as the big one does in `fixtures`.
-    let deployed = deploy::deploy(&plan, &root.join("tests"), engine.as_ref(), &Quiet)
+    let ingest = Ingest::open(Arc::clone(&engine), state.path()).expect("the folder of rows");
+    let deployed = deploy::deploy(&plan, &root.join("tests"), &ingest, &Quiet)
         .await
         .expect("the project deploys");
+    assert_eq!(deployed.unloaded, [], "{}", root.display());
     let mut loaded = String::new();
     for (datasource, rows) in &deployed.loaded {
         _ = writeln!(loaded, "{datasource} {rows}");

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -29,7 +30,7 @@ const FOLDERS: &[&str] = &["fixtures", "datasources/fixtures"];
 pub(super) async fn load(
     plan: &Plan,
     root: &Path,
-    ingest: &Ingest,
+    ingest: &Arc<Ingest>,
     progress: &dyn Progress,
     deployed: &mut Deployed,
 ) -> Result<(), DeployError> {
@@ -151,7 +152,7 @@ async fn rows(engine: &dyn Engine, name: &ResourceName) -> Result<u64, EngineErr
 async fn fill(
     table: &TablePlan,
     path: &Path,
-    ingest: &Ingest,
+    ingest: &Arc<Ingest>,
 ) -> Result<Option<Appended>, IngestError> {
     let format = match path.extension().and_then(|ending| ending.to_str()) {
         Some("ndjson") => Format::Ndjson,
@@ -289,5 +290,5 @@ async fn is_as_before(
         return Ok(());
     }
     let why = format!("`{name}` had {count} rows before, and has {now} now");
-    Err(std::io::Error::other(why).into())
+    Err(io::Error::other(why).into())
 }

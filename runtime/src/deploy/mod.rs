@@ -23,6 +23,7 @@ mod views;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use pipewright_compiler::deploy as steps;
@@ -88,7 +89,7 @@ pub struct Deployed {
 pub async fn deploy(
     plan: &Plan,
     root: &Path,
-    ingest: &Ingest,
+    ingest: &Arc<Ingest>,
     progress: &dyn Progress,
 ) -> Result<Deployed, DeployError> {
     let engine = ingest.engine();
