@@ -124,7 +124,8 @@ pub(super) fn body(job: &Job, origin: &str) -> Value {
     let request = job.request.as_object().into_iter().flatten();
     let hides_rows = job.request["hides_rows"] == true;
     let is_shown = |name: &str| match name {
-        ASKED_BY | "hides_rows" => false,
+        // What a job needs to know and nobody asked for.
+        ASKED_BY | "hides_rows" | "view" | "is_whole" => false,
         "query_sql" => !hides_rows,
         _ => true,
     };

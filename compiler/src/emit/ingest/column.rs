@@ -384,7 +384,7 @@ pub(super) fn typed<'a>(
     source: &str,
     columns: &[(String, String)],
 ) -> (Row, Vec<Input<'a>>) {
-    let inputs: Vec<Input<'a>> = given(table)
+    let mut inputs: Vec<Input<'a>> = given(table)
         .filter_map(|column| {
             let (name, written) = columns.iter().find(|(name, _)| *name == column.name)?;
             let (data_type, raw) = (data_type(column), quote_identifier(name));
@@ -393,22 +393,25 @@ pub(super) fn typed<'a>(
                 || raw.clone(),
                 |given| convert::from_typed(&raw, given, &data_type),
             );
-            let absent = format!("isNull({raw})");
             Some(Input {
                 column,
                 data_type,
                 value,
-                raw: format!("toString({raw})"),
-                absent,
+                raw,
+                absent: String::new(),
                 defaulted: None,
                 mismatch: None,
             })
         })
         .collect();
-    let kept = inputs
-        .iter()
-        .map(|input| quote_identifier(&input.column.name))
-        .collect();
+    // What is given has names of its own, for a column's name means what goes into the table: where a default stands for NULL, there is none any more.
+    let mut kept = Vec::new();
+    for (at, input) in inputs.iter_mut().enumerate() {
+        let given = format!("pw_given{at}");
+        kept.push(format!("{} AS {given}", input.raw));
+        input.absent = format!("isNull({given})");
+        input.raw = format!("toString({given})");
+    }
     (
         Row {
             source: source.to_owned(),
