@@ -266,7 +266,7 @@ fn rows_come_before_a_query_and_classic_fixtures_lie_beside_the_datafiles() {
         if count(&server, "old") == 0 {
             break;
         }
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(count(&server, "old"), 0);
     let said = server.messages();
