@@ -63,6 +63,7 @@ async fn endpoint(
     pending: &mut Option<Pending>,
 ) -> Result<Response, ApiError> {
     let mut parameters = Parameters::read(asked.uri, asked.headers, body)?;
+    parameters.read_body()?;
     let served = app.served.load_full();
     let access = served
         .tokens

@@ -361,3 +361,28 @@ fn addresses_are_those_that_clients_behind_a_proxy_reach() {
         );
     }
 }
+
+#[test]
+fn parameters_that_cannot_be_read_are_not_left_out() {
+    let project = Project::new(&[(
+        "e.pipe",
+        "NODE result\nSQL >\n    %\n    SELECT number FROM numbers(4) WHERE 1 {% if defined(n) %}AND number = {{ Int32(n) }}{% end %}\n\nTYPE endpoint\n",
+    )]);
+    let server = Server::run(serve(project.path(), &["--admin-token", ADMIN]));
+    let post = |kind: &str, body: &str| {
+        let bearer = format!("Bearer {ADMIN}");
+        let headers = [("Authorization", bearer.as_str()), ("Content-Type", kind)];
+        let answer = server.send("POST", "/v0/pipes/e.json", &headers, body.as_bytes());
+        (answer.status, answer.json()["rows"].as_u64())
+    };
+    let part = "--b\r\nContent-Disposition: form-data; name=\"n\"\r\n\r\n2\r\n--b--\r\n";
+    assert_eq!(
+        post("application/x-www-form-urlencoded", "n=2"),
+        (200, Some(1))
+    );
+    assert_eq!(post("application/json", "{\"n\": 2}"), (200, Some(1)));
+    assert_eq!(post("text/plain", "{\"n\": 2}"), (200, Some(1)));
+    assert_eq!(post("multipart/form-data; boundary=b", part), (415, None));
+    assert_eq!(post("text/plain", "n=2"), (415, None));
+    assert_eq!(post("text/plain", ""), (200, Some(4)));
+}
