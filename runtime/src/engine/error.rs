@@ -103,15 +103,57 @@ fn forms(value: &str) -> [String; 3] {
     [value.to_owned(), escaped(&once), once]
 }
 
+/// Errors that the engine finds before it reads a row, or that are about how many it has read: what they say is about names, types and limits.
+const ABOUT_STATEMENTS: &[&str] = &[
+    "AMBIGUOUS_COLUMN_NAME",
+    "AMBIGUOUS_IDENTIFIER",
+    "EMPTY_LIST_OF_COLUMNS_QUERIED",
+    "ILLEGAL_AGGREGATION",
+    "ILLEGAL_FINAL",
+    "ILLEGAL_PREWHERE",
+    "ILLEGAL_TYPE_OF_ARGUMENT",
+    "INVALID_JOIN_ON_EXPRESSION",
+    "MEMORY_LIMIT_EXCEEDED",
+    "MULTIPLE_EXPRESSIONS_FOR_ALIAS",
+    "NOT_AN_AGGREGATE",
+    "NO_COMMON_TYPE",
+    "NUMBER_OF_ARGUMENTS_DOESNT_MATCH",
+    "NUMBER_OF_COLUMNS_DOESNT_MATCH",
+    "SET_SIZE_LIMIT_EXCEEDED",
+    "SYNTAX_ERROR",
+    "TOO_FEW_ARGUMENTS_FOR_FUNCTION",
+    "TOO_MANY_ARGUMENTS_FOR_FUNCTION",
+    "TOO_MANY_BYTES",
+    "TOO_MANY_ROWS",
+    "TOO_MANY_ROWS_OR_BYTES",
+    "UNION_ALL_RESULT_STRUCTURES_MISMATCH",
+    "UNKNOWN_AGGREGATE_FUNCTION",
+    "UNKNOWN_FUNCTION",
+    "UNKNOWN_IDENTIFIER",
+    "UNKNOWN_TABLE",
+    "UNKNOWN_TYPE",
+    "UNSUPPORTED_METHOD",
+];
+
 impl EngineError {
     /// The error without certain values in its message.
     pub(super) fn without(self, values: &[String]) -> Self {
         self.with(|message, _| *message = hide(message, values))
     }
 
-    /// The error without what its message quotes of the statement, for a caller who is not to see all of it.
-    pub(crate) fn without_statement(self) -> Self {
-        self.with(|message, _| *message = before_statement(message).to_owned())
+    /// The error for a caller who is not to see all of the statement, nor all of the rows: without what its message quotes of the statement, and without the whole
+    /// message where the statement failed on a row, for the engine may have come to one that is hidden.
+    pub(crate) fn without_statement(mut self) -> Self {
+        let is_of_statement = matches!(&self, Self::Exception { name, .. } if ABOUT_STATEMENTS.contains(&name.as_str()));
+        if let Self::Exception { message, .. } = &mut self {
+            *message = if is_of_statement {
+                before_statement(message).to_owned()
+            } else {
+                "the statement failed on a row, which may be one that this token does not see"
+                    .to_owned()
+            };
+        }
+        self
     }
 
     /// Reads the text of a ClickHouse exception that `sql` caused.
