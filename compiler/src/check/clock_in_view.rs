@@ -51,11 +51,7 @@ come late, and when the view is populated again, everything that is older. (The 
 fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for view in views(plan, pipe) {
-        for called in &view.branch.scan.functions {
-            let lower = called.name.to_ascii_lowercase();
-            if FUNCTIONS.binary_search(&lower.as_str()).is_err() {
-                continue;
-            }
+        for called in view.calls_of(FUNCTIONS) {
             let message = format!(
                 "`{}` in materialized node `{}` is the time of the insert",
                 called.name, view.node.id.node

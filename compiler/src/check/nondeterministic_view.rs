@@ -56,11 +56,7 @@ A value made from the row itself: `cityHash64(day, url) AS id`, or a column with
 fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for view in views(plan, pipe) {
-        for called in &view.branch.scan.functions {
-            let lower = called.name.to_ascii_lowercase();
-            if FUNCTIONS.binary_search(&lower.as_str()).is_err() {
-                continue;
-            }
+        for called in view.calls_of(FUNCTIONS) {
             let message = format!(
                 "materialized node `{}` calls `{}`, which gives another value each time",
                 view.node.id.node, called.name

@@ -6,6 +6,7 @@ use pipewright_grammar::source::Span;
 
 use crate::graph::Branch;
 use crate::plan::{NodePlan, PipePlan, Plan, Role, TablePlan};
+use crate::sql::Called;
 
 /// A materialized node, as it is without parameters.
 pub(super) struct View<'a> {
@@ -39,6 +40,14 @@ impl View<'_> {
     /// The place in the file of bytes of the SQL; the node's name where they come from no file.
     pub(super) fn place(&self, plan: &Plan, range: Range<usize>) -> Span {
         place(plan, self.node, self.branch, range)
+    }
+
+    /// The calls of functions that are among these, which are in lower case and sorted.
+    pub(super) fn calls_of(&self, functions: &'static [&str]) -> impl Iterator<Item = &Called> {
+        self.branch.scan.functions.iter().filter(|called| {
+            let lower = called.name.to_ascii_lowercase();
+            functions.binary_search(&lower.as_str()).is_ok()
+        })
     }
 }
 
