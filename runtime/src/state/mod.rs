@@ -93,7 +93,15 @@ impl State {
 
     fn prepare(mut connection: Connection, sealer: seal::Sealer) -> Result<Self, StateError> {
         connection.busy_handler(Some(wait_for_others))?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
+        // Who changes the journal's mode at the same time is not waited for by SQLite itself.
+        let mut tries = 0;
+        while let Err(error) = connection.pragma_update(None, "journal_mode", "WAL") {
+            tries += 1;
+            if error.sqlite_error_code() != Some(rusqlite::ErrorCode::DatabaseBusy) || tries > 500 {
+                return Err(error.into());
+            }
+            std::thread::sleep(PAUSE);
+        }
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
         migrations::migrate(&mut connection)?;
