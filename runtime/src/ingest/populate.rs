@@ -230,6 +230,9 @@ enum Phase {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Progress {
+    /// The target is being emptied, or has been.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    empties: bool,
     phase: Phase,
     rows: u64,
     rows_total: u64,
@@ -387,7 +390,10 @@ impl Run<'_> {
 
     /// Takes the snapshot. Nothing comes in while this goes on, which is a matter of milliseconds.
     async fn start(&self, progress: &mut Progress) -> Result<(), WorkError> {
-        self.is_still_asked_for().await?;
+        // What has emptied the target goes on, whatever came since: its rows are in nothing else.
+        if !progress.empties {
+            self.is_still_asked_for().await?;
+        }
         let (source, target) = (
             quote_identifier(&self.request.source),
             quote_identifier(&self.request.datasource.name),
@@ -423,10 +429,13 @@ impl Run<'_> {
             };
             let name = &self.request.datasource.name;
             self.ingest.mark(mark, name).await.map_err(failed)?;
+            progress.empties = true;
+            self.note(progress)?;
             self.execute(&format!("TRUNCATE TABLE {target}")).await?;
         }
         (progress.rows_total, progress.bytes_total) = self.size(&self.snapshot).await?;
         progress.phase = Phase::Copying;
+        progress.empties = false;
         // Before anything may come in again: from here on a restart must not take another snapshot.
         self.note(progress)
     }
