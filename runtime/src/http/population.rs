@@ -164,28 +164,37 @@ pub(super) fn with_job(call: &Call, mut shown: Value, job: Option<&Job>) -> Resp
 
 /// Takes a view away whose populate has failed, if it is to be.
 pub(super) fn ended(app: &Arc<App>, job: &Job) {
-    let unlinks = job.request["unlinks"] == true;
-    if job.kind != POPULATE || job.status != JobStatus::Error || !unlinks {
+    if job.kind != POPULATE || job.status != JobStatus::Error {
         return;
     }
-    let text = |key: &str| job.request[key].as_str().unwrap_or_default().to_owned();
-    let (app, pipe, node) = (Arc::clone(app), text("pipe_id"), text("node_name"));
+    let Ok(request) = serde_json::from_value::<PopulateRequest>(job.request.clone()) else {
+        return;
+    };
+    if !request.unlinks {
+        return;
+    }
+    let app = Arc::clone(app);
     tokio::spawn(async move {
-        if let Err(error) = unlink(&app, &pipe, &node).await {
+        if let Err(error) = unlink(&app, &request).await {
             tracing::error!(
                 error = error.message(),
-                pipe,
-                node,
+                pipe = request.pipe_name,
+                node = request.node_name,
                 "a view whose populate failed is still there"
             );
         }
     });
 }
 
-async fn unlink(app: &App, pipe: &str, node: &str) -> Result<(), ApiError> {
+async fn unlink(app: &App, request: &PopulateRequest) -> Result<(), ApiError> {
+    let node = request.node_name.as_str();
     let writer = app.catalog.write().await;
+    // One that has come since has not failed.
+    if !app.data()?.ingest.is_view_of(request).await? {
+        return Ok(());
+    }
     let current = writer.current();
-    let pipe = find_pipe(&current, pipe)?;
+    let pipe = find_pipe(&current, &request.pipe_id)?;
     let is_view = pipe
         .node(node)
         .is_some_and(|node| node.kind == NodeKind::Materialized);

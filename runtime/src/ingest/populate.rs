@@ -164,6 +164,12 @@ impl Ingest {
         Ok(self.text(&sql).await?.trim().to_owned())
     }
 
+    /// Whether the view of a populate is the one that was there when it was asked for.
+    pub async fn is_view_of(&self, request: &PopulateRequest) -> Result<bool, EngineError> {
+        let name = view_name(&ResourceName::local(&request.pipe_name), &request.node_name);
+        Ok(request.view.is_empty() || self.view_as_it_is(&name).await? == request.view)
+    }
+
     pub(super) async fn text(&self, sql: &str) -> Result<String, EngineError> {
         let bytes = self
             .engine
@@ -376,10 +382,8 @@ impl Run<'_> {
     /// A deploy may have come before: what would be put into the target is not what the view puts there now.
     async fn is_still_asked_for(&self) -> Result<(), WorkError> {
         let (pipe, node) = (&self.request.pipe_name, &self.request.node_name);
-        let name = view_name(&ResourceName::local(pipe), node);
-        let now = self.ingest.view_as_it_is(&name).await;
-        let now = now.map_err(|error| self.control.failed(error))?;
-        if self.request.view.is_empty() || now == self.request.view {
+        let is_same = self.ingest.is_view_of(&self.request).await;
+        if is_same.map_err(|error| self.control.failed(error))? {
             return Ok(());
         }
         Err(WorkError::Failed(format!(

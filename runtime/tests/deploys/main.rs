@@ -18,6 +18,7 @@ mod kills;
 mod losses;
 #[path = "../ingest/opened.rs"]
 mod opened;
+mod populated;
 mod served;
 #[path = "../ingest/server.rs"]
 mod server;
