@@ -38,6 +38,7 @@ mod view_group_key;
 mod view_trigger;
 mod view_with_union;
 mod views;
+mod within;
 
 use std::collections::BTreeMap;
 
@@ -48,6 +49,7 @@ pub use inserts::{breaks_inserts, insertions};
 pub(crate) use lints::unknown_lints;
 pub use pages::{Page, codes, page};
 pub use refused::{Refusal, Statement, statements, statements_of, without_consequences};
+pub use within::wholes;
 
 use crate::diagnostics::render;
 use crate::plan::{PipePlan, Plan};

@@ -109,7 +109,7 @@ fn add_types(folder: &Path, reports: &mut [Report], printer: &Printer) -> anyhow
         anyhow::Ok(())
     })?;
     printer.note(&format!(
-        "the engine was asked about {asked} of {statements} {}; what it said of the others is in .pipewright/cache",
+        "the engine was asked about {asked} of {statements} {}; the others stand in these, or are as it saw them before",
         plural(statements, "statement")
     ));
     Ok(())

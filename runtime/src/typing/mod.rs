@@ -7,14 +7,15 @@ mod cache;
 mod columns;
 mod inserts;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use pipewright_compiler::check::{
-    Refusal, Statement, breaks_inserts, insertions, statements, statements_of, without_consequences,
+    Refusal, Statement, breaks_inserts, insertions, statements, statements_of, wholes,
+    without_consequences,
 };
 use pipewright_compiler::deploy::{self, Step, StepKind};
 use pipewright_compiler::plan::{Column, Plan};
@@ -35,7 +36,7 @@ pub struct Typed {
     pub diagnostics: Vec<Diagnostic>,
     /// Statements that were looked at, also those whose answer was known.
     pub statements: usize,
-    /// Statements that the engine was asked about.
+    /// Statements that the engine was asked about, or is to be.
     pub asked: usize,
 }
 
@@ -66,8 +67,8 @@ impl Typist {
         let mut asked = Asked::of(plan, &self.identity, Cache::read(cache));
         let missing = asked.missing();
         let known = asked.known();
-        let (refused_steps, refused_rows) = match known {
-            Some(refused) if missing.is_empty() => refused,
+        let (refused_steps, refused_rows, described) = match known {
+            Some((steps, rows)) if missing.is_empty() => (steps, rows, 0),
             _ => {
                 let engine = self.engine().await?;
                 asked.ask(engine, &missing).await?
@@ -80,7 +81,7 @@ impl Typist {
         Ok(Typed {
             diagnostics,
             statements: asked.statements.len(),
-            asked: missing.len(),
+            asked: described,
         })
     }
 
@@ -163,31 +164,26 @@ impl Asked {
         Some((steps, self.cache.rows(&self.tables)?))
     }
 
-    /// Asks about everything but the statements that are not missing.
+    /// Asks about everything but the statements that are not missing; gives what was refused, and how many statements the engine had to look at.
     async fn ask(
         &mut self,
         engine: Arc<dyn Engine>,
         missing: &[usize],
-    ) -> Result<(Refused, Refused), EngineError> {
+    ) -> Result<(Refused, Refused, usize), EngineError> {
         let refused = create(engine.as_ref(), &self.steps).await?;
         self.cache.keep_steps(&self.tables, &refused);
-        let statements = &self.statements;
-        let answers: Vec<(usize, Result<Option<Refusal>, EngineError>)> =
-            futures::stream::iter(missing.iter().copied())
-                .map(|at| {
-                    let (engine, statement) = (Arc::clone(&engine), &statements[at]);
-                    async move { (at, describe(engine.as_ref(), statement).await) }
-                })
-                .buffer_unordered(parallel())
-                .collect()
-                .await;
-        for (at, answer) in answers {
-            self.cache.keep(&self.keys[at], answer?);
+        let (said, described) = describe_all(&engine, &self.statements, missing).await?;
+        for (at, said) in said {
+            let refusal = match said {
+                Said::Refused(refusal) => Some(refusal),
+                Said::Fine | Said::Nothing => None,
+            };
+            self.cache.keep(&self.keys[at], refusal);
         }
         // Last, so that every statement is described on empty tables.
         let refused_rows = inserts::insert(engine.as_ref(), &self.rows).await?;
         self.cache.keep_rows(&refused_rows);
-        Ok((refused, refused_rows))
+        Ok((refused, refused_rows, described))
     }
 
     /// The findings of all answers that are known.
@@ -234,6 +230,50 @@ fn key(identity: &str, statement: &Statement, steps: &[Step], tables: &Key) -> K
 /// Two for each core: a connection waits while another is planned.
 fn parallel() -> usize {
     2 * std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
+}
+
+/// What the engine says of statements, and how many it had to look at: what stands in a statement that is fine is fine, so that of a chain of nodes only the last is
+/// looked at as a rule.
+async fn describe_all(
+    engine: &Arc<dyn Engine>,
+    statements: &[Statement],
+    missing: &[usize],
+) -> Result<(BTreeMap<usize, Said>, usize), EngineError> {
+    let wholes = wholes(statements);
+    let asked: BTreeSet<usize> = missing.iter().copied().collect();
+    let mut said: BTreeMap<usize, Said> = BTreeMap::new();
+    let (mut open, mut described) = (missing.to_vec(), 0);
+    while !open.is_empty() {
+        let (mut next, mut later) = (Vec::new(), Vec::new());
+        for at in open {
+            let mut wholes = wholes[at].iter().filter(|whole| asked.contains(whole));
+            if wholes
+                .clone()
+                .any(|whole| matches!(said.get(whole), Some(Said::Fine)))
+            {
+                said.insert(at, Said::Fine);
+            } else if wholes.all(|whole| said.contains_key(whole)) {
+                next.push(at);
+            } else {
+                later.push(at);
+            }
+        }
+        let answers: Vec<(usize, Result<Said, EngineError>)> = futures::stream::iter(next)
+            .map(|at| {
+                let (engine, statement) = (Arc::clone(engine), &statements[at]);
+                async move { (at, describe(engine.as_ref(), statement).await) }
+            })
+            .buffer_unordered(parallel())
+            .collect()
+            .await;
+        described += answers.len();
+        // A statement stands in longer ones only, so that the longest of those that are open can always be asked about.
+        for (at, answer) in answers {
+            said.insert(at, answer?);
+        }
+        open = later;
+    }
+    Ok((said, described))
 }
 
 /// Makes the project's tables and views in an empty database; gives the steps that were refused, by their place.
@@ -291,7 +331,7 @@ pub async fn changed(
         {
             continue;
         }
-        if let Some(refusal) = describe(engine, statement).await? {
+        if let Said::Refused(refusal) = describe(engine, statement).await? {
             refused.push((statement, refusal));
         }
     }
@@ -306,10 +346,15 @@ fn same_columns(old: &[Column], new: &[Column]) -> bool {
             .all(|(old, new)| old.name == new.name && old.data_type == new.data_type)
 }
 
-async fn describe(
-    engine: &dyn Engine,
-    statement: &Statement,
-) -> Result<Option<Refusal>, EngineError> {
+/// What the engine says of a statement.
+enum Said {
+    Fine,
+    Refused(Refusal),
+    /// It was not done in time.
+    Nothing,
+}
+
+async fn describe(engine: &dyn Engine, statement: &Statement) -> Result<Said, EngineError> {
     let text = statement.compiled.sql.text();
     let mut query = Query::new(format!("{DESCRIBE}{text}\n)"), "Null").timeout(TIMEOUT);
     for name in &statement.compiled.secrets {
@@ -320,8 +365,11 @@ async fn describe(
         Err(error) => Err(error),
     };
     match answered {
-        Ok(()) => Ok(None),
-        Err(error) => refusal(error.shifted(DESCRIBE.len(), text.len())),
+        Ok(()) => Ok(Said::Fine),
+        Err(error) => {
+            let refusal = refusal(error.shifted(DESCRIBE.len(), text.len()))?;
+            Ok(refusal.map_or(Said::Nothing, Said::Refused))
+        }
     }
 }
 

@@ -75,7 +75,7 @@ fn mistakes_that_only_the_engine_knows_are_found_at_their_places() {
     insta::assert_snapshot!(findings);
     assert_eq!(
         said,
-        "the engine was asked about 9 of 9 statements; what it said of the others is in .pipewright/cache"
+        "the engine was asked about 9 of 9 statements; the others stand in these, or are as it saw them before"
     );
     assert_eq!(code, 1);
     // What it said is kept.
@@ -85,14 +85,14 @@ fn mistakes_that_only_the_engine_knows_are_found_at_their_places() {
         said.starts_with("the engine was asked about 0 of 9"),
         "{said}"
     );
-    // Only what changed is asked again, and what reads it.
+    // Only what changed is asked again, and what reads it, in which it stands.
     project.write(
         "mistakes.pipe",
         &pipe.replace("day, amuont FROM", "day, amount AS amuont FROM"),
     );
     let (fixed, said, _) = typed(&project);
     assert!(
-        said.starts_with("the engine was asked about 2 of 9"),
+        said.starts_with("the engine was asked about 1 of 9"),
         "{said}"
     );
     let left: Vec<&str> = findings
@@ -150,6 +150,32 @@ fn what_reads_a_failure_is_no_finding_of_its_own() {
     broken.datasource:2:5: error[not-created]: the engine does not make the table of data source `broken`
     made.pipe:3:17: error[unknown-column]: unknown column `amuont`
     ");
+}
+
+#[test]
+fn what_stands_in_a_good_statement_is_not_asked_about_unless_it_may_mean_something_else_there() {
+    let pipe = [
+        node("first", "SELECT day, user FROM hits"),
+        node("second", "SELECT day, count() AS c FROM first GROUP BY day"),
+        // The engine finds the name in the query around it.
+        node("wrong", "SELECT day, missing FROM hits"),
+        node("hides", "SELECT 1 AS missing, day FROM wrong"),
+        // A column of the rows around it.
+        node("set", "SELECT amount FROM sums"),
+        node("seeks", "SELECT day FROM hits WHERE amount IN set"),
+    ]
+    .concat();
+    let project = Project::new(&[HITS, SUMS, FORWARD, ("chain.pipe", &pipe)]);
+    let (findings, said, code) = typed(&project);
+    insta::assert_snapshot!(findings, @r"
+    chain.pipe:11:17: error[unknown-column]: unknown column `missing`
+    chain.pipe:19:12: error[unknown-column]: unknown column `amount`
+    ");
+    assert!(
+        said.starts_with("the engine was asked about 5 of 6"),
+        "{said}"
+    );
+    assert_eq!(code, 1);
 }
 
 #[test]
