@@ -15,6 +15,7 @@ mod lost;
 mod names;
 mod plan;
 mod planner;
+mod renames;
 mod run;
 mod shadow;
 mod shape;

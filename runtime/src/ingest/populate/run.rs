@@ -1,4 +1,4 @@
-//! Rows that were there before a materialized view: put into what it fills, exactly once, beside the rows that go on arriving.
+//! Does a populate.
 //!
 //! For a moment no rows come to what the view reads; in that moment its parts are linked into a snapshot, which costs no copy. What is in the snapshot is the
 //! job's, what comes later is the view's. The result is made in a table beside the target, partition by partition, and its parts are then moved into the
@@ -9,55 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pipewright_compiler::deploy::view_name;
-use pipewright_compiler::emit;
-use pipewright_compiler::graph::{NodeId, Vertex};
-use pipewright_compiler::plan::{Plan, Role};
 use pipewright_compiler::project::ResourceName;
 use pipewright_compiler::sql::{quote_identifier, quote_literal, with_tables};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::OwnedMutexGuard;
 
-use super::copy::Target;
-use super::rewrite::reader;
-use super::{Ingest, IngestError, Mark};
-use crate::engine::{EngineError, Query};
+use super::PopulateRequest;
+use crate::ingest::{Ingest, IngestError, Mark};
 use crate::jobs::{Control, Job, Work, WorkError};
-
-/// What a populate job needs to know, so that it can be done by a later process.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct PopulateRequest {
-    /// The pipe's id, where it has one.
-    pub pipe_id: String,
-    /// The pipe.
-    pub pipe_name: String,
-    /// The node.
-    pub node_name: String,
-    /// The data source that is filled.
-    pub datasource: Target,
-    /// The data source whose inserts the view follows.
-    pub source: String,
-    /// Data sources whose inserts reach the source.
-    pub upstream: BTreeSet<String>,
-    /// The view's query.
-    pub sql: String,
-    /// The view as it was then; empty where that is not known.
-    #[serde(default)]
-    pub view: String,
-    /// Whether the target is emptied before.
-    pub truncate: bool,
-    /// Whether all that is in the target afterwards is what its views make, and all of that.
-    #[serde(default)]
-    pub is_whole: bool,
-    /// Which rows of the source count.
-    pub populate_condition: Option<String>,
-    /// Which share of the rows counts, from 0 to 1.
-    pub populate_subset: Option<f64>,
-    /// Whether the view is to be taken away when this fails.
-    #[serde(default)]
-    pub unlinks: bool,
-}
 
 /// How many rows a share of them is at most, about.
 const SUBSET_ROWS: f64 = 2_000_000.0;
@@ -68,157 +28,6 @@ const PAUSES: [Duration; 3] = [
     Duration::from_secs(2),
     Duration::from_secs(5),
 ];
-
-/// What the request for a populate says.
-#[derive(Debug, Clone, Default)]
-pub struct PopulateOptions {
-    /// Whether the target is emptied before.
-    pub truncate: bool,
-    /// Which rows of the source count.
-    pub condition: Option<String>,
-    /// Which share of the rows counts, from 0 to 1.
-    pub subset: Option<f64>,
-}
-
-impl Ingest {
-    /// Looks whether a node's view can be populated, and with what.
-    pub async fn plan_populate(
-        &self,
-        plan: &Plan,
-        id: &NodeId,
-        options: PopulateOptions,
-    ) -> Result<PopulateRequest, IngestError> {
-        let refuse = |message: String| Err(IngestError::Unreadable(message));
-        let role = plan
-            .pipes
-            .get(&id.pipe)
-            .and_then(|pipe| pipe.node(&id.node))
-            .map(|node| &node.role);
-        let Some(Role::Materialized { target }) = role else {
-            return refuse(format!(
-                "node `{}` of pipe `{}` is not materialized",
-                id.node, id.pipe
-            ));
-        };
-        if let Some(next) = reader(plan, target) {
-            return refuse(format!(
-                "the view of `{next}` reads `{target}`, and would not see what is put there: populate it in place of this one"
-            ));
-        }
-        let view = view_name(&id.pipe, &id.node);
-        let sql = format!(
-            "SELECT name FROM system.tables WHERE database = currentDatabase() AND has(dependencies_table, {})",
-            quote_literal(&view)
-        );
-        let source = self.text(&sql).await?;
-        let Some(source) = source.lines().next().map(ToOwned::to_owned) else {
-            return refuse(format!("there is no view `{view}` yet"));
-        };
-        let view = self.view_as_it_is(&view).await?;
-        let Some(table) = plan
-            .table(&source)
-            .filter(|table| table.engine.name.ends_with("MergeTree"))
-        else {
-            return refuse(format!("`{source}` keeps no rows to populate from"));
-        };
-        if let Some(condition) = &options.condition {
-            self.check_condition(plan, table, condition).await?;
-        }
-        if options
-            .subset
-            .is_some_and(|share| !(0.0..=1.0).contains(&share))
-        {
-            return refuse("populate_subset is a share from 0 to 1".to_owned());
-        }
-        let compiled = emit::default_sql(plan, id)
-            .map_err(|error| IngestError::Unreadable(error.to_string()))?;
-        Ok(PopulateRequest {
-            pipe_name: id.pipe.to_string(),
-            node_name: id.node.clone(),
-            datasource: Target {
-                id: String::new(),
-                name: target.to_string(),
-            },
-            pipe_id: String::new(),
-            unlinks: false,
-            upstream: upstream(plan, &source),
-            source,
-            sql: compiled.sql.into_text(),
-            view,
-            truncate: options.truncate,
-            is_whole: options.truncate
-                && options.condition.is_none()
-                && options.subset.is_none()
-                && views_into(plan, target) == 1,
-            populate_condition: options.condition,
-            populate_subset: options.subset,
-        })
-    }
-
-    /// What the engine keeps of a view's query and target, in short.
-    async fn view_as_it_is(&self, view: &str) -> Result<String, EngineError> {
-        let sql = format!(
-            "SELECT hex(sipHash128(as_select, extract(create_table_query, ' TO ([^ (]+)'))) FROM system.tables WHERE database = currentDatabase() AND name = {}",
-            quote_literal(view)
-        );
-        Ok(self.text(&sql).await?.trim().to_owned())
-    }
-
-    /// Whether the view of a populate is the one that was there when it was asked for.
-    pub async fn is_view_of(&self, request: &PopulateRequest) -> Result<bool, EngineError> {
-        let name = view_name(&ResourceName::local(&request.pipe_name), &request.node_name);
-        Ok(request.view.is_empty() || self.view_as_it_is(&name).await? == request.view)
-    }
-
-    pub(super) async fn text(&self, sql: &str) -> Result<String, EngineError> {
-        let bytes = self
-            .engine
-            .query(Query::new(sql, "TSVRaw"))
-            .await?
-            .bytes()
-            .await?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    }
-}
-
-/// How many views fill a data source.
-fn views_into(plan: &Plan, target: &ResourceName) -> usize {
-    let nodes = plan.pipes.values().flat_map(|pipe| &pipe.nodes);
-    let is_into =
-        |role: &Role| matches!(role, Role::Materialized { target: into } if into == target);
-    nodes.filter(|node| is_into(&node.role)).count()
-}
-
-/// The data sources from which rows reach a data source by views, with itself.
-pub(crate) fn upstream(plan: &Plan, source: &str) -> BTreeSet<String> {
-    let edges = plan.graph.edges();
-    let edges: Vec<(&Vertex, &Vertex)> = edges.iter().map(|(from, to, _)| (*from, *to)).collect();
-    upstream_by(&edges, source)
-}
-
-/// The same by what leads to what.
-pub(super) fn upstream_by(edges: &[(&Vertex, &Vertex)], source: &str) -> BTreeSet<String> {
-    let start = Vertex::Datasource(ResourceName::local(source));
-    let mut reached = BTreeSet::from([&start]);
-    let mut waiting = vec![&start];
-    while let Some(vertex) = waiting.pop() {
-        for (from, to) in edges {
-            if *to == vertex && reached.insert(*from) {
-                waiting.push(from);
-            }
-        }
-    }
-    reached
-        .into_iter()
-        .filter_map(|vertex| {
-            if let Vertex::Datasource(name) = vertex {
-                Some(name.to_string())
-            } else {
-                None
-            }
-        })
-        .collect()
-}
 
 /// How far a populate is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
