@@ -58,6 +58,14 @@ pub enum DeployError {
         "rows came to `{0}` that its views did not make, and would be lost: nothing has changed"
     )]
     Direct(String),
+    /// What views have made of rows cannot follow when others take their place.
+    #[error("`{name}` cannot be replaced, and nothing has changed: {why}")]
+    Follows {
+        /// The data source.
+        name: String,
+        /// Why.
+        why: String,
+    },
     /// Rows came to a table that was empty, and goes.
     #[error(
         "rows came to `{0}`, which was empty when the deploy was planned and would take them with it: nothing has changed"

@@ -66,8 +66,11 @@ impl<'a> Filling<'a> {
         let mut direct = BTreeMap::new();
         for build in &blueprint.builds {
             match &build.feed {
-                Feed::Nothing => {}
-                Feed::Own { .. } | Feed::Forward { .. } => {
+                Feed::Nothing
+                | Feed::Replaced {
+                    condition: None, ..
+                } => {}
+                Feed::Own { .. } | Feed::Forward { .. } | Feed::Replaced { .. } => {
                     roots.insert(build.name.clone(), Root::default());
                 }
                 Feed::Views {
@@ -318,6 +321,14 @@ impl<'a> Filling<'a> {
             Feed::Forward { query } => {
                 vec![(build.name.clone(), of_root(&build.name), Some(query))]
             }
+            Feed::Replaced { staging, condition } => {
+                let new = (batch == Batch::Snapshot).then(|| staging.clone());
+                let old = condition.as_ref().map(|_| of_root(&build.name));
+                let tables = new.into_iter().chain(old);
+                tables
+                    .map(|table| (build.name.clone(), table, None))
+                    .collect()
+            }
             Feed::Views { feedings, .. } => feedings
                 .iter()
                 .map(|feeding| {
@@ -409,6 +420,24 @@ impl<'a> Filling<'a> {
                     values.join(", "),
                     quote_identifier(input)
                 ),
+                (
+                    None,
+                    Feed::Replaced {
+                        staging,
+                        condition: named,
+                    },
+                ) => {
+                    let columns = list(&stored);
+                    let kept = named.as_ref().map_or_else(String::new, |named| {
+                        let is_new = if input == staging { "" } else { "NOT " };
+                        format!(" AND {is_new}ifNull((\n{named}\n), 0)")
+                    });
+                    format!(
+                        "INSERT INTO {} ({columns})\nSELECT {columns} FROM {} WHERE {condition}{kept}",
+                        quote_identifier(&output),
+                        quote_identifier(input)
+                    )
+                }
                 (Some(query), _) => {
                     let mut shadows = vec![(
                         name.to_owned(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::names;
+use super::plan::{Build, Feed};
 use super::planner::Planner;
 use super::views::View;
 use crate::ingest::Mark;
@@ -47,6 +48,24 @@ impl Planner<'_> {
     /// What happened to what a view reads.
     fn of_trigger(&self, target: &str, trigger: &str) -> Vec<String> {
         let mut reasons = Vec::new();
+        let is_replaced = |build: &Build| {
+            matches!(
+                build.feed,
+                Feed::Replaced {
+                    condition: None,
+                    ..
+                }
+            )
+        };
+        if self
+            .planned
+            .blueprint
+            .build(trigger)
+            .is_some_and(is_replaced)
+        {
+            // Nothing of what it had is to be made again.
+            return reasons;
+        }
         let old = self.present(trigger);
         let filled = self.ingest.marked(Mark::Filled, &self.present(target));
         let rewritten = self.ingest.marked(Mark::Rewritten, &old);

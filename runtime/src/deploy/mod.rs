@@ -16,6 +16,7 @@ mod names;
 mod plan;
 mod planner;
 mod renames;
+mod replace;
 mod run;
 mod shadow;
 mod shape;
@@ -40,6 +41,7 @@ pub use journal::recover;
 pub use plan::{Action, DeployPlan, DeployStep, Estimate, Size, destructive};
 pub use planner::plan;
 pub(crate) use planner::retag;
+pub use replace::{Replacement, plan_replacement};
 pub use run::{Audience, Nobody, Run};
 pub use standing::stand;
 

@@ -220,6 +220,11 @@ pub(super) enum Feed {
     },
     /// From the old one, by the project's own query.
     Forward { query: String },
+    /// From a table beside it that has the new rows; those of the old one that stay are the ones that a condition does not name.
+    Replaced {
+        staging: String,
+        condition: Option<String>,
+    },
     /// From what the views of the data source read.
     Views {
         feedings: Vec<Feeding>,

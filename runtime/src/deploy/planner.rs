@@ -33,17 +33,7 @@ pub async fn plan(
     if let Some((_, diagnostic)) = gone {
         return Err(DeployError::NotCompiled(describe(wanted, diagnostic)));
     }
-    let mut planner = Planner {
-        wanted,
-        before,
-        ingest,
-        engine: ingest.engine(),
-        actual,
-        views: Vec::new(),
-        present_canonical: BTreeMap::new(),
-        kept: BTreeMap::new(),
-        planned: DeployPlan::default(),
-    };
+    let mut planner = Planner::new(wanted, before, ingest, actual);
     for (name, diagnostic) in &uncompiled {
         planner.leave_out(name, describe(wanted, diagnostic));
     }
@@ -69,6 +59,27 @@ pub(super) struct Planner<'a> {
     /// Why the rows of a table stay although its views change.
     pub(super) kept: BTreeMap<String, String>,
     pub(super) planned: DeployPlan,
+}
+
+impl<'a> Planner<'a> {
+    pub(super) fn new(
+        wanted: &'a Plan,
+        before: Option<&'a Plan>,
+        ingest: &'a Ingest,
+        actual: Actual,
+    ) -> Self {
+        Self {
+            wanted,
+            before,
+            ingest,
+            engine: ingest.engine(),
+            actual,
+            views: Vec::new(),
+            present_canonical: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            planned: DeployPlan::default(),
+        }
+    }
 }
 
 impl Planner<'_> {
@@ -219,8 +230,8 @@ impl Planner<'_> {
         });
     }
 
-    /// Tables that are new or made anew, each after those that it is filled from.
-    fn builds(&mut self, desired: &[Step], changed: &BTreeMap<String, Change>) {
+    /// The steps that make tables, each after those of the tables that it is filled from.
+    pub(super) fn in_order<'s>(&self, desired: &'s [Step]) -> Vec<&'s Step> {
         let mut order: Vec<&Step> = Vec::new();
         let tables = || {
             desired
@@ -237,7 +248,12 @@ impl Planner<'_> {
             .filter(|step| !order.iter().any(|known| known.name == step.name))
             .collect();
         order.extend(rest);
-        for step in order {
+        order
+    }
+
+    /// Tables that are new or made anew, each after those that it is filled from.
+    fn builds(&mut self, desired: &[Step], changed: &BTreeMap<String, Change>) {
+        for step in self.in_order(desired) {
             if self.exists(&step.name) {
                 self.change(step, changed.get(&step.name));
             } else {
@@ -294,11 +310,11 @@ impl Planner<'_> {
     }
 
     /// How often rows have come to a table otherwise than through its views.
-    fn direct(&self, name: &str) -> u64 {
+    pub(super) fn direct(&self, name: &str) -> u64 {
         self.ingest.marks(Mark::Direct, &self.present(name))
     }
 
-    fn fill(
+    pub(super) fn fill(
         &mut self,
         step: &Step,
         (feedings, direct): (Vec<super::plan::Feeding>, u64),
@@ -399,7 +415,7 @@ impl Planner<'_> {
         });
     }
 
-    fn built(&mut self, step: &Step, exists: bool, feed: Feed) {
+    pub(super) fn built(&mut self, step: &Step, exists: bool, feed: Feed) {
         let blueprint = &mut self.planned.blueprint;
         blueprint.touched.insert(step.name.clone());
         blueprint.builds.push(Build {

@@ -248,7 +248,8 @@ impl Planner<'_> {
                 .trigger
                 .as_ref()
                 .and_then(|trigger| self.planned.blueprint.build(trigger));
-            build.is_some_and(|build| build.exists && matches!(build.feed, Feed::Views { .. }))
+            let is_anew = |feed: &Feed| matches!(feed, Feed::Views { .. } | Feed::Replaced { .. });
+            build.is_some_and(|build| build.exists && is_anew(&build.feed))
         };
         let follows: Vec<String> = views
             .iter()

@@ -164,7 +164,7 @@ impl Deploys {
         progress.say("waiting for other changes to end");
         let _planning = self.planning.lock().await;
         // The shapes first: a populate may keep them for hours, in which others change the catalog.
-        let _shapes = alone(app, control).await?;
+        let _shapes = alone(app, control.stopped()).await?;
         let writer = app.catalog.write().await;
         let files = files(state, id, &writer.current().files)?;
         let mut draft = writer.draft(files).await.map_err(failed)?;
@@ -242,15 +242,16 @@ fn files(
 }
 
 /// Waits until no job relies on the shapes of tables, nor one that an earlier process began.
-async fn alone(
+pub(super) async fn alone(
     app: &App,
-    control: &Control,
+    stopped: impl Future<Output = WorkError>,
 ) -> Result<tokio::sync::OwnedMutexGuard<()>, WorkError> {
     let data = app.data().map_err(|error| failed(error.message()))?;
+    let mut stopped = std::pin::pin!(stopped);
     loop {
         let shapes = tokio::select! {
             shapes = data.ingest.change_shapes() => shapes,
-            reason = control.stopped() => return Err(reason),
+            reason = &mut stopped => return Err(reason),
         };
         let begun = data
             .jobs

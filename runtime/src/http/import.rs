@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use futures::{Stream, TryStreamExt as _};
 use pipewright_compiler::emit;
-use pipewright_compiler::plan::TablePlan;
+use pipewright_compiler::plan::{Plan, TablePlan};
 use serde_json::{Value, json};
 
 use super::access::Access;
@@ -23,9 +23,10 @@ use super::datasources::{authenticated, named, table};
 use super::error::ApiError;
 use super::operations::Done;
 use super::parameters::Parameters;
+use super::replace::with_what_follows;
 use super::{App, Json};
 use crate::catalog::{Change, DatasourceParts, DatasourceText};
-use crate::ingest::{Append, Appended, Format, Ingest, Kept, is_allowed};
+use crate::ingest::{Append, Appended, Format, Ingest, Kept, is_allowed, reader};
 
 /// What becomes of the rows that are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -248,24 +249,21 @@ impl Import {
         let table = served.plan.table(&self.name).ok_or_else(gone)?;
         let started = Instant::now();
         let appended = if self.mode == Mode::Replace {
-            let condition = self.parameters.given("replace_condition");
-            ingest
-                .replace(&served.plan, table, &append, condition, rows)
-                .await
+            self.replace(&served.plan, table, &append, rows).await
         } else {
-            ingest.append(table, &append, rows).await
+            let appended = ingest.append(table, &append, rows).await;
+            appended.map_err(ApiError::from)
         };
         let done = Done::new(self.mode.name(), &table.name.name).since(started);
         let appended = match appended {
             Ok(appended) => appended,
             Err(error) => {
-                let error_text = Some(error.to_string());
                 Done {
-                    error: error_text,
+                    error: Some(error.message().to_owned()),
                     ..done
                 }
                 .record(app);
-                return Err(error.into());
+                return Err(error);
             }
         };
         let status = match &appended.waits {
@@ -280,6 +278,25 @@ impl Import {
         }
         .record(app);
         Ok((status, Json(written(app, table, &appended).await?)).into_response())
+    }
+}
+
+impl Import {
+    async fn replace(
+        &self,
+        plan: &Plan,
+        table: &TablePlan,
+        append: &Append,
+        rows: impl Stream<Item = io::Result<Bytes>> + Send,
+    ) -> Result<Appended, ApiError> {
+        let ingest = self.ingest()?;
+        let condition = self.parameters.given("replace_condition");
+        if reader(plan, &table.name).is_none() {
+            let replaced = ingest.replace(plan, table, append, condition, rows).await;
+            return Ok(replaced?);
+        }
+        let staged = ingest.stage(plan, table, append, condition, rows).await?;
+        with_what_follows(&self.app, table, staged, condition).await
     }
 }
 

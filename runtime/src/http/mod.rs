@@ -37,6 +37,7 @@ mod pipes;
 mod population;
 mod query;
 mod record;
+mod replace;
 mod router;
 mod routes;
 mod run;

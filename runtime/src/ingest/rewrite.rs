@@ -19,6 +19,15 @@ use crate::engine::{EngineError, Query};
 use crate::jobs::{Control, Job, Work, WorkError};
 use std::sync::Arc;
 
+/// Rows in a table beside the data source that they are for.
+#[derive(Debug)]
+pub struct Staged {
+    /// The table.
+    pub table: TablePlan,
+    /// What was written.
+    pub appended: Appended,
+}
+
 impl Ingest {
     /// Puts the rows of a body in place of all rows, or of those that a condition names, at once: readers see the old rows or the new ones.
     ///
@@ -31,16 +40,34 @@ impl Ingest {
         condition: Option<&str>,
         body: impl Stream<Item = io::Result<Bytes>> + Send,
     ) -> Result<Appended, IngestError> {
+        if let Some(view) = reader(plan, &table.name) {
+            return Err(IngestError::Unreadable(format!(
+                "the materialized view of `{view}` reads `{}`, and would not follow",
+                table.name
+            )));
+        }
+        let staged = self.stage(plan, table, append, condition, body).await?;
+        let replaced = self.put_in_place(table, &staged, condition).await;
+        // After the exchange this holds the old rows, and before it the new ones of a failed attempt.
+        let dropped = self.unstage(&staged.table).await;
+        replaced?;
+        dropped?;
+        Ok(staged.appended)
+    }
+
+    /// Writes rows into a table beside a data source, which is to take its place. Those that do not fit are in its quarantine then.
+    pub async fn stage(
+        self: &Arc<Self>,
+        plan: &Plan,
+        table: &TablePlan,
+        append: &Append,
+        condition: Option<&str>,
+        body: impl Stream<Item = io::Result<Bytes>> + Send,
+    ) -> Result<Staged, IngestError> {
         if !table.engine.name.ends_with("MergeTree") {
             return Err(IngestError::Unreadable(format!(
                 "`{}` keeps no rows (its engine is {}), so that there is nothing to replace",
                 table.name, table.engine.name
-            )));
-        }
-        if let Some(view) = reader(plan, &table.name) {
-            return Err(IngestError::Unreadable(format!(
-                "the materialized view of `{view}` reads `{}`, and would not follow: replace is for data sources that no view reads",
-                table.name
             )));
         }
         if let Some(condition) = condition {
@@ -52,34 +79,25 @@ impl Ingest {
         self.engine
             .execute(&format!("CREATE TABLE {new} AS {name}"))
             .await?;
-        let replaced = self
-            .replace_through(table, &staging, append, condition, body)
-            .await;
-        // After the exchange this holds the old rows, and before it the new ones of a failed attempt.
-        let dropped = self
-            .engine
-            .execute(&format!("DROP TABLE IF EXISTS {new} SYNC"))
-            .await;
-        self.engine
-            .execute(&format!(
-                "DROP TABLE IF EXISTS {} SYNC",
-                table_name(&pipewright_compiler::emit::quarantine_name(&staging.name))
-            ))
-            .await?;
-        let replaced = replaced?;
-        dropped?;
-        Ok(replaced)
+        match self.fill_staged(table, &staging, append, body).await {
+            Ok(appended) => Ok(Staged {
+                table: staging,
+                appended,
+            }),
+            Err(error) => {
+                self.unstage(&staging).await?;
+                Err(error)
+            }
+        }
     }
 
-    async fn replace_through(
+    async fn fill_staged(
         self: &Arc<Self>,
         table: &TablePlan,
         staging: &TablePlan,
         append: &Append,
-        condition: Option<&str>,
         body: impl Stream<Item = io::Result<Bytes>> + Send,
     ) -> Result<Appended, IngestError> {
-        let (name, new) = (table_name(&table.name), table_name(&staging.name));
         let appended = self.append(staging, append, body).await?;
         if appended.counts.quarantined > 0 {
             let (from, to) = (
@@ -95,15 +113,45 @@ impl Ingest {
                 ))
                 .await?;
         }
-        let _alone = self.alone(&table.name).await;
-        let (old_name, new_name) = (table.name.to_string(), staging.name.to_string());
-        if !self.are_alike(&old_name, &new_name).await? {
-            return Err(IngestError::Unreadable(format!(
-                "`{old_name}` was changed by a deploy while the rows were on their way; its rows are as they were: send them again"
-            )));
+        Ok(appended)
+    }
+
+    /// Takes the table of staged rows away.
+    pub async fn unstage(&self, staging: &TablePlan) -> Result<(), IngestError> {
+        let name = &staging.name;
+        for name in [
+            table_name(name),
+            table_name(&pipewright_compiler::emit::quarantine_name(name)),
+        ] {
+            self.engine
+                .execute(&format!("DROP TABLE IF EXISTS {name} SYNC"))
+                .await?;
         }
+        Ok(())
+    }
+
+    /// Refuses rows that were staged for a table which a deploy has made another one since.
+    pub async fn still_fits(&self, table: &TablePlan, staged: &Staged) -> Result<(), IngestError> {
+        let (name, staging) = (table.name.to_string(), staged.table.name.to_string());
+        if self.are_alike(&name, &staging).await? {
+            return Ok(());
+        }
+        Err(IngestError::Unreadable(format!(
+            "`{name}` was changed by a deploy while the rows were on their way; its rows are as they were: send them again"
+        )))
+    }
+
+    async fn put_in_place(
+        &self,
+        table: &TablePlan,
+        staged: &Staged,
+        condition: Option<&str>,
+    ) -> Result<(), IngestError> {
+        let (name, new) = (table_name(&table.name), table_name(&staged.table.name));
+        let _alone = self.alone(&table.name).await;
+        self.still_fits(table, staged).await?;
         for mark in [Mark::Direct, Mark::Rewritten] {
-            self.mark(mark, &old_name).await?;
+            self.mark(mark, &table.name.to_string()).await?;
         }
         if let Some(condition) = condition {
             self.engine.execute(&format!("ALTER TABLE {new} DELETE WHERE NOT ifNull((\n{condition}\n), 0) SETTINGS mutations_sync = 2")).await?;
@@ -117,7 +165,7 @@ impl Ingest {
             .execute(&format!("EXCHANGE TABLES {name} AND {new}"))
             .await?;
         self.tables_changed();
-        Ok(appended)
+        Ok(())
     }
 
     /// Takes all rows away.
@@ -189,7 +237,7 @@ fn counting(table: &TablePlan, condition: &str) -> String {
 }
 
 /// A node whose view reads a data source.
-pub(super) fn reader(plan: &Plan, name: &ResourceName) -> Option<String> {
+pub(crate) fn reader(plan: &Plan, name: &ResourceName) -> Option<String> {
     use pipewright_compiler::graph::Vertex;
     let start = Vertex::Datasource(name.clone());
     let edges = plan.graph.edges();

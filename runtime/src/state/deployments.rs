@@ -82,6 +82,8 @@ pub enum DeploymentKind {
     Start,
     /// To get back to the version before.
     Rollback,
+    /// Rows take the place of others, with all that views make of them. No version: it is in the journal while it runs, and gone afterwards.
+    Replace,
 }
 
 impl DeploymentKind {
@@ -91,6 +93,7 @@ impl DeploymentKind {
             Self::Deploy => "deploy",
             Self::Start => "start",
             Self::Rollback => "rollback",
+            Self::Replace => "replace",
         }
     }
 
@@ -98,6 +101,7 @@ impl DeploymentKind {
         match text {
             "start" => Self::Start,
             "rollback" => Self::Rollback,
+            "replace" => Self::Replace,
             _ => Self::Deploy,
         }
     }
@@ -191,8 +195,8 @@ impl<'state> Deployments<'state> {
         )?;
         let id = connection.last_insert_rowid();
         connection.execute(
-            "UPDATE deployments SET files = NULL, files_before = NULL WHERE id <= ?1",
-            [id - KEPT],
+            "UPDATE deployments SET files = NULL, files_before = NULL WHERE id <= (SELECT id FROM deployments WHERE kind != 'replace' ORDER BY id DESC LIMIT 1 OFFSET ?1)",
+            [KEPT],
         )?;
         Ok(id)
     }
@@ -289,10 +293,14 @@ impl<'state> Deployments<'state> {
         status: DeploymentStatus,
         error: Option<&str>,
     ) -> Result<(), StateError> {
-        self.state.connection().execute(
+        let mut connection = self.state.connection();
+        let transaction = connection.transaction()?;
+        transaction.execute(
             "UPDATE deployments SET status = ?1, finished_at = ?2, error = ?3, journal = '{}' WHERE id = ?4",
             params![status.as_str(), now(), error, id],
         )?;
+        forget_replace(&transaction, id)?;
+        transaction.commit()?;
         Ok(())
     }
 
@@ -310,6 +318,7 @@ impl<'state> Deployments<'state> {
             params![DeploymentStatus::Done.as_str(), now(), error, id],
         )?;
         transaction.execute("UPDATE deployments SET undone = 1 WHERE id = ?1", [undoes])?;
+        forget_replace(&transaction, id)?;
         transaction.commit()?;
         Ok(())
     }
@@ -322,12 +331,12 @@ impl<'state> Deployments<'state> {
         Ok(())
     }
 
-    /// All deployments, the latest first.
+    /// All deployments of versions, the latest first.
     pub fn list(&self) -> Result<Vec<Deployment>, StateError> {
-        self.select("ORDER BY id DESC")
+        self.select("WHERE kind != 'replace' ORDER BY id DESC")
     }
 
-    /// Deployments that have not ended, the oldest first.
+    /// Deployments and replaces that have not ended, the oldest first.
     pub fn running(&self) -> Result<Vec<Deployment>, StateError> {
         self.select("WHERE status = 'running' ORDER BY id")
     }
@@ -351,11 +360,12 @@ impl<'state> Deployments<'state> {
         Ok(statement.query_row([id], deployment).optional()?)
     }
 
-    /// The latest deployment.
+    /// The latest deployment of a version.
     pub fn latest(&self) -> Result<Option<Deployment>, StateError> {
         let connection = self.state.connection();
-        let mut statement =
-            connection.prepare_cached(&format!("{SELECT} ORDER BY id DESC LIMIT 1"))?;
+        let mut statement = connection.prepare_cached(&format!(
+            "{SELECT} WHERE kind != 'replace' ORDER BY id DESC LIMIT 1"
+        ))?;
         Ok(statement.query_row([], deployment).optional()?)
     }
 
@@ -388,6 +398,12 @@ impl<'state> Deployments<'state> {
             .transpose()?
             .unwrap_or_default())
     }
+}
+
+/// A replace that has ended is of interest to nobody.
+fn forget_replace(transaction: &rusqlite::Transaction<'_>, id: i64) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM deployments WHERE id = ?1 AND kind = 'replace'";
+    transaction.execute(sql, [id]).map(|_| ())
 }
 
 fn deployment(row: &Row<'_>) -> rusqlite::Result<Deployment> {
