@@ -162,7 +162,7 @@ mod tests {
                 "SELECT sum(a) OVER w FROM (SELECT 1 AS a) WINDOW w AS ()",
                 "unclear",
             ),
-            ("SELECT t.a, (((", r#"[] {}"#),
+            ("SELECT t.a, (((", "[] {}"),
         ];
         for (sql, expected) in cases {
             assert_eq!(shown(sql), expected, "{sql}");

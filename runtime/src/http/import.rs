@@ -259,7 +259,7 @@ impl Import {
             Ok(appended) => appended,
             Err(error) => {
                 Done {
-                    error: Some(error.message().to_owned()),
+                    error: Some(error.message()),
                     ..done
                 }
                 .record(app);
