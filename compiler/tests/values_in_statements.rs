@@ -227,3 +227,115 @@ fn names_that_are_taken_are_refused() {
         .collect();
     assert_eq!(kept, ["a", "alone_quarantine", "mv__daily"]);
 }
+
+/// A query of a request, over an endpoint `e` with a parameter `x` and the data source `a`.
+fn asked(text: &str, values: &[(&str, &str)]) -> Result<Compiled, QueryError> {
+    let plan = plan("SELECT id, s FROM a WHERE s = {{String(x, 'none')}}");
+    let values: Values = values
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).into()))
+        .collect();
+    let secrets = ["key".to_owned()];
+    let request = RequestContext {
+        values: &values,
+        render: RenderContext {
+            secrets: &secrets,
+            ..RenderContext::default()
+        },
+    };
+    plan.compile_query(text, Some("e"), request)
+}
+
+fn answer(text: &str, values: &[(&str, &str)]) -> String {
+    match asked(text, values) {
+        Ok(compiled) => compiled.sql.text().trim().to_owned(),
+        Err(error) => format!("error: {error}"),
+    }
+}
+
+fn answers(asked: &[(&str, &str)]) -> String {
+    let lines = asked.iter().map(|(text, value)| {
+        let values = [("x", *value)];
+        let given = if value.is_empty() { &[][..] } else { &values };
+        format!("{text}\n  {}\n", answer(text, given).replace('\n', "\n  "))
+    });
+    lines.collect()
+}
+
+const WAY_OUT: &str = "' OR 1 --";
+
+#[test]
+fn a_query_may_be_a_template() {
+    insta::assert_snapshot!(answers(&[
+        ("% SELECT id FROM _ {% if defined(x) %}WHERE s = {{String(x)}}{% end %} FORMAT CSV", WAY_OUT),
+        ("% SELECT id FROM _ WHERE 1 {% if defined(x) %}AND s = {{String(x)}}{% end %}", ""),
+        ("% SELECT {{Int32(x)}}", WAY_OUT),
+        ("% SELECT {{Int32(x)}}", ""),
+        ("% SELECT * FROM {{table(x)}}", "b"),
+        ("% SELECT * FROM {{table(x)}}", "system.users"),
+        ("% SELECT '{{String(x)}}'", "word"),
+        ("% SELECT {{error('not so')}}", ""),
+        ("% SELECT {{ (", ""),
+    ]), @r"
+    % SELECT id FROM _ {% if defined(x) %}WHERE s = {{String(x)}}{% end %} FORMAT CSV
+      SELECT id FROM (
+      
+          SELECT id, s FROM a WHERE s = '\' OR 1 --'
+      ) AS _ WHERE s = '\' OR 1 --'
+    % SELECT id FROM _ WHERE 1 {% if defined(x) %}AND s = {{String(x)}}{% end %}
+      SELECT id FROM (
+      
+          SELECT id, s FROM a WHERE s = 'none'
+      ) AS _ WHERE 1
+    % SELECT {{Int32(x)}}
+      error: parameter x: '\' OR 1 --' is not an Int32
+    % SELECT {{Int32(x)}}
+      error: parameter x: a value of type Int32 is required
+    % SELECT * FROM {{table(x)}}
+      SELECT * FROM b
+    % SELECT * FROM {{table(x)}}
+      error: 'system.users' is not the name of a data source or pipe
+    % SELECT '{{String(x)}}'
+      error: a value stands inside of quotes or of a comment, and could end them
+    % SELECT {{error('not so')}}
+      error: not so
+    % SELECT {{ (
+      error: the expression is not closed: `}}` is missing
+    ");
+    let read = asked("% SELECT * FROM {{table('b')}}, e", &[]).expect("a statement");
+    assert_eq!(read.named_tables.iter().collect::<Vec<_>>(), ["b"]);
+    assert_eq!(read.named_pipes.len(), 1);
+}
+
+#[test]
+fn a_template_of_a_caller_learns_no_secret_and_opens_nothing() {
+    insta::assert_snapshot!(answers(&[
+        ("% SELECT {{tb_secret('key')}}", ""),
+        ("% SELECT {{tb_var(x, 'no')}}", "key"),
+        ("% SELECT {key: String}", ""),
+        ("% {{disable('analyzer')}} SELECT 1", ""),
+        ("% {{activate('analyzer')}} SELECT 1", ""),
+        ("% SELECT * FROM file({{String(x)}})", "/etc/passwd"),
+        ("% DROP TABLE {{table('a')}}", ""),
+    ]), @r"
+    % SELECT {{tb_secret('key')}}
+      error: `tb_secret` and `tb_var` cannot be called here: only the node of a pipe may ask for a secret
+    % SELECT {{tb_var(x, 'no')}}
+      error: `tb_secret` and `tb_var` cannot be called here: only the node of a pipe may ask for a secret
+    % SELECT {key: String}
+      error: nothing binds the query parameter `key`
+    % {{disable('analyzer')}} SELECT 1
+      error: `activate` and `disable` cannot be called here: only the node of a pipe may say how the engine plans it
+    % {{activate('analyzer')}} SELECT 1
+      error: `activate` and `disable` cannot be called here: only the node of a pipe may say how the engine plans it
+    % SELECT * FROM file({{String(x)}})
+      error: the table function `file` is not allowed
+    % DROP TABLE {{table('a')}}
+      error: only `SELECT` and `DESCRIBE` can run here, not `DROP`
+    ");
+    let long = answer(&format!("% SELECT {}1", "1,".repeat(200_000)), &[]);
+    assert_eq!(
+        long,
+        "error: a template in a query has at most 262144 bytes"
+    );
+}

@@ -22,7 +22,7 @@ pub use pipe::{CopyMode, NodePlan, PipePlan, Role};
 pub use query::{Compiled, QUERY_SOURCE, QueryError, RequestContext};
 pub use schedule::{Cron, Schedule, ScheduleError};
 
-use crate::graph::{Graph, NodeId, Scope};
+use crate::graph::{Graph, NodeId, Scope, resolve};
 use crate::optimize::Rules;
 use crate::project::{Pipe, Policies, Project, ResourceName};
 
@@ -108,6 +108,11 @@ impl Plan {
     pub(crate) fn node(&self, id: &NodeId) -> Option<(&Pipe, &crate::project::Node)> {
         let pipe = self.project.pipes.get(&id.pipe)?;
         Some((pipe, pipe.node(&id.node)?))
+    }
+
+    /// Whether `table()` may give a name.
+    fn knows(&self, scope: Scope<'_>, name: &str) -> bool {
+        resolve(&self.project, &self.policies.common, scope, None, name).is_some()
     }
 
     /// The scope in which a node's SQL is resolved.

@@ -18,10 +18,13 @@ use crate::mapped_text::MappedText;
 use crate::optimize::Rewrite;
 use crate::project::{PASSING, ResourceName};
 use crate::sql::{self, Policy, Position, Scan, TableReference, Use};
-use crate::template::{RenderContext, Settings, TemplateError, Values};
+use crate::template::{RenderContext, Settings, Template, TemplateError, Values};
 
 /// The inlined text may not grow past this: a diamond of nodes doubles it at each level.
 pub(super) const MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// The longest template that a query from outside may be: as long as a statement that the engine takes.
+const MAX_QUERY_TEMPLATE: usize = 256 * 1024;
 
 /// Nodes that read one another may form chains of this length: each is a subquery of the one before, and the engine takes half as many by default.
 const MAX_DEPTH: usize = 200;
@@ -141,7 +144,7 @@ impl Plan {
         Ok(compilation.finish(&node))
     }
 
-    /// The statement of a query from outside, in which pipes and data sources are tables and `_` is `underscore`.
+    /// The statement of a query from outside, in which pipes and data sources are tables and `_` is `underscore`. One that begins with `%` is a template.
     pub fn compile_query(
         &self,
         text: &str,
@@ -159,14 +162,14 @@ impl Plan {
         request: RequestContext<'_>,
         filters: &RowFilters,
     ) -> Result<Compiled, QueryError> {
-        let mapped = MappedText::verbatim(text, Span::new(QUERY_SOURCE, 0, text.len()));
         let scope = Scope {
             underscore: underscore.and_then(|name| self.project.pipe(name)),
             ..Scope::default()
         };
+        let mut compilation = Compilation::new(self, request, filters);
+        let mapped = compilation.query(text, scope)?;
         let scan = scan(&mapped)?;
         allowed(&mapped, &scan, &self.policies.common, Use::Query, &[])?;
-        let mut compilation = Compilation::new(self, request, filters);
         let mut shape = compilation.shape(&mapped, &scan, scope)?.0;
         if let Some(format) = &scan.format {
             shape.end = shape::anchor(&mapped, format.span.start).unwrap_or_default();
@@ -231,6 +234,47 @@ impl<'a> Compilation<'a> {
         self.compiled
     }
 
+    /// The text of a query from outside, with the values of the request if it is a template. It is the caller's, who may neither learn secrets nor choose how the
+    /// engine plans statements with row filters in them.
+    fn query(&mut self, text: &str, scope: Scope<'_>) -> Result<MappedText, QueryError> {
+        let span = Span::new(QUERY_SOURCE, 0, text.len());
+        if !Template::is_template(text) {
+            return Ok(MappedText::verbatim(text, span));
+        }
+        if text.len() > MAX_QUERY_TEMPLATE {
+            let message = format!("a template in a query has at most {MAX_QUERY_TEMPLATE} bytes");
+            return Err(Diagnostic::error(codes::SQL_NOT_ALLOWED, message).into());
+        }
+        let (template, _) = Template::compile(text, span);
+        if template.uses_secrets() {
+            return Err(not_in_a_query("tb_secret` and `tb_var", "ask for a secret"));
+        }
+        let known = |name: &str| self.plan.knows(scope, name);
+        let context = RenderContext {
+            tables: Some(&known),
+            secrets: &[],
+            ..self.request.render
+        };
+        let rendered = template
+            .render(self.request.values, &context)
+            .map_err(QueryError::Template)?;
+        let Settings {
+            activate, disable, ..
+        } = &rendered.settings;
+        if !activate.is_empty() || disable.is_some() {
+            return Err(not_in_a_query(
+                "activate` and `disable",
+                "say how the engine plans it",
+            ));
+        }
+        merge(&mut self.compiled.settings, rendered.settings);
+        let mut sql = rendered.sql;
+        sql.part_grown_together();
+        parts_of_others(&sql).map_err(QueryError::Sql)?;
+        sql.count_values(&mut self.values);
+        Ok(sql)
+    }
+
     /// A node's statement; each node is rendered once a request, however often it is read.
     fn node(&mut self, id: &NodeId) -> Result<Rc<Resolved>, QueryError> {
         if let Some(done) = self.done.get(id) {
@@ -261,19 +305,11 @@ impl<'a> Compilation<'a> {
             .get(&id.pipe)
             .and_then(|pipe| pipe.node(&id.node))
             .ok_or_else(no_such_node)?;
-        let known = |name: &str| {
-            resolve(
-                &plan.project,
-                &plan.policies.common,
-                Scope {
-                    pipe: Some(pipe),
-                    ..Scope::default()
-                },
-                None,
-                name,
-            )
-            .is_some()
+        let scope = Scope {
+            pipe: Some(pipe),
+            ..Scope::default()
         };
+        let known = |name: &str| plan.knows(scope, name);
         let context = RenderContext {
             tables: Some(&known),
             ..self.request.render
@@ -530,6 +566,13 @@ impl<'a> Compilation<'a> {
         };
         capture::wrapped(&self.plan.database, &node.text, &names, inline)
     }
+}
+
+/// What only the author of a pipe may do.
+fn not_in_a_query(functions: &str, deed: &str) -> QueryError {
+    let message =
+        format!("`{functions}` cannot be called here: only the node of a pipe may {deed}");
+    Diagnostic::error(codes::SQL_NOT_ALLOWED, message).into()
 }
 
 /// Settings of several nodes: the node that reads others is rendered before them and wins.

@@ -114,6 +114,11 @@ impl std::fmt::Debug for Template {
 }
 
 impl Template {
+    /// Whether a body is a template: its first character is `%`.
+    pub fn is_template(body: &str) -> bool {
+        body.trim_start().starts_with('%')
+    }
+
     /// Compiles the text of an SQL body that stands at `span` (`span.start` is the place of its first byte). Without a leading `%` it is no template: it
     /// renders to itself.
     pub fn compile(body: &str, span: Span) -> (Self, Vec<Diagnostic>) {
@@ -211,6 +216,11 @@ impl Template {
     /// The names of the secrets that the text asks for, in every branch. A name that is computed is not among them.
     pub fn secret_names(&self) -> impl Iterator<Item = &str> {
         self.secrets.iter().map(String::as_str)
+    }
+
+    /// Whether the text asks for a secret somewhere, by a constant name or another.
+    pub fn uses_secrets(&self) -> bool {
+        self.uses_secrets
     }
 
     /// The first reason why the template cannot be rendered at all.

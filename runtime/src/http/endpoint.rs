@@ -12,7 +12,7 @@ use super::call::Call;
 use super::error::ApiError;
 use super::extract::{Path, Whole};
 use super::parameters::Parameters;
-use super::query::{answer_query, now, request, secret_names};
+use super::query::{answer_query, now, readable_pipe, request, secret_names};
 use super::record::{Asked, Pending, answered};
 use super::run::{Format, run};
 use super::{App, pipes};
@@ -70,16 +70,7 @@ async fn endpoint(
         .access(asked.headers, parameters.text_of("token"))?;
     let named = app.catalog.current();
     let name = named.objects.pipe_name(name).unwrap_or(name);
-    let no_such_pipe = || ApiError::NotFound(format!("there is no pipe `{name}`"));
-    // Whether a pipe exists is told only to those who may read it.
-    if !access.reads_pipe(name) {
-        let exists = served.plan.pipe(name).is_some();
-        return Err(if exists || !access.is_admin() {
-            ApiError::Forbidden(format!("the token may not read pipe `{name}`"))
-        } else {
-            no_such_pipe()
-        });
-    }
+    let pipe = readable_pipe(&served, &access, name)?;
     if let Some(object) = named.objects.pipe(name) {
         *pending = Some(Pending::new(
             &app.service,
@@ -93,7 +84,6 @@ async fn endpoint(
     if let Some(fixed) = access.fixed.get(name) {
         parameters.fix(fixed);
     }
-    let pipe = served.plan.pipe(name).ok_or_else(no_such_pipe)?;
     let node = pipe.endpoint_node().ok_or_else(|| {
         ApiError::NotFound(format!(
             "pipe `{name}` has no published node: add `TYPE endpoint` to one, or, where Classic is meant, `kind = \"classic\"` under `[project]` in pipewright.toml"

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use pipewright_compiler::plan::{Compiled, RequestContext};
+use pipewright_compiler::plan::{Compiled, PipePlan, RequestContext};
 use pipewright_compiler::template::{RenderContext, Values};
 
 use super::access::{Access, is_service_table};
@@ -32,6 +32,23 @@ pub(crate) fn request<'a>(
 /// The names of the secrets that templates may bind.
 pub(crate) fn secret_names(served: &Served) -> Vec<String> {
     served.secrets.names().map(ToOwned::to_owned).collect()
+}
+
+/// The pipe of that name. Whether there is one is told only to those who may read it.
+pub(crate) fn readable_pipe<'a>(
+    served: &'a Served,
+    access: &Access,
+    name: &str,
+) -> Result<&'a PipePlan, ApiError> {
+    if !access.reads_pipe(name) {
+        return Err(ApiError::Forbidden(format!(
+            "the token may not read pipe `{name}`"
+        )));
+    }
+    served
+        .plan
+        .pipe(name)
+        .ok_or_else(|| ApiError::NotFound(format!("there is no pipe `{name}`")))
 }
 
 #[expect(

@@ -1,4 +1,4 @@
-//! `GET|POST /v0/sql`.
+//! `GET|POST /v0/sql`: a query over pipes and data sources; one that begins with `%` is a template, and `_` is the pipe that `pipeline` names.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,7 +14,7 @@ use super::call::{Call, json_response};
 use super::error::ApiError;
 use super::extract::Whole;
 use super::parameters::Parameters;
-use super::query::answer_query;
+use super::query::{answer_query, readable_pipe};
 use super::record::{Asked, Pending, QUERY_API, answered};
 use super::run::Format;
 
@@ -44,6 +44,7 @@ async fn query(
     pending: &mut Option<Pending>,
 ) -> Result<Response, ApiError> {
     let mut parameters = Parameters::read(asked.uri, asked.headers, body)?;
+    parameters.read_json_text()?;
     let served = app.served.load_full();
     let access = served
         .tokens
@@ -65,12 +66,21 @@ async fn query(
             "no query: send it as `q`, or as the body of a POST".to_owned(),
         ));
     };
+    let named = app.catalog.current();
+    let pipeline = match parameters.given("pipeline") {
+        None => None,
+        Some(name) => {
+            let name = named.objects.pipe_name(name).unwrap_or(name);
+            readable_pipe(&served, &access, name)?;
+            Some(name.to_owned())
+        }
+    };
     answer_query(
         app,
         &served,
         &access,
         &text,
-        None,
+        pipeline.as_deref(),
         parameters,
         Format::JSON,
         pending,

@@ -25,6 +25,7 @@ mod page;
 mod pipe_changes;
 mod pipes_api;
 mod populations;
+mod query_templates;
 mod quiet_log;
 mod row_filters;
 mod secrets;

@@ -8,16 +8,17 @@ pub(super) const ROUTES: &[Route] = &[
         "get",
         "Run a query over pipes and data sources",
         "the right to read all that the query names",
-        &[200, 400, 403, 429],
+        &[200, 400, 403, 404, 429],
     )
-    .query(&[("q", "string")]),
+    .query(&[("q", "string"), ("pipeline", "string")]),
     route(
         "/v0/sql",
         "post",
         "Run a query over pipes and data sources",
         "the right to read all that the query names",
-        &[200, 400, 403, 429],
+        &[200, 400, 403, 404, 429],
     )
+    .query(&[("pipeline", "string")])
     .body("text/plain"),
     route(
         "/v0/dependencies",
