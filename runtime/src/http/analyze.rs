@@ -3,7 +3,6 @@
 use std::io::Read;
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::{Request, State};
 use bytes::BytesMut;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -18,7 +17,7 @@ use crate::ingest::{Format, IngestError};
 const START: usize = 4096;
 
 pub(super) async fn post(State(app): State<Arc<App>>, request: Request) -> Result<Json, ApiError> {
-    let parameters = Parameters::read(request.uri(), request.headers(), &Bytes::new())?;
+    let parameters = Parameters::of_address(request.uri());
     let served = app.served.load_full();
     let access = served
         .tokens

@@ -34,18 +34,18 @@ impl FromRequest<Arc<App>> for Call {
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
         let (uri, headers) = (request.uri().clone(), request.headers().clone());
         let Whole(body) = Whole::from_request(request, app).await?;
-        Self::new(app, &uri, &headers, &body)
+        Self::new(app, &uri, &headers, &body).await
     }
 }
 
 impl Call {
-    pub(crate) fn new(
+    pub(crate) async fn new(
         app: &Arc<App>,
         uri: &Uri,
         headers: &HeaderMap,
         body: &Bytes,
     ) -> Result<Self, ApiError> {
-        let mut parameters = Parameters::read(uri, headers, body)?;
+        let mut parameters = Parameters::read(uri, headers, body).await?;
         let access = app
             .served
             .load()

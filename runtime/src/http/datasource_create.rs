@@ -1,6 +1,5 @@
 //! `POST /v0/datasources` with a definition: a data source is made from a schema, without rows.
 
-use axum::body::Bytes;
 use axum::extract::{FromRequest as _, Request};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -14,8 +13,7 @@ use crate::catalog::{Change, DatasourceParts, DatasourceText};
 
 /// Whether a request tells what a data source is, and brings no rows.
 pub(super) fn is_definition(request: &Request) -> bool {
-    let parameters = Parameters::read(request.uri(), request.headers(), &Bytes::new());
-    let parameters = parameters.unwrap_or_default();
+    let parameters = Parameters::of_address(request.uri());
     if !matches!(parameters.given("mode"), None | Some("create")) {
         return false;
     }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -105,7 +104,7 @@ pub(super) async fn delete(
     headers: HeaderMap,
     Whole(body): Whole,
 ) -> Result<Response, ApiError> {
-    let parameters = Parameters::read(&uri, &headers, &body)?;
+    let parameters = Parameters::read(&uri, &headers, &body).await?;
     let served = app.served.load_full();
     let access = served
         .tokens
@@ -143,7 +142,7 @@ pub(super) fn authenticated(
     uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<Authenticated, ApiError> {
-    let parameters = Parameters::read(uri, headers, &Bytes::new())?;
+    let parameters = Parameters::of_address(uri);
     let served = app.served.load_full();
     let access = served.tokens.access(headers, parameters.text_of("token"))?;
     app.rates.take(&access).map_err(ApiError::Limited)?;

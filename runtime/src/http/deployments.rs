@@ -30,7 +30,7 @@ pub(super) async fn create(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (uri, headers) = (request.uri().clone(), request.headers().clone());
-    let call = Call::new(&app, &uri, &headers, &Bytes::new())?;
+    let call = Call::new(&app, &uri, &headers, &Bytes::new()).await?;
     require_admin(&call)?;
     let files = read_files(&app, request, &headers).await?;
     let files = checked(&call, files)?;

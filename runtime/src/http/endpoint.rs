@@ -30,7 +30,7 @@ pub(super) async fn answer(
         .rsplit_once('.')
         .and_then(|(name, ending)| Some((name, Format::of_ending(ending)?)));
     let Some((name, format)) = data else {
-        let call = Call::new(&app, &uri, &headers, &body);
+        let call = Call::new(&app, &uri, &headers, &body).await;
         let answer = if method == Method::GET || method == Method::HEAD {
             let accepts = headers.get_all(header::ACCEPT).iter();
             let wants_text = accepts
@@ -62,7 +62,7 @@ async fn endpoint(
     body: &Bytes,
     pending: &mut Option<Pending>,
 ) -> Result<Response, ApiError> {
-    let mut parameters = Parameters::read(asked.uri, asked.headers, body)?;
+    let mut parameters = Parameters::read(asked.uri, asked.headers, body).await?;
     parameters.read_body()?;
     let served = app.served.load_full();
     let access = served

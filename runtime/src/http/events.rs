@@ -46,7 +46,7 @@ async fn push(
     room: Option<Room>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    let parameters = Parameters::read(uri, headers, &Bytes::new())?;
+    let parameters = Parameters::of_address(uri);
     let served = app.served.load_full();
     let access = served.tokens.access(headers, parameters.text_of("token"))?;
     app.rates.take(&access).map_err(ApiError::Limited)?;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use serde_json::{Map, Value, json};
@@ -65,7 +64,7 @@ pub(super) async fn cancel(
 }
 
 fn asked(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<(Parameters, Arc<Access>), ApiError> {
-    let parameters = Parameters::read(uri, headers, &Bytes::new())?;
+    let parameters = Parameters::of_address(uri);
     let served = app.served.load_full();
     let access = served.tokens.access(headers, parameters.text_of("token"))?;
     app.rates.take(&access).map_err(ApiError::Limited)?;

@@ -72,7 +72,7 @@ pub(super) async fn openapi(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let parameters = Parameters::read(&uri, &headers, &axum::body::Bytes::new())?;
+    let parameters = Parameters::of_address(&uri);
     let served = app.served.load_full();
     let access = match served.tokens.access(&headers, parameters.text_of("token")) {
         Ok(access) => Some(access),

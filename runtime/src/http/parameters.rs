@@ -1,7 +1,8 @@
-//! The values that a request brings: from the query string, and for POST from a form, JSON or plain SQL body.
+//! The values that a request brings: from the query string, and for POST from a form of either kind, JSON or plain SQL body.
 
-use axum::body::Bytes;
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use pipewright_compiler::template::Values;
 use serde_json::Value;
 
@@ -25,20 +26,36 @@ const CONTROL: &[&str] = &[
 ];
 
 impl Parameters {
-    pub(crate) fn read(uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Result<Self, ApiError> {
+    /// What the address brings.
+    pub(crate) fn of_address(uri: &Uri) -> Self {
         let mut parameters = Self::default();
         parameters.add_form(uri.query().unwrap_or("").as_bytes());
+        parameters
+    }
+
+    /// What the address and the body bring.
+    pub(crate) async fn read(
+        uri: &Uri,
+        headers: &HeaderMap,
+        body: &Bytes,
+    ) -> Result<Self, ApiError> {
+        let mut parameters = Self::of_address(uri);
         if body.is_empty() {
             return Ok(parameters);
         }
-        let content_type = headers
-            .get(header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or("");
-        match content_type.split(';').next().unwrap_or("").trim() {
-            "application/json" => parameters.add_json(body)?,
+        let content_type = headers.get(header::CONTENT_TYPE);
+        let text = content_type.and_then(|value| value.to_str().ok());
+        let media_type = text.unwrap_or("").split(';').next().unwrap_or("");
+        match (
+            media_type.trim().to_ascii_lowercase().as_str(),
+            content_type,
+        ) {
+            ("application/json", _) => parameters.add_json(body)?,
+            ("multipart/form-data", Some(content_type)) => {
+                parameters.add_parts(content_type, body).await?;
+            }
             // curl's -d sends this type for any text: a form has `=` after its first name, and SQL has a blank before any.
-            "application/x-www-form-urlencoded" if is_form(body) => parameters.add_form(body),
+            ("application/x-www-form-urlencoded", _) if is_form(body) => parameters.add_form(body),
             _ => match std::str::from_utf8(body) {
                 Ok(text) => parameters.text = Some(text.to_owned()),
                 Err(_) => {
@@ -59,6 +76,42 @@ impl Parameters {
         );
     }
 
+    /// Adds the fields of a form in parts. The body is here already, and no longer than bodies may be. A file among them is refused: as a parameter it would be
+    /// left out.
+    async fn add_parts(
+        &mut self,
+        content_type: &HeaderValue,
+        body: &Bytes,
+    ) -> Result<(), ApiError> {
+        let bad = |message: String| ApiError::Body(StatusCode::BAD_REQUEST, message);
+        let mut request = Request::new(Body::from(body.clone()));
+        let headers = request.headers_mut();
+        headers.insert(header::CONTENT_TYPE, content_type.clone());
+        DefaultBodyLimit::disable().apply(&mut request);
+        let mut form = Multipart::from_request(request, &())
+            .await
+            .map_err(|error| bad(error.body_text()))?;
+        while let Some(field) = form
+            .next_field()
+            .await
+            .map_err(|error| bad(error.body_text()))?
+        {
+            let name = field.name().unwrap_or_default().to_owned();
+            if name.is_empty() || field.file_name().is_some() {
+                let message = format!("the part `{name}` of the form is no field with a value");
+                return Err(bad(message));
+            }
+            let value = field
+                .bytes()
+                .await
+                .map_err(|error| bad(error.body_text()))?;
+            let value = String::from_utf8(value.into())
+                .map_err(|_| bad(format!("the part `{name}` of the form is not UTF-8")))?;
+            self.pairs.push((name, Value::String(value)));
+        }
+        Ok(())
+    }
+
     /// Takes a body that is JSON, but was not said to be, as the parameters that it holds.
     pub(crate) fn read_json_text(&mut self) -> Result<(), ApiError> {
         if self.text.as_ref().is_some_and(|text| {
@@ -77,7 +130,7 @@ impl Parameters {
         match &self.text {
             Some(text) if !text.trim().is_empty() => Err(ApiError::Body(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "the body holds no parameters: send them as a form (application/x-www-form-urlencoded) or as JSON (application/json)"
+                "the body holds no parameters: send them as a form (application/x-www-form-urlencoded or multipart/form-data) or as JSON (application/json)"
                     .to_owned(),
             )),
             _ => Ok(()),

@@ -375,14 +375,76 @@ fn parameters_that_cannot_be_read_are_not_left_out() {
         let answer = server.send("POST", "/v0/pipes/e.json", &headers, body.as_bytes());
         (answer.status, answer.json()["rows"].as_u64())
     };
-    let part = "--b\r\nContent-Disposition: form-data; name=\"n\"\r\n\r\n2\r\n--b--\r\n";
+    let part = |head: &str, value: &str| {
+        format!("--b\r\nContent-Disposition: form-data; {head}\r\n\r\n{value}\r\n--b--\r\n")
+    };
+    let parts = |body: &str| post("multipart/form-data; boundary=b", body);
     assert_eq!(
         post("application/x-www-form-urlencoded", "n=2"),
         (200, Some(1))
     );
     assert_eq!(post("application/json", "{\"n\": 2}"), (200, Some(1)));
     assert_eq!(post("text/plain", "{\"n\": 2}"), (200, Some(1)));
-    assert_eq!(post("multipart/form-data; boundary=b", part), (415, None));
+    assert_eq!(parts(&part("name=\"n\"", "2")), (200, Some(1)));
+    assert_eq!(parts(&part("name=\"m\"", "2")), (200, Some(4)));
+    assert_eq!(parts(&part("name=\"n\"", "two")), (400, None));
+    // What cannot be read as a field is no reason to show more rows.
+    let file = part("name=\"n\"; filename=\"n.txt\"", "2");
+    for unreadable in [
+        file.as_str(),
+        &part("name=\"\"", "2"),
+        "--b\r\nContent",
+        "n=2",
+    ] {
+        assert_eq!(parts(unreadable), (400, None), "{unreadable}");
+    }
+    let whole = part("name=\"n\"", "2");
+    assert_eq!(post("multipart/form-data", &whole), (400, None));
     assert_eq!(post("text/plain", "n=2"), (415, None));
     assert_eq!(post("text/plain", ""), (200, Some(4)));
+}
+
+#[test]
+fn every_route_takes_its_parameters_from_a_form_in_parts() {
+    let project = Project::new(&[(
+        "e.pipe",
+        "NODE result\nSQL >\n    SELECT number FROM numbers(4)\n\nTYPE endpoint\n",
+    )]);
+    let server = Server::run(serve(project.path(), &["--admin-token", ADMIN]));
+    let post = |path: &str, fields: &[(&str, &str)]| {
+        let mut body = String::new();
+        for (name, value) in fields {
+            _ = write!(
+                body,
+                "--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+            );
+        }
+        let headers = [("Content-Type", "multipart/form-data; boundary=b")];
+        server.send(
+            "POST",
+            path,
+            &headers,
+            format!("{body}--b--\r\n").as_bytes(),
+        )
+    };
+    let token = ("token", ADMIN);
+    let template = "% SELECT sum(number) FROM _ WHERE number < {{Int32(n)}} FORMAT CSV";
+    let fields = [token, ("q", template), ("pipeline", "e"), ("n", "3")];
+    assert_eq!(post("/v0/sql", &fields).text(), "3\n");
+    let long = "x".repeat(3 << 20);
+    let template = "% SELECT {% if defined(s) %}1{% else %}0{% end %} FORMAT CSV";
+    let query = [token, ("q", template), ("s", &long)];
+    assert_eq!(post("/v0/sql", &query).text(), "1\n");
+
+    let made = post(
+        "/v0/pipes",
+        &[token, ("name", "made"), ("sql", "SELECT 7 AS x")],
+    );
+    assert_eq!(made.status, 200, "{}", made.text());
+    assert_eq!(made.json()["nodes"][0]["sql"], "SELECT 7 AS x");
+    let appended = post(
+        "/v0/pipes/made/nodes?name=two",
+        &[token, ("sql", "SELECT * FROM made_0")],
+    );
+    assert_eq!(appended.status, 200, "{}", appended.text());
 }
