@@ -1,5 +1,8 @@
-//! Row filters: a caller who may see only some rows of a table gets `(SELECT … FROM table WHERE filter)` wherever a statement, or a node that it reads, names
+//! Row filters: a caller who may see only some rows of a table gets `(SELECT … FROM table PREWHERE filter)` wherever a statement, or a node that it reads, names
 //! that table. The filter is part of the statement that the engine runs, so that no join, subquery or pipe gets around it.
+//!
+//! `PREWHERE` and not `WHERE`, because the engine may evaluate conditions of one `WHERE`, and of those around it, in any order: `throwIf(secret = 'x')` of a caller
+//! would tell by its failure what is in rows that the filter hides. What follows a `PREWHERE` sees the rows that it lets through.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -8,7 +11,7 @@ use pipewright_grammar::diagnostic::Diagnostic;
 use pipewright_grammar::syntax::DefaultKind;
 
 use super::closed;
-use super::shape::{self, TableUse};
+use super::shape::{self, Anchor, TableUse};
 use super::{Plan, QueryError};
 use crate::diagnostics::codes;
 use crate::mapped_text::{MappedText, PieceKind};
@@ -102,7 +105,8 @@ impl RowFilters {
                 add(&mut out, " ");
                 out.append(&text.part(shape::range(starts, *start, *end)));
             }
-            add(&mut out, &format!(" WHERE (\n{filter}\n))"));
+            let clause = clause(plan, &name, text, starts, &table.modifiers);
+            add(&mut out, &format!(" {clause} (\n{filter}\n))"));
             if table.position == Position::From && !table.aliased {
                 add(
                     &mut out,
@@ -118,6 +122,28 @@ impl RowFilters {
             );
         }
         Ok(edits)
+    }
+}
+
+/// The clause that a filter stands in. With `FINAL`, `PREWHERE` would choose among rows before the last of each key is found, and so show what has been replaced; the
+/// engine moves no other condition there either. A `Null` table has no rows to hide.
+fn clause(
+    plan: &Plan,
+    name: &ResourceName,
+    text: &MappedText,
+    starts: &[usize],
+    modifiers: &[(Anchor, Anchor)],
+) -> &'static str {
+    let is_final = |(start, end): &(Anchor, Anchor)| {
+        let modifier = text.text().get(shape::range(starts, *start, *end));
+        modifier.is_some_and(|word| word.trim().eq_ignore_ascii_case("FINAL"))
+    };
+    let table = plan.tables.get(name);
+    let is_null = table.is_some_and(|table| table.engine.name == "Null");
+    if is_null || modifiers.iter().any(is_final) {
+        "WHERE"
+    } else {
+        "PREWHERE"
     }
 }
 
@@ -193,16 +219,16 @@ mod tests {
     #[test]
     fn the_filter_is_at_every_place_of_the_table() {
         assert_snapshot!(query("SELECT t.v FROM t SAMPLE 0.1 JOIN u USING org"), @r"
-        SELECT t.v FROM (SELECT * FROM t SAMPLE 0.1 WHERE (
+        SELECT t.v FROM (SELECT * FROM t SAMPLE 0.1 PREWHERE (
         org = 1
         )) AS t  JOIN u USING org
         ");
         assert_snapshot!(query("SELECT * FROM u, t AS x FINAL WHERE org IN t OR org IN (SELECT v FROM `t`)"), @r"
         SELECT * FROM u, (SELECT * FROM t FINAL WHERE (
         org = 1
-        )) AS x  WHERE org IN (SELECT * FROM t WHERE (
+        )) AS x  WHERE org IN (SELECT * FROM t PREWHERE (
         org = 1
-        )) OR org IN (SELECT v FROM (SELECT * FROM `t` WHERE (
+        )) OR org IN (SELECT v FROM (SELECT * FROM `t` PREWHERE (
         org = 1
         )) AS t)
         ");
@@ -211,7 +237,7 @@ mod tests {
     #[test]
     fn computed_columns_are_there_where_they_are_named() {
         assert_snapshot!(query("SELECT t.w, 'v' FROM t"), @r"
-        SELECT t.w, 'v' FROM (SELECT *, w FROM t WHERE (
+        SELECT t.w, 'v' FROM (SELECT *, w FROM t PREWHERE (
         org = 1
         )) AS t
         ");
@@ -222,7 +248,7 @@ mod tests {
         assert_snapshot!(query("SELECT count() FROM p"), @r"
         SELECT count() FROM (
         SELECT * FROM (
-        WITH t AS (SELECT * FROM (SELECT * FROM t WHERE (
+        WITH t AS (SELECT * FROM (SELECT * FROM t PREWHERE (
         org = 1
         )) AS t) SELECT * FROM t
         ) AS a JOIN (SELECT * FROM t FINAL WHERE (

@@ -268,7 +268,7 @@ mod tests {
         );
         assert_eq!(
             compiled("SELECT * FROM top__v1", Some("day > 1")),
-            "SELECT * FROM (\nSELECT path FROM (SELECT * FROM views WHERE (\nday > 1\n)) AS views__v3\n) AS top__v1"
+            "SELECT * FROM (\nSELECT path FROM (SELECT * FROM views PREWHERE (\nday > 1\n)) AS views__v3\n) AS top__v1"
         );
     }
 }

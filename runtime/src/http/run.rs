@@ -114,6 +114,12 @@ pub(crate) async fn run(
     }
     let hides_rows = compiled.hides_rows;
     let failed = |error: EngineError| {
+        if hides_rows && is_about_prewhere(&error) {
+            return ApiError::BadRequest(
+                "`PREWHERE` cannot choose among the rows of a data source of which the token sees only some: write `WHERE`"
+                    .to_owned(),
+            );
+        }
         let error = said(error, hides_rows);
         ApiError::engine(&served.plan, &compiled.sql, error)
     };
@@ -152,6 +158,11 @@ fn said(error: EngineError, hides_rows: bool) -> EngineError {
     } else {
         error
     }
+}
+
+/// Whether the engine found a `PREWHERE` where there is no table: with a row filter, it is a query in the place of the table.
+fn is_about_prewhere(error: &EngineError) -> bool {
+    matches!(error, EngineError::Exception { name, .. } if name == "ILLEGAL_PREWHERE")
 }
 
 /// The engine's names for what templates ask for. A hint about a backend that is not there is no setting.

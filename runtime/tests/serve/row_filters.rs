@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::guarded::{started, token};
+use crate::harness::{Project, Server};
 
 #[test]
 fn nothing_gets_around_a_row_filter() {
@@ -222,4 +223,127 @@ fn nothing_that_runs_by_itself_is_defined_around_a_row_filter() {
         "",
     );
     assert_eq!(code, 200, "{text}");
+}
+
+/// Statements with `@` for a table and `?` for an expression that is 0 for rows that may be seen, and throws for others.
+const ASKING: &[&str] = &[
+    "SELECT sum(?) FROM @",
+    "SELECT sum(?) FROM @ WHERE ? = 0",
+    "SELECT sum(value) FROM @ WHERE value >= 0 AND ? = 0",
+    "SELECT count() FROM @ WHERE ? = 0 AND org IN (0, 1, 2, 3)",
+    "SELECT count() FROM @ GROUP BY org, value, secret HAVING ? = 0",
+    "SELECT count() FROM (SELECT * FROM @ WHERE ? = 0)",
+    "SELECT count() FROM (SELECT *, ? AS z FROM @) WHERE z = 0",
+    "WITH c AS (SELECT * FROM @) SELECT count() FROM c AS a, c AS b WHERE (SELECT sum(?) FROM c) = 0",
+    "SELECT value FROM @ ORDER BY ?, value LIMIT 1",
+    "SELECT count() FROM @ JOIN numbers(3) AS n ON n.number = toUInt64(?)",
+    "SELECT count() FROM (SELECT org AS o FROM other) AS n JOIN @ AS t ON t.org % 2 = n.o % 2 WHERE ? = 0",
+    "SELECT count() FROM other WHERE org IN (SELECT org FROM @ WHERE ? = 0)",
+    "SELECT DISTINCT ? FROM @",
+    "SELECT arrayJoin([?]) FROM @",
+    "SELECT value FROM @ LIMIT 1 BY ?",
+    "SELECT count() FROM @ FINAL WHERE ? = 0",
+    "SELECT sum(value) FROM (SELECT * FROM @ FINAL) WHERE value >= 0 AND ? = 0",
+];
+
+#[test]
+fn no_expression_of_a_caller_meets_rows_that_a_filter_hides() {
+    let table = |engine: &str, key: &str| {
+        format!(
+            "SCHEMA >\n    `org` Int32,\n    `value` Int32,\n    `secret` String,\n    `version` UInt32\n\nENGINE \"{engine}\"\nENGINE_SORTING_KEY \"{key}\"\n"
+        )
+    };
+    let rows = "SELECT number % 4 AS org, number AS value, 's' || org AS secret, 1 AS version FROM numbers(400)";
+    let tables = [
+        ("by_org", table("ReplacingMergeTree", "org, value")),
+        ("by_value", table("ReplacingMergeTree", "value")),
+        ("by_secret", table("ReplacingMergeTree", "secret, value")),
+    ];
+    let mut files = vec![
+        (
+            "other.datasource".to_owned(),
+            "SCHEMA >\n    `org` Int32\n".to_owned(),
+        ),
+        (
+            "fixtures/other.sql".to_owned(),
+            "SELECT number AS org FROM numbers(4)".to_owned(),
+        ),
+    ];
+    for (name, text) in &tables {
+        files.push((format!("{name}.datasource"), text.clone()));
+        files.push((format!("fixtures/{name}.sql"), rows.to_owned()));
+        let pipe = format!(
+            "NODE first\nSQL >\n    SELECT *, throwIf(org != 1) AS thrown FROM {name}\nNODE last\nSQL >\n    SELECT sum(thrown) AS s, count() AS c FROM first WHERE thrown = 0 AND value > 3\nTYPE endpoint\n"
+        );
+        files.push((format!("pipe_{name}.pipe"), pipe));
+    }
+    let files: Vec<(&str, &str)> = files
+        .iter()
+        .map(|(path, text)| (path.as_str(), text.as_str()))
+        .collect();
+    let project = Project::new(&files);
+    let server = Server::start(&project);
+    for filter in ["org = 1", "secret = 's1'"] {
+        let scopes: Vec<String> = tables
+            .iter()
+            .flat_map(|(name, _)| {
+                [
+                    format!("DATASOURCES:READ:{name}:{filter}"),
+                    format!("PIPES:READ:pipe_{name}"),
+                ]
+            })
+            .chain(["DATASOURCES:READ:other".to_owned()])
+            .collect();
+        let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
+        let token = token(&server, &format!("of_{}", filter.len()), &scopes);
+        for (name, _) in &tables {
+            for expression in [
+                "throwIf(org != 1)",
+                "1 - intDiv(1, org = 1)",
+                "throwIf(secret != 's1')",
+                "throwIf(value % 4 != 1)",
+            ] {
+                for statement in ASKING {
+                    let sql = statement.replace('@', name).replace('?', expression);
+                    let answer = server.ask(&token, "POST", "/v0/sql", &sql);
+                    assert_eq!(answer.status, 200, "{filter}: {sql}: {}", answer.text());
+                }
+            }
+            let answer = server.ask(&token, "GET", &format!("/v0/pipes/pipe_{name}.json"), "");
+            assert_eq!(answer.status, 200, "{name}: {}", answer.text());
+            assert_eq!(answer.json()["data"], json!([{ "s": 0, "c": 99 }]));
+        }
+        let sql = "SELECT count() FROM by_org PREWHERE org = 1";
+        let refused = server.ask(&token, "POST", "/v0/sql", sql);
+        assert_eq!(refused.status, 400);
+        assert!(
+            refused.text().contains("write `WHERE`"),
+            "{}",
+            refused.text()
+        );
+    }
+}
+
+#[test]
+fn a_filter_chooses_among_the_rows_that_final_leaves() {
+    let project = Project::new(&[(
+        "t.datasource",
+        "SCHEMA >\n    `id` Int32 `json:$.id`,\n    `org` Int32 `json:$.org`\n\nENGINE \"ReplacingMergeTree\"\nENGINE_SORTING_KEY \"id\"\n",
+    )]);
+    let server = Server::start(&project);
+    // The row moves from one to the other.
+    for org in [1, 2] {
+        let row = format!("{{\"id\": 7, \"org\": {org}}}\n");
+        let path = "/v0/events?name=t&wait=true";
+        let answer = server.ask(crate::harness::ADMIN, "POST", path, &row);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    let token = token(&server, "one", &["DATASOURCES:READ:t:org = 1"]);
+    for (sql, count) in [
+        ("SELECT count() FROM t FINAL FORMAT CSV", "0\n"),
+        ("SELECT count() FROM t final WHERE id = 7 FORMAT CSV", "0\n"),
+    ] {
+        let answer = server.ask(&token, "POST", "/v0/sql", sql);
+        assert_eq!(answer.text(), count, "{sql}");
+    }
 }
