@@ -11,6 +11,7 @@ mod lints;
 mod message;
 mod missing_final;
 mod missing_merge;
+mod missing_percent;
 mod missing_state;
 mod nondeterministic_view;
 mod nullable_key;
@@ -120,6 +121,7 @@ pub const RULES: &[Rule] = &[
     join_order::RULE,
     missing_final::RULE,
     missing_merge::RULE,
+    missing_percent::RULE,
     missing_state::RULE,
     nondeterministic_view::RULE,
     nullable_key::RULE,

@@ -73,6 +73,8 @@ declare_codes! {
     MISSING_STATE = "missing-state";
     /// A state column that is aggregated without `-Merge`.
     MISSING_MERGE = "missing-merge";
+    /// Tags of the template language in SQL that does not begin with `%`.
+    MISSING_PERCENT = "missing-percent";
     /// Columns of a materialized node that its target does not have.
     TARGET_COLUMNS = "target-columns";
     /// A join with a data source on its right and a small result on its left.

@@ -112,6 +112,11 @@ const CASES: &[Case] = &[
         ("sum(total)", "sumMerge(total)"),
     ),
     case(
+        "missing-percent",
+        endpoint!("SELECT n FROM hits WHERE user = {{ String(user, '') }}"),
+        ("SELECT n", "%\n    SELECT n"),
+    ),
+    case(
         "missing-state",
         view!("SELECT day, sum(n) AS total FROM hits GROUP BY day"),
         ("sum(n)", "sumState(n)"),

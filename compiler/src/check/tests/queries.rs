@@ -1,6 +1,8 @@
 //! Rules about what nodes ask of data sources, and about what nothing asks for.
 
 use super::findings;
+use crate::diagnostics::apply_fixes;
+use crate::project::SourceTree;
 
 const HITS: &str = "SCHEMA >\n    `site` String,\n    `day` Date,\n    `user` String,\n    `n` UInt32\n\nENGINE \"{engine}\"\nENGINE_SORTING_KEY \"site, day\"\nENGINE_PARTITION_KEY \"toYYYYMM(day)\"\n";
 
@@ -222,4 +224,56 @@ fn parameters_that_no_request_can_give_are_found() {
         pipe("SELECT count() AS c FROM hits WHERE user = {{ String(user, 'x') }}"),
         [""; 0]
     );
+}
+
+#[test]
+fn tags_in_sql_that_is_no_template_are_found_and_the_fix_makes_it_one() {
+    let of = |sql: &str| {
+        let pipe = format!("NODE n\nSQL >\n    {sql}\n\nTYPE endpoint\n");
+        let files = [
+            (
+                "hits.datasource".to_owned(),
+                HITS.replace("{engine}", "MergeTree"),
+            ),
+            ("p.pipe".to_owned(), pipe),
+        ];
+        let (plan, diagnostics) = crate::check(SourceTree::new(files));
+        let found: Vec<_> = diagnostics
+            .into_iter()
+            .filter(|found| found.code.name() == "missing-percent")
+            .collect();
+        let file = &plan.project.sources[found.first()?.primary()?.source];
+        Some((
+            file.slice(found[0].primary()?).to_owned(),
+            apply_fixes(file, &found),
+        ))
+    };
+    let fixed = |sql: &str| format!("NODE n\nSQL >\n    %\n    {sql}\n\nTYPE endpoint\n");
+    for (sql, tag) in [
+        ("SELECT {{Int32(x, 1)}} AS x FROM hits", "{{"),
+        (
+            "SELECT 1 FROM hits {% if defined(x) %} WHERE n = {{Int32(x)}} {% end %}",
+            "{%",
+        ),
+        ("-- all\n    SELECT {{Int32(x, 1)}} AS x", "{{"),
+    ] {
+        assert_eq!(of(sql), Some((tag.to_owned(), fixed(sql))), "{sql}");
+    }
+    // What is in quotes would change its meaning, and a tag that cannot be read would be another error: shown, but not applied by itself.
+    for sql in [
+        "SELECT '{{ name }}' AS text, {{Int32(x, 1)}} AS x",
+        "SELECT {{ String(x) }} AS x, 'a",
+        "SELECT {{Int32(x, 1} AS x",
+    ] {
+        let (tag, text) = of(sql).expect("a finding");
+        assert_eq!((tag.as_str(), text.contains('%')), ("{{", false), "{sql}");
+    }
+    for sql in [
+        "SELECT '{{ name }} {% if %}' AS text, \"{{\" FROM (SELECT 1 AS \"{{\")",
+        "SELECT 1 -- {{Int32(x)}}",
+        "SELECT map('a', 1)['a'], n % 2 AS m, {'a': {'b': 1}}['a'] FROM hits",
+        "%\n    SELECT {{Int32(x, 1)}} AS x",
+    ] {
+        assert_eq!(of(sql), None, "{sql}");
+    }
 }
