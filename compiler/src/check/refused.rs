@@ -3,6 +3,7 @@
 //! The runtime makes empty tables of a project's data sources and asks an engine to describe each [`Statement`]. What the engine refuses comes back here.
 //! Statements are rendered with stand-in values where a request would bring some, so only refusals that no value could cause become findings.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -223,10 +224,12 @@ impl Statement {
         if let Some(similar) = suggestion(&refusal.message) {
             diagnostic = diagnostic.help(format!("did you mean `{similar}`?"));
         }
-        match note {
-            Some(note) => diagnostic.note(note),
-            None => diagnostic,
+        diagnostic.notes.extend(note.map(Cow::Owned));
+        if self.branch > 0 {
+            diagnostic =
+                diagnostic.note("only requests whose parameters lead into this branch fail");
         }
+        diagnostic
     }
 }
 

@@ -59,6 +59,8 @@ struct Explorer<'t> {
     text: &'t str,
     base: usize,
     atoms: IndexMap<&'t str, usize>,
+    /// The atoms that ask whether a parameter is given.
+    presence: IndexMap<String, IndexSet<usize>>,
     conditions: Vec<Formula>,
     /// The number of the condition at a place.
     numbers: IndexMap<Span, usize>,
@@ -73,6 +75,20 @@ fn names_of(target: &Target, names: &mut Vec<String>) {
         Target::Name(name) => names.push(name.value.clone()),
         Target::Tuple(_, targets) => targets.iter().for_each(|target| names_of(target, names)),
         Target::Item(_) => {}
+    }
+}
+
+/// The parameter that a condition asks for.
+fn asked_for(condition: &Expr) -> Option<&str> {
+    let ExprKind::Call(function, arguments) = &condition.kind else {
+        return None;
+    };
+    if !matches!(&function.kind, ExprKind::Name(name) if name == "defined") {
+        return None;
+    }
+    match &arguments.first()?.value.kind {
+        ExprKind::Name(name) => Some(name),
+        _ => None,
     }
 }
 
@@ -243,12 +259,18 @@ impl Explorer<'_> {
                     .unwrap_or("")
                     .trim();
                 let next = self.atoms.len();
-                Formula::Atom(*self.atoms.entry(text).or_insert(next))
+                let atom = *self.atoms.entry(text).or_insert(next);
+                if let Some(parameter) = asked_for(expr) {
+                    let atoms = self.presence.entry(parameter.to_owned()).or_default();
+                    atoms.insert(atom);
+                }
+                Formula::Atom(atom)
             }
         }
     }
 
-    /// Truths of the atoms that together reach every place that can be reached.
+    /// Truths of the atoms that together reach every place that can be reached, and those of requests with one parameter alone: where one brings `WHERE` and
+    /// another `AND`, all and none of them make a statement.
     fn assignments(&self) -> IndexSet<Vec<bool>> {
         let count = self.atoms.len();
         let mut chosen = IndexSet::new();
@@ -265,6 +287,12 @@ impl Explorer<'_> {
             if chosen.len() >= LIMIT {
                 break;
             }
+        }
+        for given in self.presence.values() {
+            if chosen.len() >= LIMIT {
+                break;
+            }
+            chosen.insert((0..count).map(|atom| given.contains(&atom)).collect());
         }
         chosen
     }

@@ -323,9 +323,34 @@ fn every_branch_is_rendered_for_checks() {
     A`u` t
     BD`u` t
     CDE`v` t
+    A`v` t
+    CD`u` t
     ");
     let tables: Vec<&str> = template.tables().iter().map(Spanned::as_str).collect();
     assert_eq!(tables, ["t"]);
+}
+
+#[test]
+fn each_parameter_is_given_alone_too() {
+    let rendered = |text: &str| {
+        let template = compile(text);
+        let outcomes = template.branches(&RenderContext::check()).into_iter();
+        let texts = outcomes.map(|outcome| outcome.expect(text).sql.into_text());
+        texts.collect::<Vec<_>>().join("\n")
+    };
+    assert_snapshot!(rendered("{% if defined(a) %}A{% end %}{% if defined(b) and not defined(c) %}B{% end %}{% if defined(c) %}C{% end %}."), @"
+    .
+    AC.
+    B.
+    A.
+    C.
+    ");
+    // What a value is compared with may exclude that it is missing, or another comparison.
+    assert_snapshot!(rendered("{% if defined(a) %}A{% end %}{% if a == 'x' %}X{% end %}{% if a == 'y' %}Y{% end %}."), @"
+    .
+    AXY.
+    A.
+    ");
 }
 
 #[test]

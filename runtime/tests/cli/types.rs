@@ -127,6 +127,23 @@ fn what_a_value_could_cause_is_no_finding() {
 }
 
 #[test]
+fn a_parameter_that_needs_another_is_found() {
+    let sql = |second: &str| {
+        format!(
+            "%\n    SELECT day FROM hits\n    {{% if defined(name) %}} WHERE user = {{{{ String(name) }}}} {{% end %}}\n    \
+             {{% if defined(least) %}} {second} amount >= {{{{ Int32(least) }}}} {{% end %}}\n    {{% if defined(most) %}} LIMIT {{{{ Int32(most) }}}} {{% end %}}"
+        )
+    };
+    let project = Project::new(&[HITS, FORWARD, ("p.pipe", &node("n", &sql("AND")))]);
+    let (findings, _, code) = typed(&project);
+    insta::assert_snapshot!(findings, @"p.pipe:6:33: warning[sql-syntax]: the engine cannot read on here");
+    assert_eq!(code, 0);
+    let right = sql("AND").replace("FROM hits\n", "FROM hits WHERE 1\n");
+    project.write("p.pipe", &node("n", &right.replace("%} WHERE", "%} AND")));
+    assert_eq!(typed(&project).0, "");
+}
+
+#[test]
 fn what_reads_a_failure_is_no_finding_of_its_own() {
     let made = node("made", "SELECT day, amuont FROM hits")
         + "TYPE materialized\nDATASOURCE out\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"day\"\n";
