@@ -31,7 +31,7 @@ pub fn compare(old: &BTreeMap<String, Contract>, new: &BTreeMap<String, Contract
             continue;
         };
         columns(name, before, after, &mut changes);
-        parameters::compare(name, &before.parameters, &after.parameters, &mut changes);
+        parameters::compare(name, before, after, &mut changes);
     }
     for name in added {
         let message = format!("endpoint `{name}` is new");
@@ -46,7 +46,7 @@ pub fn compare(old: &BTreeMap<String, Contract>, new: &BTreeMap<String, Contract
 /// Whether an endpoint can be another one under a new name: the same columns and parameters, and some of either.
 fn is_same(before: &Contract, after: &Contract) -> bool {
     let mut changes = Vec::new();
-    parameters::compare("", &before.parameters, &after.parameters, &mut changes);
+    parameters::compare("", before, after, &mut changes);
     changes.is_empty()
         && !before.open
         && !after.open

@@ -8,7 +8,7 @@ mod parameters;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -17,7 +17,7 @@ pub use compare::compare;
 use crate::graph::{NodeId, Vertex};
 use crate::lineage::Lineage;
 use crate::plan::Plan;
-use crate::template::Parameter;
+use crate::template::{Demand, Parameter};
 
 /// Names and types of columns, in order, as an engine describes them.
 pub type Described = Vec<(String, String)>;
@@ -31,6 +31,8 @@ pub struct Contract {
     pub open: bool,
     /// Its parameters.
     pub parameters: Vec<Parameter>,
+    /// Which of them must be given.
+    pub demands: BTreeSet<Demand>,
     /// What its answer is made of, so that the same text is no change where columns are not known.
     definition: String,
 }
@@ -124,6 +126,17 @@ fn definition(plan: &Plan, id: &NodeId) -> String {
     text
 }
 
+/// What a node and all that it reads demand of a request.
+fn demands(plan: &Plan, id: &NodeId) -> BTreeSet<Demand> {
+    let vertex = Vertex::Node(id.clone());
+    let closure = plan.graph.closure(&vertex).into_iter();
+    let nodes = closure.filter_map(|vertex| match vertex {
+        Vertex::Node(id) => plan.node(id).map(|(_, node)| node),
+        _ => None,
+    });
+    nodes.flat_map(|node| node.template.demands()).collect()
+}
+
 /// The endpoints of a project with what callers rely on. Columns are those that the engine described, else those that the text tells.
 pub fn contracts(
     plan: &Plan,
@@ -160,6 +173,7 @@ pub fn contracts(
                 columns,
                 open,
                 parameters: pipe.parameters.clone(),
+                demands: demands(plan, &endpoint.id),
                 definition: definition(plan, &endpoint.id),
             },
         );

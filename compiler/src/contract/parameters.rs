@@ -2,19 +2,32 @@
 
 use serde_json::Value;
 
-use super::{Change, ChangeKind};
-use crate::template::Parameter;
+use super::{Change, ChangeKind, Contract};
+use crate::template::{Demand, Parameter};
 
 pub(super) fn compare(
     endpoint: &str,
-    before: &[Parameter],
-    after: &[Parameter],
+    before: &Contract,
+    after: &Contract,
     changes: &mut Vec<Change>,
 ) {
-    for parameter in before {
+    let (old, new) = (&before.parameters, &after.parameters);
+    let added: Vec<&str> = new
+        .iter()
+        .map(|parameter| parameter.name.as_str())
+        .filter(|name| old.iter().all(|parameter| parameter.name != *name))
+        .collect();
+    let more = demanded_only(after, before);
+    let less = demanded_only(before, after);
+    for parameter in old {
         let name = &parameter.name;
-        match after.iter().find(|other| other.name == *name) {
-            Some(now) => changed(endpoint, parameter, now, changes),
+        match new.iter().find(|other| other.name == *name) {
+            Some(now) => {
+                let must = demanded(name, &more, &added);
+                let must_not = demanded(name, &less, &[]);
+                required(endpoint, name, must, must_not, changes);
+                changed(endpoint, parameter, now, must || must_not, changes);
+            }
             None => changes.push(Change::new(
                 endpoint,
                 ChangeKind::ParameterRemoved,
@@ -23,30 +36,49 @@ pub(super) fn compare(
             )),
         }
     }
-    for parameter in after {
-        let name = &parameter.name;
-        if before.iter().any(|other| other.name == *name) {
-            continue;
-        }
-        let (breaking, how) = if is_required(parameter) {
-            (true, "must be given")
-        } else {
-            (false, "may be given")
-        };
+    for name in &added {
+        let breaking = demanded(name, &more, &added);
+        let how = if breaking { "must" } else { "may" };
         changes.push(Change::new(
             endpoint,
             ChangeKind::ParameterAdded,
             breaking,
-            format!("`{endpoint}` has a new parameter `{name}`, which {how}"),
+            format!("`{endpoint}` has a new parameter `{name}`, which {how} be given"),
         ));
     }
 }
 
-fn is_required(parameter: &Parameter) -> bool {
-    parameter.required == Some(true) && parameter.default.is_none()
+/// The demands of one version that requests to the other one need not meet.
+fn demanded_only<'a>(one: &'a Contract, other: &Contract) -> Vec<&'a Demand> {
+    let is_new = |demand: &&Demand| !other.demands.iter().any(|known| known.covers(demand));
+    one.demands.iter().filter(is_new).collect()
 }
 
-fn changed(endpoint: &str, was: &Parameter, is: &Parameter, changes: &mut Vec<Change>) {
+/// Whether a parameter is among those that are demanded of requests that give none of these.
+fn demanded(name: &str, demands: &[&Demand], missing: &[&str]) -> bool {
+    demands.iter().any(|demand| {
+        let mut conditions = demand.unless_missing.iter();
+        demand.any_of.contains(name)
+            && !conditions.any(|condition| missing.contains(&condition.as_str()))
+    })
+}
+
+fn required(endpoint: &str, name: &str, must: bool, must_not: bool, changes: &mut Vec<Change>) {
+    let how = match (must, must_not) {
+        (true, _) => "must be given now",
+        (false, true) => "need not be given any more",
+        (false, false) => return,
+    };
+    changes.push(Change::new(
+        endpoint,
+        ChangeKind::ParameterRequired,
+        must,
+        format!("parameter `{name}` of `{endpoint}` {how}"),
+    ));
+}
+
+/// What differs in the parameter itself; whether it must be given has been told.
+fn changed(endpoint: &str, was: &Parameter, is: &Parameter, told: bool, changes: &mut Vec<Change>) {
     let name = &was.name;
     let mut push = |kind, breaking, message| {
         changes.push(Change::new(endpoint, kind, breaking, message));
@@ -61,26 +93,13 @@ fn changed(endpoint: &str, was: &Parameter, is: &Parameter, changes: &mut Vec<Ch
             ),
         );
     }
-    match (is_required(was), is_required(is)) {
-        (false, true) => push(
-            ChangeKind::ParameterRequired,
-            true,
-            format!("parameter `{name}` of `{endpoint}` must be given now"),
-        ),
-        (true, false) => push(
-            ChangeKind::ParameterRequired,
-            false,
-            format!("parameter `{name}` of `{endpoint}` need not be given any more"),
-        ),
-        _ => {}
-    }
     match (&was.default, &is.default) {
-        (Some(before), None) if !is_required(is) => push(
+        (Some(before), None) if !told => push(
             ChangeKind::ParameterDefault,
             true,
             format!("parameter `{name}` of `{endpoint}` has no default any more; it was {before}"),
         ),
-        (None, Some(now)) if !is_required(was) => push(
+        (None, Some(now)) if !told => push(
             ChangeKind::ParameterDefault,
             false,
             format!("parameter `{name}` of `{endpoint}` has a default now: {now}"),

@@ -141,6 +141,81 @@ fn parameters_are_compared_by_what_a_request_may_say() {
 }
 
 #[test]
+fn a_parameter_must_be_given_if_requests_without_it_get_an_error() {
+    let old = "SELECT day FROM web WHERE user = {{ String(who, 'x') }}";
+    let check = |added: &str, expected: &[&str]| check(old, &format!("{old} {added}"), expected);
+    let must = "breaking: `p` has a new parameter `a`, which must be given";
+    let may = "`p` has a new parameter `a`, which may be given";
+    for added in [
+        "AND user != {{ String(a) }}",
+        "AND user != {{ String(a, required=False) }}",
+        "AND user IN {{ Array(a) }}",
+        "LIMIT {{ a }}",
+        "ORDER BY {{ symbol(a) }}",
+        "{% if Int32(a) > 3 %} LIMIT 1 {% end %}",
+        "{% if who == 'x' %} AND user != {{ String(a) }} {% end %}",
+        "{% if not defined(a) %} {{ error('a is required') }} {% end %}",
+        "{% if a is None %} {{ custom_error({'error': 'a'}) }} {% end %}",
+        "{% if defined(who) and Int32(a) > 1 %} AND 1 {% end %}",
+    ] {
+        check(added, &[must]);
+    }
+    for added in [
+        "{% if defined(a) %} AND user != {{ String(a, required=True) }} {% end %}",
+        "{% if a %} LIMIT {{ Int32(a) }} {% end %}",
+        "{% if a == 'x' %} AND user != {{ String(a) }} {% end %}",
+        "{% if not defined(a) %} AND 1 {% else %} AND user != {{ String(a) }} {% end %}",
+        "{% if defined(who) and not defined(a) %} {% elif defined(a) and Int32(a) > 3 %} LIMIT 1 {% end %}",
+        "AND {{ String(a) if defined(a) else 'x' }} = 'x'",
+        "{% if a is not None and a != 'x' %} AND user != {{ String(a) }} {% end %}",
+        "{% try %} AND user != {{ String(a) }} {% except %} {% end %}",
+        "AND user IN {{ Array(a, 'String', 'x') }}",
+        "AND {{ sql_and(user__in=Array(a, defined=False)) }}",
+        "{% if defined(a) and a == 'y' %} {{ error('not y') }} {% end %}",
+    ] {
+        check(added, &[may]);
+    }
+    // A new parameter that only requests with another new one need is asked of nobody who calls the old version.
+    check(
+        "{% if defined(a) %} AND user != {{ String(b) }} {% end %}",
+        &["`p` has a new parameter `b`, which may be given", may],
+    );
+    check(
+        "{% if defined(a) and not defined(who) %} {{ error('who') }} {% end %}",
+        &[may],
+    );
+    check(
+        "{% if not defined(a) and not defined(who) %} {{ error('a or who') }} {% end %}",
+        &[must, "breaking: parameter `who` of `p` must be given now"],
+    );
+}
+
+#[test]
+fn demands_that_requests_meet_already_are_no_change() {
+    let either = "SELECT {% if not defined(a) and not defined(b) %}{{ error('a or b') }}{% end %} day FROM web {% if defined(a) %} LIMIT {{ Int32(a) }} {% end %} {% if defined(b) %} LIMIT {{ Int32(b) }} {% end %}";
+    let first = "SELECT day FROM web LIMIT {{ Int32(a) }}";
+    check(either, either, &[]);
+    check(
+        first,
+        either,
+        &[
+            "`p` has a new parameter `b`, which may be given",
+            "parameter `a` of `p` need not be given any more",
+        ],
+    );
+    check(
+        "SELECT day FROM web {% if defined(b) %} LIMIT {{ Int32(b) }} {% end %}",
+        "SELECT day FROM web LIMIT {{ Int32(b) }}",
+        &["breaking: parameter `b` of `p` must be given now"],
+    );
+    check(
+        "SELECT day FROM web LIMIT {{ Int32(b) }}",
+        "SELECT day FROM web LIMIT {{ Int32(b, 5) }}",
+        &["parameter `b` of `p` need not be given any more"],
+    );
+}
+
+#[test]
 fn endpoints_come_go_and_change_their_names() {
     let version = |pipes: &[(&str, &str)]| {
         let pipes = pipes.iter().map(|(name, sql)| {

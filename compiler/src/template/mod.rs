@@ -8,6 +8,7 @@
 
 mod branches;
 mod debug;
+mod demands;
 mod error;
 mod format;
 mod functions;
@@ -26,7 +27,7 @@ mod scope;
 mod value;
 mod walk;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{LazyLock, Mutex};
 
 use indexmap::IndexSet;
@@ -37,6 +38,7 @@ use pipewright_grammar::source::{Span, Spanned};
 use pipewright_grammar::template::{Item, parse_template};
 
 pub use debug::debug_render;
+pub use demands::Demand;
 pub use error::{ErrorKind, TemplateError};
 pub use parameters::{Parameter, UsedIn, merge_parameters};
 pub use render::{
@@ -206,6 +208,14 @@ impl Template {
     /// The parameters, once each, in order of first use; no loop or `set` variables.
     pub fn parameters(&self) -> &[Parameter] {
         &self.parameters
+    }
+
+    /// What requests must give, so that it can be rendered for them.
+    pub fn demands(&self) -> BTreeSet<Demand> {
+        demands::find(&self.items, &|name| {
+            let mut parameters = self.parameters.iter();
+            parameters.any(|parameter| parameter.name == name)
+        })
     }
 
     /// The constant arguments of `table()` in every branch.

@@ -370,7 +370,7 @@ fn document(parameter: &mut Parameter, keyword: &str, value: &Expr) {
     }
 }
 
-fn argument<'a>(arguments: &'a [Argument], at: usize, name: &str) -> Option<&'a Expr> {
+pub(super) fn argument<'a>(arguments: &'a [Argument], at: usize, name: &str) -> Option<&'a Expr> {
     let keyword = arguments
         .iter()
         .find(|argument| matches!(&argument.kind, ArgumentKind::Keyword(keyword) if keyword.value == name));
