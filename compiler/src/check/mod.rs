@@ -191,7 +191,14 @@ pub(crate) fn of_pipes(
             let mut found: Vec<Diagnostic> =
                 checks.iter().flat_map(|check| check(plan, pipe)).collect();
             found.retain(|finding| !silence::is_silenced(plan, finding));
-            (pipe.name.clone(), found)
+            // Two branches may have one mistake at one place.
+            let mut seen: Vec<Diagnostic> = Vec::with_capacity(found.len());
+            for finding in found {
+                if !seen.contains(&finding) {
+                    seen.push(finding);
+                }
+            }
+            (pipe.name.clone(), seen)
         })
         .collect();
     known.extend(found);

@@ -20,6 +20,7 @@ use crate::graph::{Branch, NodeId, Vertex};
 use crate::mapped_text::PieceKind;
 use crate::plan::{Compiled, NodePlan, Plan, Role, TablePlan};
 use crate::project::ResourceName;
+use crate::sql::lexer::Kind;
 use crate::sql::outline::outline;
 use crate::sql::{self, Policy, Use};
 
@@ -186,6 +187,14 @@ impl Statement {
                     )
                 });
             }
+            _ if may_come_from_a_text(refusal) => {
+                let (text, data_type) = converted_text(&refusal.message)?;
+                let range = verbatim_text(branch, text)?;
+                if !is_fixed(plan, self, branch) {
+                    return None;
+                }
+                (format!("`'{text}'` is no `{data_type}`"), range)
+            }
             _ if is_fixed(plan, self, branch) => {
                 let range = called_in(branch, &refusal.message)
                     .or_else(|| operator_in(branch, &refusal.message))
@@ -218,7 +227,8 @@ impl Statement {
             Severity::Warning
         };
         let said = gist(&refusal.message);
-        let has_more = code == codes::UNKNOWN_COLUMN || said.contains(". ");
+        let has_more =
+            code == codes::UNKNOWN_COLUMN || may_come_from_a_text(refusal) || said.contains(". ");
         let note = has_more.then(|| format!("the engine says: {said}"));
         let mut diagnostic = Diagnostic::new(severity, code, message).label(span, "");
         if let Some(similar) = suggestion(&refusal.message) {
@@ -372,8 +382,59 @@ fn code_of(refusal: &Refusal) -> Option<Code> {
         | "ILLEGAL_COLUMN"
         | "NOT_AN_AGGREGATE" => codes::WRONG_TYPES,
         "SYNTAX_ERROR" => codes::SQL_SYNTAX,
+        _ if may_come_from_a_text(refusal) => codes::WRONG_TYPES,
         _ => return None,
     })
+}
+
+/// Whether a refusal may be about a text that is compared with, or converted to, another type: a wrong statement where the author wrote the text, and a wrong value
+/// where a request brought it.
+fn may_come_from_a_text(refusal: &Refusal) -> bool {
+    refusal.name == "TYPE_MISMATCH" || refusal.name.starts_with("CANNOT_PARSE_")
+}
+
+/// The text that a message says cannot be converted, and the type that it should have.
+fn converted_text(message: &str) -> Option<(&str, &str)> {
+    [
+        ("Cannot convert string '", "' to type "),
+        (" while converting '", "' to "),
+    ]
+    .iter()
+    .find_map(|(before, between)| {
+        let (_, rest) = message.split_once(before)?;
+        let (text, rest) = rest.split_once(between)?;
+        let data_type = rest.split(": ").next().unwrap_or(rest);
+        Some((text, data_type.trim_end_matches('.')))
+    })
+}
+
+/// Where the author wrote a text, if every text like it is the author's.
+fn verbatim_text(branch: &Branch, wanted: &str) -> Option<Range<usize>> {
+    let sql = branch.rendered.sql.text();
+    let tokens = sql::lexer::tokenize(sql).ok()?;
+    let texts = tokens.list.iter().filter(|token| token.kind == Kind::Text);
+    let mut places = texts
+        .map(|token| token.range())
+        .filter(|range| sql::unquote(&sql[range.clone()]) == wanted)
+        .peekable();
+    let first = places.peek().cloned()?;
+    let written = written(branch);
+    places
+        .all(|range| written.iter().any(|piece| contains(piece, &range)))
+        .then_some(first)
+}
+
+fn contains(outer: &Range<usize>, inner: &Range<usize>) -> bool {
+    outer.start <= inner.start && inner.end <= outer.end
+}
+
+/// The parts of a branch's text that the author wrote.
+fn written(branch: &Branch) -> Vec<Range<usize>> {
+    let pieces = branch.rendered.sql.pieces();
+    pieces
+        .filter(|(_, piece)| piece.kind == PieceKind::Verbatim)
+        .map(|(range, _)| range)
+        .collect()
 }
 
 /// Whether no value of a request has a part in a statement but typed literals.
@@ -398,20 +459,10 @@ fn is_fixed(plan: &Plan, statement: &Statement, branch: &Branch) -> bool {
 fn verbatim_place(branch: &Branch, name: &str) -> Option<Range<usize>> {
     let sql = branch.rendered.sql.text();
     let is_word = |character: char| character.is_alphanumeric() || character == '_';
-    let written: Vec<Range<usize>> = branch
-        .rendered
-        .sql
-        .pieces()
-        .filter(|(_, piece)| piece.kind == PieceKind::Verbatim)
-        .map(|(range, _)| range)
-        .collect();
+    let written = written(branch);
     sql.match_indices(name)
         .map(|(at, _)| at..at + name.len())
-        .filter(|range| {
-            written
-                .iter()
-                .any(|piece| piece.start <= range.start && range.end <= piece.end)
-        })
+        .filter(|range| written.iter().any(|piece| contains(piece, range)))
         .find(|range| {
             !sql[..range.start].ends_with(is_word) && !sql[range.end..].starts_with(is_word)
         })

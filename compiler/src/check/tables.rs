@@ -14,7 +14,8 @@ pub(super) struct Read<'a> {
     pub(super) table: &'a TablePlan,
 }
 
-/// Every place after `FROM` or `JOIN` where a node of a pipe reads a data source under its own name; of branches that read it at the same place, the first.
+/// Every place after `FROM` or `JOIN` where a node of a pipe reads a data source under its own name; of branches that read it at the same place
+/// in the same way, with `FINAL` or without, the first.
 pub(super) fn datasources<'a>(
     plan: &'a Plan,
     pipe: &'a PipePlan,
@@ -27,6 +28,7 @@ pub(super) fn datasources<'a>(
         for (at, branch) in branches {
             for reference in &branch.scan.tables {
                 let place = branch.rendered.sql.locate_range(reference.span.clone());
+                let place = (place, reference.is_final.is_some());
                 if reference.position != Position::From || seen.contains(&place) {
                     continue;
                 }

@@ -10,7 +10,7 @@ use crate::plan::{PipePlan, Plan};
 
 pub(super) const RULE: Rule = Rule {
     code: codes::USELESS_FINAL,
-    severity: Severity::Warning,
+    severity: Severity::Error,
     by_default: true,
     summary: "FINAL on a data source whose engine does not merge rows",
     page: PAGE,
@@ -21,10 +21,11 @@ const PAGE: &str = "\
 # useless-final
 
 ## What it does
-Finds `FINAL` behind data sources whose engine is none of the `Replacing`, `Summing`, `Aggregating` and `Collapsing` families.
+Finds `FINAL` behind data sources whose engine is none of the `Replacing`, `Summing`, `Aggregating` and `Collapsing` families. In a branch of a template that
+requests without parameters do not take, that is a warning.
 
 ## Why is this bad
-There is nothing that `FINAL` could merge: the engine refuses the query.
+There is nothing that `FINAL` could merge, and the engine refuses the statement at every call, whatever is in the table.
 
 ## Example
     SELECT * FROM hits FINAL   -- ENGINE \"MergeTree\"
@@ -53,12 +54,17 @@ fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
         if engine.is_empty() || MERGING.iter().any(|name| engine.starts_with(name)) {
             continue;
         }
-        let message = format!("`FINAL` has no meaning for `{}`", read.table.name);
+        let severity = if read.at == 0 {
+            RULE.severity
+        } else {
+            Severity::Warning
+        };
+        let message = format!("`{}` cannot be read with `FINAL`", read.table.name);
         found.push(
-            Diagnostic::new(RULE.severity, RULE.code, message)
+            Diagnostic::new(severity, RULE.code, message)
                 .label(
                     place(plan, read.node, read.branch, is_final.clone()),
-                    format!("its engine is `{engine}`"),
+                    format!("its engine is `{engine}`, which merges no rows"),
                 )
                 .help("take it away"),
         );

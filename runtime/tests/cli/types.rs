@@ -127,6 +127,31 @@ fn what_a_value_could_cause_is_no_finding() {
 }
 
 #[test]
+fn texts_that_are_no_value_of_the_type_that_they_are_compared_with_are_found() {
+    let pipe = [
+        node("date", "SELECT user FROM hits WHERE day > '2024-01-04 00:00:00'"),
+        node(
+            "alias",
+            "SELECT toDate(toDateTime(day)) AS ts FROM hits WHERE ts != ''",
+        ),
+        node("set", "SELECT user FROM hits WHERE amount IN (1, 'many')"),
+        node("good", "SELECT user FROM hits WHERE day > '2024-01-04' AND user != 'x'"),
+        // What a request brings, or what stands in for it, is its affair.
+        node("value", "%\n    SELECT user FROM hits WHERE day > {{ String(since) }} AND amount != {{ String(least, '-') }}"),
+        node("both", "%\n    SELECT user FROM hits WHERE day > {{ String(since, 'all') }} OR user = 'all'"),
+    ]
+    .concat();
+    let project = Project::new(&[HITS, FORWARD, ("texts.pipe", &pipe)]);
+    let (findings, _, code) = typed(&project);
+    insta::assert_snapshot!(findings, @r"
+    texts.pipe:3:39: error[wrong-types]: `'2024-01-04 00:00:00'` is no `Date`
+    texts.pipe:7:64: error[wrong-types]: `''` is no `Date`
+    texts.pipe:11:47: error[wrong-types]: `'many'` is no `UInt64`
+    ");
+    assert_eq!(code, 1);
+}
+
+#[test]
 fn a_parameter_that_needs_another_is_found() {
     let sql = |second: &str| {
         format!(

@@ -1,6 +1,8 @@
 //! Rules about what nodes ask of data sources, and about what nothing asks for.
 
 use super::findings;
+use pipewright_grammar::diagnostic::Severity;
+
 use crate::diagnostics::apply_fixes;
 use crate::project::SourceTree;
 
@@ -43,7 +45,7 @@ fn final_is_found_where_it_has_no_meaning() {
         "useless-final",
         "MergeTree",
         "SELECT site FROM hits AS h FINAL LIMIT 1",
-        "`FINAL` has no meaning for `hits`",
+        "`hits` cannot be read with `FINAL`",
         &[
             "SELECT site FROM hits LIMIT 1",
             "SELECT n AS final FROM hits LIMIT 1",
@@ -223,6 +225,29 @@ fn parameters_that_no_request_can_give_are_found() {
     assert_eq!(
         pipe("SELECT count() AS c FROM hits WHERE user = {{ String(user, 'x') }}"),
         [""; 0]
+    );
+}
+
+#[test]
+fn final_that_the_engine_refuses_is_an_error_unless_a_request_has_to_ask_for_it() {
+    let severity = |sql: &str| {
+        let pipe = format!("NODE n\nSQL >\n    %\n    {sql}\n\nTYPE endpoint\n");
+        let files = [
+            (
+                "hits.datasource".to_owned(),
+                HITS.replace("{engine}", "MergeTree"),
+            ),
+            ("p.pipe".to_owned(), pipe),
+        ];
+        let (_, diagnostics) = crate::check(SourceTree::new(files));
+        let mut found = diagnostics.into_iter();
+        let found = found.find(|found| found.code.name() == "useless-final");
+        found.map(|found| found.severity)
+    };
+    assert_eq!(severity("SELECT n FROM hits FINAL"), Some(Severity::Error));
+    assert_eq!(
+        severity("SELECT n FROM hits {% if defined(x) %} FINAL {% end %}"),
+        Some(Severity::Warning)
     );
 }
 
