@@ -11,6 +11,7 @@ use pipewright_grammar::{Parsed, parse_connection, parse_datasource, parse_pipe,
 use rayon::prelude::*;
 
 use super::again::{Findings, Known};
+use super::claims::{Claims, keep_named};
 use super::{
     Config, Connection, Datasource, Edition, FileKind, Node, PASSING, Pipe, Project, ResourceName,
     SourceTree, Token, edition, include, is_valid_name, quarantine_name,
@@ -104,6 +105,7 @@ pub(crate) fn load_again(sources: SourceTree, mut known: BTreeMap<SourceId, Know
     }
     let mut pipes = Vec::new();
     let mut claims = Claims::default();
+    let (mut connections, mut tokens) = (Claims::default(), Claims::default());
     for (id, syntax) in parsed {
         let Some(name) = resource_name(&project.sources[id], &mut diagnostics) else {
             continue;
@@ -140,12 +142,15 @@ pub(crate) fn load_again(sources: SourceTree, mut known: BTreeMap<SourceId, Know
                 }
             }
             Syntax::Connection(syntax) => {
-                project
-                    .connections
-                    .insert(name.name, Connection { span, syntax });
+                let kind = "connection";
+                if connections.claim(&name, kind, span, &project.sources, &mut diagnostics) {
+                    keep_named(&mut project.connections, name, Connection { span, syntax });
+                }
             }
             Syntax::Token(syntax) => {
-                project.tokens.insert(name.name, Token { span, syntax });
+                if tokens.claim(&name, "token", span, &project.sources, &mut diagnostics) {
+                    keep_named(&mut project.tokens, name, Token { span, syntax });
+                }
             }
         }
     }
@@ -301,39 +306,6 @@ fn resource_name(file: &SourceFile, diagnostics: &mut Vec<Diagnostic>) -> Option
         .help("name the file with letters, digits and underscores, not starting with a digit"),
     );
     None
-}
-
-/// Which file took a name first. Pipes and data sources share one name space.
-#[derive(Default)]
-struct Claims(BTreeMap<ResourceName, (&'static str, Span)>);
-
-impl Claims {
-    fn claim(
-        &mut self,
-        name: &ResourceName,
-        what: &'static str,
-        span: Span,
-        sources: &SourceTree,
-        diagnostics: &mut Vec<Diagnostic>,
-    ) -> bool {
-        let Some((first_what, first)) = self.0.get(name) else {
-            self.0.insert(name.clone(), (what, span));
-            return true;
-        };
-        let (here, there) = (sources[span.source].name(), sources[first.source].name());
-        diagnostics.push(
-            Diagnostic::error(
-                codes::DUPLICATE_RESOURCE,
-                format!(
-                    "{what} `{name}` in `{here}` has the same name as the {first_what} in `{there}`"
-                ),
-            )
-            .label(span, format!("{what} `{name}`"))
-            .label(*first, format!("{first_what} `{name}` is already here"))
-            .help("pipes and data sources share one name space: rename one of the files"),
-        );
-        false
-    }
 }
 
 fn build_pipe(

@@ -3,6 +3,7 @@
 //! Any folder layout is accepted, Classic or Forward: what a file is follows from its ending, and its name from its stem. One bad file hides no other.
 
 mod again;
+mod claims;
 mod config;
 mod edition;
 mod include;

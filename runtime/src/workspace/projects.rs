@@ -37,7 +37,7 @@ pub fn projects(sources: &SourceTree) -> Vec<SourceTree> {
         })
         .map(|(root, _)| *root)
         .collect();
-    let mut claims: BTreeMap<ResourceName, &str> = BTreeMap::new();
+    let mut claims: BTreeMap<(Option<FileKind>, ResourceName), &str> = BTreeMap::new();
     let mut groups: BTreeMap<&str, Vec<(String, String)>> = BTreeMap::new();
     let mut clash = false;
     for file in sources.files() {
@@ -49,12 +49,14 @@ pub fn projects(sources: &SourceTree) -> Vec<SourceTree> {
             .entry(root)
             .or_default()
             .push((file.name().to_owned(), file.text().to_owned()));
-        let is_resource = matches!(
-            FileKind::of(file.name()),
-            Some(FileKind::Pipe | FileKind::Datasource)
-        );
-        if let Some(name) = ResourceName::of_path(file.name()).filter(|_| is_resource) {
-            clash |= *claims.entry(name).or_insert(root) != root;
+        let space = match FileKind::of(file.name()) {
+            // They share one name space.
+            Some(FileKind::Pipe | FileKind::Datasource) => None,
+            Some(kind @ (FileKind::Connection | FileKind::Token)) => Some(kind),
+            _ => continue,
+        };
+        if let Some(name) = ResourceName::of_path(file.name()) {
+            clash |= *claims.entry((space, name)).or_insert(root) != root;
         }
     }
     if !clash {
@@ -114,6 +116,13 @@ mod tests {
             "a/web/endpoints/e.pipe",
             "b/datasources/x.datasource",
             "b/pipes/p.pipe",
+        ];
+        assert_eq!(split(&paths), [paths[..2].to_vec(), paths[2..].to_vec()]);
+        let paths = [
+            "a/connections/kafka.connection",
+            "a/datasources/x.datasource",
+            "b/connections/kafka.connection",
+            "b/datasources/y.datasource",
         ];
         assert_eq!(split(&paths), [paths[..2].to_vec(), paths[2..].to_vec()]);
     }
