@@ -2,7 +2,9 @@
 //!
 //! Three meanings can change on the way. A table's name would mean a common table expression of the reader: it gets its database. A name right of an `IN` that stands for a
 //! common table expression or a table of the node itself would mean a named scalar of the reader, since the engine looks for one as far out as it goes before it
-//! looks for tables: the query that is meant is written out.
+//! looks for tables: the query that is meant is written out. So would the name of a table right of an `IN`: it gets its database.
+//!
+//! A fourth cannot be written otherwise: the functions that a lambda's name stands for. Such a text is refused ([`called_instead`]).
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -13,7 +15,7 @@ use super::query::{MAX_BYTES, QueryError, scan};
 use super::shape::Inline;
 use crate::diagnostics::codes;
 use crate::mapped_text::{MappedText, PieceKind};
-use crate::sql::{self, NamedSet, SetMeaning};
+use crate::sql::{self, Captors, NamedSet, Position, SetMeaning};
 
 /// Names that a text uses and that a reader could capture.
 pub(super) struct Captivable<'a> {
@@ -29,14 +31,24 @@ pub(super) fn wrapped(
     text: &MappedText,
     names: &Captivable<'_>,
     inline: &Inline,
+    captors: Option<&Captors>,
 ) -> Result<MappedText, QueryError> {
     let mut out = MappedText::new();
     out.push("(\n", PieceKind::Inserted, None);
-    let captures = |name| names.tables.contains(name) || names.named_sets.contains(name);
-    if inline.captured.iter().any(captures) {
-        out.append(&uncaptured(database, text, &inline.captured)?);
-    } else {
+    let mut captured = Captured::default();
+    if let Some(captors) = captors {
+        for name in names.tables.union(names.named_sets) {
+            if captors.captures(inline.scope, name) {
+                captured.anywhere.insert(name);
+            } else if captors.names_an_expression(name) {
+                captured.after_in.insert(name);
+            }
+        }
+    }
+    if captured.anywhere.is_empty() && captured.after_in.is_empty() {
         out.append(text);
+    } else {
+        out.append(&uncaptured(database, text, &captured)?);
     }
     // On a line of its own: the text may end in a `--` comment.
     out.push("\n)", PieceKind::Inserted, None);
@@ -47,13 +59,43 @@ pub(super) fn wrapped(
     Ok(out)
 }
 
+/// Names that would mean something else.
+#[derive(Default)]
+struct Captured<'a> {
+    /// Wherever they stand.
+    anywhere: BTreeSet<&'a str>,
+    /// Right of an `IN`.
+    after_in: BTreeSet<&'a str>,
+}
+
+impl Captured<'_> {
+    fn has(&self, name: &str, position: Position) -> bool {
+        self.anywhere.contains(name) || (position == Position::In && self.after_in.contains(name))
+    }
+}
+
+/// The first of the names given to lambdas that the engine would call in one of the texts that are put in.
+pub(super) fn called_instead<'a>(
+    lambdas: &'a [String],
+    texts: &[(Range<usize>, MappedText)],
+) -> Option<&'a str> {
+    let is_called = |name: &&String| {
+        sql::is_behind_signs(name)
+            || texts
+                .iter()
+                .any(|(_, text)| sql::lexer::names_in_any_case(text.text(), name))
+    };
+    let found = lambdas.iter().find(is_called);
+    found.filter(|_| !texts.is_empty()).map(String::as_str)
+}
+
 type Edits = Vec<(Range<usize>, MappedText)>;
 
 /// The text in other words, in which none of the captured names is left to be captured.
 fn uncaptured(
     database: &str,
     text: &MappedText,
-    captured: &[String],
+    captured: &Captured<'_>,
 ) -> Result<MappedText, QueryError> {
     let scan = scan(text)?;
     let mut prefix = MappedText::new();
@@ -62,13 +104,13 @@ fn uncaptured(
     let mut edits: Edits = scan
         .tables
         .iter()
-        .filter(|table| table.database.is_none() && captured.contains(&table.name))
+        .filter(|table| table.database.is_none() && captured.has(&table.name, table.position))
         .map(|table| (table.span.start..table.span.start, prefix.clone()))
         .collect();
     let mut sets: Vec<&NamedSet> = scan
         .named_sets
         .iter()
-        .filter(|set| captured.contains(&set.name))
+        .filter(|set| captured.has(&set.name, Position::In))
         .collect();
     // A set inside of a relation that another set repeats is written before that one: its own relation is shorter.
     sets.sort_by_key(|set| match &set.meaning {

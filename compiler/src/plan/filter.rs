@@ -290,6 +290,53 @@ mod tests {
     }
 
     #[test]
+    fn no_lambda_is_called_in_what_is_put_in() {
+        for text in [
+            "WITH (a, b) -> 1 AS equals SELECT * FROM t",
+            "SELECT arrayMap(((a, b) -> 1) AS equals, [1], [2]), * FROM t",
+            "WITH ((a, b) -> 1) AS g, g AS equals SELECT * FROM u JOIN t USING org",
+            "WITH (a, b) -> 1 AS `EQUALS` SELECT * FROM p",
+            "WITH x -> 1 AS plus SELECT * FROM p",
+            "SELECT v FROM u UNION ALL SELECT arrayMap((x -> 1) AS `in`, [1]) FROM t",
+        ] {
+            let said = query(text);
+            assert!(
+                said.contains("is the name of a lambda here"),
+                "{text}: {said}"
+            );
+        }
+        for text in [
+            "WITH x -> x + 1 AS more SELECT more(v) FROM t",
+            "WITH (a, b) -> 1 AS equals SELECT equals(1, 2)",
+            "SELECT arrayMap(x -> x = 1, [1]) AS equals FROM t",
+        ] {
+            let said = query(text);
+            assert!(said.starts_with(&text[..10]), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_set_that_may_be_a_table_is_one_for_those_who_see_some_of_its_rows() {
+        for text in [
+            "SELECT (1, 2) IN t AS t",
+            "SELECT (1 IN t) + 1 AS t",
+            "WITH 1 IN t AS t SELECT t",
+            "SELECT tuple(1 IN t AS t)",
+            "SELECT 1 IN t AS y, y AS t",
+            "SELECT CAST(1 IN t AS UInt8) AS t",
+            "SELECT org FROM u LEFT ARRAY JOIN [1 IN t] AS t",
+            "SELECT 1 INTERSECT SELECT 1 IN t AS t",
+        ] {
+            let said = query(text);
+            assert!(
+                said.contains("only some rows of the data source may be seen")
+                    || said.contains("(SELECT * FROM t PREWHERE"),
+                "{text}: {said}"
+            );
+        }
+    }
+
+    #[test]
     fn two_filters_show_the_rows_of_both() {
         let mut filters = RowFilters::default();
         filters.add("t", "org = 1 -- one");

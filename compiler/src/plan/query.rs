@@ -17,7 +17,7 @@ use crate::graph::{Branch, NodeId, Scope, Target, parts_of_others, resolve};
 use crate::mapped_text::MappedText;
 use crate::optimize::Rewrite;
 use crate::project::{PASSING, ResourceName};
-use crate::sql::{self, Policy, Position, Scan, TableReference, Use};
+use crate::sql::{self, Captors, Policy, Position, Scan, TableReference, Use};
 use crate::template::{RenderContext, Settings, Template, TemplateError, Values};
 
 /// The inlined text may not grow past this: a diamond of nodes doubles it at each level.
@@ -55,6 +55,8 @@ pub struct Compiled {
     pub named_pipes: BTreeSet<ResourceName>,
     /// The data sources and service data sources that a query names itself.
     pub named_tables: BTreeSet<String>,
+    /// Names right of an `IN` that are no resource: columns or expressions, if the engine has no tables of these names.
+    pub unknown_sets: BTreeSet<String>,
     /// The format that a query asked for with a trailing `FORMAT`.
     pub format: Option<String>,
     /// Whether a row filter is part of the statement: what the engine says of it may quote the filter.
@@ -183,7 +185,8 @@ impl Plan {
             .tables
             .iter()
             .map(|table| table.resource().to_string());
-        compilation.compiled.named_tables = named.collect();
+        let doubtful = shape.doubtful.iter().map(ToString::to_string);
+        compilation.compiled.named_tables = named.chain(doubtful).collect();
         let node = compilation.inline(&mapped, &shape)?;
         Ok(Compiled {
             format: scan.format.map(|format| format.name),
@@ -412,19 +415,12 @@ impl<'a> Compilation<'a> {
                     };
                     let alias = (table.position == Position::From && table.alias.is_none())
                         .then(|| sql::quote_identifier(&table.name));
-                    let captured = scan
-                        .common_tables
-                        .iter()
-                        .map(|common| &common.name)
-                        .filter(|name| scan.captures(table, name))
-                        .cloned()
-                        .collect();
                     let inline = Inline {
                         start,
                         end,
                         target,
                         alias,
-                        captured,
+                        scope: table.scope,
                     };
                     // The engine fails where a name right of an `IN` stands for a query with that alias.
                     for set in scan.named_sets.iter().filter(|set| set.is_alias_of(table)) {
@@ -467,7 +463,9 @@ impl<'a> Compilation<'a> {
                         modifiers,
                     });
                 }
-                None if !crate::graph::must_resolve(table) && !names_engine_table(table) => {}
+                None if !crate::graph::must_resolve(table) && !names_engine_table(table) => {
+                    shape.unknown_sets.insert(table.name.clone());
+                }
                 None => {
                     return Err(crate::graph::unknown(
                         &plan.project,
@@ -486,6 +484,22 @@ impl<'a> Compilation<'a> {
             .map(|set| set.name.clone())
             .collect();
         shape.inlines.sort_by_key(|inline| inline.start);
+        for table in &scan.doubtful_sets {
+            let policy = &plan.policies.common;
+            match resolve(&plan.project, policy, scope, None, &table.name) {
+                Some(Target::Datasource(datasource)) => {
+                    shape.doubtful.push(datasource.name.clone())
+                }
+                Some(Target::Service) => shape.doubtful.push(ResourceName::local(&table.name)),
+                // The engine has no table of that name.
+                Some(Target::Node(..)) => {}
+                None => _ = shape.unknown_sets.insert(table.name.clone()),
+            }
+        }
+        shape.lambdas = scan.lambdas.iter().map(|(name, _)| name.clone()).collect();
+        if !shape.inlines.is_empty() {
+            shape.captors = Some(Arc::new(scan.captors().clone()));
+        }
         Ok((shape, cacheable && cacheable_names))
     }
 
@@ -496,13 +510,20 @@ impl<'a> Compilation<'a> {
         let mut named_sets = shape.named_sets.clone();
         for table in &shape.tables {
             let resource = table.resource();
-            self.compiled.hides_rows |= self.filters.of(&resource).is_some()
-                && self.plan.project.datasources.contains_key(&resource);
+            self.compiled.hides_rows |= self.filters.of(&resource).is_some();
             self.note_table(resource);
             if table.database.is_none() {
                 tables.insert(table.name.clone());
             }
         }
+        for resource in &shape.doubtful {
+            if self.filters.of(resource).is_some() {
+                return Err(ambiguous(resource).into());
+            }
+            self.note_table(resource.clone());
+        }
+        let unknown = shape.unknown_sets.iter().cloned();
+        self.compiled.unknown_sets.extend(unknown);
         let mut edits = self
             .filters
             .edits(self.plan, text, &starts, &shape.tables)?;
@@ -530,8 +551,11 @@ impl<'a> Compilation<'a> {
             named_sets.extend(node.named_sets.iter().cloned());
             edits.push((
                 shape::range(&starts, inline.start, inline.end),
-                self.wrapped(&node, inline)?,
+                self.wrapped(&node, inline, shape.captors.as_deref())?,
             ));
+        }
+        if let Some(name) = capture::called_instead(&shape.lambdas, &edits) {
+            return Err(lambda_called(name).into());
         }
         edits.sort_by_key(|(range, _)| range.start);
         let end = shape::range(&starts, shape.end, shape.end).start;
@@ -559,13 +583,36 @@ impl<'a> Compilation<'a> {
     }
 
     /// A node's text to stand in the place of its name.
-    fn wrapped(&self, node: &Resolved, inline: &Inline) -> Result<MappedText, QueryError> {
+    fn wrapped(
+        &self,
+        node: &Resolved,
+        inline: &Inline,
+        captors: Option<&Captors>,
+    ) -> Result<MappedText, QueryError> {
         let names = Captivable {
             tables: &node.tables,
             named_sets: &node.named_sets,
         };
-        capture::wrapped(&self.plan.database, &node.text, &names, inline)
+        capture::wrapped(&self.plan.database, &node.text, &names, inline, captors)
     }
+}
+
+/// A name right of an `IN` that may be a table of which the caller sees only some rows.
+fn ambiguous(resource: &ResourceName) -> Diagnostic {
+    Diagnostic::error(
+        codes::SQL_NOT_ALLOWED,
+        format!("`{resource}` right of `IN` may be the data source or an expression of that name, and only some rows of the data source may be seen"),
+    )
+    .help("give the expression another name")
+}
+
+/// A lambda whose name would be called in a text that is put in.
+fn lambda_called(name: &str) -> Diagnostic {
+    Diagnostic::error(
+        codes::SQL_NOT_ALLOWED,
+        format!("`{name}` is the name of a lambda here, and would be called in what is read: there it is another function"),
+    )
+    .help("give the lambda another name")
 }
 
 /// What only the author of a pipe may do.

@@ -12,7 +12,7 @@ use crate::graph::NodeId;
 use crate::mapped_text::{MappedText, PieceKind};
 use crate::optimize::Recipe;
 use crate::project::ResourceName;
-use crate::sql::{Position, quote_identifier};
+use crate::sql::{Captors, Position, ScopeId, quote_identifier};
 
 /// Shapes kept for a node. Past that the cache starts anew: a template with more shapes than this makes them from values (`table(…)`, lists).
 const CAPACITY: usize = 256;
@@ -49,6 +49,14 @@ pub(super) struct Shape {
     pub(super) tables: Vec<TableUse>,
     /// Names right of an `IN` that stand for a query of the statement itself.
     pub(super) named_sets: BTreeSet<String>,
+    /// The names that would capture names of an inlined text; nothing where there is none.
+    pub(super) captors: Option<Arc<Captors>>,
+    /// Names that the statement gives to lambdas.
+    pub(super) lambdas: Vec<String>,
+    /// Tables that a name right of an `IN` may mean, beside an expression of that name.
+    pub(super) doubtful: Vec<ResourceName>,
+    /// Names right of an `IN` that are no resource: a column or an expression, if not a table that the engine has for itself.
+    pub(super) unknown_sets: BTreeSet<String>,
     /// The statement without a trailing semicolon ends here.
     pub(super) end: Anchor,
 }
@@ -62,8 +70,8 @@ pub(super) struct Inline {
     pub(super) target: NodeId,
     /// The alias that the inlined text needs, quoted where it must be; `None` where the author gave one or none is possible.
     pub(super) alias: Option<String>,
-    /// CTE names of the reader that would capture a table of the inlined text.
-    pub(super) captured: Vec<String>,
+    /// The place among the reader's common table expressions.
+    pub(super) scope: ScopeId,
 }
 
 /// A table that is read under its own name.

@@ -111,6 +111,16 @@ pub(crate) fn names(sql: &str, name: &str) -> bool {
     })
 }
 
+/// The same, whatever the case of the letters.
+pub(crate) fn names_in_any_case(sql: &str, name: &str) -> bool {
+    tokenize(sql).is_ok_and(|tokens| {
+        tokens.list.iter().any(|token| {
+            matches!(token.kind, Kind::Word | Kind::QuotedName)
+                && super::identifier::unquote(token.text(sql)).eq_ignore_ascii_case(name)
+        })
+    })
+}
+
 /// Where the next token begins, from a place outside of tokens on; where a comment begins that is not closed.
 pub(super) fn past_comments(sql: &str, from: usize) -> usize {
     let mut lexer = Lexer::new(sql, from);

@@ -30,7 +30,10 @@ pub use identifier::{is_plain_identifier, quote_identifier, quote_literal, unquo
 pub use parse::{FormKind, Opaque, Parsed, TakenOut, Tree, parse};
 pub use reference::{Called, Parameter, Position, Setting, TableReference};
 pub use references::references;
-pub use scan::{Clause, CommonTable, NamedSet, Scan, SetMeaning, SqlError, StatementKind, scan};
+pub use scan::{
+    Captors, Clause, CommonTable, NamedSet, Scan, SetMeaning, SqlError, StatementKind, scan,
+};
+pub(crate) use scan::{ScopeId, is_behind_signs};
 
 #[cfg(test)]
 mod tests;

@@ -39,7 +39,7 @@ pub struct TableReference {
     pub parameter: bool,
     /// The name is written as a string literal (`FROM 'file.csv'`): a file to the embedded engine, never a table.
     pub is_literal: bool,
-    pub(super) scope: super::scan::ScopeId,
+    pub(crate) scope: super::scan::ScopeId,
 }
 
 impl TableReference {

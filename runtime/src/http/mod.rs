@@ -57,8 +57,9 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use pipewright_compiler::emit;
-use pipewright_compiler::plan::Plan;
+use pipewright_compiler::plan::{Compiled, Plan};
 use pipewright_compiler::project::{Limits, ResourceName};
+use pipewright_compiler::sql::quote_literal;
 use tokio::net::TcpListener;
 
 pub use access::{Access, Scope, TokenTable};
@@ -210,6 +211,28 @@ impl App {
             }
         }
         Ok(())
+    }
+
+    /// Fails where a name right of an `IN`, which is no resource and should be a column, is a table that the engine has beside the project's: of a file that is gone, say.
+    pub(crate) async fn refuse_other_tables(&self, compiled: &Compiled) -> Result<(), ApiError> {
+        let names = &compiled.unknown_sets;
+        if names.is_empty() {
+            return Ok(());
+        }
+        let quoted: Vec<String> = names.iter().map(|name| quote_literal(name)).collect();
+        let sql = format!(
+            "SELECT name FROM system.tables WHERE database = currentDatabase() AND name IN ({}) ORDER BY name",
+            quoted.join(", ")
+        );
+        let unsure = |error: EngineError| ApiError::Unavailable(error.to_string());
+        let answer = self.engine.query(Query::new(sql, "TSVRaw")).await;
+        let found = answer.map_err(unsure)?.bytes().await.map_err(unsure)?;
+        match String::from_utf8_lossy(&found).lines().next() {
+            None => Ok(()),
+            Some(name) => Err(ApiError::BadRequest(format!(
+                "`{name}` is no data source, pipe or column here"
+            ))),
+        }
     }
 
     /// Makes the app take rows, run jobs and follow the schedules of copies; without this it only answers queries.

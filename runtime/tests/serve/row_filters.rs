@@ -81,6 +81,14 @@ fn nothing_gets_around_a_row_filter() {
         "SELECT joinGet('events', 'value', 1)",
         "SELECT dictGet('events', 'value', 1)",
         "SELECT * FROM system.parts",
+        // What the engine would call in the place of the filter's functions.
+        "WITH (a, b) -> 1 AS equals SELECT * FROM events",
+        "SELECT arrayMap(((a, b) -> 1) AS equals, [1], [2]), * FROM events",
+        "WITH (a, b) -> 1 AS `in` SELECT * FROM tinybird.pipe_stats_rt",
+        "WITH x -> 1 AS count SELECT * FROM by_org",
+        // What it would take for the table, inside of the expression of that name.
+        "SELECT (3, 3) IN events AS events",
+        "SELECT number, toInt32(number) IN events AS events FROM numbers(5)",
     ] {
         let answer = server.ask(&one, "POST", "/v0/sql", refused);
         assert!(
@@ -88,6 +96,50 @@ fn nothing_gets_around_a_row_filter() {
             "{refused}: {}",
             answer.text()
         );
+    }
+}
+
+#[test]
+fn tables_of_files_that_are_gone_cannot_be_read() {
+    let project = crate::guarded::project();
+    let server = Server::start(&project);
+    server.kill();
+    std::fs::remove_file(project.path().join("other.datasource")).expect("the file");
+    std::fs::remove_file(project.path().join("fixtures/other.sql")).expect("the file");
+    let server = Server::start(&project);
+    let one = token(&server, "one", &["PIPES:READ:by_org"]);
+    for (query, status) in [
+        ("SELECT 3 IN other", 400),
+        (
+            "SELECT number, toInt32(number) IN other AS other FROM numbers(5)",
+            400,
+        ),
+        (
+            "SELECT c IN list FROM (SELECT c, [10] AS list FROM by_org)",
+            200,
+        ),
+    ] {
+        let answer = server.ask(&one, "POST", "/v0/sql", query);
+        assert_eq!(answer.status, status, "{query}: {}", answer.text());
+    }
+}
+
+#[test]
+fn errors_on_service_data_sources_do_not_quote_rows() {
+    let (_project, server) = started();
+    let one = token(&server, "one", &["PIPES:READ:by_org"]);
+    let two = token(
+        &server,
+        "two_with_a_name",
+        &["PIPES:READ:by_org", "PIPES:READ:on_top"],
+    );
+    let read = server.ask(&two, "GET", "/v0/pipes/on_top.json", "");
+    assert_eq!(read.status, 200, "{}", read.text());
+    let query = "SELECT count() FROM tinybird.pipe_stats_rt WHERE toUInt8(if(token_name = 'one', '1', token_name)) = 1";
+    for _ in 0..100 {
+        let answer = server.ask(&one, "POST", "/v0/sql", query);
+        assert!(!answer.text().contains("two_with"), "{}", answer.text());
+        std::thread::sleep(std::time::Duration::from_millis(20));
     }
 }
 

@@ -32,18 +32,23 @@ impl Walk<'_> {
                 Position::In => {
                     let name = (query, reference.name.clone());
                     let set = self.named_set(&reference, query, &modifiers);
-                    let elsewhere = set.is_some()
-                        || columns.contains(&name)
-                        || self.scopes.defines(reference.scope, &name.1, true);
+                    let is_set = set.is_some();
                     self.scan.named_sets.extend(set);
-                    !elsewhere
+                    let is_expression = !is_set
+                        && (columns.contains(&name)
+                            || self.scopes.defines(reference.scope, &name.1, true));
+                    if is_expression {
+                        self.scan.doubtful_sets.push(reference);
+                        continue;
+                    }
+                    !is_set
                 }
             };
             if is_table {
                 self.scan.tables.push(reference);
             }
         }
-        self.scan.scopes = self.scopes;
+        self.scan.captors.scopes = self.scopes;
         self.scan
     }
 

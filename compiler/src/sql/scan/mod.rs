@@ -10,6 +10,7 @@
 
 mod call;
 mod frame;
+mod given;
 mod keyword;
 mod lookup;
 mod scope;
@@ -17,8 +18,10 @@ mod tables;
 mod walk;
 mod word;
 
-pub(super) use scope::ScopeId;
+pub(crate) use given::is_behind_signs;
+pub(crate) use scope::ScopeId;
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use super::lexer::{self, Kind, Token};
@@ -116,6 +119,10 @@ pub struct Scan {
     pub common_tables: Vec<CommonTable>,
     /// Names right of an `IN` that stand for a query of the same statement, in order. A named scalar of a statement around it would be taken for them.
     pub named_sets: Vec<NamedSet>,
+    /// Names right of an `IN` that are also given to an expression of the statement, which the engine takes as a rule; inside of that expression it takes a table.
+    pub doubtful_sets: Vec<TableReference>,
+    /// Names that are given to lambdas, each with its bytes. The engine calls them in the place of functions of these names, in texts that are put in too.
+    pub lambdas: Vec<(String, Range<usize>)>,
     /// `{name:Type}` parameters.
     pub parameters: Vec<Parameter>,
     /// `(EXPLAIN …)` in the place of a subquery.
@@ -124,15 +131,33 @@ pub struct Scan {
     pub dynamic_dictionaries: Vec<Range<usize>>,
     /// The text ends in a comment that swallows whatever is appended on the same line.
     pub ends_in_line_comment: bool,
-    scopes: scope::Scopes,
+    captors: Captors,
 }
 
 impl Scan {
-    /// Whether a bare table name, put in the place of a reference, would mean a common table expression of this statement: the name of a table inside a text
-    /// that is inlined there would be captured by it.
-    pub fn captures(&self, place: &TableReference, name: &str) -> bool {
+    /// The names that capture others.
+    pub fn captors(&self) -> &Captors {
+        &self.captors
+    }
+}
+
+/// The names of a statement that capture the names of tables in a text that is put into it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Captors {
+    scopes: scope::Scopes,
+    aliases: HashSet<String>,
+}
+
+impl Captors {
+    /// Whether a bare table name, put in the place of a reference, would mean a common table expression of this statement.
+    pub(crate) fn captures(&self, place: ScopeId, name: &str) -> bool {
         // A named scalar means itself right of an `IN`; elsewhere, qualifying a name that it does not capture changes nothing.
-        self.scopes.defines(place.scope, name, true)
+        self.scopes.defines(place, name, true)
+    }
+
+    /// Whether a name right of an `IN`, anywhere inside, may mean an expression of this statement.
+    pub fn names_an_expression(&self, name: &str) -> bool {
+        self.aliases.contains(name)
     }
 }
 
@@ -172,6 +197,8 @@ pub fn scan(sql: &str) -> Result<Scan, SqlError> {
     let mut scan = walk::walk(sql, statement)?;
     scan.trailing_semicolon = trailing_semicolon;
     scan.ends_in_line_comment = tokens.ends_in_line_comment;
+    let given = given::given(sql, statement);
+    (scan.captors.aliases, scan.lambdas) = (given.aliases, given.lambdas);
     Ok(scan)
 }
 

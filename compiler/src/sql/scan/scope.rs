@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 /// A scope in the arena.
-pub(in crate::sql) type ScopeId = u32;
+pub(crate) type ScopeId = u32;
 
 /// The scope outside of every `WITH`, and inside of `view(…)`.
 pub(super) const ROOT: ScopeId = 0;
@@ -27,6 +27,12 @@ pub(super) struct Scopes {
     arena: Vec<Scope>,
     /// How many scopes define a name: most names are defined by none, and need no walk.
     defined: HashMap<String, u32>,
+}
+
+impl Default for Scopes {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Scopes {

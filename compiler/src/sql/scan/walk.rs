@@ -101,11 +101,13 @@ fn empty_scan() -> Scan {
         trailing_semicolon: None,
         common_tables: Vec::new(),
         named_sets: Vec::new(),
+        doubtful_sets: Vec::new(),
+        lambdas: Vec::new(),
         parameters: Vec::new(),
         explained: None,
         dynamic_dictionaries: Vec::new(),
         ends_in_line_comment: false,
-        scopes: Scopes::new(),
+        captors: super::Captors::default(),
     }
 }
 

@@ -215,9 +215,10 @@ fn a_reference_knows_its_bytes_alias_and_modifiers() {
 #[test]
 fn an_outer_common_table_captures_an_inlined_name() {
     let scan = scan("WITH hits AS (SELECT 1) SELECT * FROM node, (SELECT * FROM other)").unwrap();
-    assert!(scan.captures(&scan.tables[0], "hits"));
-    assert!(scan.captures(&scan.tables[1], "hits"));
-    assert!(!scan.captures(&scan.tables[0], "users"));
+    let captures = |at: usize, name: &str| scan.captors().captures(scan.tables[at].scope, name);
+    assert!(captures(0, "hits"));
+    assert!(captures(1, "hits"));
+    assert!(!captures(0, "users"));
 }
 
 #[test]

@@ -1,0 +1,334 @@
+//! The names that a statement gives to expressions, and which of them are names of lambdas.
+//!
+//! The engine looks for a name as far out as it goes. An expression's name is found right of an `IN` in the queries inside, and a lambda's name in the place of the
+//! function of that name, operators included: after `(a, b) -> 1 AS equals`, `x = y` is 1 wherever it stands. So it matters to whoever puts one text into another.
+
+use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
+
+use crate::sql::identifier::unquote;
+use crate::sql::lexer::{Kind, Token};
+
+/// The names that a statement gives.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Given {
+    /// To expressions of any kind; more rather than too few.
+    pub(super) aliases: HashSet<String>,
+    /// To lambdas, and to what may be one, each with its bytes.
+    pub(super) lambdas: Vec<(String, Range<usize>)>,
+}
+
+/// A bracket that is open.
+#[derive(Debug, Clone, Copy, Default)]
+struct Level {
+    /// Whether the bracket groups, and calls nothing.
+    groups: bool,
+    /// Whether the element here is a lambda, or ends in one.
+    arrow: bool,
+    /// Where the element here begins.
+    start: usize,
+}
+
+/// Reads the names off the tokens of a statement.
+pub(super) fn given(sql: &str, tokens: &[Token]) -> Given {
+    let mut given = Given::default();
+    let mut levels = vec![Level::default()];
+    // Names of names, by the places of both.
+    let mut renamed: Vec<(String, usize)> = Vec::new();
+    let mut lambdas: BTreeSet<usize> = BTreeSet::new();
+    let has_arrow = tokens.iter().any(|token| token.kind == Kind::Arrow);
+    for (at, token) in tokens.iter().enumerate() {
+        let is_nested = levels.len() > 1;
+        let Some(level) = levels.last_mut() else {
+            break;
+        };
+        match token.kind {
+            Kind::OpenRound | Kind::OpenSquare | Kind::OpenCurly => {
+                let before = at.checked_sub(1).map(|before| &tokens[before]);
+                let calls = before.is_some_and(|before| is_operand(sql, before));
+                levels.push(Level {
+                    groups: token.kind == Kind::OpenRound && !calls,
+                    arrow: false,
+                    start: at + 1,
+                });
+            }
+            Kind::CloseRound | Kind::CloseSquare | Kind::CloseCurly if is_nested => {
+                let closed = levels.pop().unwrap_or_default();
+                if let Some(level) = levels.last_mut() {
+                    level.arrow |= closed.groups && closed.arrow;
+                }
+            }
+            Kind::Comma => {
+                (level.arrow, level.start) = (false, at + 1);
+            }
+            Kind::Arrow => level.arrow = true,
+            Kind::Word | Kind::QuotedName if is_given(sql, tokens, at) => {
+                let name = unquote(token.text(sql));
+                if has_arrow {
+                    if level.arrow {
+                        lambdas.insert(at);
+                    } else if let Some(other) = only_name(sql, &tokens[level.start..at]) {
+                        renamed.push((other, at));
+                    }
+                }
+                given.aliases.insert(name);
+            }
+            Kind::Word if matches_any(token.text(sql), &["SELECT", "WITH", "DISTINCT"]) => {
+                (level.arrow, level.start) = (false, at + 1);
+            }
+            _ => {}
+        }
+    }
+    let name = |at: usize| unquote(tokens[at].text(sql));
+    // What has the name of a lambda is one.
+    let mut known: HashSet<String> = lambdas.iter().map(|at| name(*at)).collect();
+    loop {
+        let before = lambdas.len();
+        let of_lambdas = renamed.iter().filter(|(other, _)| known.contains(other));
+        let more: Vec<usize> = of_lambdas.map(|(_, at)| *at).collect();
+        lambdas.extend(&more);
+        known.extend(more.into_iter().map(name));
+        if lambdas.len() == before {
+            break;
+        }
+    }
+    let lambdas = lambdas.into_iter();
+    given.lambdas = lambdas.map(|at| (name(at), tokens[at].range())).collect();
+    given
+}
+
+fn matches_any(text: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| text.eq_ignore_ascii_case(word))
+}
+
+/// Words that stand between operands, after which no name is given.
+const BETWEEN: &[&str] = &[
+    "ALL",
+    "AND",
+    "ANY",
+    "ARRAY",
+    "AS",
+    "ASC",
+    "ASOF",
+    "BETWEEN",
+    "BY",
+    "CASE",
+    "CROSS",
+    "DESC",
+    "DISTINCT",
+    "DIV",
+    "ELSE",
+    "END",
+    "EXCEPT",
+    "FINAL",
+    "FROM",
+    "FULL",
+    "GLOBAL",
+    "GROUP",
+    "HAVING",
+    "ILIKE",
+    "IN",
+    "INNER",
+    "INTERSECT",
+    "INTERVAL",
+    "IS",
+    "JOIN",
+    "LEFT",
+    "LIKE",
+    "LIMIT",
+    "MOD",
+    "NOT",
+    "NULL",
+    "OFFSET",
+    "ON",
+    "OR",
+    "ORDER",
+    "OVER",
+    "PREWHERE",
+    "QUALIFY",
+    "REGEXP",
+    "RIGHT",
+    "SAMPLE",
+    "SELECT",
+    "SEMI",
+    "SETTINGS",
+    "THEN",
+    "UNION",
+    "USING",
+    "WHEN",
+    "WHERE",
+    "WINDOW",
+    "WITH",
+];
+
+/// Whether a value may end with this token.
+fn is_operand(sql: &str, token: &Token) -> bool {
+    match token.kind {
+        Kind::Word => !matches_any(token.text(sql), BETWEEN),
+        Kind::QuotedName
+        | Kind::Text
+        | Kind::Number
+        | Kind::CloseRound
+        | Kind::CloseSquare
+        | Kind::CloseCurly => true,
+        _ => false,
+    }
+}
+
+/// Whether the name at a place may be given to what stands before it, with `AS` or without.
+fn is_given(sql: &str, tokens: &[Token], at: usize) -> bool {
+    let Some(before) = at.checked_sub(1).map(|before| &tokens[before]) else {
+        return false;
+    };
+    let follows_as = before.kind == Kind::Word && before.text(sql).eq_ignore_ascii_case("AS");
+    let ends = before.kind == Kind::Word && matches_any(before.text(sql), &["END", "NULL"]);
+    let is_word_between =
+        tokens[at].kind == Kind::Word && matches_any(tokens[at].text(sql), BETWEEN);
+    follows_as || ((is_operand(sql, before) || ends) && !is_word_between)
+}
+
+/// The name that a name is given to: alone before `AS`, or without it, parentheses aside.
+fn only_name(sql: &str, element: &[Token]) -> Option<String> {
+    let mut names = element.iter().filter(|token| {
+        let is_as = token.kind == Kind::Word && token.text(sql).eq_ignore_ascii_case("AS");
+        !is_as && !matches!(token.kind, Kind::OpenRound | Kind::CloseRound)
+    });
+    let name = names.next()?;
+    let is_name = matches!(name.kind, Kind::Word | Kind::QuotedName);
+    (is_name && names.next().is_none()).then(|| unquote(name.text(sql)))
+}
+
+/// Functions that stand behind words and signs.
+const BEHIND_SIGNS: &[&str] = &[
+    "_cast",
+    "and",
+    "array",
+    "arrayelement",
+    "between",
+    "caseexpression",
+    "casewithexpression",
+    "casewithoutexpression",
+    "cast",
+    "concat",
+    "divide",
+    "equals",
+    "exists",
+    "globalin",
+    "globalnotin",
+    "globalnotnullin",
+    "globalnullin",
+    "greater",
+    "greaterorequals",
+    "grouping",
+    "if",
+    "ilike",
+    "in",
+    "intdiv",
+    "isdistinctfrom",
+    "isnotdistinctfrom",
+    "isnotnull",
+    "isnull",
+    "less",
+    "lessorequals",
+    "like",
+    "map",
+    "match",
+    "minus",
+    "modulo",
+    "multiif",
+    "multiply",
+    "negate",
+    "not",
+    "notequals",
+    "notilike",
+    "notin",
+    "notlike",
+    "notnullin",
+    "nullin",
+    "or",
+    "plus",
+    "position",
+    "substring",
+    "transform",
+    "tuple",
+    "tupleelement",
+    "xor",
+];
+
+/// Whether the engine may call a function of that name for a word or a sign, so that no text shows it.
+pub(crate) fn is_behind_signs(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    BEHIND_SIGNS.contains(&name.as_str())
+        || ["add", "date", "subtract", "to", "trim"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::lexer::tokenize;
+
+    fn lambdas(sql: &str) -> Vec<String> {
+        let tokens = tokenize(sql).expect("tokens").list;
+        let given = given(sql, &tokens);
+        given.lambdas.into_iter().map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn names_of_lambdas_are_found_wherever_they_are_given() {
+        let cases: &[(&str, &[&str])] = &[
+            ("WITH (a, b) -> 1 AS equals SELECT * FROM t", &["equals"]),
+            ("WITH x -> 100 AS abs SELECT id FROM t", &["abs"]),
+            ("WITH (x -> 100) abs SELECT id FROM t", &["abs"]),
+            ("WITH (a, b) -> 1 AS `in`, 2 AS two SELECT 1", &["in"]),
+            (
+                "SELECT arrayMap(((a, b) -> 1) AS equals, [1], [2]), * FROM t",
+                &["equals"],
+            ),
+            (
+                "SELECT arrayMap((((a, b) -> 1)) AS `and`, [1], [2]) FROM t",
+                &["and"],
+            ),
+            (
+                "WITH ((x, y) -> 1) AS g, g AS equals SELECT 1",
+                &["g", "equals"],
+            ),
+            (
+                "WITH g AS equals, ((x, y) -> 1) AS f, (f) AS g SELECT 1",
+                &["equals", "f", "g"],
+            ),
+            ("WITH x -> 1 AS f SELECT f h, 2 AS k", &["f", "h"]),
+            (
+                "SELECT 1 UNION ALL SELECT arrayMap((x -> 1) AS or, [1])",
+                &["or"],
+            ),
+            // Of what lambdas make, and of what is none.
+            (
+                "SELECT arrayMap(x -> x + 1, a) AS equals, count() AS count FROM t",
+                &[],
+            ),
+            (
+                "SELECT arrayMap(x -> x AND y, a) FROM t WHERE a AND b OR c IN (1)",
+                &[],
+            ),
+            ("SELECT a AS equals, (b, c) AS g FROM t", &[]),
+        ];
+        for (sql, expected) in cases {
+            assert_eq!(&lambdas(sql), expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn all_names_that_are_given_are_among_the_aliases() {
+        let sql = "WITH 3 AS a, (SELECT 1) b SELECT tuple(4 AS c), d + 1 e, replace(s AS f, 'a', 'b'), CASE WHEN 1 THEN 2 END g, NULL h FROM t";
+        let tokens = tokenize(sql).expect("tokens").list;
+        let given = given(sql, &tokens).aliases;
+        for name in ["a", "b", "c", "e", "f", "g", "h"] {
+            assert!(given.contains(name), "{name}");
+        }
+        for name in ["d", "s", "t"] {
+            assert!(!given.contains(name), "{name}");
+        }
+    }
+}

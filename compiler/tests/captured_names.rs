@@ -1,0 +1,91 @@
+//! What a node means stays what it means by itself, whatever names the reader of its text gives.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use pipewright_compiler::plan::{Plan, RequestContext};
+use pipewright_compiler::project::SourceTree;
+use pipewright_compiler::template::{RenderContext, Values};
+
+const TABLE: &str = "SCHEMA >\n    `id` Int32,\n    `a` Int32\n";
+
+fn plan(nodes: &[(&str, &str)]) -> Plan {
+    let mut pipe = String::new();
+    for (name, sql) in nodes {
+        writeln!(pipe, "NODE {name}\nSQL >\n    {sql}\n").expect("text");
+    }
+    pipe.push_str("TYPE endpoint\n");
+    let files = [
+        ("t.datasource", TABLE),
+        ("al.datasource", "SCHEMA >\n    `a` Int32\n"),
+        ("p.pipe", &pipe),
+    ];
+    let (plan, diagnostics) = pipewright_compiler::compile(SourceTree::new(
+        files.map(|(path, text)| (path.to_owned(), text.to_owned())),
+    ));
+    assert_eq!(diagnostics, []);
+    plan
+}
+
+fn query(plan: &Plan, text: &str) -> String {
+    let values = Values::default();
+    let request = RequestContext {
+        values: &values,
+        render: RenderContext::default(),
+    };
+    match plan.compile_query(text, None, request) {
+        Ok(compiled) => compiled.sql.into_text(),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn a_table_right_of_in_is_not_taken_for_an_expression_of_the_reader() {
+    let plan = plan(&[
+        ("n0", "SELECT id, a FROM t WHERE a IN al"),
+        ("n1", "SELECT 3 AS al, id, a FROM n0"),
+    ]);
+    insta::assert_snapshot!(query(&plan, "SELECT * FROM p"), @r"
+    SELECT * FROM (
+    SELECT 3 AS al, id, a FROM (
+    SELECT id, a FROM t WHERE a IN pipewright.al
+    ) AS n0
+    ) AS p
+    ");
+    // A caller's name does no more than an author's.
+    insta::assert_snapshot!(query(&plan, "SELECT tuple((7, 9) AS al), id FROM t JOIN p USING id"), @r"
+    SELECT tuple((7, 9) AS al), id FROM t JOIN (
+    SELECT 3 AS al, id, a FROM (
+    SELECT id, a FROM t WHERE a IN pipewright.al
+    ) AS n0
+    ) AS p USING id
+    ");
+}
+
+#[test]
+fn a_lambda_of_the_reader_is_not_called_in_a_node() {
+    let plan = plan(&[("n0", "SELECT id, abs(a) AS x FROM t")]);
+    insta::assert_snapshot!(query(&plan, "WITH x -> 100 AS abs SELECT id, x FROM p"), @"`abs` is the name of a lambda here, and would be called in what is read: there it is another function");
+    assert!(query(&plan, "WITH x -> 100 AS other SELECT id, other(x) FROM p").starts_with("WITH"));
+}
+
+#[test]
+fn many_names_take_no_more_than_their_number_of_steps() {
+    let plan = plan(&[("n0", "SELECT id, a FROM t")]);
+    let mut text = String::from("WITH c0 AS (SELECT 1)");
+    for at in 1..5000 {
+        write!(text, ", c{at} AS (SELECT 1)").expect("text");
+    }
+    text.push_str(" SELECT 1 FROM p");
+    for at in 0..5000 {
+        write!(text, ", p AS p{at}").expect("text");
+    }
+    let started = Instant::now();
+    query(&plan, &text);
+    // A second in a build without optimization; by the product of both numbers it would be a minute.
+    assert!(
+        started.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        started.elapsed()
+    );
+}
