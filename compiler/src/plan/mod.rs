@@ -9,6 +9,8 @@ mod pipe;
 mod query;
 mod schedule;
 pub(crate) mod shape;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -17,7 +17,7 @@ use crate::graph::{Branch, NodeId, Scope, Target, parts_of_others, resolve};
 use crate::mapped_text::MappedText;
 use crate::optimize::Rewrite;
 use crate::project::{PASSING, ResourceName};
-use crate::sql::{self, Captors, Policy, Position, Scan, TableReference, Use};
+use crate::sql::{self, Captors, Policy, Position, Scan, Setting, TableReference, Use};
 use crate::template::{RenderContext, Settings, Template, TemplateError, Values};
 
 /// The inlined text may not grow past this: a diamond of nodes doubles it at each level.
@@ -169,9 +169,14 @@ impl Plan {
             ..Scope::default()
         };
         let mut compilation = Compilation::new(self, request, filters);
-        let mapped = compilation.query(text, scope)?;
-        let scan = scan(&mapped)?;
+        let mut mapped = compilation.query(text, scope)?;
+        let mut scan = scan(&mapped)?;
         allowed(&mapped, &scan, &self.policies.common, Use::Query, &[])?;
+        let format = scan.format.as_ref().map(|format| format.name.clone());
+        if let Some(without) = without_format(&mapped, &scan) {
+            mapped = without;
+            scan = self::scan(&mapped)?;
+        }
         let mut shape = compilation.shape(&mapped, &scan, scope)?.0;
         if let Some(format) = &scan.format {
             shape.end = shape::anchor(&mapped, format.span.start).unwrap_or_default();
@@ -189,10 +194,20 @@ impl Plan {
         compilation.compiled.named_tables = named.chain(doubtful).collect();
         let node = compilation.inline(&mapped, &shape)?;
         Ok(Compiled {
-            format: scan.format.map(|format| format.name),
+            format,
             ..compilation.finish(&node)
         })
     }
+}
+
+/// A query without its `FORMAT`, where settings come after it.
+fn without_format(text: &MappedText, scan: &Scan) -> Option<MappedText> {
+    let format = &scan.format.as_ref()?.span;
+    let is_behind = |setting: &Setting| setting.span.start >= format.end;
+    scan.settings
+        .iter()
+        .any(is_behind)
+        .then(|| text.splice(&[(format.clone(), MappedText::new())]))
 }
 
 /// The source id of text that is in no file.
