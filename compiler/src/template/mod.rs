@@ -26,6 +26,7 @@ mod restrict;
 mod scope;
 mod value;
 mod walk;
+mod wide;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{LazyLock, Mutex};
@@ -44,6 +45,8 @@ pub use parameters::{Parameter, UsedIn, merge_parameters};
 pub use render::{
     DEFAULT_OUTPUT_LIMIT, DEFAULT_STEPS, Mode, RenderContext, Rendered, Settings, Values,
 };
+
+pub use wide::exact_json;
 
 use crate::diagnostics::codes;
 use crate::mapped_text::MappedText;

@@ -331,6 +331,25 @@ fn every_branch_is_rendered_for_checks() {
 }
 
 #[test]
+fn integers_of_json_keep_their_digits() {
+    let call = |text: &str, json: &str| call(text, &[("j", json!(json))]);
+    for number in [
+        "18446744073709551616",
+        "-9223372036854775809",
+        "170141183460469231731687303715884105727",
+    ] {
+        let json = format!("{{\"k\": [{number}]}}");
+        assert_eq!(call("{{JSON(j)['k'][0]}}", &json), number);
+    }
+    let widest = "57896044618658097711785492504343953926634992332820282019728792003956564819967";
+    assert_eq!(call("{{JSON(j)}}", widest), format!("'{widest}'"));
+    assert_eq!(
+        call("{{Int256(j)}}", widest),
+        format!("toInt256('{widest}')")
+    );
+}
+
+#[test]
 fn each_parameter_is_given_alone_too() {
     let rendered = |text: &str| {
         let template = compile(text);

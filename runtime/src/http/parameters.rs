@@ -3,7 +3,7 @@
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use pipewright_compiler::template::Values;
+use pipewright_compiler::template::{Values, exact_json};
 use serde_json::Value;
 
 use super::error::ApiError;
@@ -139,7 +139,9 @@ impl Parameters {
 
     fn add_json(&mut self, body: &[u8]) -> Result<(), ApiError> {
         let bad = |message: String| ApiError::Body(StatusCode::BAD_REQUEST, message);
-        let value: Value = serde_json::from_slice(body)
+        let text =
+            std::str::from_utf8(body).map_err(|_| bad("the body is not UTF-8".to_owned()))?;
+        let value = exact_json(text)
             .map_err(|error| bad(format!("the body is not valid JSON: {error}")))?;
         let Value::Object(map) = value else {
             return Err(bad(
@@ -273,4 +275,47 @@ fn is_form(body: &[u8]) -> bool {
             byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'%' | b'+')
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn of(body: &[u8]) -> Result<Vec<(String, Value)>, String> {
+        let mut parameters = Parameters::default();
+        match parameters.add_json(body) {
+            Ok(()) => Ok(parameters.pairs),
+            Err(ApiError::Body(status, message)) => Err(format!("{status}: {message}")),
+            Err(_) => Err("another error".to_owned()),
+        }
+    }
+
+    #[test]
+    fn numbers_of_a_body_are_not_rounded() {
+        let body = br#"{"a": 18446744073709551615, "b": 18446744073709551616, "c": [0.5]}"#;
+        let value = |name: &str, value| (name.to_owned(), value);
+        assert_eq!(
+            of(body),
+            Ok(vec![
+                value("a", json!(u64::MAX)),
+                value("b", json!("18446744073709551616")),
+                value("c", json!([0.5])),
+            ])
+        );
+    }
+
+    #[test]
+    fn a_body_that_is_nested_too_deeply_is_refused() {
+        for depth in [10_000, 1_000_000] {
+            for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+                let inner = format!("{}1{}", open.repeat(depth), close.repeat(depth));
+                for body in [format!("{{\"a\":{inner}}}"), format!("{{\"a\":{inner}")] {
+                    let refused = of(body.as_bytes()).unwrap_err();
+                    assert!(refused.starts_with("400 "), "{refused}");
+                    assert!(refused.contains("recursion limit"), "{refused}");
+                }
+            }
+        }
+    }
 }

@@ -8,82 +8,9 @@ use crate::template::error::{ErrorKind, Outcome, TemplateError};
 use crate::template::print::print;
 use crate::template::render::Render;
 use crate::template::value::{
-    Key, Thing, View, as_text, elements, from_json, locked, none, snapshot, sql, to_text,
-    type_name, view,
+    Key, Thing, View, as_text, elements, none, snapshot, sql, to_text, type_name, view,
 };
-
-/// Parses JSON. Unlike the standard, the reference reads `NaN`, `Infinity` and numbers beyond a float's range: those become strings that stand for them.
-fn parsed(text: &str) -> Option<Value> {
-    let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
-    read(text)
-        .or_else(|| read(&with_wide_numbers(text)))
-        .map(|json| wide_numbers(from_json(&json)))
-}
-
-/// Marks a string that stands for a number which JSON cannot hold.
-const WIDE: &str = "\u{0}wide:";
-
-fn with_wide_numbers(text: &str) -> String {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(character) = rest.chars().next() {
-        if character == '"' {
-            let mut escaped = false;
-            let end = rest[1..]
-                .find(|character: char| {
-                    let closes = character == '"' && !escaped;
-                    escaped = character == '\\' && !escaped;
-                    closes
-                })
-                .map_or(rest.len(), |at| at + 2);
-            out.push_str(&rest[..end]);
-            rest = &rest[end..];
-            continue;
-        }
-        let end = rest
-            .find(|character: char| {
-                !(character.is_ascii_alphanumeric() || "+-.".contains(character))
-            })
-            .unwrap_or(rest.len());
-        let token = &rest[..end];
-        let number = matches!(token, "NaN" | "Infinity" | "-Infinity")
-            || token.ends_with(|last: char| last.is_ascii_digit())
-                && token.parse::<f64>().is_ok_and(f64::is_infinite);
-        if number {
-            for part in ["\"\\u0000wide:", token, "\""] {
-                out.push_str(part);
-            }
-            rest = &rest[end..];
-        } else {
-            let end = end.max(character.len_utf8());
-            out.push_str(&rest[..end]);
-            rest = &rest[end..];
-        }
-    }
-    out
-}
-
-fn wide_numbers(value: Value) -> Value {
-    match view(&value) {
-        View::Str(text) => match text.strip_prefix(WIDE) {
-            Some(number) => Value::from(number.parse::<f64>().unwrap_or(f64::NAN)),
-            None => value,
-        },
-        View::Thing(Thing::List(items)) => {
-            for item in locked(items).iter_mut() {
-                *item = wide_numbers(std::mem::take(item));
-            }
-            value
-        }
-        View::Thing(Thing::Dict(items)) => {
-            for item in locked(items).values_mut() {
-                *item = wide_numbers(std::mem::take(item));
-            }
-            value
-        }
-        _ => value,
-    }
-}
+use crate::template::wide;
 
 /// `JSON(x, default)` → the value that the text describes.
 pub(super) fn json(arguments: &Arguments<'_>) -> Outcome<Value> {
@@ -104,7 +31,7 @@ pub(super) fn json(arguments: &Arguments<'_>) -> Outcome<Value> {
         return Ok(value.clone());
     }
     let text = to_text(value);
-    parsed(&text).ok_or_else(|| {
+    wide::parsed(&text).ok_or_else(|| {
         TemplateError::new(
             ErrorKind::BadJson,
             format!(
@@ -215,7 +142,7 @@ pub(super) fn map_of(render: &mut Render, arguments: &Arguments<'_>) -> Outcome<
         return Ok(sql("map()".into()));
     };
     let value = match as_text(value) {
-        Some(text) => parsed(&text).unwrap_or_else(none),
+        Some(text) => wide::parsed(&text).unwrap_or_else(none),
         None => value.clone(),
     };
     let View::Thing(Thing::Dict(items)) = view(&value) else {
