@@ -121,6 +121,39 @@ pub(crate) fn names_in_any_case(sql: &str, name: &str) -> bool {
     })
 }
 
+/// Where a name stands in a text as a name, quoted or not: `a`, or `t.a` with its table. Texts and comments that hold the word are passed over.
+///
+/// ```
+/// use pipewright_compiler::sql::places_of_name;
+///
+/// let sql = "SELECT 'a' AS b FROM t /* a */ WHERE t.`a` = a";
+/// assert_eq!(places_of_name(sql, "a"), [39, 45]);
+/// assert_eq!(places_of_name(sql, "t.a"), [37]);
+/// ```
+pub fn places_of_name(sql: &str, name: &str) -> Vec<usize> {
+    let Ok(tokens) = tokenize(sql) else {
+        return Vec::new();
+    };
+    let is_name = |token: &Token, name: &str| {
+        matches!(token.kind, Kind::Word | Kind::QuotedName)
+            && super::identifier::unquote(token.text(sql)) == name
+    };
+    let parts: Vec<&str> = name.split('.').collect();
+    let is_path = |tokens: &[Token]| {
+        let mut each = parts.iter().enumerate();
+        each.all(|(at, part)| {
+            let dotted = at == 0
+                || tokens
+                    .get(2 * at - 1)
+                    .is_some_and(|dot| dot.kind == Kind::Dot);
+            dotted && tokens.get(2 * at).is_some_and(|token| is_name(token, part))
+        })
+    };
+    let list = &tokens.list;
+    let found = (0..list.len()).filter(|at| is_name(&list[*at], name) || is_path(&list[*at..]));
+    found.map(|at| list[at].start as usize).collect()
+}
+
 /// Where the next token begins, from a place outside of tokens on; where a comment begins that is not closed.
 pub(super) fn past_comments(sql: &str, from: usize) -> usize {
     let mut lexer = Lexer::new(sql, from);

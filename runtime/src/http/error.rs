@@ -4,6 +4,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use pipewright_compiler::mapped_text::MappedText;
 use pipewright_compiler::plan::{Plan, QUERY_SOURCE, QueryError};
+use pipewright_compiler::sql::places_of_name;
 use pipewright_grammar::diagnostic::Diagnostic;
 use pipewright_grammar::source::Span;
 use serde_json::{Value, json};
@@ -88,10 +89,10 @@ impl ApiError {
                 position,
                 ..
             } => {
-                let offset = position
-                    .map(|position| position.offset)
-                    .or_else(|| named_in(&message, sql.text()));
-                let span = offset.and_then(|offset| sql.locate(offset));
+                let span = match position {
+                    Some(position) => sql.locate(position.offset),
+                    None => named_in(plan, sql, &message),
+                };
                 Self::BadRequest(placed(plan, &format!("{message} ({name})"), span))
             }
             error => error.into(),
@@ -140,13 +141,28 @@ impl From<StateError> for ApiError {
     }
 }
 
-/// Where the first name that a message quotes stands in the statement: the engine gives no position for names that it does not know.
-fn named_in(message: &str, sql: &str) -> Option<usize> {
+/// Where the first name that a message quotes stands in the files: the engine gives no position for names that it does not know. Where several nodes have the name,
+/// it cannot be told which one is meant.
+fn named_in(plan: &Plan, sql: &MappedText, message: &str) -> Option<Span> {
     let name = message.split('`').nth(1).filter(|name| !name.is_empty())?;
-    let is_word = |character: char| character.is_alphanumeric() || character == '_';
-    sql.match_indices(name)
-        .map(|(at, _)| at)
-        .find(|at| !sql[..*at].ends_with(is_word) && !sql[at + name.len()..].starts_with(is_word))
+    let places = places_of_name(sql.text(), name);
+    let mut spans = places.into_iter().filter_map(|offset| sql.locate(offset));
+    let first = spans.next()?;
+    let node = body_of(plan, first);
+    spans
+        .all(|other| other.source == first.source && body_of(plan, other) == node)
+        .then_some(first)
+}
+
+/// The SQL of the node in which a place is.
+fn body_of(plan: &Plan, place: Span) -> Option<Span> {
+    let pipes = plan.project.pipes.values();
+    let mut bodies = pipes
+        .flat_map(|pipe| &pipe.nodes)
+        .map(|node| node.body.span);
+    bodies.find(|body| {
+        body.source == place.source && body.start <= place.start && place.start <= body.end
+    })
 }
 
 /// A message with its place in front, where it has one.
@@ -228,6 +244,54 @@ fn error_body(message: &str) -> Value {
 mod tests {
     use super::*;
     use crate::ingest::IngestError;
+    use pipewright_compiler::compile;
+    use pipewright_compiler::plan::RequestContext;
+    use pipewright_compiler::project::SourceTree;
+    use pipewright_compiler::template::{RenderContext, Values};
+
+    /// What a caller of node `n` of `b` is told when the engine says this of it.
+    fn told(files: &[(&str, &str)], message: &str) -> String {
+        let files = files
+            .iter()
+            .map(|(name, sql)| ((*name).to_owned(), format!("NODE n\nSQL >\n    {sql}\n")));
+        let (plan, _) = compile(SourceTree::new(files));
+        let id = plan.pipe("b").unwrap().nodes[0].id.clone();
+        let values = Values::new();
+        let request = RequestContext {
+            values: &values,
+            render: RenderContext::default(),
+        };
+        let sql = plan.compile_node(&id, request).unwrap().sql;
+        let error = EngineError::Exception {
+            code: 47,
+            name: "UNKNOWN_IDENTIFIER".to_owned(),
+            message: message.to_owned(),
+            position: None,
+        };
+        ApiError::engine(&plan, &sql, error).message()
+    }
+
+    #[test]
+    fn an_error_is_placed_where_its_name_is_a_name() {
+        let message = "Unknown expression identifier `desktop`";
+        let a = ("a.pipe", "SELECT 'desktop' AS device /* desktop */");
+        assert_eq!(
+            told(
+                &[a, ("b.pipe", "SELECT device FROM a WHERE desktop = 1")],
+                message
+            ),
+            "b.pipe:3:32: Unknown expression identifier `desktop` (UNKNOWN_IDENTIFIER)"
+        );
+        // Both nodes have the name, and the message does not say which one it means.
+        let a = ("a.pipe", "SELECT 1 AS desktop");
+        assert_eq!(
+            told(
+                &[a, ("b.pipe", "SELECT desktop, x FROM (SELECT x FROM a)")],
+                message
+            ),
+            "Unknown expression identifier `desktop` (UNKNOWN_IDENTIFIER)"
+        );
+    }
 
     #[test]
     fn an_engine_that_has_no_time_is_not_a_fault_wherever_it_is_asked() {
