@@ -270,13 +270,17 @@ impl Import {
             None => StatusCode::OK,
             Some(_) => StatusCode::ACCEPTED,
         };
-        Done {
+        let done = Done {
             error: appended.waits.clone(),
             counts: appended.counts,
             import_id: Some(appended.import_id.clone()),
             ..done
+        };
+        if self.mode == Mode::Replace {
+            done.record(app);
+        } else {
+            done.record_insert(app);
         }
-        .record(app);
         Ok((status, Json(written(app, table, &appended).await?)).into_response())
     }
 }

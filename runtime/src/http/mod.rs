@@ -46,6 +46,7 @@ mod sql;
 mod tags;
 mod tokens;
 mod variables;
+mod views;
 mod workspace;
 
 use std::collections::BTreeMap;
@@ -135,6 +136,7 @@ pub struct App {
     patience: Patience,
     data: OnceLock<Data>,
     handover: Handover,
+    views: views::Views,
     /// Tables and views that the engine did not make, with what it said.
     lacking: ArcSwap<BTreeMap<String, String>>,
 }
@@ -177,6 +179,7 @@ impl App {
             body_bytes: limits.body_bytes,
             data: OnceLock::new(),
             handover: Handover::default(),
+            views: views::Views::default(),
             lacking: ArcSwap::default(),
         }))
     }

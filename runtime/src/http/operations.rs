@@ -5,9 +5,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use super::{App, Data, population};
+use super::{App, Data, population, views};
 use crate::catalog::{Catalog, Current, format_micros};
-use crate::ingest::{Counts, Flushed};
+use crate::ingest::{COPY, Counts, Flushed};
 use crate::jobs::{Job, JobStatus};
 use crate::service::{JobEvent, Operation, Row, Service};
 
@@ -20,14 +20,20 @@ pub(super) fn listen(app: &Arc<App>, data: &Data) {
         if let Some(queued) = queued(job, &catalog) {
             service.record(Row::Operation(queued));
         }
+        let app = app_of_jobs.upgrade();
         if let Some(operation) = operation(job, &catalog) {
+            // Rows that take the place of others, and those of a populate, come in beside the views.
+            if let Some(app) = app.as_ref().filter(|_| is_append(job)) {
+                views::follow(app, &operation);
+            }
             service.record(Row::Operation(operation));
         }
-        if let Some(app) = app_of_jobs.upgrade() {
+        if let Some(app) = app {
             population::ended(&app, job);
         }
     }));
     let (service, catalog) = (app.service.clone(), Arc::clone(&app.catalog));
+    let app_of_events = Arc::downgrade(app);
     data.events.listen(Box::new(move |flushed: &Flushed<'_>| {
         let done = Done {
             elapsed: flushed.elapsed,
@@ -35,8 +41,17 @@ pub(super) fn listen(app: &Arc<App>, data: &Data) {
             error: flushed.error.map(ToOwned::to_owned),
             ..Done::new("append-hfi", flushed.datasource)
         };
-        service.record(Row::Operation(done.row(&service, &catalog)));
+        let operation = done.row(&service, &catalog);
+        if let Some(app) = app_of_events.upgrade() {
+            views::follow(&app, &operation);
+        }
+        service.record(Row::Operation(operation));
     }));
+}
+
+/// Whether a job adds rows to those that are there.
+fn is_append(job: &Job) -> bool {
+    job.kind == COPY && job.request["mode"] == "append"
 }
 
 fn time(milliseconds: i64) -> String {
@@ -199,6 +214,13 @@ impl<'a> Done<'a> {
     pub(super) fn since(mut self, started: Instant) -> Self {
         self.elapsed = started.elapsed();
         self
+    }
+
+    /// Writes down an insert, with what the views of the data source made of it.
+    pub(super) fn record_insert(self, app: &Arc<App>) {
+        let row = self.row(&app.service, &app.catalog);
+        views::follow(app, &row);
+        app.service.record(Row::Operation(row));
     }
 
     /// Writes it down.

@@ -164,7 +164,9 @@ fn every_operation_on_a_data_source_is_written_down() {
         ),
         &json!([
             { "event_type": "append", "datasource_name": "events", "result": "error", "rows": 0, "rows_quarantine": 0, "pipe_name": "", "options": [], "has_job": null, "took": 1, "told": 1 },
+            { "event_type": "append", "datasource_name": "counts", "result": "ok", "rows": null, "rows_quarantine": null, "pipe_name": "count_them", "options": [], "has_job": null, "took": 1, "told": null },
             { "event_type": "append", "datasource_name": "events", "result": "ok", "rows": 2, "rows_quarantine": 1, "pipe_name": "", "options": [], "has_job": null, "took": 1, "told": null },
+            { "event_type": "append-hfi", "datasource_name": "counts", "result": "ok", "rows": null, "rows_quarantine": null, "pipe_name": "count_them", "options": [], "has_job": null, "took": 1, "told": null },
             { "event_type": "append-hfi", "datasource_name": "events", "result": "ok", "rows": 1, "rows_quarantine": 0, "pipe_name": "", "options": [], "has_job": null, "took": 1, "told": null },
             { "event_type": "copy", "datasource_name": "copied", "result": "error", "rows": null, "rows_quarantine": null, "pipe_name": "break_it", "options": ["append", "on_demand"], "has_job": 1, "took": 1, "told": 1 },
             { "event_type": "copy", "datasource_name": "copied", "result": "ok", "rows": 3, "rows_quarantine": null, "pipe_name": "copy_them", "options": ["append", "on_demand"], "has_job": 1, "took": 1, "told": null },
