@@ -158,7 +158,9 @@ impl DatasourceText {
 
 /// The columns of a schema, one a line.
 fn columns(schema: &str) -> Result<String, EditError> {
-    let one_line = schema.split_whitespace().collect::<Vec<_>>().join(" ");
+    // Blanks inside of a line may be those of a text.
+    let lines: Vec<&str> = schema.lines().map(str::trim).collect();
+    let one_line = lines.join(" ");
     let probe = DatasourceText::new(format!("SCHEMA >\n    {one_line}\n"));
     let tree = probe.tree();
     let end = tree.schema.map(range).map_or(0, |schema| schema.end);
@@ -216,6 +218,20 @@ mod tests {
         ENGINE "MergeTree"
         ENGINE_SORTING_KEY "at, kind"
         "#);
+    }
+
+    #[test]
+    fn what_stands_in_quotes_stays_as_it_is() {
+        let schema = "a Enum8('one  two' = 1),\n  b String DEFAULT 'x\t y'";
+        let parts = DatasourceParts {
+            schema: schema.to_owned(),
+            ..DatasourceParts::default()
+        };
+        let text = DatasourceText::create(&parts).unwrap().into_text();
+        assert_eq!(
+            text,
+            "SCHEMA >\n    a Enum8('one  two' = 1),\n    b String DEFAULT 'x\t y'\n"
+        );
     }
 
     #[test]

@@ -15,7 +15,9 @@ use super::error::ApiError;
 use super::extract::Path;
 use super::nodes::{edited, pipe_text, sql_of};
 use super::population;
-use crate::catalog::{Change, Current, DatasourceText, NodeText, PipeText, Writer};
+use crate::catalog::{
+    Change, Current, DatasourceParts, DatasourceText, NodeText, PipeText, Writer,
+};
 use crate::engine::Column;
 
 /// Makes a materialized view of a node.
@@ -93,7 +95,7 @@ pub(super) async fn analyze(
             "datasource": {
                 "name": target,
                 "columns": shown.collect::<Vec<_>>(),
-                "datafile": datasource_text(&call, &columns),
+                "datafile": datasource_text(&call, &columns)?.into_text(),
             },
         },
         "warnings": [],
@@ -171,7 +173,7 @@ pub(super) async fn prepare(
         }
     }
     let columns = columns(call, writer, pipe, node).await?;
-    let mut text = DatasourceText::new(datasource_text(call, &columns));
+    let mut text = datasource_text(call, &columns)?;
     let described = before.and_then(|before| before.syntax.description.as_ref());
     if let Some(description) = described {
         text.describe(&description.value)?;
@@ -239,65 +241,44 @@ async fn columns(
 }
 
 /// The file of a data source with these columns. Without another wish, states are merged by what is not a state.
-fn datasource_text(call: &Call, columns: &[Column]) -> String {
+fn datasource_text(call: &Call, columns: &[Column]) -> Result<DatasourceText, ApiError> {
     let is_state = |column: &&Column| column.type_name.contains("AggregateFunction(");
-    let schema: Vec<String> = columns
-        .iter()
-        .map(|column| {
-            format!(
-                "    {} {}",
-                quote_identifier_always(&column.name),
-                column.type_name
-            )
-        })
-        .collect();
-    let keys: Vec<String> = columns
-        .iter()
-        .filter(|column| !is_state(column) && !column.type_name.starts_with("Nullable("))
-        .map(|column| quote_identifier(&column.name))
-        .collect();
-    let states = columns.iter().any(|column| is_state(&column));
-    let engine = call.parameters.given("engine").unwrap_or(if states {
-        "AggregatingMergeTree"
-    } else {
-        "MergeTree"
+    let schema = columns.iter().map(|column| {
+        let name = quote_identifier_always(&column.name);
+        format!("{name} {}", column.type_name)
     });
-    let mut out = format!(
-        "SCHEMA >\n{}\n\nENGINE \"{}\"\n",
-        schema.join(",\n"),
-        plain(engine)
-    );
-    let mut sorted = false;
-    for (name, value) in call
-        .parameters
-        .pairs()
-        .iter()
-        .filter(|(name, _)| name.starts_with("engine_"))
-    {
-        let Some(value) = value.as_str().filter(|value| !value.trim().is_empty()) else {
-            continue;
+    // A description is the node's.
+    let mut parts = DatasourceParts {
+        description: None,
+        indexes: None,
+        schema: schema.collect::<Vec<_>>().join(", "),
+        ..super::datasource_create::parts(&call.parameters)
+    };
+    let has = |parts: &DatasourceParts, key: &str| parts.engine.iter().any(|(it, _)| it == key);
+    if !has(&parts, "ENGINE") {
+        let states = columns.iter().any(|column| is_state(&column));
+        let engine = if states {
+            "AggregatingMergeTree"
+        } else {
+            "MergeTree"
         };
-        sorted |= name.eq_ignore_ascii_case("engine_sorting_key");
-        let keyword: String = name
-            .chars()
-            .filter(|character| character.is_ascii_alphanumeric() || *character == '_')
-            .collect();
-        out.extend([&keyword.to_ascii_uppercase(), " \"", &plain(value), "\"\n"]);
+        parts
+            .engine
+            .insert(0, ("ENGINE".to_owned(), engine.to_owned()));
     }
-    if !sorted {
+    if !has(&parts, "ENGINE_SORTING_KEY") {
+        let keys = columns
+            .iter()
+            .filter(|column| !is_state(column) && !column.type_name.starts_with("Nullable("));
+        let keys: Vec<_> = keys.map(|column| quote_identifier(&column.name)).collect();
         let key = if keys.is_empty() {
             "tuple()".to_owned()
         } else {
             keys.join(", ")
         };
-        out.extend(["ENGINE_SORTING_KEY \"", &key, "\"\n"]);
+        parts.engine.push(("ENGINE_SORTING_KEY".to_owned(), key));
     }
-    out
-}
-
-/// A value that stays on its line.
-fn plain(text: &str) -> String {
-    text.replace(['\n', '\r', '"'], " ").trim().to_owned()
+    Ok(DatasourceText::create(&parts)?)
 }
 
 fn quote_identifier_always(name: &str) -> String {
