@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Uri, header};
 use pipewright_compiler::plan::RowFilters;
 use pipewright_compiler::sql::quote_literal;
 use serde_json::{Map, Value};
@@ -13,6 +13,7 @@ pub use super::scope::Scope;
 
 use super::error::ApiError;
 use super::jwt;
+use super::parameters::Parameters;
 use crate::state::{SecretHasher, State, StateError};
 
 /// What one token may do.
@@ -214,6 +215,20 @@ impl TokenTable {
             Some(Err(message)) => Err(ApiError::Forbidden(message)),
             None => Err(ApiError::Forbidden("the token is not known".to_owned())),
         }
+    }
+
+    /// The access of a request that needs none, if it brings a token all the same.
+    pub(crate) fn access_if_any(
+        &self,
+        headers: &HeaderMap,
+        uri: &Uri,
+    ) -> Result<Option<Arc<Access>>, ApiError> {
+        let parameters = Parameters::of_address(uri);
+        let given = parameters.text_of("token");
+        if given.is_none() && !headers.contains_key(header::AUTHORIZATION) {
+            return Ok(None);
+        }
+        self.access(headers, given).map(Some)
     }
 
     /// Signs a JWT.

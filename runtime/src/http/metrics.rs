@@ -1,6 +1,7 @@
 //! `/metrics` in the OpenMetrics text format.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -39,6 +40,8 @@ pub struct Metrics {
     bytes: Counter,
     waiting: Family<Source, Gauge>,
     held: Family<Source, Gauge>,
+    /// Kept while a text is written.
+    writing: Mutex<()>,
 }
 
 impl Default for Metrics {
@@ -79,6 +82,7 @@ impl Default for Metrics {
             bytes,
             waiting,
             held,
+            writing: Mutex::default(),
         }
     }
 }
@@ -96,24 +100,22 @@ impl Metrics {
         self.bytes.inc_by(bytes);
     }
 
-    /// Notes what the engine has not taken.
-    pub(super) fn untaken(&self, untaken: &BTreeMap<String, Untaken>) {
+    /// The text of `/metrics`. What the engine has not taken is told of each data source to those who may know their names, and of all together to others.
+    pub(super) fn text(&self, untaken: &BTreeMap<String, Untaken>, named: bool) -> String {
+        // Another text may be written at the same time, for those who may not know.
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         self.waiting.clear();
         self.held.clear();
         for (name, files) in untaken {
             let source = Source {
-                datasource: name.clone(),
+                datasource: if named { name.clone() } else { String::new() },
             };
             let count = |files: usize| i64::try_from(files).unwrap_or(i64::MAX);
             self.waiting
                 .get_or_create(&source)
-                .set(count(files.waiting));
-            self.held.get_or_create(&source).set(count(files.held));
+                .inc_by(count(files.waiting));
+            self.held.get_or_create(&source).inc_by(count(files.held));
         }
-    }
-
-    /// The text of `/metrics`.
-    pub(super) fn encode(&self) -> String {
         let mut text = String::new();
         match encode(&mut text, &self.registry) {
             Ok(()) => text,
@@ -122,5 +124,40 @@ impl Metrics {
                 String::new()
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_for_those_who_may_know_them() {
+        let metrics = Metrics::default();
+        let files = |waiting, held| Untaken { waiting, held };
+        let untaken = BTreeMap::from([
+            ("orders".to_owned(), files(2, 0)),
+            ("secret_sales".to_owned(), files(1, 4)),
+        ]);
+        let lines = |named: bool| {
+            let text = metrics.text(&untaken, named);
+            let mut lines: Vec<String> = text
+                .lines()
+                .filter(|line| line.starts_with("pipewright_ingest"))
+                .map(ToOwned::to_owned)
+                .collect();
+            lines.sort();
+            lines.join("\n")
+        };
+        insta::assert_snapshot!(lines(true), @r#"
+        pipewright_ingest_held_files{datasource="orders"} 0
+        pipewright_ingest_held_files{datasource="secret_sales"} 4
+        pipewright_ingest_waiting_files{datasource="orders"} 2
+        pipewright_ingest_waiting_files{datasource="secret_sales"} 1
+        "#);
+        insta::assert_snapshot!(lines(false), @r#"
+        pipewright_ingest_held_files{datasource=""} 4
+        pipewright_ingest_waiting_files{datasource=""} 3
+        "#);
     }
 }

@@ -55,7 +55,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{HeaderMap, Uri, header};
 use axum::response::{IntoResponse, Response};
 use pipewright_compiler::emit;
 use pipewright_compiler::plan::{Compiled, Plan};
@@ -369,18 +369,23 @@ async fn health(State(app): State<Arc<App>>) -> Response {
         .into_response()
 }
 
-async fn metrics(State(app): State<Arc<App>>) -> Response {
-    if let Ok(data) = app.data() {
-        app.metrics.untaken(&data.ingest.untaken());
-    }
-    (
+/// Counters, for whoever asks; with the names of data sources for admins.
+async fn metrics(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let asked = app.served.load().tokens.access_if_any(&headers, &uri)?;
+    let untaken = app.data().map(|data| data.ingest.untaken());
+    let named = asked.is_some_and(|access| access.is_admin());
+    Ok((
         [(
             header::CONTENT_TYPE,
             "application/openmetrics-text; version=1.0.0; charset=utf-8",
         )],
-        app.metrics.encode(),
+        app.metrics.text(&untaken.unwrap_or_default(), named),
     )
-        .into_response()
+        .into_response())
 }
 
 /// A JSON answer.

@@ -11,7 +11,6 @@ use serde_json::{Map, Value, json};
 
 use super::App;
 use super::error::ApiError;
-use super::parameters::Parameters;
 use super::routes;
 
 #[derive(Template)]
@@ -72,18 +71,8 @@ pub(super) async fn openapi(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let parameters = Parameters::of_address(&uri);
     let served = app.served.load_full();
-    let access = match served.tokens.access(&headers, parameters.text_of("token")) {
-        Ok(access) => Some(access),
-        Err(_)
-            if !headers.contains_key(header::AUTHORIZATION)
-                && parameters.text_of("token").is_none() =>
-        {
-            None
-        }
-        Err(error) => return Err(error),
-    };
+    let access = served.tokens.access_if_any(&headers, &uri)?;
     let readable = |path: &str| {
         let name = path
             .strip_prefix("/v0/pipes/")

@@ -298,6 +298,9 @@ fn health_and_metrics_need_no_token() {
         "{metrics}"
     );
     assert!(metrics.ends_with("# EOF\n"), "{metrics}");
+    assert!(SERVER.get("/metrics").text().ends_with("# EOF\n"));
+    let wrong = SERVER.send("GET", "/metrics?token=wrong", &[], b"");
+    assert_eq!(wrong.status, 403, "{}", wrong.text());
 }
 
 #[test]
