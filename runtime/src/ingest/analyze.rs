@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use pipewright_compiler::sql::{quote_identifier, quote_literal};
 
-use super::{Format, Ingest, IngestError, unique};
+use super::{Format, Ingest, IngestError, on_disk, unique};
 use crate::engine::{EngineError, Query};
 
 /// How much of a body is looked at. Parquet has its schema at the end, and is read whole up to the larger bound.
@@ -65,7 +65,7 @@ impl Ingest {
             .join("appends")
             .join(format!("{}.sample", unique()?));
         let analysis = self.analyze_at(&path, format, body).await;
-        if let Err(error) = std::fs::remove_file(&path) {
+        if let Err(error) = on_disk(move || std::fs::remove_file(path)).await {
             tracing::warn!(%error, "cannot remove a sample");
         }
         analysis
@@ -92,10 +92,14 @@ impl Ingest {
                 break;
             }
         }
-        if let Some(unpacked) = unpacked(&sample, limit)? {
-            cut |= unpacked.len() >= limit;
-            sample = unpacked;
-        }
+        let opened = on_disk(move || Ok((unpacked(&sample, limit)?, sample))).await?;
+        let mut sample = match opened {
+            (Some(unpacked), _) => {
+                cut |= unpacked.len() >= limit;
+                unpacked
+            }
+            (None, sample) => sample,
+        };
         if cut {
             if format == Format::Parquet {
                 return Err(IngestError::Unreadable(format!(
@@ -110,7 +114,8 @@ impl Ingest {
                     .map_or(limit, |at| at + 1),
             );
         }
-        std::fs::write(path, &sample)?;
+        let to = path.to_owned();
+        on_disk(move || std::fs::write(to, sample)).await?;
         let format = match format {
             Format::Csv => "CSV",
             Format::Ndjson => "JSONEachRow",

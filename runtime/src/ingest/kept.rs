@@ -7,12 +7,16 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use pipewright_compiler::sql::quote_literal;
+use tokio::runtime::Handle;
 
-use super::{Format, Ingest, IngestError, unique};
+use super::{Format, Ingest, IngestError, on_disk, unique};
 use crate::engine::{EngineError, Query};
 
 /// How much of a file is read at a time.
 const PIECE: usize = 1 << 20;
+
+/// Gives the file to read on in. Blocks.
+type Opening = Box<dyn FnOnce() -> io::Result<File> + Send>;
 
 /// A file of rows that is removed when this is dropped.
 #[derive(Debug)]
@@ -22,10 +26,18 @@ pub struct Kept {
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.path)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(%error, "cannot remove a file of rows");
+        let path = std::mem::take(&mut self.path);
+        let remove = move || {
+            if let Err(error) = std::fs::remove_file(path)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::warn!(%error, "cannot remove a file of rows");
+            }
+        };
+        // To give a large file back takes its time. What stays when the process ends goes when the next one begins.
+        match Handle::try_current() {
+            Ok(handle) => drop(handle.spawn_blocking(remove)),
+            Err(_) => remove(),
         }
     }
 }
@@ -33,11 +45,14 @@ impl Drop for Kept {
 impl Kept {
     /// The bytes of the file.
     pub fn rows(&self) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
-        let opened = File::open(&self.path);
-        futures::stream::unfold(Some(opened), |file| async {
+        let path = self.path.clone();
+        let first: Opening = Box::new(move || File::open(path));
+        futures::stream::unfold(Some(first), |opening| async {
             let piece = tokio::task::spawn_blocking(move || -> io::Result<_> {
-                let Some(file) = file else { return Ok(None) };
-                let mut file = file?;
+                let Some(opening) = opening else {
+                    return Ok(None);
+                };
+                let mut file = opening()?;
                 let mut piece = vec![0; PIECE];
                 let read = file.read(&mut piece)?;
                 piece.truncate(read);
@@ -49,7 +64,10 @@ impl Kept {
                 .and_then(|piece| piece)
             {
                 Ok(None) => None,
-                Ok(Some((piece, file))) => Some((Ok(piece), Some(Ok(file)))),
+                Ok(Some((piece, file))) => {
+                    let next: Opening = Box::new(move || Ok(file));
+                    Some((Ok(piece), Some(next)))
+                }
                 Err(error) => Some((Err(error), None)),
             }
         })
@@ -71,16 +89,12 @@ impl Ingest {
         body: impl Stream<Item = io::Result<Bytes>> + Send,
     ) -> Result<Kept, IngestError> {
         let kept = self.keep_at()?;
-        let mut file = File::create(&kept.path)?;
+        let path = kept.path.clone();
+        let mut file = on_disk(move || File::create(path)).await?;
         let mut body = std::pin::pin!(body);
         while let Some(chunk) = body.next().await {
             let chunk = chunk?;
-            file = tokio::task::spawn_blocking(move || -> io::Result<File> {
-                file.write_all(&chunk)?;
-                Ok(file)
-            })
-            .await
-            .map_err(io::Error::other)??;
+            file = on_disk(move || file.write_all(&chunk).map(|()| file)).await?;
         }
         Ok(kept)
     }
@@ -116,9 +130,8 @@ impl Ingest {
             })?;
         answer.bytes().await?;
         // No rows, no file.
-        if !kept.path.exists() {
-            File::create(&kept.path)?;
-        }
+        let path = kept.path.clone();
+        on_disk(move || File::options().create(true).append(true).open(path)).await?;
         Ok(kept)
     }
 }

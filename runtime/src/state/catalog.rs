@@ -5,7 +5,7 @@
 use rusqlite::params;
 use serde::{Deserialize, Serialize};
 
-use super::{ScopeChanges, State, StateError};
+use super::{ScopeChanges, State, StateError, aside};
 
 /// Who wrote a file last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,7 +146,7 @@ impl<'state> CatalogStore<'state> {
 
     /// Notes that the file on disk has become another: what the API says was written there.
     pub fn rebase(&self, path: &str, base: Option<&str>) -> Result<(), StateError> {
-        self.state.connection().execute(
+        self.state.execute(
             "UPDATE catalog_files SET base = ?2 WHERE path = ?1",
             params![path, base],
         )?;
@@ -175,7 +175,7 @@ impl<'state> CatalogStore<'state> {
         let mut connection = self.state.connection();
         let transaction = connection.transaction()?;
         written.run(&transaction)?;
-        transaction.commit()?;
+        aside(|| transaction.commit())?;
         Ok(())
     }
 }

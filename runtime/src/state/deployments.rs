@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::{CatalogWrite, Origin, State, StateError, now};
+use super::{CatalogWrite, Origin, State, StateError, aside, now};
 
 /// How a deployment ended, or that it has not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,24 +180,32 @@ impl<'state> Deployments<'state> {
             .collect();
         let connection = self.state.connection();
         let before = new.before.map(serde_json::to_string).transpose()?;
-        connection.execute(
+        let files = serde_json::to_string(new.files)?;
+        let of_api = serde_json::to_string(&of_api)?;
+        let written = || {
+            connection.execute(
             "INSERT INTO deployments (artifact_hash, status, started_at, kind, files, files_before, steps, files_of_api) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             params![
                 new.artifact_hash,
                 DeploymentStatus::Running.as_str(),
                 now(),
                 new.kind.as_str(),
-                serde_json::to_string(new.files)?,
+                files,
                 before,
                 new.steps,
-                serde_json::to_string(&of_api)?
+                of_api
             ],
-        )?;
+        )
+        };
+        aside(written)?;
         let id = connection.last_insert_rowid();
-        connection.execute(
-            "UPDATE deployments SET files = NULL, files_before = NULL WHERE id <= (SELECT id FROM deployments WHERE kind != 'replace' ORDER BY id DESC LIMIT 1 OFFSET ?1)",
-            [KEPT],
-        )?;
+        let forgotten = || {
+            connection.execute(
+                "UPDATE deployments SET files = NULL, files_before = NULL WHERE id <= (SELECT id FROM deployments WHERE kind != 'replace' ORDER BY id DESC LIMIT 1 OFFSET ?1)",
+                [KEPT],
+            )
+        };
+        aside(forgotten)?;
         Ok(id)
     }
 
@@ -209,7 +217,7 @@ impl<'state> Deployments<'state> {
         files: &Files,
         before: &Files,
     ) -> Result<(), StateError> {
-        self.state.connection().execute(
+        self.state.execute(
             "UPDATE deployments SET artifact_hash = ?1, files = ?2, files_before = ?3 WHERE id = ?4",
             params![
                 artifact_hash,
@@ -223,7 +231,7 @@ impl<'state> Deployments<'state> {
 
     /// Notes the steps of a deployment whose plan was made after it began.
     pub fn set_steps(&self, id: i64, steps: &str) -> Result<(), StateError> {
-        self.state.connection().execute(
+        self.state.execute(
             "UPDATE deployments SET steps = ?1 WHERE id = ?2",
             params![steps, id],
         )?;
@@ -232,7 +240,7 @@ impl<'state> Deployments<'state> {
 
     /// Notes how far a deployment is. On disk when this returns.
     pub fn note(&self, id: i64, phase: DeploymentPhase, journal: &str) -> Result<(), StateError> {
-        self.state.connection().execute(
+        self.state.execute(
             "UPDATE deployments SET phase = ?1, journal = ?2 WHERE id = ?3",
             params![phase.as_str(), journal, id],
         )?;
@@ -261,7 +269,7 @@ impl<'state> Deployments<'state> {
             )?;
             catalog.run(&transaction)?;
         }
-        transaction.commit()?;
+        aside(|| transaction.commit())?;
         Ok(())
     }
 
@@ -282,7 +290,7 @@ impl<'state> Deployments<'state> {
             )?;
             super::scopes::take_back(&transaction)?;
         }
-        transaction.commit()?;
+        aside(|| transaction.commit())?;
         Ok(())
     }
 
@@ -300,7 +308,7 @@ impl<'state> Deployments<'state> {
             params![status.as_str(), now(), error, id],
         )?;
         forget_replace(&transaction, id)?;
-        transaction.commit()?;
+        aside(|| transaction.commit())?;
         Ok(())
     }
 
@@ -319,14 +327,13 @@ impl<'state> Deployments<'state> {
         )?;
         transaction.execute("UPDATE deployments SET undone = 1 WHERE id = ?1", [undoes])?;
         forget_replace(&transaction, id)?;
-        transaction.commit()?;
+        aside(|| transaction.commit())?;
         Ok(())
     }
 
     /// Notes that the version of a deployment is in force no more, because the one before it is again.
     pub fn set_undone(&self, id: i64) -> Result<(), StateError> {
         self.state
-            .connection()
             .execute("UPDATE deployments SET undone = 1 WHERE id = ?1", [id])?;
         Ok(())
     }

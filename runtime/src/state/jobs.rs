@@ -5,7 +5,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use serde_json::Value;
 
-use super::{State, StateError, now, random};
+use super::{State, StateError, aside, now, random};
 
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,7 +152,8 @@ impl<'state> Jobs<'state> {
 
     /// Adds a job that waits.
     pub fn add(&self, kind: &str, request: &Value) -> Result<Job, StateError> {
-        insert(&self.state.connection(), kind, request)
+        let connection = self.state.connection();
+        aside(|| insert(&connection, kind, request))
     }
 
     /// The job with this id.
@@ -217,7 +218,7 @@ impl<'state> Jobs<'state> {
         );
         let mut removed = 0;
         loop {
-            let count = self.state.connection().execute(&sql, [])?;
+            let count = self.state.execute(&sql, [])?;
             removed += count;
             if count < REMOVED as usize {
                 return Ok(removed);
@@ -227,9 +228,8 @@ impl<'state> Jobs<'state> {
 
     /// Moves a job from one of the statuses `from` to `to`; false when it was in none of them.
     pub fn change(&self, id: &str, from: &[JobStatus], to: JobStatus) -> Result<bool, StateError> {
-        let connection = self.state.connection();
         for status in from {
-            let changed = connection.execute(
+            let changed = self.state.execute(
                 "UPDATE jobs SET status = ?1, updated_at = ?2, started_at = iif(?1 = 'working', ifnull(started_at, ?2), started_at)
                  WHERE id = ?3 AND status = ?4",
                 params![to.as_str(), now(), id, status.as_str()],
@@ -243,7 +243,7 @@ impl<'state> Jobs<'state> {
 
     /// Notes how far a job is. What is noted is on disk when this returns, so that a restart can go on from there.
     pub fn set_progress(&self, id: &str, progress: &Value) -> Result<(), StateError> {
-        self.state.connection().execute(
+        self.state.execute(
             "UPDATE jobs SET progress = ?1, updated_at = ?2 WHERE id = ?3",
             params![progress.to_string(), now(), id],
         )?;
@@ -258,7 +258,7 @@ impl<'state> Jobs<'state> {
         result: Option<&Value>,
         error: Option<&str>,
     ) -> Result<(), StateError> {
-        self.state.connection().execute(
+        self.state.execute(
             "UPDATE jobs SET status = ?1, result = ?2, error = ?3, updated_at = ?4 WHERE id = ?5",
             params![
                 status.as_str(),

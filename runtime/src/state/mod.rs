@@ -22,7 +22,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Params, TransactionBehavior, params};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 
@@ -177,6 +177,14 @@ impl State {
     }
 }
 
+impl State {
+    /// Runs a statement that is a transaction of its own. It waits for the disk.
+    fn execute(&self, sql: &str, parameters: impl Params) -> rusqlite::Result<usize> {
+        let connection = self.connection();
+        aside(|| connection.execute(sql, parameters))
+    }
+}
+
 /// How long another process that writes is waited for at a time, and how often: five seconds in all.
 const PAUSE: Duration = Duration::from_millis(10);
 const PAUSES: i32 = 500;
@@ -303,6 +311,38 @@ mod tests {
                 .mode();
             assert_eq!(mode & 0o077, 0, "{name}");
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn what_waits_for_the_disk_keeps_no_other_task_waiting() {
+        let state = std::sync::Arc::new(State::in_memory().unwrap());
+        // As slow as a disk can be.
+        let slow = "CREATE TEMP TRIGGER slow AFTER INSERT ON tags BEGIN
+            INSERT INTO slowness SELECT count(*) FROM (
+                WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 3000000) SELECT n FROM numbers
+            );
+        END";
+        let connection = state.connection();
+        connection
+            .execute_batch("CREATE TABLE slowness (n INTEGER)")
+            .unwrap();
+        connection.execute_batch(slow).unwrap();
+        drop(connection);
+        let written = std::sync::Arc::clone(&state);
+        let writing = tokio::spawn(async move {
+            let started = std::time::Instant::now();
+            written.tags().keep("a").unwrap();
+            started.elapsed()
+        });
+        let mut beats = 0;
+        while !writing.is_finished() {
+            tokio::spawn(tokio::time::sleep(Duration::from_millis(5)))
+                .await
+                .unwrap();
+            beats += 1;
+        }
+        let took = writing.await.unwrap();
+        assert!(beats > 10, "{beats} beats in {took:?}");
     }
 
     #[test]

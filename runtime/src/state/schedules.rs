@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
 use super::jobs::insert;
-use super::{Job, JobStatus, State, StateError};
+use super::{Job, JobStatus, State, StateError, aside};
 
 /// How far a schedule has been followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl<'state> Schedules<'state> {
         for (pipe_id, cron) in wanted {
             put(&transaction, pipe_id, cron, now)?;
         }
-        transaction.commit()?;
+        aside(|| transaction.commit())?;
         Ok(())
     }
 
@@ -102,7 +102,7 @@ impl<'state> Schedules<'state> {
             "UPDATE schedules SET paused = ?1, since = max(since, ?2) WHERE pipe_id = ?3 AND paused != ?1",
             params![paused, now, pipe_id],
         )?;
-        transaction.commit()?;
+        aside(|| transaction.commit())?;
         Ok(())
     }
 
@@ -131,7 +131,7 @@ impl<'state> Schedules<'state> {
             )?;
             (job.status, job.error) = (JobStatus::Error, Some(error.to_owned()));
         }
-        transaction.commit()?;
+        aside(|| transaction.commit())?;
         Ok(Some(job))
     }
 }

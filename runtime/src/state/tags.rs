@@ -25,8 +25,7 @@ impl<'state> Tags<'state> {
 
     /// Keeps a tag.
     pub fn keep(&self, name: &str) -> Result<(), StateError> {
-        let connection = self.state.connection();
-        connection.execute(
+        self.state.execute(
             "INSERT OR IGNORE INTO tags (name) VALUES (?1)",
             params![name],
         )?;
@@ -35,8 +34,8 @@ impl<'state> Tags<'state> {
 
     /// Forgets a tag.
     pub fn forget(&self, name: &str) -> Result<(), StateError> {
-        let connection = self.state.connection();
-        connection.execute("DELETE FROM tags WHERE name = ?1", params![name])?;
+        self.state
+            .execute("DELETE FROM tags WHERE name = ?1", params![name])?;
         Ok(())
     }
 }

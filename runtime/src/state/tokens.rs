@@ -12,7 +12,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::{State, StateError, now, random};
+use super::{State, StateError, aside, now, random};
 
 /// A token, without its secret.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,7 +83,7 @@ impl<'state> Tokens<'state> {
     /// Makes a token that goes with [`Tokens::forget_guests`].
     pub fn create_guest(&self, name: &str, scopes: &Value) -> Result<NewToken, StateError> {
         let made = self.create(name, scopes)?;
-        self.state.connection().execute(
+        self.state.execute(
             "UPDATE tokens SET guest = 1 WHERE id = ?1",
             [&made.token.id],
         )?;
@@ -93,7 +93,6 @@ impl<'state> Tokens<'state> {
     /// Deletes the tokens that were made for guests.
     pub fn forget_guests(&self) -> Result<(), StateError> {
         self.state
-            .connection()
             .execute("DELETE FROM tokens WHERE guest = 1", [])?;
         Ok(())
     }
@@ -178,7 +177,7 @@ impl<'state> Tokens<'state> {
                 )?;
                 changed = true;
             }
-            transaction.commit()?;
+            aside(|| transaction.commit())?;
         }
         let mut made = Vec::new();
         for (name, scopes) in declared
@@ -187,7 +186,7 @@ impl<'state> Tokens<'state> {
         {
             let scopes = Value::from(scopes.as_slice());
             let new = self.create(name, &scopes)?;
-            self.state.connection().execute(
+            self.state.execute(
                 "UPDATE tokens SET declared = ?1 WHERE id = ?2",
                 params![scopes.to_string(), new.token.id],
             )?;
@@ -239,7 +238,7 @@ impl<'state> Tokens<'state> {
         scopes: Option<&Value>,
         description: Option<&str>,
     ) -> Result<(), StateError> {
-        self.state.connection().execute(
+        self.state.execute(
             "UPDATE tokens SET scopes = coalesce(?1, scopes), description = coalesce(?2, description) WHERE id = ?3",
             params![scopes.map(Value::to_string), description, id],
         )?;
@@ -248,7 +247,7 @@ impl<'state> Tokens<'state> {
 
     fn set_secret(self, id: &str, secret: &str) -> Result<(), StateError> {
         let (hash, sealed) = (self.hash(secret), self.state.sealer.seal(secret, id)?);
-        self.state.connection().execute(
+        self.state.execute(
             "UPDATE tokens SET secret_hash = ?1, sealed = ?2 WHERE id = ?3",
             params![hash.as_slice(), sealed, id],
         )?;
@@ -259,7 +258,6 @@ impl<'state> Tokens<'state> {
     pub fn delete(&self, name: &str) -> Result<bool, StateError> {
         let deleted = self
             .state
-            .connection()
             .execute("DELETE FROM tokens WHERE name = ?1", [name])?;
         Ok(deleted > 0)
     }
@@ -302,7 +300,7 @@ impl<'state> Tokens<'state> {
             self.hash(secret),
             self.state.sealer.seal(secret, &token.id)?,
         );
-        let inserted = self.state.connection().execute(
+        let inserted = self.state.execute(
             "INSERT INTO tokens (id, name, secret_hash, scopes, created_at, sealed) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (name) DO NOTHING",
             params![token.id, token.name, hash.as_slice(), scopes.to_string(), token.created_at, sealed],

@@ -34,7 +34,7 @@ impl<'state> Variables<'state> {
     /// Makes a secret, or gives it another value.
     pub fn set(&self, name: &str, value: &str, edited_by: &str) -> Result<(), StateError> {
         let sealed = self.state.sealer.seal(value, &owner(name))?;
-        self.state.connection().execute(
+        self.state.execute(
             "INSERT INTO variables (name, sealed, edited_by, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?4)
              ON CONFLICT (name) DO UPDATE SET sealed = ?2, edited_by = ?3, updated_at = ?4",
             params![name, sealed, edited_by, now()],
@@ -86,7 +86,6 @@ impl<'state> Variables<'state> {
     pub fn remove(&self, name: &str) -> Result<bool, StateError> {
         let removed = self
             .state
-            .connection()
             .execute("DELETE FROM variables WHERE name = ?1", [name])?;
         Ok(removed > 0)
     }
