@@ -1,5 +1,10 @@
 //! `day_diff` and `date_diff_in_…`: the whole units between two times.
+//!
+//! The calendar is `jiff`'s. Its `strptime` is not the one of the original, which is Python's: there a field may have one digit, letters match in any case, a blank
+//! stands for one or more, and what a format leaves out is of the year 1900. So formats are read here.
 
+use jiff::civil::Date;
+use jiff::tz::Offset;
 use minijinja::Value;
 
 use super::Arguments;
@@ -233,37 +238,19 @@ impl Fields {
     }
 
     fn microseconds(&self) -> Option<i64> {
-        let leap = (self.year % 4 == 0 && self.year % 100 != 0) || self.year % 400 == 0;
-        let length = match self.month {
-            2 if leap => 29,
-            2 => 28,
-            4 | 6 | 9 | 11 => 30,
-            _ => 31,
-        };
-        if self.day > length || self.year < 1 {
-            return None;
-        }
+        let narrow = |value: i64| i8::try_from(value).ok();
+        let year = i16::try_from(self.year).ok().filter(|year| *year >= 1)?;
+        let date = Date::new(year, narrow(self.month)?, narrow(self.day)?).ok()?;
+        let midnight = Offset::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok()?;
         let hour = match self.afternoon {
             Some(true) if self.hour < 12 => self.hour + 12,
             Some(false) if self.hour == 12 => 0,
             _ => self.hour,
         };
-        let seconds = days_from_1970(self.year, self.month, self.day) * 86400
-            + hour * 3600
-            + self.minute * 60
-            + self.second
-            - self.offset;
-        Some(seconds * 1_000_000 + self.micro)
+        // The second may be one that is put in now and then, the 61st.
+        let seconds = midnight.as_second() + hour * 3600 + self.minute * 60 + self.second;
+        Some((seconds - self.offset) * 1_000_000 + self.micro)
     }
-}
-
-/// Days of the proleptic Gregorian calendar, counted in eras of 400 years that start in March.
-fn days_from_1970(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
 fn exactly(text: &str, count: usize) -> Option<(i64, &str)> {
