@@ -104,8 +104,21 @@ impl<'a> Merger<'a> {
         {
             return None;
         }
+        // A name that is given inside of an expression would be another one's in the reader, or nobody's.
+        let mut clauses = node.clauses.iter();
+        if clauses.any(|clause| !statement.gives(&clause.body).is_empty()) {
+            return None;
+        }
         let mut stars = 0;
         for item in &node.items {
+            let own = match &item.kind {
+                ItemKind::Named { name, .. } => Some(name),
+                _ => None,
+            };
+            let given = statement.gives(&item.run);
+            if given.iter().any(|given| Some(given) != own) {
+                return None;
+            }
             match &item.kind {
                 ItemKind::Star => stars += 1,
                 ItemKind::Column { qualifier, name } => {
@@ -145,12 +158,17 @@ impl<'a> Merger<'a> {
                 .clauses
                 .iter()
                 .any(|clause| statement.has_star(&clause.body));
+        // Two columns with one definition are two keys, and would be one.
+        let groups_often = ["ROLLUP", "CUBE", "GROUPING"]
+            .iter()
+            .any(|word| statement.has_word(&reader.run, word));
         let by_pattern = ["COLUMNS", "APPLY", "EXCEPT", "REPLACE"]
             .iter()
             .any(|word| statement.has_word(&reader.list, word));
         if stars > 1
             || other_stars
             || by_pattern
+            || groups_often
             || reader.with.as_ref().is_some_and(|with| with.recursive)
             || reader.clause(ClauseKind::Prewhere).is_some()
         {

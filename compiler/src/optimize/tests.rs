@@ -53,6 +53,23 @@ fn a_chain_becomes_one_query() {
 }
 
 #[test]
+fn a_node_that_gives_names_inside_of_expressions_stays() {
+    stay(&[
+        "SELECT sum(amount) FROM (\nSELECT (amount + 1 AS amount) * 2 AS y, amount FROM hits\n) AS n",
+        "SELECT sum(org) FROM (\nSELECT amount * 2 AS y, org FROM hits WHERE (amount + 1 AS org) > 2\n) AS n",
+    ]);
+}
+
+#[test]
+fn columns_of_one_definition_stay_two_where_groups_are_made_of_some_of_them() {
+    for groups in ["CUBE(a, d)", "GROUPING SETS((a), (d))", "a, d WITH ROLLUP"] {
+        stay(&[&format!(
+            "SELECT a, d, count() AS c FROM (\nSELECT org AS a, org AS d FROM hits\n) AS n GROUP BY {groups}"
+        )]);
+    }
+}
+
+#[test]
 fn a_tail_goes_to_the_groups_that_it_sorts() {
     assert_snapshot!(
         optimized("SELECT c, url FROM (\nSELECT url, org, count() AS c FROM hits GROUP BY url, org\n) AS n WHERE c > 3 ORDER BY c DESC LIMIT 5"),
@@ -227,6 +244,8 @@ fn order_goes_where_it_is_not_seen() {
         "SELECT count() FROM (SELECT url FROM hits ORDER BY ts) AS n ANY LEFT JOIN t USING url",
         "SELECT count(), row_number() OVER () FROM (SELECT url FROM hits ORDER BY ts) AS n",
         "SELECT (SELECT url FROM hits ORDER BY ts) AS one",
+        "SELECT count() FROM (SELECT url FROM hits ORDER BY arrayJoin([1, 2, 3])) AS n",
+        "SELECT count(), sum(y) FROM (SELECT y FROM hits ORDER BY amount * 2 AS y) AS n",
     ] {
         assert_eq!(only(kept), "unchanged", "{kept}");
     }

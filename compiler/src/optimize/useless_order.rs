@@ -29,7 +29,7 @@ becomes
 
 ## When it does not apply
 
-The node has a `LIMIT`, `LIMIT BY` or `WITH FILL`. The reader passes rows on without sorting them: the answer is sorted then, if nobody promised it. The
+The node has a `LIMIT`, `LIMIT BY` or `WITH FILL`, or sorts by `arrayJoin` or by something that it gives a name to there. The reader passes rows on without sorting them: the answer is sorted then, if nobody promised it. The
 reader has a `LIMIT`, a window, an aggregate that keeps or picks rows (`groupArray`, `any`, `argMax`), or a join that picks one of several rows.
 ",
     apply,
@@ -40,7 +40,11 @@ fn apply(subject: &Subject<'_>) -> Option<Change> {
     find_unlimited_node(&statement.query, &mut |reader, nested, node| {
         let order = node.clause(ClauseKind::OrderBy)?;
         let unseen = nested.place == Place::Set || order_is_lost(statement, reader);
+        // What it is sorted by may make rows of one, or give a name that is used elsewhere.
+        let only_sorts =
+            all_unordered(&statement.calls(&order.body)) && statement.gives(&order.body).is_empty();
         if !unseen
+            || !only_sorts
             || statement.has_word(&order.body, "FILL")
             || statement.has_word(&order.body, "INTERPOLATE")
         {

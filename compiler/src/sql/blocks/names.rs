@@ -82,11 +82,19 @@ impl Statement<'_> {
 
     /// Every name that a run may give a meaning of its own: an alias with or without `AS`, a common table expression, the argument of a lambda.
     pub(crate) fn defines(&self, run: &Run) -> BTreeSet<String> {
-        let mut defined = BTreeSet::new();
+        let mut defined = self.gives(run);
         for at in run.clone() {
             if self.kind(at) == Some(Kind::Arrow) && at > run.start {
                 defined.extend(self.lambda_arguments(run, at - 1));
             }
+        }
+        defined
+    }
+
+    /// The same without the arguments of lambdas, which have their meaning there alone.
+    pub(crate) fn gives(&self, run: &Run) -> BTreeSet<String> {
+        let mut defined = BTreeSet::new();
+        for at in run.clone() {
             let Some(name) = self.name(at) else {
                 continue;
             };
