@@ -70,6 +70,18 @@ fn a_lambda_of_the_reader_is_not_called_in_a_node() {
 }
 
 #[test]
+fn a_setting_of_a_caller_does_not_reach_into_a_pipe() {
+    let plan = plan(&[("n0", "SELECT a + 1 AS a, a * 2 AS x FROM t")]);
+    insta::assert_snapshot!(query(&plan, "SELECT a, x FROM p SETTINGS prefer_column_name_to_alias = 1"), @"the setting `prefer_column_name_to_alias` would change what the pipes compute that are read here");
+    for allowed in [
+        "SELECT a FROM t SETTINGS join_use_nulls = 1",
+        "SELECT a FROM p SETTINGS max_threads = 1",
+    ] {
+        assert!(query(&plan, allowed).starts_with("SELECT"), "{allowed}");
+    }
+}
+
+#[test]
 fn many_names_take_no_more_than_their_number_of_steps() {
     let plan = plan(&[("n0", "SELECT id, a FROM t")]);
     let mut text = String::from("WITH c0 AS (SELECT 1)");

@@ -178,6 +178,9 @@ impl Plan {
             scan = self::scan(&mapped)?;
         }
         let mut shape = compilation.shape(&mapped, &scan, scope)?.0;
+        if !shape.inlines.is_empty() {
+            changes_pipes(&mapped, &scan)?;
+        }
         if let Some(format) = &scan.format {
             shape.end = shape::anchor(&mapped, format.span.start).unwrap_or_default();
         }
@@ -619,6 +622,33 @@ fn ambiguous(resource: &ResourceName) -> Diagnostic {
         format!("`{resource}` right of `IN` may be the data source or an expression of that name, and only some rows of the data source may be seen"),
     )
     .help("give the expression another name")
+}
+
+/// Settings by which the same text gives other rows.
+const MEANING: &[&str] = &[
+    "aggregate_functions_null_for_empty",
+    "do_not_merge_across_partitions_select_final",
+    "group_by_use_nulls",
+    "join_use_nulls",
+    "prefer_column_name_to_alias",
+];
+
+/// Fails where a caller's setting would change what the pipes compute that are read.
+fn changes_pipes(text: &MappedText, scan: &Scan) -> Result<(), QueryError> {
+    let mut settings = scan.settings.iter();
+    let Some(setting) = settings.find(|setting| MEANING.contains(&setting.name.as_str())) else {
+        return Ok(());
+    };
+    let message = format!(
+        "the setting `{}` would change what the pipes compute that are read here",
+        setting.name
+    );
+    let diagnostic = Diagnostic::error(codes::SQL_NOT_ALLOWED, message);
+    Err(match text.locate_range(setting.span.clone()) {
+        Some(span) => diagnostic.label(span, ""),
+        None => diagnostic,
+    }
+    .into())
 }
 
 /// A lambda whose name would be called in a text that is put in.
