@@ -193,11 +193,7 @@ impl TokenTable {
         headers: &HeaderMap,
         token_parameter: Option<&str>,
     ) -> Result<Arc<Access>, ApiError> {
-        let bearer = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(bearer);
-        let Some(secret) = bearer.or(token_parameter) else {
+        let Some(secret) = bearer_of(headers).or(token_parameter) else {
             return Err(ApiError::Forbidden(
                 "no token: send `Authorization: Bearer <token>` or add `?token=<token>`; `pipewright serve` prints the admin token at its first start".to_owned(),
             ));
@@ -274,7 +270,9 @@ fn named_in(column: &str, names: &BTreeSet<&str>) -> String {
     format!("{column} IN ({})", names.join(", "))
 }
 
-fn bearer(value: &str) -> Option<&str> {
+/// The token that stands in the head of a request.
+pub(super) fn bearer_of(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

@@ -45,14 +45,13 @@ impl Call {
         headers: &HeaderMap,
         body: &Bytes,
     ) -> Result<Self, ApiError> {
-        let mut parameters = Parameters::read(uri, headers, body).await?;
+        let parameters = Parameters::read(uri, headers, body).await?;
         let access = app
             .served
             .load()
             .tokens
             .access(headers, parameters.text_of("token"))?;
         app.rates.take(&access).map_err(ApiError::Limited)?;
-        parameters.read_json_text()?;
         let host = origin(headers);
         Ok(Self {
             app: Arc::clone(app),

@@ -36,6 +36,9 @@ const SLOWEST: u64 = 1024;
 /// The unit in which memory for bodies is counted out.
 const UNIT: u64 = 1024;
 
+/// What a body takes without its being counted, so that small ones get in however many large ones there are. Connections are counted, and with them this.
+pub(super) const SMALL: u64 = 64 * 1024;
+
 /// The longest head of a request.
 const HEAD: usize = 128 * 1024;
 
@@ -51,6 +54,8 @@ pub(super) struct Patience {
     pub(super) idle: Duration,
     /// How long a client may stand still while it sends a body or takes an answer.
     pub(super) stall: Duration,
+    /// How long a client may take to send a body that is kept in memory.
+    pub(super) whole: Duration,
     /// Largest body that is kept in memory.
     pub(super) body_bytes: usize,
     /// Memory for the bodies of all requests under way.
@@ -286,9 +291,12 @@ impl PatientBody {
         }
     }
 
-    /// Takes room for another piece of the body, in whole [`UNIT`]s.
+    /// Takes room for another piece of the body beyond its first [`SMALL`] one, in whole [`UNIT`]s.
     fn hold(&mut self, bytes: u64) -> bool {
-        let wanted = (self.pace.bytes + bytes).min(self.most).div_ceil(UNIT);
+        let wanted = (self.pace.bytes + bytes)
+            .min(self.most)
+            .saturating_sub(SMALL);
+        let wanted = wanted.div_ceil(UNIT);
         let missing = wanted.saturating_sub(self.held_bytes / UNIT);
         let Some(missing) = u32::try_from(missing).ok().filter(|missing| *missing > 0) else {
             return true;

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::call::{Call, taken, valid_name};
 use super::error::ApiError;
+use super::extract::in_time;
 use super::parameters::Parameters;
 use super::{App, Json, datasource_describe};
 use crate::catalog::{Change, DatasourceParts, DatasourceText};
@@ -37,8 +38,8 @@ pub(super) async fn create(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
-    let body = axum::body::to_bytes(body, app.body_bytes)
-        .await
+    let body = in_time(app, axum::body::to_bytes(body, app.body_bytes))
+        .await?
         .map_err(|_| {
             ApiError::Body(
                 StatusCode::PAYLOAD_TOO_LARGE,

@@ -63,7 +63,7 @@ async fn endpoint(
     pending: &mut Option<Pending>,
 ) -> Result<Response, ApiError> {
     let mut parameters = Parameters::read(asked.uri, asked.headers, body).await?;
-    parameters.read_body()?;
+    parameters.require_no_text()?;
     let served = app.served.load_full();
     let access = served
         .tokens

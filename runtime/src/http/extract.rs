@@ -34,13 +34,20 @@ impl FromRequest<Arc<App>> for Whole {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
-        let read = Bytes::from_request(request, app).await;
+        let read = in_time(app, Bytes::from_request(request, app)).await?;
         read.map(Self)
             .map_err(|rejection| match rejection.status() {
                 StatusCode::PAYLOAD_TOO_LARGE => too_long(app.body_bytes),
                 status => ApiError::Body(status, rejection.body_text()),
             })
     }
+}
+
+/// Waits for a body that is kept in memory, but not without end: as long as it comes, it takes room from others.
+pub(super) async fn in_time<T>(app: &App, body: impl Future<Output = T>) -> Result<T, ApiError> {
+    tokio::time::timeout(app.patience.whole, body)
+        .await
+        .map_err(|_| ApiError::Timeout("the body came too slowly".to_owned()))
 }
 
 /// What is said of a body that is longer than bodies may be.

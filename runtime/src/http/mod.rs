@@ -18,6 +18,7 @@ mod deploy_job;
 mod deployments;
 mod describe;
 mod endpoint;
+mod entrance;
 mod error;
 mod events;
 mod explain;
@@ -342,12 +343,16 @@ pub async fn serve(
     Ok(())
 }
 
+/// How many times longer than a client may stand still it may take to send a body that is kept in memory.
+const STALLS: u32 = 10;
+
 fn patience(limits: &Limits) -> Patience {
     let stall = Duration::from_millis(limits.client_timeout_ms);
     Patience {
         connections: limits.connections,
         idle: Duration::from_millis(limits.idle_timeout_ms),
         stall,
+        whole: stall * STALLS,
         body_bytes: limits.body_bytes,
         bodies_bytes: limits.bodies_bytes,
         // A query that began just now, and an answer that is taken slowly.

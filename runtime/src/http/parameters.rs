@@ -16,6 +16,20 @@ pub(crate) struct Parameters {
     pub(crate) text: Option<String>,
 }
 
+/// The most parameters that a request has.
+pub(super) const MOST: usize = 5000;
+
+/// The most values in a JSON body, with those in lists.
+const MOST_VALUES: usize = 100_000;
+
+/// Bodies up to this length are taken apart at once, longer ones where they hold up nobody.
+const SHORT: usize = 64 * 1024;
+
+/// What is said of too many parameters.
+pub(super) fn too_many() -> ApiError {
+    ApiError::BadRequest(format!("a request has at most {MOST} parameters"))
+}
+
 /// Names that steer the request and are no template parameters.
 const CONTROL: &[&str] = &[
     "token",
@@ -29,7 +43,9 @@ impl Parameters {
     /// What the address brings.
     pub(crate) fn of_address(uri: &Uri) -> Self {
         let mut parameters = Self::default();
-        parameters.add_form(uri.query().unwrap_or("").as_bytes());
+        parameters
+            .pairs
+            .extend(form_pairs(uri.query().unwrap_or("").as_bytes()).take(MOST));
         parameters
     }
 
@@ -39,6 +55,20 @@ impl Parameters {
         headers: &HeaderMap,
         body: &Bytes,
     ) -> Result<Self, ApiError> {
+        if body.len() <= SHORT {
+            return Self::parsed(uri, headers, body).await;
+        }
+        let (uri, headers, body) = (uri.clone(), headers.clone(), body.clone());
+        let runtime = tokio::runtime::Handle::current();
+        let parsed =
+            move || runtime.block_on(async move { Self::parsed(&uri, &headers, &body).await });
+        tokio::task::spawn_blocking(parsed).await.map_err(|error| {
+            tracing::error!(%error, "a body was not taken apart");
+            ApiError::Internal("the body could not be taken apart; the log says why".to_owned())
+        })?
+    }
+
+    async fn parsed(uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Result<Self, ApiError> {
         let mut parameters = Self::of_address(uri);
         if body.is_empty() {
             return Ok(parameters);
@@ -55,7 +85,9 @@ impl Parameters {
                 parameters.add_parts(content_type, body).await?;
             }
             // curl's -d sends this type for any text: a form has `=` after its first name, and SQL has a blank before any.
-            ("application/x-www-form-urlencoded", _) if is_form(body) => parameters.add_form(body),
+            ("application/x-www-form-urlencoded", _) if is_form(body) => {
+                parameters.add_form(body)?;
+            }
             _ => match std::str::from_utf8(body) {
                 Ok(text) => parameters.text = Some(text.to_owned()),
                 Err(_) => {
@@ -66,14 +98,20 @@ impl Parameters {
                 }
             },
         }
+        parameters.read_json_text()?;
         Ok(parameters)
     }
 
-    fn add_form(&mut self, bytes: &[u8]) {
-        self.pairs.extend(
-            form_urlencoded::parse(bytes)
-                .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))),
-        );
+    fn add(&mut self, name: String, value: Value) -> Result<(), ApiError> {
+        if self.pairs.len() >= MOST {
+            return Err(too_many());
+        }
+        self.pairs.push((name, value));
+        Ok(())
+    }
+
+    fn add_form(&mut self, bytes: &[u8]) -> Result<(), ApiError> {
+        form_pairs(bytes).try_for_each(|(name, value)| self.add(name, value))
     }
 
     /// Adds the fields of a form in parts. The body is here already, and no longer than bodies may be. A file among them is refused: as a parameter it would be
@@ -107,15 +145,16 @@ impl Parameters {
                 .map_err(|error| bad(error.body_text()))?;
             let value = String::from_utf8(value.into())
                 .map_err(|_| bad(format!("the part `{name}` of the form is not UTF-8")))?;
-            self.pairs.push((name, Value::String(value)));
+            self.add(name, Value::String(value))?;
         }
         Ok(())
     }
 
     /// Takes a body that is JSON, but was not said to be, as the parameters that it holds.
-    pub(crate) fn read_json_text(&mut self) -> Result<(), ApiError> {
+    fn read_json_text(&mut self) -> Result<(), ApiError> {
         if self.text.as_ref().is_some_and(|text| {
             text.trim_start().starts_with('{')
+                && values_in(text.as_bytes()) <= MOST_VALUES
                 && serde_json::from_str::<serde_json::Map<String, Value>>(text).is_ok()
         }) {
             let text = self.text.take().unwrap_or_default();
@@ -124,9 +163,8 @@ impl Parameters {
         Ok(())
     }
 
-    /// Takes a body for parameters, whatever was said to be in it. What cannot be read is refused: a filter that is left out without a word shows too many rows.
-    pub(crate) fn read_body(&mut self) -> Result<(), ApiError> {
-        self.read_json_text()?;
+    /// Refuses a body that is no parameters, whatever was said to be in it. What cannot be read is refused: a filter that is left out without a word shows too many rows.
+    pub(crate) fn require_no_text(&self) -> Result<(), ApiError> {
         match &self.text {
             Some(text) if !text.trim().is_empty() => Err(ApiError::Body(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -139,6 +177,9 @@ impl Parameters {
 
     fn add_json(&mut self, body: &[u8]) -> Result<(), ApiError> {
         let bad = |message: String| ApiError::Body(StatusCode::BAD_REQUEST, message);
+        if values_in(body) > MOST_VALUES {
+            return Err(bad(format!("the body has more than {MOST_VALUES} values")));
+        }
         let text =
             std::str::from_utf8(body).map_err(|_| bad("the body is not UTF-8".to_owned()))?;
         let value = exact_json(text)
@@ -148,8 +189,8 @@ impl Parameters {
                 "the body must be a JSON object of parameters".to_owned()
             ));
         };
-        self.pairs.extend(map);
-        Ok(())
+        map.into_iter()
+            .try_for_each(|(name, value)| self.add(name, value))
     }
 
     /// The value of a name as text; the last one wins.
@@ -266,6 +307,26 @@ impl Parameters {
             .filter(|(name, _)| !CONTROL.contains(&name.as_str()))
             .collect()
     }
+}
+
+fn form_pairs(bytes: &[u8]) -> impl Iterator<Item = (String, Value)> {
+    form_urlencoded::parse(bytes)
+        .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
+}
+
+/// About how many values a JSON text has: what is in memory of each is many times its length in the text.
+fn values_in(json: &[u8]) -> usize {
+    let (mut values, mut in_text, mut escaped) = (0, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b',' | b'[' | b'{' if !in_text => values += 1,
+            _ => {}
+        }
+    }
+    values
 }
 
 fn is_form(body: &[u8]) -> bool {

@@ -15,6 +15,7 @@ use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, CorsLayer};
 
+use super::entrance::token_first;
 use super::error::ApiError;
 use super::extract::too_long;
 use super::{
@@ -29,13 +30,17 @@ type Handled = (&'static str, MethodRouter<Arc<App>>);
 /// The routes.
 pub fn router(app: Arc<App>) -> Router {
     let mut routes = Router::new();
-    let bounded = open().into_iter().chain(queries(&app)).chain(pipe_routes());
+    let bounded = queries(&app).into_iter().chain(pipe_routes());
     for (path, handlers) in bounded.chain(datasource_routes()).chain(workspace_routes()) {
         routes = routes.route(path, handlers);
     }
     routes = routes.layer(from_fn_with_state(Arc::clone(&app), refuse_long_bodies));
     for (path, handlers) in streamed() {
         routes = routes.route(path, handlers.layer(DefaultBodyLimit::disable()));
+    }
+    routes = routes.layer(from_fn_with_state(Arc::clone(&app), token_first));
+    for (path, handlers) in open() {
+        routes = routes.route(path, handlers);
     }
     let routes = routes.method_not_allowed_fallback(method_not_allowed);
     let exact = routes

@@ -44,7 +44,6 @@ async fn query(
     pending: &mut Option<Pending>,
 ) -> Result<Response, ApiError> {
     let mut parameters = Parameters::read(asked.uri, asked.headers, body).await?;
-    parameters.read_json_text()?;
     let served = app.served.load_full();
     let access = served
         .tokens

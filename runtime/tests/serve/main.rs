@@ -2,6 +2,7 @@
 
 mod acknowledged;
 mod answers;
+mod bodies;
 mod classic;
 mod connections;
 mod copies;

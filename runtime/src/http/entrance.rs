@@ -1,0 +1,74 @@
+//! Who may send a body: a request's token is looked at before its body is read, so that nobody without one takes up memory and time.
+//!
+//! A token may also be a parameter in the body. Who gives it neither in a header nor in the address may therefore send a small body, and no other.
+
+use std::error::Error as _;
+use std::sync::Arc;
+
+use axum::body::{Body, HttpBody as _, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use http_body_util::LengthLimitError;
+
+use super::App;
+use super::access::bearer_of;
+use super::connections::SMALL;
+use super::error::ApiError;
+use super::extract::in_time;
+use super::parameters::{MOST, too_many};
+
+/// Lets a request in that has a token, or whose body may have one.
+pub(super) async fn token_first(
+    State(app): State<Arc<App>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match admitted(&app, request).await {
+        Ok(request) => next.run(request).await,
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn admitted(app: &App, request: Request) -> Result<Request, ApiError> {
+    let query = request.uri().query().unwrap_or("").as_bytes();
+    if memchr::memchr_iter(b'&', query).count() >= MOST {
+        return Err(too_many());
+    }
+    // Who brings no body is asked for the token where it is needed.
+    if request.body().is_end_stream() {
+        return Ok(request);
+    }
+    let token = form_urlencoded::parse(query)
+        .filter(|(name, _)| name == "token")
+        .last()
+        .map(|(_, token)| token);
+    let headers = request.headers();
+    let tokens = Arc::clone(&app.served.load().tokens);
+    if token.is_some() || bearer_of(headers).is_some() {
+        tokens.access(headers, token.as_deref())?;
+        return Ok(request);
+    }
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > SMALL) {
+        tokens.access(headers, None)?;
+    }
+    let (head, body) = request.into_parts();
+    let most = usize::try_from(SMALL).unwrap_or(usize::MAX);
+    let body = match in_time(app, to_bytes(body, most)).await? {
+        Ok(body) => body,
+        Err(error) => {
+            let is_long = error
+                .source()
+                .is_some_and(<dyn std::error::Error>::is::<LengthLimitError>);
+            if is_long {
+                tokens.access(&head.headers, None)?;
+            }
+            return Err(ApiError::Body(StatusCode::BAD_REQUEST, error.to_string()));
+        }
+    };
+    Ok(Request::from_parts(head, Body::from(body)))
+}
