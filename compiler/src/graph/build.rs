@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use super::resolve::{Scope, Target, resolve, suggestions};
 use super::{Edge, Graph, NodeId, Vertex, cycle};
 use crate::diagnostics::codes;
+use crate::mapped_text::PieceKind;
 use crate::project::{Node, Pipe, Policies, Project};
 use crate::sql::{self, Policy, Position, Scan, TableReference, Use};
 use crate::template::{ErrorKind, RenderContext, Rendered};
@@ -30,6 +31,8 @@ pub struct NodeReads {
     pub branches: Vec<Branch>,
     /// What is read, with the first place where it is.
     pub sources: BTreeMap<Vertex, Option<Span>>,
+    /// Whether the name of some table is computed, so that with other values, or at another time, it may be one that is not among the sources.
+    pub computes_names: bool,
     /// What was found on the way.
     found: Vec<Diagnostic>,
 }
@@ -117,7 +120,10 @@ fn read(
     node: &Node,
 ) -> (NodeReads, Vec<Diagnostic>) {
     let policy = policies.of_node(&node.kind);
-    let mut reads = NodeReads::default();
+    let mut reads = NodeReads {
+        computes_names: node.template.computes_tables(),
+        ..NodeReads::default()
+    };
     let mut diagnostics: Vec<Diagnostic> = Vec::new();
     let known = |name: &str| {
         resolve(
@@ -170,6 +176,7 @@ fn read(
                             &mut found,
                         );
                     }
+                    reads.computes_names |= is_put_together(&branch);
                     reads.branches.push(branch);
                 }
                 Err(diagnostic) => found.push(*diagnostic),
@@ -199,6 +206,24 @@ fn read(
     }
     dedup(&mut diagnostics);
     (reads, diagnostics)
+}
+
+/// Whether a value is a part of some table's name. What `table()` gave is looked at where it is written.
+fn is_put_together(branch: &Branch) -> bool {
+    let is_value = |kind| matches!(kind, PieceKind::Literal | PieceKind::Structural);
+    let text = &branch.rendered.sql;
+    let values = text.pieces().filter(|(_, piece)| is_value(piece.kind));
+    let values: Vec<_> = values
+        .filter(|(place, _)| {
+            let given = text.text()[place.clone()].trim_matches('`');
+            !branch.rendered.tables.iter().any(|table| table == given)
+        })
+        .collect();
+    branch.scan.tables.iter().any(|table| {
+        values
+            .iter()
+            .any(|(place, _)| place.start < table.span.end && table.span.start < place.end)
+    })
 }
 
 /// Whether an error is the template's own, whatever a request brings.

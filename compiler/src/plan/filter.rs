@@ -44,6 +44,16 @@ impl RowFilters {
         self.0.is_empty()
     }
 
+    /// Whether some rows of a table are not seen.
+    pub fn hides(&self, table: &str) -> bool {
+        self.0.contains_key(table)
+    }
+
+    /// The tables of which some rows are not seen.
+    pub fn tables(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     pub(super) fn of(&self, table: &ResourceName) -> Option<&str> {
         if self.0.is_empty() {
             None

@@ -103,6 +103,7 @@ pub struct Template {
     slots: Vec<Slot>,
     parameters: Vec<Parameter>,
     tables: Vec<Spanned<String>>,
+    computes_tables: bool,
     overridable: IndexSet<String>,
     uses_secrets: bool,
     secrets: IndexSet<String>,
@@ -146,6 +147,7 @@ impl Template {
             slots: Vec::new(),
             parameters: Vec::new(),
             tables: Vec::new(),
+            computes_tables: false,
             overridable: IndexSet::new(),
             uses_secrets: false,
             secrets: IndexSet::new(),
@@ -195,6 +197,7 @@ impl Template {
             slots: lowered.scope.slots,
             parameters: found.parameters,
             tables: found.tables,
+            computes_tables: found.computes_tables,
             overridable: lowered.overridable,
             uses_secrets: lowered.uses_secrets,
             secrets: found.secrets,
@@ -224,6 +227,11 @@ impl Template {
     /// The constant arguments of `table()` in every branch.
     pub fn tables(&self) -> &[Spanned<String>] {
         &self.tables
+    }
+
+    /// Whether the text asks `table()` for a name that is computed, in some branch.
+    pub fn computes_tables(&self) -> bool {
+        self.computes_tables
     }
 
     /// The names of the secrets that the text asks for, in every branch. A name that is computed is not among them.

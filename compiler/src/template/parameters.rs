@@ -117,6 +117,8 @@ fn fill(known: &mut Parameter, other: &Parameter) {
 pub(super) struct Found {
     pub(super) parameters: Vec<Parameter>,
     pub(super) tables: Vec<Spanned<String>>,
+    /// Whether some name of a table is computed.
+    pub(super) computes_tables: bool,
     /// The names of secrets that stand in the text, each once.
     pub(super) secrets: IndexSet<String>,
     /// The type of the first use of each name that counts as a declaration: typed, or bare in a block tag.
@@ -263,10 +265,10 @@ impl Finder<'_> {
                 );
             }
             Function::Helper(Helper::Table | Helper::TableUpper) => {
-                if let Some(name) = arguments.first()
-                    && let Some(table) = constant_text(&name.value)
-                {
-                    self.found.tables.push(Spanned::new(table, name.value.span));
+                let name = arguments.first().map(|name| &name.value);
+                match name.and_then(|name| Some((constant_text(name)?, name.span))) {
+                    Some((table, span)) => self.found.tables.push(Spanned::new(table, span)),
+                    None => self.found.computes_tables = true,
                 }
                 self.helper(arguments);
             }

@@ -13,7 +13,7 @@ use super::App;
 use super::access::Access;
 use super::error::ApiError;
 use super::extract::Whole;
-use super::filtered::refuse_hidden_rows;
+use super::filtered::{refuse_foreign_targets, refuse_hidden_rows};
 use super::operations;
 use super::parameters::Parameters;
 use crate::catalog::{Change, Current, Prepared, Writer};
@@ -111,7 +111,10 @@ impl Call {
     ) -> Result<Prepared<'a>, ApiError> {
         if !self.access.filters.is_empty() {
             let after = writer.compile(change.clone()).await?;
-            refuse_hidden_rows(&self.access, &writer.current().plan, &after)?;
+            let before = writer.current();
+            refuse_hidden_rows(&self.access, &before.plan, &after)?;
+            // Who makes a data source anew was asked for the right to take it away.
+            refuse_foreign_targets(&self.access, &before.plan, &after, change.anew.as_deref())?;
         }
         Ok(writer.prepare(change, self.app.engine.as_ref()).await?)
     }

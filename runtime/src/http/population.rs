@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use axum::response::Response;
 use pipewright_compiler::graph::NodeId;
+use pipewright_compiler::plan::{Plan, Role};
+use pipewright_compiler::project::ResourceName;
 use pipewright_grammar::syntax::NodeKind;
 use serde_json::{Value, json};
 
@@ -37,6 +39,12 @@ pub(super) async fn create(
         node: node.name.value.clone(),
     };
     let truncate = call.parameters.flag("truncate")?;
+    if truncate && let Some(target) = filled_by(&current.plan, &id) {
+        Call::require(
+            call.access.drops_datasource(&target.name),
+            &format!("PIPES:CREATE and DATASOURCES:DROP:{target}"),
+        )?;
+    }
     let wish = Wish::of(&call)?;
     let request = planned(&call, &current, &id, wish, truncate).await?;
     let job = submit(&call, &current, &id, request)?;
@@ -44,6 +52,14 @@ pub(super) async fn create(
     // Command lines look for the job in a field, as where a view is made.
     out["job"] = out.clone();
     Ok(json_response(&out))
+}
+
+/// What a materialized node fills.
+fn filled_by<'a>(plan: &'a Plan, id: &NodeId) -> Option<&'a ResourceName> {
+    match &plan.pipes.get(&id.pipe)?.node(&id.node)?.role {
+        Role::Materialized { target, .. } => Some(target),
+        _ => None,
+    }
 }
 
 /// What a request says of the rows of before.

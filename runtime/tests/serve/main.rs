@@ -28,6 +28,7 @@ mod pipes_api;
 mod populations;
 mod query_templates;
 mod quiet_log;
+mod rights;
 mod row_filters;
 mod secrets;
 mod service_data;

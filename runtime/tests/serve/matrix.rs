@@ -46,6 +46,7 @@ DELETE /v0/pipes/spare/endpoint | | ADMIN PIPES:CREATE
 DELETE /v0/pipes/spare/nodes/spare_1 | | ADMIN PIPES:CREATE IMPORT
 POST /v0/pipes/spare/nodes/spare_0/materialization | datasource=filled | ADMIN PIPES:CREATE
 DELETE /v0/pipes/spare/nodes/spare_0/materialization | | ADMIN PIPES:CREATE
+POST /v0/pipes/spare/nodes/spare_0/materialization | datasource=events | ADMIN
 POST /v0/pipes/spare/nodes/spare_0/population | | ADMIN PIPES:CREATE
 POST /v0/pipes/spare/nodes/spare_0/copy | target_datasource=events | ADMIN
 POST /v0/pipes/spare/nodes?type=copy&target_datasource=events | select 1 | ADMIN

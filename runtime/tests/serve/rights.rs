@@ -1,0 +1,163 @@
+//! What a token may not reach by what it may do.
+
+use serde_json::json;
+
+use crate::guarded::{started, token};
+use crate::harness::{ADMIN, Server};
+
+fn admin(server: &Server, method: &str, path: &str, body: &str) {
+    let answer = server.ask(ADMIN, method, path, body);
+    assert!(answer.status < 300, "{path}: {}", answer.text());
+}
+
+fn count(server: &Server, table: &str) -> u64 {
+    let query = format!("/v0/sql?q=SELECT+count()+AS+c+FROM+{table}+FORMAT+JSON");
+    server.get(&query).json()["data"][0]["c"]
+        .as_u64()
+        .expect("a count")
+}
+
+#[test]
+fn who_may_create_pipes_empties_and_fills_no_data_source_of_others() {
+    let (_project, server) = started();
+    admin(
+        &server,
+        "POST",
+        "/v0/pipes",
+        "name=spare&sql=select org from other",
+    );
+    let makes = token(&server, "makes", &["PIPES:CREATE"]);
+    let (fill, path) = (
+        "/v0/pipes/spare/nodes/spare_0/materialization?datasource=events",
+        "/v0/pipes/spare/nodes/spare_0/population?truncate=true",
+    );
+    let as_json = r#"{"name": "evil", "nodes": [{"name": "ev", "sql": "SELECT org FROM other WHERE 0", "type": "materialized", "datasource": "events"}]}"#;
+    let appended = "/v0/pipes/spare/nodes?type=materialized&datasource=events&name=two";
+    for (path, body) in [
+        (fill, ""),
+        ("/v0/pipes", as_json),
+        (appended, "select org from other"),
+    ] {
+        let refused = server.ask(&makes, "POST", path, body);
+        assert_eq!(refused.status, 403, "{path}: {}", refused.text());
+        let needed = "DATASOURCES:APPEND:events";
+        assert!(refused.text().contains(needed), "{}", refused.text());
+    }
+    // A data source of its own it may fill, and once somebody has let it fill another, change how.
+    let own = fill.replace("events", "own");
+    let made = server.ask(&makes, "POST", &own, "");
+    assert_eq!(made.status, 200, "{}", made.text());
+    let removed = fill.split('?').next().expect("a path");
+    admin(&server, "DELETE", removed, "");
+    let both = token(
+        &server,
+        "both",
+        &["PIPES:CREATE", "DATASOURCES:APPEND:events"],
+    );
+    let columns = "select org, org as value from other";
+    let made = server.ask(&both, "POST", fill, columns);
+    assert_eq!(made.status, 200, "{}", made.text());
+    let edited = server.ask(&makes, "PUT", "/v0/pipes/spare/nodes/spare_0", columns);
+    assert_eq!(edited.status, 200, "{}", edited.text());
+    let renamed = server.ask(&makes, "PUT", "/v0/pipes/spare?name=spared", "");
+    assert_eq!(renamed.status, 200, "{}", renamed.text());
+    admin(&server, "PUT", "/v0/pipes/spared?name=spare", "");
+
+    for secret in [&makes, &both] {
+        let refused = server.ask(secret, "POST", path, "");
+        assert_eq!(refused.status, 403, "{}", refused.text());
+        let needed = "DATASOURCES:DROP:events";
+        assert!(refused.text().contains(needed), "{}", refused.text());
+    }
+    assert_eq!(count(&server, "events"), 40);
+    let drops = token(
+        &server,
+        "drops",
+        &["PIPES:CREATE", "DATASOURCES:DROP:events"],
+    );
+    let taken = server.ask(&drops, "POST", path, "");
+    assert_eq!(taken.status, 200, "{}", taken.text());
+}
+
+#[test]
+fn who_publishes_a_pipe_is_not_given_the_token_of_another() {
+    let (_project, server) = started();
+    admin(
+        &server,
+        "POST",
+        "/v0/pipes",
+        "name=hid&sql=select * from events",
+    );
+    let reader = token(&server, "reader", &["PIPES:READ:hid"]);
+    let path = "/v0/pipes/hid/nodes/hid_0/endpoint";
+    for (name, scopes, is_shown) in [
+        (
+            "some",
+            &["PIPES:CREATE", "DATASOURCES:READ:events:org = 1"][..],
+            false,
+        ),
+        ("makes", &["PIPES:CREATE"], false),
+        ("tokens", &["PIPES:CREATE", "TOKENS"], true),
+    ] {
+        let made = server.ask(&token(&server, name, scopes), "POST", path, "");
+        assert_eq!(made.status, 200, "{name}: {}", made.text());
+        let shown = made.json()["token"] == json!(reader);
+        assert_eq!(shown, is_shown, "{name}: {}", made.text());
+        assert_eq!(made.text().contains(&reader), is_shown, "{name}");
+    }
+}
+
+#[test]
+fn what_runs_by_itself_is_judged_by_all_that_it_can_read() {
+    let (_project, server) = started();
+    for name in ["loot", "mine"] {
+        let path = format!("/v0/datasources?name={name}&schema=org+Int32,+value+Int32");
+        admin(&server, "POST", &path, "");
+    }
+    let some = token(
+        &server,
+        "some",
+        &[
+            "PIPES:CREATE",
+            "DATASOURCES:READ:loot",
+            "DATASOURCES:APPEND:loot",
+            "DATASOURCES:READ:events:org = 1",
+        ],
+    );
+    let all = "SELECT org, value FROM events";
+    let bodies = [
+        format!("% {all} WHERE org >= {{{{Int32(x, required=True)}}}}"),
+        format!("% {{% if not defined(x) %}}{{{{error('x')}}}}{{% end %}}{all}"),
+        format!(
+            "% {{% if job_timestamp > '2000-01-01 00:00:00' %}}{all}{{% else %}}SELECT org, value FROM mine{{% end %}}"
+        ),
+        "% SELECT org, value FROM {{table('eve' + 'nts' if defined(x) else 'mine')}}".to_owned(),
+        "% SELECT org, value FROM {{table(String(x, 'mine'))}}".to_owned(),
+        "% {% set n = 'mine' %}SELECT org, value FROM {{table(n)}}".to_owned(),
+    ];
+    for (at, body) in bodies.iter().enumerate() {
+        let made = json!({ "name": format!("p{at}"), "sql": body }).to_string();
+        let made = server.ask(&some, "POST", "/v0/pipes", &made);
+        assert_eq!(made.status, 200, "{body}: {}", made.text());
+        for what in [
+            "materialization?datasource=loot",
+            "copy?target_datasource=loot&schedule_cron=*+*+*+*+*",
+        ] {
+            let path = format!("/v0/pipes/p{at}/nodes/p{at}_0/{what}");
+            let refused = server.ask(&some, "POST", &path, "");
+            assert_eq!(refused.status, 403, "{body}: {}", refused.text());
+            assert!(
+                refused.text().contains("only some rows"),
+                "{body}: {}",
+                refused.text()
+            );
+        }
+    }
+    // Whose tables are named by constants, in every branch, is no secret to the token.
+    let made = json!({ "name": "good", "sql": "% SELECT org, {% if defined(x) %}1{% else %}2{% end %} AS value FROM {{table('other')}}" });
+    let made = server.ask(&some, "POST", "/v0/pipes", &made.to_string());
+    assert_eq!(made.status, 200, "{}", made.text());
+    let path = "/v0/pipes/good/nodes/good_0/materialization?datasource=good_mv";
+    let made = server.ask(&some, "POST", path, "");
+    assert_eq!(made.status, 200, "{}", made.text());
+}
