@@ -1,5 +1,7 @@
 //! `POST /v0/datasources` with a definition: a data source is made from a schema, without rows.
 
+use std::collections::BTreeMap;
+
 use axum::extract::{FromRequest as _, Request};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -96,7 +98,7 @@ pub(super) async fn create(
 
 /// What the parameters say of a data source; without columns if there is no schema.
 pub(super) fn parts(parameters: &Parameters) -> DatasourceParts {
-    let mut engine: Vec<(String, String)> = Vec::new();
+    let mut engine = BTreeMap::new();
     for (name, value) in parameters.pairs() {
         let keyword = name.to_ascii_uppercase();
         let is_engine = keyword == "ENGINE" || keyword.starts_with("ENGINE_");
@@ -107,11 +109,10 @@ pub(super) fn parts(parameters: &Parameters) -> DatasourceParts {
         else {
             continue;
         };
-        engine.retain(|(known, _)| *known != keyword);
-        engine.push((keyword, value.to_owned()));
+        engine.insert(keyword, value.to_owned());
     }
-    // The engine itself before its keys.
-    engine.sort_by_key(|(keyword, _)| keyword != "ENGINE");
+    // Sorted, which puts the engine itself before its keys.
+    let engine = engine.into_iter().collect();
     let given = |name: &str| parameters.given(name).map(ToOwned::to_owned);
     DatasourceParts {
         description: given("description"),

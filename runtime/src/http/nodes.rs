@@ -19,6 +19,9 @@ use crate::catalog::{Change, Current, NodeText, PipeText, Rename};
 /// Directives that a materialized node of a request's JSON may have, beside those of the engine.
 const MATERIALIZED_DIRECTIVES: &[(&str, &str)] = &[("datasource", "DATASOURCE")];
 
+/// More keys than any engine has.
+const MOST_ENGINE_KEYS: usize = 64;
+
 /// Directives that a copy node of a request's JSON may have.
 const COPY_DIRECTIVES: &[(&str, &str)] = &[
     ("target_datasource", "TARGET_DATASOURCE"),
@@ -66,6 +69,7 @@ pub(super) fn node_text(entry: &Value, default_name: &str) -> Result<NodeText, A
 
 /// The engine of the data source that a node fills, for when no file makes it.
 fn set_engine(node: &mut NodeText, entry: &Value) -> Result<(), ApiError> {
+    let mut left = MOST_ENGINE_KEYS;
     for (key, value) in entry.as_object().into_iter().flatten() {
         let keyword = key.to_ascii_uppercase();
         let Some(value) = value.as_str().filter(|value| {
@@ -73,6 +77,11 @@ fn set_engine(node: &mut NodeText, entry: &Value) -> Result<(), ApiError> {
         }) else {
             continue;
         };
+        left = left.checked_sub(1).ok_or_else(|| {
+            ApiError::BadRequest(format!(
+                "a node has at most {MOST_ENGINE_KEYS} `engine` and `engine_` keys"
+            ))
+        })?;
         if value.contains(['\n', '\r', '"'])
             || !keyword
                 .bytes()

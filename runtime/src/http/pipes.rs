@@ -1,5 +1,7 @@
 //! `/v0/pipes`: list, create, show, rename, describe and delete pipes.
 
+use std::collections::BTreeSet;
+
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use pipewright_compiler::graph::{NodeId, Vertex};
@@ -220,8 +222,9 @@ fn content(
             "a pipe has at least one node".to_owned(),
         ));
     }
-    for (at, node) in nodes.iter().enumerate() {
-        if nodes[..at].iter().any(|other| other.name == node.name) {
+    let mut names = BTreeSet::new();
+    for node in &nodes {
+        if !names.insert(node.name.as_str()) {
             return Err(ApiError::Conflict(format!(
                 "two nodes have the name `{}`: names must be unique",
                 node.name

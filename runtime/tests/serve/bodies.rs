@@ -4,6 +4,8 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use super::harness::{ADMIN, Project, Server};
 
 fn started(limits: &str) -> (Project, Server) {
@@ -147,4 +149,33 @@ fn a_body_has_an_end_however_steadily_it_comes() {
     );
     drop(stream);
     drip.join().expect("no panic");
+}
+
+#[test]
+fn many_parameters_of_one_kind_take_no_longer_than_others() {
+    let (_project, server) = started("");
+    let keys = (0..4900).map(|key| format!("engine_{key}=x"));
+    let keys = keys.collect::<Vec<_>>().join("&");
+    let body = format!("name=many&schema=a%20Int32&{keys}");
+    let asked = Instant::now();
+    let refused = server.ask(ADMIN, "POST", "/v0/datasources", &body);
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    let nodes: Vec<_> = (0..10_000)
+        .map(|node| json!({ "name": format!("n{node}"), "sql": "" }))
+        .collect();
+    let body = json!({ "name": "many", "nodes": nodes }).to_string();
+    assert_eq!(server.ask(ADMIN, "POST", "/v0/pipes", &body).status, 400);
+    let mut node = json!({ "name": "n", "sql": "SELECT 1", "type": "materialized" });
+    for key in 0..40_000 {
+        node[format!("engine_{key}")] = "x".into();
+    }
+    let body = json!({ "name": "many", "nodes": [node] }).to_string();
+    let refused = server.ask(ADMIN, "POST", "/v0/pipes", &body);
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    assert!(refused.text().contains("at most 64"), "{}", refused.text());
+    assert!(
+        asked.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        asked.elapsed()
+    );
 }
