@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::change::{ColumnShape, Effect, Statement, TableShape, clauses, find, key, or_none};
 use super::widen::{Widening, widened};
-use crate::sql::quote_identifier;
+use crate::sql::{quote_identifier, quote_literal};
 
 /// The parts of a change in place, as they are found.
 pub(super) struct Altering {
@@ -54,10 +54,11 @@ fn definition(column: &ColumnShape) -> String {
 
 pub(super) fn alter_columns(
     altering: &mut Altering,
-    name: &str,
+    table: &str,
     actual: &TableShape,
     wanted: &TableShape,
 ) {
+    let name = &quote_identifier(table);
     let place = |at: usize| match at
         .checked_sub(1)
         .and_then(|before| wanted.columns.get(before))
@@ -121,7 +122,7 @@ pub(super) fn alter_columns(
                 None,
             );
         }
-        alter_column(altering, name, actual, old, column);
+        alter_column(altering, table, actual, old, column);
     }
 }
 
@@ -133,11 +134,12 @@ fn is_on_disk(column: &ColumnShape) -> bool {
 /// Another type, default, codec or TTL for a column.
 fn alter_column(
     altering: &mut Altering,
-    name: &str,
+    table: &str,
     actual: &TableShape,
     old: &ColumnShape,
     column: &ColumnShape,
 ) {
+    let name = &quote_identifier(table);
     alter_column_ttl(altering, name, old, column);
     let mut old = old.clone();
     if old.data_type != column.data_type {
@@ -187,28 +189,70 @@ fn alter_column(
             None,
         );
     }
-    let mut statements = Vec::new();
-    if !old.default_kind.is_empty() && column.default_kind.is_empty() {
-        statements.push(format!(
-            "ALTER TABLE {name} MODIFY COLUMN {quoted} REMOVE {}",
-            old.default_kind
-        ));
-    }
-    if !old.codec.is_empty() && column.codec.is_empty() {
-        statements.push(format!(
-            "ALTER TABLE {name} MODIFY COLUMN {quoted} REMOVE CODEC"
-        ));
-    }
-    statements.push(format!(
-        "ALTER TABLE {name} MODIFY COLUMN {}",
-        definition(column)
-    ));
-    let undo = format!("ALTER TABLE {name} MODIFY COLUMN {}", definition(old));
-    altering.during.extend(
-        statements
-            .into_iter()
-            .map(|sql| Statement::new(sql, Some(undo.clone()))),
+    altering.during.extend(of_properties(table, old, column));
+}
+
+/// What a column has beside its name and type.
+struct Property<'a> {
+    /// As in `REMOVE …`.
+    kind: &'a str,
+    /// As in a definition.
+    text: String,
+    /// The condition, in the engine's list of columns, that it is there.
+    is_there: &'static str,
+}
+
+/// Its default of any kind, and its codec.
+fn properties(column: &ColumnShape) -> [Option<Property<'_>>; 2] {
+    let default = (!column.default_kind.is_empty()).then(|| Property {
+        kind: &column.default_kind,
+        text: format!("{} {}", column.default_kind, column.default_expression),
+        is_there: "notEmpty(default_kind)",
+    });
+    let codec = (!column.codec.is_empty()).then(|| Property {
+        kind: "CODEC",
+        text: column.codec.clone(),
+        is_there: "notEmpty(compression_codec)",
+    });
+    [default, codec]
+}
+
+/// Gives a column the properties of another. What is not there cannot be removed, and who removes it looks first.
+fn of_properties(table: &str, old: &ColumnShape, column: &ColumnShape) -> Vec<Statement> {
+    let start = format!(
+        "ALTER TABLE {} MODIFY COLUMN {}",
+        quote_identifier(table),
+        quote_identifier(&column.name)
     );
+    let set = |property: &Property<'_>| format!("{start} {} {}", column.data_type, property.text);
+    let remove = |property: &Property<'_>| format!("{start} REMOVE {}", property.kind);
+    let has = |property: &Property<'_>| {
+        format!(
+            "SELECT count() FROM system.columns WHERE database = currentDatabase() AND table = {} AND name = {} AND {}",
+            quote_literal(table),
+            quote_literal(&column.name),
+            property.is_there
+        )
+    };
+    let (mut removed, mut others) = (Vec::new(), Vec::new());
+    for pair in properties(old).iter().zip(&properties(column)) {
+        match pair {
+            (Some(old), None) => removed.push(Statement {
+                only_if: Some(has(old)),
+                ..Statement::new(remove(old), Some(set(old)))
+            }),
+            (None, Some(new)) => others.push(Statement {
+                undo_only_if: Some(has(new)),
+                ..Statement::new(set(new), Some(remove(new)))
+            }),
+            (Some(old), Some(new)) if old.text != new.text => {
+                others.push(Statement::new(set(new), Some(set(old))));
+            }
+            _ => {}
+        }
+    }
+    removed.append(&mut others);
+    removed
 }
 
 /// Another TTL of a column's own: values that are older than a new one go.

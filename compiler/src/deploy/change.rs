@@ -101,11 +101,23 @@ pub struct Statement {
     pub sql: String,
     /// What takes it back, where that is needed; running it without need does no harm.
     pub undo: Option<String>,
+    /// A question to the engine, answered by 0 where the statement has nothing to do and would be refused. A statement without one can be run again at any time.
+    #[serde(default)]
+    pub only_if: Option<String>,
+    /// The same of what takes it back.
+    #[serde(default)]
+    pub undo_only_if: Option<String>,
 }
 
 impl Statement {
-    pub(super) fn new(sql: String, undo: Option<String>) -> Self {
-        Self { sql, undo }
+    /// A statement that can be run again at any time, as what takes it back.
+    pub fn new(sql: String, undo: Option<String>) -> Self {
+        Self {
+            sql,
+            undo,
+            only_if: None,
+            undo_only_if: None,
+        }
     }
 }
 
@@ -186,7 +198,7 @@ pub fn change_table(
         ));
     }
     let mut altering = Altering::default();
-    alter_columns(&mut altering, &name, actual, wanted);
+    alter_columns(&mut altering, &step.name, actual, wanted);
     alter_rest(&mut altering, &name, actual, wanted);
     if altering.is_empty() {
         return None;

@@ -172,10 +172,8 @@ impl Planner<'_> {
     /// Gives a table the mark of its new text; taken back it has that of the old one, or nothing would differ for the next deploy.
     fn mark(&self, step: &Step) -> steps::Statement {
         let old = self.actual.table(&step.name).map(ActualTable::comment);
-        steps::Statement {
-            sql: retag(step),
-            undo: old.map(|comment| comment_on(&step.name, comment)),
-        }
+        let undo = old.map(|comment| comment_on(&step.name, comment));
+        steps::Statement::new(retag(step), undo)
     }
 
     fn alter(&mut self, step: &Step, change: Option<&Change>) {

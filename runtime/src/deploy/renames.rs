@@ -54,10 +54,7 @@ impl Planner<'_> {
             blueprint.touched.extend([from.clone(), step.name.clone()]);
             let retag = retag(step);
             // Taken back it has the columns, engine and keys of the new text as well.
-            blueprint.during.push(steps::Statement {
-                sql: retag,
-                undo: None,
-            });
+            blueprint.during.push(steps::Statement::new(retag, None));
             self.planned.steps.push(DeployStep {
                 action: Action::RenameTable,
                 name: step.name.clone(),

@@ -180,7 +180,7 @@ impl Run<'_> {
             self.execute("table", &step.name, &step.sql_with_comment())
                 .await?;
         }
-        for Statement { sql, undo } in &blueprint.before {
+        for Statement { sql, undo, .. } in &blueprint.before {
             self.progress.check()?;
             self.progress.say(sql);
             if let Some(undo) = undo {
@@ -306,6 +306,7 @@ impl Run<'_> {
             .map(|gone| gone.name.clone())
             .collect();
         journal.marks = self.marks(blueprint);
+        journal.writes_catalog = self.catalog.is_some();
         let deployments = self.state.deployments();
         let text = serde_json::to_string(journal).map_err(StateError::from)?;
         let held = self.audience.hold().await;
@@ -330,7 +331,7 @@ impl Run<'_> {
                 return Err(DeployError::Recover { source });
             }
             return Err(DeployError::Statement {
-                sql: format!("{operation:?}"),
+                sql: operation.sql(),
                 source,
             });
         }
@@ -349,7 +350,7 @@ impl Run<'_> {
     }
 
     async fn operations(&self, blueprint: &Blueprint) -> Result<Vec<Operation>, EngineError> {
-        let run = |sql: String, undo: Option<String>| Operation::Run { sql, undo };
+        let run = |sql: String, undo: Option<String>| Operation::Run(Statement::new(sql, undo));
         let mut operations = Vec::new();
         for (name, create) in &blueprint.old_views {
             let undo = create.replacen(
@@ -386,9 +387,7 @@ impl Run<'_> {
                 }
             });
         }
-        for Statement { sql, undo } in &blueprint.during {
-            operations.push(run(sql.clone(), undo.clone()));
-        }
+        operations.extend(blueprint.during.iter().cloned().map(Operation::Run));
         for step in &blueprint.new_views {
             operations.push(run(step.sql_with_comment(), step.undo()));
         }

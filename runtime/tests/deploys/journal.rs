@@ -181,3 +181,28 @@ async fn a_switch_that_cannot_be_noted_has_not_been() {
     let noted = bench.state.deployments().find(id).unwrap().unwrap();
     assert_eq!(noted.status.as_str(), "failed");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_switch_that_the_engine_refuses_to_finish_is_taken_back_by_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.sqlite");
+    let (bench, first) = bench(folder.path()).await;
+    let second = project("rows", "part, id");
+    break_journal(&path, "NEW.phase = 'undoing'");
+    let thief = Thief(bench.engine.as_ref());
+    let (id, done) = run(&bench, (&first, &second), None, &thief).await;
+    assert!(matches!(done, Err(DeployError::Unnoted { .. })), "{done:?}");
+    mend_journal(&path);
+    let recovered = deploy::recover(&bench.state, &bench.ingest, &Silent).await;
+    assert_eq!(recovered.unwrap(), Some(false));
+    assert_eq!(key(&bench).await, "(id)\t100\n");
+    assert_eq!(bench.passing().await, "");
+    let noted = bench.state.deployments().find(id).unwrap().unwrap();
+    assert_eq!(noted.status.as_str(), "failed");
+    let why = noted.error.unwrap();
+    assert!(why.contains("EXCHANGE TABLES"), "{why}");
+    bench.execute("DROP TABLE stolen_rows SYNC").await;
+    let (_, done) = run(&bench, (&first, &second), None, &Nobody).await;
+    done.unwrap();
+    assert_eq!(key(&bench).await, "part, id\t100\n");
+}

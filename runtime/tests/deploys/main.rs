@@ -19,6 +19,7 @@ mod losses;
 #[path = "../ingest/opened.rs"]
 mod opened;
 mod populated;
+mod recovered;
 mod replaced;
 mod served;
 #[path = "../ingest/server.rs"]
