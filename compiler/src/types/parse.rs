@@ -143,7 +143,7 @@ impl Parser<'_> {
         if self.kind(0) == Some(Kind::OpenRound) {
             self.at += 1;
             while self.kind(0) != Some(Kind::CloseRound) {
-                let argument = self.argument(name, arguments.len())?;
+                let argument = self.argument(name, &arguments)?;
                 arguments.push(argument);
                 if self.kind(0) == Some(Kind::Comma) {
                     self.at += 1;
@@ -174,10 +174,12 @@ impl Parser<'_> {
         settle(name, arguments, numbered, &span)
     }
 
-    fn argument(&mut self, name: &str, index: usize) -> Result<Argument, TypeError> {
+    fn argument(&mut self, name: &str, before: &[Argument]) -> Result<Argument, TypeError> {
         match name {
-            "AggregateFunction" | "SimpleAggregateFunction" => self.aggregate_argument(index),
-            "Enum8" | "Enum16" => self.enum_value(index),
+            "AggregateFunction" | "SimpleAggregateFunction" => {
+                self.aggregate_argument(before.len())
+            }
+            "Enum8" | "Enum16" => self.enum_value(before),
             "Tuple" | "Nested" => self.element(name == "Nested"),
             "JSON" | "Dynamic" => self.json_argument(),
             _ => match self.kind(0) {
@@ -279,12 +281,17 @@ impl Parser<'_> {
         Ok(self.text[span].to_owned())
     }
 
-    fn enum_value(&mut self, index: usize) -> Result<Argument, TypeError> {
+    /// A name with its value: without one, it is the value before and one more.
+    fn enum_value(&mut self, before: &[Argument]) -> Result<Argument, TypeError> {
         let token = self.take(Kind::Text, "a string")?;
         let name = unquote(token.text(self.text));
         if self.kind(0) != Some(Kind::Equals) {
-            let value = i16::try_from(index + 1)
-                .map_err(|_| error("the enum has too many values".to_owned(), token.range()))?;
+            let value = match before.last() {
+                Some(Argument::EnumValue(_, value)) => value.checked_add(1),
+                _ => Some(1),
+            };
+            let value = value
+                .ok_or_else(|| error("the enum has too many values".to_owned(), token.range()))?;
             return Ok(Argument::EnumValue(name, value));
         }
         self.at += 1;
@@ -433,6 +440,10 @@ mod tests {
             ("DateTime32", "DateTime"),
             ("Enum('a','b'=4)", "Enum8('a' = 1, 'b' = 4)"),
             (
+                "Enum8('a' = 5, 'b', 'c')",
+                "Enum8('a' = 5, 'b' = 6, 'c' = 7)",
+            ),
+            (
                 "Enum('a' = -1, 'it\\'s' = 1000)",
                 "Enum16('a' = -1, 'it\\'s' = 1000)",
             ),
@@ -497,6 +508,10 @@ mod tests {
             ("Array", "`Array` takes 1 argument, not 0 0..5 None"),
             ("String)", "`)` is not part of the type 6..7 None"),
             ("", "expected a type at the end of the type 0..0 None"),
+            (
+                "Enum16('a' = 32767, 'b')",
+                "the enum has too many values 20..23 None",
+            ),
             (
                 "Enum8('a' = 99999)",
                 "`99999` is not a number between -32768 and 32767 12..17 None",

@@ -15,6 +15,9 @@ use super::certain::{Number, Scanner};
 /// Deepest nesting that is looked into.
 const DEPTH: usize = 64;
 
+/// A number that is written in so many bytes is one double and no other.
+const DIGITS: usize = 15;
+
 /// Where the rows of a table have texts, and what is to be left alone.
 #[derive(Debug)]
 pub(super) struct Numbers {
@@ -27,6 +30,8 @@ enum Place {
     /// Nothing, or a single value that is no text.
     Plain,
     Text,
+    /// A number of more digits than a double has.
+    Decimal,
     /// The engine makes of it what it likes.
     Alone,
     Object(BTreeMap<Vec<u8>, Place>),
@@ -138,6 +143,7 @@ impl Place {
         let inner = |at: usize| bare.inner_types().nth(at).map(Self::of).map(Box::new);
         match bare.family.as_str() {
             "String" => Self::Text,
+            "Decimal" => Self::Decimal,
             "Array" => inner(0).map_or(Self::Alone, Self::Items),
             "Map" => inner(1).map_or(Self::Alone, Self::Values),
             "Tuple" | "Nested" | "JSON" | "Dynamic" | "Variant" | "Bool" => Self::Alone,
@@ -215,6 +221,7 @@ fn walk(
                 _ => match place {
                     Place::Text => false,
                     Place::Alone => true,
+                    Place::Decimal => written.len() <= DIGITS,
                     _ => !is_whole || written == b"-0",
                 },
             };

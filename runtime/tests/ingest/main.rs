@@ -11,6 +11,7 @@ mod defaults;
 mod events;
 mod files;
 mod gone;
+mod misfits;
 mod opened;
 mod populate;
 mod server;

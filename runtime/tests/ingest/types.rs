@@ -4,7 +4,7 @@ use super::{append, project, reasons, tsv};
 use pipewright::ingest::{Counts, EventLimits, Events, Format, json_lines};
 
 /// Inserts one JSON value into a column of a type: the value in the table as text, or the reason in the quarantine.
-async fn json(name: &str, data_type: &str, values: &[&str]) -> String {
+pub(super) async fn json(name: &str, data_type: &str, values: &[&str]) -> String {
     let schema = format!("SCHEMA >\n    `n` UInt32 `json:$.n`,\n    `v` {data_type} `json:$.v`\n");
     let plan = project(&[(&format!("{name}.datasource"), &schema)]).await;
     let rows: String = values

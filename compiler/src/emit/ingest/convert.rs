@@ -15,12 +15,15 @@ enum Kind<'a> {
     Bool,
     /// Scalars that the JSON reader checks exactly.
     Scalar,
+    /// The JSON reader stops at one that is too large.
+    Decimal,
     /// Numbers that are rounded, of which the JSON reader knows nothing: a `BFloat16` comes as a `Float32`.
     Rounded,
     Enum,
     Moment(Moment),
     Array(&'a DataType),
-    Map(&'a DataType),
+    /// The types of its keys and its values.
+    Map(&'a DataType, &'a DataType),
     Tuple,
     Nested,
     /// Whatever the engine makes of it.
@@ -63,9 +66,8 @@ fn kind(data_type: &DataType) -> Kind<'_> {
         "Bool" => Kind::Bool,
         "BFloat16" => Kind::Rounded,
         "Enum8" | "Enum16" => Kind::Enum,
-        "Float32" | "Float64" | "Decimal" | "UUID" | "IPv4" | "IPv6" | "FixedString" => {
-            Kind::Scalar
-        }
+        "Decimal" => Kind::Decimal,
+        "Float32" | "Float64" | "UUID" | "IPv4" | "IPv6" | "FixedString" => Kind::Scalar,
         "Date" => moment("toDate", Some((0, 65_536 * DAY - 1))),
         "Date32" => moment("toDate32", Some((-25_567 * DAY, 120_530 * DAY - 1))),
         "DateTime" => Kind::Moment(Moment {
@@ -90,7 +92,13 @@ fn kind(data_type: &DataType) -> Kind<'_> {
             })
         }
         "Array" => bare.inner_types().next().map_or(Kind::Opaque, Kind::Array),
-        "Map" => bare.inner_types().nth(1).map_or(Kind::Opaque, Kind::Map),
+        "Map" => {
+            let mut inner = bare.inner_types();
+            match (inner.next(), inner.next()) {
+                (Some(key), Some(value)) => Kind::Map(key, value),
+                _ => Kind::Opaque,
+            }
+        }
         "Tuple" if !bare.arguments.is_empty() => Kind::Tuple,
         "Nested" => Kind::Nested,
         _ => Kind::Opaque,
@@ -101,7 +109,7 @@ fn kind(data_type: &DataType) -> Kind<'_> {
 pub(super) fn is_scalar(data_type: &DataType) -> bool {
     !matches!(
         kind(data_type),
-        Kind::Array(_) | Kind::Map(_) | Kind::Tuple | Kind::Nested | Kind::Opaque
+        Kind::Array(_) | Kind::Map(..) | Kind::Tuple | Kind::Nested | Kind::Opaque
     )
 }
 
@@ -140,7 +148,7 @@ fn value_type(data_type: &DataType) -> String {
 pub(super) fn json_kinds(data_type: &DataType) -> Option<&'static str> {
     match kind(data_type) {
         Kind::Array(_) | Kind::Nested => Some("'Array'"),
-        Kind::Map(_) => Some("'Object'"),
+        Kind::Map(..) => Some("'Object'"),
         Kind::Tuple => Some("'Object', 'Array'"),
         Kind::Opaque if data_type.family == "JSON" => Some("'Object'"),
         _ => None,
@@ -162,15 +170,15 @@ pub(super) fn elements(data_type: &DataType) -> Vec<(Option<&str>, &DataType)> {
 /// The type that `JSONExtract` is asked for.
 pub(super) fn json_type(data_type: &DataType) -> String {
     match kind(data_type) {
-        Kind::Text | Kind::WideInteger | Kind::Bool | Kind::Moment(_) => {
+        Kind::Text | Kind::WideInteger | Kind::Bool | Kind::Decimal | Kind::Moment(_) => {
             "Nullable(String)".to_owned()
         }
         Kind::NarrowInteger => "Nullable(Float64)".to_owned(),
         Kind::Rounded => "Nullable(Float32)".to_owned(),
         Kind::Scalar | Kind::Enum => format!("Nullable({})", data_type.bare()),
         Kind::Array(element) => format!("Array({})", json_type(element)),
-        // Keys of JSON objects are strings; the cast to the column's type makes them what they are to be.
-        Kind::Map(value) => format!("Map(String, {})", json_type(value)),
+        // Keys of JSON objects are strings.
+        Kind::Map(_, value) => format!("Map(String, {})", json_type(value)),
         Kind::Tuple => tuple_type(data_type),
         Kind::Nested => format!("Array({})", tuple_type(data_type)),
         Kind::Opaque => data_type.to_string(),
@@ -196,7 +204,7 @@ fn nested(value: &str, data_type: &DataType, depth: usize) -> String {
     let item = format!("item{depth}");
     match kind(data_type) {
         Kind::Text | Kind::Scalar | Kind::Enum | Kind::Opaque => value.to_owned(),
-        Kind::NarrowInteger | Kind::Bool => exact(value, data_type),
+        Kind::NarrowInteger | Kind::Bool | Kind::Decimal => exact(value, data_type),
         Kind::Rounded => rounded(value, data_type),
         Kind::WideInteger => {
             // Digits nearly always; `1.0`, `1e3` and `true` are whole numbers as well.
@@ -216,17 +224,49 @@ fn nested(value: &str, data_type: &DataType, depth: usize) -> String {
             same if same == item => value.to_owned(),
             converted => format!("arrayMap({item} -> {converted}, {value})"),
         },
-        Kind::Map(inner) => match nested(&item, inner, depth + 1) {
-            same if same == item => value.to_owned(),
-            converted => {
-                format!("mapApply((key{depth}, {item}) -> (key{depth}, {converted}), {value})")
+        Kind::Map(key, inner) => {
+            let name = format!("key{depth}");
+            let converted = (map_key(&name, key), nested(&item, inner, depth + 1));
+            if converted.0 == name && converted.1 == item {
+                return value.to_owned();
             }
-        },
+            format!(
+                "mapApply(({name}, {item}) -> ({}, {}), {value})",
+                converted.0, converted.1
+            )
+        }
         Kind::Tuple => tuple(value, data_type, depth),
         Kind::Nested => format!(
             "arrayMap({item} -> {}, {value})",
             tuple(&item, data_type, depth + 1)
         ),
+    }
+}
+
+/// A map's key, a text, as the text that the cast to the type of the keys takes; one that does not fit as [`no_key`], because keys cannot be NULL.
+fn map_key(key: &str, data_type: &DataType) -> String {
+    match no_key(data_type) {
+        Some(none) => format!(
+            "ifNull(toString({}), {})",
+            from_text(key, data_type),
+            quote_literal(&none)
+        ),
+        None => key.to_owned(),
+    }
+}
+
+/// What stands for a key that does not fit: a text that no key of the type has. Nothing where every text is a key.
+fn no_key(data_type: &DataType) -> Option<String> {
+    match kind(data_type) {
+        Kind::Text | Kind::Opaque => None,
+        _ => {
+            // Texts made from values do not end so.
+            let mut none = "\0".to_owned();
+            while names(data_type).any(|name| name == none) {
+                none.push('\0');
+            }
+            Some(none)
+        }
     }
 }
 
@@ -242,9 +282,12 @@ fn tuple(value: &str, data_type: &DataType, depth: usize) -> String {
 pub(super) fn from_text(value: &str, data_type: &DataType) -> String {
     match kind(data_type) {
         Kind::Text => value.to_owned(),
-        Kind::NarrowInteger | Kind::WideInteger | Kind::Bool | Kind::Scalar | Kind::Rounded => {
-            exact(value, data_type)
-        }
+        Kind::NarrowInteger
+        | Kind::WideInteger
+        | Kind::Bool
+        | Kind::Decimal
+        | Kind::Scalar
+        | Kind::Rounded => exact(value, data_type),
         // The exact cast stops at a name that it does not know.
         Kind::Enum => exact(
             &format!("if({value} IN ({}), {value}, NULL)", enum_names(data_type)),
@@ -272,14 +315,19 @@ pub(super) fn from_text(value: &str, data_type: &DataType) -> String {
 }
 
 fn enum_names(data_type: &DataType) -> String {
-    let names = data_type.bare().arguments.iter().filter_map(|argument| {
-        if let Argument::EnumValue(name, _) = argument {
-            Some(quote_literal(name))
-        } else {
-            None
-        }
-    });
-    names.collect::<Vec<_>>().join(", ")
+    names(data_type)
+        .map(quote_literal)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// The names of an enumeration.
+fn names(data_type: &DataType) -> impl Iterator<Item = &str> {
+    let arguments = data_type.bare().arguments.iter();
+    arguments.filter_map(|argument| match argument {
+        Argument::EnumValue(name, _) => Some(name.as_str()),
+        _ => None,
+    })
 }
 
 /// A value of another type, as the engine read it, as the type; what does not fit is NULL where the type is a single value.
@@ -356,8 +404,16 @@ fn misfit_at(value: &str, data_type: &DataType, depth: usize) -> Option<String> 
         Kind::Opaque => None,
         Kind::Array(element) => misfit_at(&item, element, depth + 1)
             .map(|bad| format!("arrayExists({item} -> {bad}, {value})")),
-        Kind::Map(inner) => misfit_at(&item, inner, depth + 1)
-            .map(|bad| format!("arrayExists({item} -> {bad}, mapValues({value}))")),
+        Kind::Map(key, inner) => {
+            let key =
+                no_key(key).map(|none| format!("has(mapKeys({value}), {})", quote_literal(&none)));
+            let inner = misfit_at(&item, inner, depth + 1)
+                .map(|bad| format!("arrayExists({item} -> {bad}, mapValues({value}))"));
+            match (key, inner) {
+                (Some(key), Some(inner)) => Some(format!("({key} OR {inner})")),
+                (key, inner) => key.or(inner),
+            }
+        }
         Kind::Tuple => misfit_in_tuple(value, data_type, depth),
         Kind::Nested => misfit_in_tuple(&item, data_type, depth + 1)
             .map(|bad| format!("arrayExists({item} -> {bad}, {value})")),
@@ -382,7 +438,7 @@ pub(super) fn finished(value: &str, data_type: &DataType) -> Vec<String> {
         |value: &str, data_type: &str| format!("CAST({value}, {})", quote_literal(data_type));
     match kind(data_type) {
         Kind::Opaque => vec![value.to_owned()],
-        Kind::Array(_) | Kind::Map(_) | Kind::Tuple => {
+        Kind::Array(_) | Kind::Map(..) | Kind::Tuple => {
             vec![cast(value, &data_type.bare().to_string())]
         }
         Kind::Nested => {

@@ -89,6 +89,8 @@ pub struct Ingestion {
 #[derive(Debug, Clone)]
 struct Quarantined {
     name: String,
+    /// The column of the quarantine.
+    kept_as: String,
     raw: String,
     bad: Option<String>,
     reason: String,
@@ -151,6 +153,7 @@ impl Ingestion {
             conditions.extend(bad.clone());
             quarantine.push(Quarantined {
                 name: input.column.name.clone(),
+                kept_as: quarantined_column(table, &input.column.name),
                 raw: input.raw.clone(),
                 bad,
                 reason: input.reason(),
@@ -252,7 +255,7 @@ impl Ingestion {
         let names: Vec<String> = self
             .quarantine
             .iter()
-            .map(|column| format!(", {}", quote_identifier(&column.name)))
+            .map(|column| format!(", {}", quote_identifier(&column.kept_as)))
             .collect();
         format!(
             "INSERT INTO {} (c__error_column, c__error, c__import_id, insertion_date{})\n{}{}",
@@ -300,7 +303,7 @@ impl Ingestion {
             .quarantine
             .iter()
             .enumerate()
-            .map(|(at, column)| format!(", pw_raw{at} AS {}", quote_identifier(&column.name)))
+            .map(|(at, column)| format!(", pw_raw{at} AS {}", quote_identifier(&column.kept_as)))
             .collect();
         let raw: Vec<String> = raw.iter().map(|raw| format!("{raw},\n        ")).collect();
         format!(
@@ -339,13 +342,38 @@ pub fn quarantine_name(name: &ResourceName) -> ResourceName {
     }
 }
 
+/// What a quarantine says of each row.
+const ABOUT_ROWS: [&str; 4] = [
+    "c__error_column",
+    "c__error",
+    "c__import_id",
+    "insertion_date",
+];
+
+/// The column of the quarantine that keeps a column's values as they came: of the same name, unless the quarantine has one of that name itself.
+fn quarantined_column(table: &TablePlan, name: &str) -> String {
+    let mut kept_as = name.to_owned();
+    if !ABOUT_ROWS.contains(&name) {
+        return kept_as;
+    }
+    while ABOUT_ROWS.contains(&kept_as.as_str())
+        || table.columns.iter().any(|column| column.name == kept_as)
+    {
+        kept_as.insert_str(0, "c__value_");
+    }
+    kept_as
+}
+
+/// The columns of a quarantine that keep values, quoted.
+fn quarantined_columns(table: &TablePlan) -> impl Iterator<Item = String> {
+    let given = table.columns.iter().filter(|column| is_given(column));
+    given.map(|column| quote_identifier(&quarantined_column(table, &column.name)))
+}
+
 /// The table of a quarantine: why, when and from where, and every column as text.
 pub fn create_quarantine(table: &TablePlan) -> String {
-    let columns: Vec<String> = table
-        .columns
-        .iter()
-        .filter(|column| is_given(column))
-        .map(|column| format!(",\n    {} Nullable(String)", quote_identifier(&column.name)))
+    let columns: Vec<String> = quarantined_columns(table)
+        .map(|column| format!(",\n    {column} Nullable(String)"))
         .collect();
     format!(
         "CREATE TABLE IF NOT EXISTS {} (\n    c__error_column Array(String),\n    c__error Array(String),\n    c__import_id Nullable(String),\n    insertion_date DateTime{}\n)\nENGINE = MergeTree\nPARTITION BY toYYYYMM(insertion_date)\nORDER BY insertion_date\nSETTINGS non_replicated_deduplication_window = 1000",
@@ -356,16 +384,8 @@ pub fn create_quarantine(table: &TablePlan) -> String {
 
 /// Statements that give an older quarantine table the columns that its data source has got since.
 pub fn extend_quarantine(table: &TablePlan) -> String {
-    let columns: Vec<String> = table
-        .columns
-        .iter()
-        .filter(|column| is_given(column))
-        .map(|column| {
-            format!(
-                "ADD COLUMN IF NOT EXISTS {} Nullable(String)",
-                quote_identifier(&column.name)
-            )
-        })
+    let columns: Vec<String> = quarantined_columns(table)
+        .map(|column| format!("ADD COLUMN IF NOT EXISTS {column} Nullable(String)"))
         .collect();
     format!(
         "ALTER TABLE {} {}",

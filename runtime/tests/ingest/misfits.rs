@@ -1,0 +1,108 @@
+//! Values just outside of what a column holds: each is set aside alone, none is stored as another, and none keeps other rows from being written.
+
+use super::types::json;
+use super::{append, project, reasons, tsv};
+use pipewright::ingest::{Counts, EventLimits, Events, Format, json_lines};
+
+#[tokio::test]
+async fn a_decimal_that_is_too_large_is_set_aside() {
+    insta::assert_snapshot!(json("m_dec", "Decimal(18, 4)", &["1e30", "12345678901234567.1", "99999999999999.9999", "12345678901234.5678", "-1.5", "1e3", "true", "\"1e400\"", "null", "1.005"]).await, @r#"
+    1e30 -> ✗ cannot read as Decimal(18, 4): 1e30
+    12345678901234567.1 -> ✗ cannot read as Decimal(18, 4): 12345678901234567.1
+    99999999999999.9999 -> 99999999999999.9999
+    12345678901234.5678 -> 12345678901234.5678
+    -1.5 -> -1.5
+    1e3 -> 1000
+    true -> ✗ cannot read as Decimal(18, 4): true
+    "1e400" -> ✗ cannot read as Decimal(18, 4): 1e400
+    null -> ✗ no value, and the column has neither a default nor is it Nullable
+    1.005 -> 1.005
+    "#);
+    insta::assert_snapshot!(json("m_decmap", "Map(String, Decimal(9, 2))", &["{\"a\":99999999.99}", "{\"a\":1.25}"]).await, @r#"
+    {"a":99999999.99} -> ✗ cannot read as Map(String, Decimal(9, 2)): {"a":99999999.99}
+    {"a":1.25} -> {'a':1.25}
+    "#);
+    insta::assert_snapshot!(json("m_decarr", "Array(Nullable(Decimal(9, 2)))", &["[1, null, 2.5]", "[]"]).await, @r"
+    [1, null, 2.5] -> [1,NULL,2.5]
+    [] -> []
+    ");
+}
+
+#[tokio::test]
+async fn the_keys_of_a_map_are_of_its_type() {
+    insta::assert_snapshot!(json("m_keys", "Map(Int32, String)", &["{\"1\":\"a\",\"-2\":\"b\"}", "{\"x\":\"y\"}", "{\"99999999999\":\"y\"}", "{}", ""]).await, @r#"
+    {"1":"a","-2":"b"} -> {1:'a',-2:'b'}
+    {"x":"y"} -> ✗ cannot read as Map(Int32, String): {"x":"y"}
+    {"99999999999":"y"} -> ✗ cannot read as Map(Int32, String): {"99999999999":"y"}
+    {} -> {}
+     -> {}
+    "#);
+    insta::assert_snapshot!(json("m_days", "Array(Map(Date, UInt8))", &["[{\"2026-01-02\":1},{}]", "[{\"soon\":1}]"]).await, @r#"
+    [{"2026-01-02":1},{}] -> [{'2026-01-02':1},{}]
+    [{"soon":1}] -> ✗ cannot read as Array(Map(Date, UInt8)): [{"soon":1}]
+    "#);
+    insta::assert_snapshot!(json("m_names", "Map(Enum8('' = 1, 'b' = 2), UInt8)", &["{\"b\":1,\"\":2}", "{\"c\":1}"]).await, @r#"
+    {"b":1,"":2} -> {'b':1,'':2}
+    {"c":1} -> ✗ cannot read as Map(Enum8(\'\' = 1, \'b\' = 2), UInt8): {"c":1}
+    "#);
+    insta::assert_snapshot!(json("m_within", "Tuple(a Map(FixedString(2), Map(UInt8, UInt8)))", &["{\"a\":{\"xy\":{\"7\":1}}}", "{\"a\":{\"xyz\":{\"7\":1}}}", "{\"a\":{\"x\":{\"700\":1}}}"]).await, @r#"
+    {"a":{"xy":{"7":1}}} -> ({'xy':{7:1}})
+    {"a":{"xyz":{"7":1}}} -> ✗ cannot read as Tuple(a Map(FixedString(2), Map(UInt8, UInt8))): {"a":{"xyz":{"7":1}}}
+    {"a":{"x":{"700":1}}} -> ✗ cannot read as Tuple(a Map(FixedString(2), Map(UInt8, UInt8))): {"a":{"x":{"700":1}}}
+    "#);
+}
+
+#[tokio::test]
+async fn names_of_an_enum_without_numbers_count_on() {
+    insta::assert_snapshot!(json("m_enum", "Enum8('x' = 5, 'y')", &["\"x\"", "\"y\"", "\"z\""]).await, @r#"
+    "x" -> x
+    "y" -> y
+    "z" -> ✗ cannot read as Enum8(\'x\' = 5, \'y\' = 6): z
+    "#);
+    assert_eq!(
+        tsv("SELECT groupArray(CAST(v AS Int8)) FROM (SELECT v FROM m_enum ORDER BY v)").await,
+        "[5,6]\n"
+    );
+}
+
+#[tokio::test]
+async fn a_quarantine_has_columns_of_the_names_that_are_its_own() {
+    let schema = "SCHEMA >\n    `id` UInt8 `json:$.id`,\n    `insertion_date` DateTime('UTC') `json:$.at`,\n    `c__error` String `json:$.error`,\n    `c__value_c__error` String `json:$.more`\n";
+    let plan = project(&[("m_own.datasource", schema)]).await;
+    let rows = "{\"id\":1,\"at\":\"2026-01-02 03:04:05\",\"error\":\"e\",\"more\":\"m\"}\n{\"id\":\"x\",\"at\":\"then\",\"error\":\"f\",\"more\":\"n\"}\n";
+    let appended = append(&plan, "m_own", Format::Ndjson, rows).await.unwrap();
+    let expected = Counts {
+        successful: 1,
+        quarantined: 1,
+    };
+    assert_eq!(appended.counts, expected);
+    assert_eq!(
+        reasons("m_own").await,
+        "id: cannot read as UInt8: x; insertion_date: cannot read as DateTime(\\'UTC\\'): then\n"
+    );
+    assert_eq!(
+        tsv("SELECT id, c__value_insertion_date, c__value_c__value_c__error, c__value_c__error, insertion_date > '2020-01-01' FROM m_own_quarantine").await,
+        "x\tthen\tf\tn\t1\n"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_that_do_not_fit_keep_no_others_waiting() {
+    let schema = "SCHEMA >\n    `id` UInt32 `json:$.id`,\n    `dec` Decimal(18, 4) `json:$.dec`,\n    `map` Map(Int32, String) `json:$.map`,\n    `kind` Enum8('x' = 2, 'y') `json:$.kind`,\n    `insertion_date` Date `json:$.day`\n";
+    let plan = project(&[("m_events.datasource", schema)]).await;
+    let table = plan.table("m_events").unwrap();
+    let events = Events::new(super::ingest(), EventLimits::default());
+    let rows = "{\"id\":1,\"dec\":1e30,\"map\":{},\"kind\":\"x\",\"day\":\"2026-01-02\"}\n{\"id\":2,\"dec\":1,\"map\":{\"x\":\"y\"},\"kind\":\"x\",\"day\":\"2026-01-02\"}\n{\"id\":3,\"dec\":1,\"map\":{\"3\":\"y\"},\"kind\":\"y\",\"day\":\"2026-01-02\"}\n{\"id\":4,\"dec\":1,\"map\":{},\"kind\":\"y\",\"day\":\"x\"}\n";
+    let (lines, count) = json_lines(rows.into(), false).unwrap();
+    let counts = events.push(table, lines, count, true).await.unwrap();
+    events.shutdown().await;
+    let expected = Counts {
+        successful: 1,
+        quarantined: 3,
+    };
+    assert_eq!(counts, expected);
+    assert_eq!(
+        tsv("SELECT * EXCEPT insertion_date FROM m_events").await,
+        "3\t1\t{3:'y'}\ty\n"
+    );
+}
