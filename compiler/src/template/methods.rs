@@ -18,6 +18,7 @@ pub(super) fn call(
     name: &str,
     arguments: &Arguments<'_>,
 ) -> Outcome<Value> {
+    charge(render, value, name, arguments)?;
     let found = match view(value) {
         View::Thing(Thing::List(_)) => of_list(render, value, name, arguments)?,
         View::Thing(Thing::Dict(_)) => of_dict(render, value, name, arguments)?,
@@ -34,6 +35,38 @@ pub(super) fn call(
             format!("'{}' object has no attribute '{name}'", type_name(value)),
         )
     })
+}
+
+/// Uses steps for what the method walks through.
+fn charge(
+    render: &mut Render,
+    value: &Value,
+    name: &str,
+    arguments: &Arguments<'_>,
+) -> Outcome<()> {
+    let is_dict = matches!(view(value), View::Thing(Thing::Dict(_)));
+    let at_one_place = match name {
+        "append" | "clear" => true,
+        "pop" => !is_dict && arguments.positional.is_empty(),
+        "get" | "setdefault" => is_dict,
+        _ => false,
+    };
+    if !at_one_place {
+        render.walk(value)?;
+    }
+    // What is put into a collection is not looked at; a key is.
+    let looked_at = match name {
+        "append" => 0,
+        "insert" | "get" | "setdefault" => 1,
+        _ => arguments.positional.len(),
+    };
+    for argument in arguments.positional.iter().take(looked_at) {
+        render.walk(argument)?;
+    }
+    for (_, argument) in arguments.keywords {
+        render.walk(argument)?;
+    }
+    Ok(())
 }
 
 fn of_placeholder(value: &Value, name: &str) -> Option<Value> {
@@ -80,6 +113,8 @@ fn of_text(
         "startswith" | "endswith" => affix(text, name == "startswith", arguments)?,
         "strip" | "lstrip" | "rstrip" => {
             let characters = first()?;
+            let each = characters.as_ref().map_or(1, String::len);
+            render.charge(text.len().saturating_mul(each) / 8)?;
             let drop = |character: char| match &characters {
                 Some(characters) => characters.contains(character),
                 None => character.is_whitespace(),
@@ -374,7 +409,7 @@ fn of_list(
         "clear" => locked(items).clear(),
         "reverse" => locked(items).reverse(),
         "sort" => {
-            let sorted = sorted(snapshot(items))?;
+            let sorted = sorted(render, snapshot(items))?;
             *locked(items) = sorted;
         }
         "copy" => return Ok(Some(list(snapshot(items)))),
@@ -387,7 +422,9 @@ fn of_list(
 }
 
 /// The values in order; an error if two of them have none.
-pub(super) fn sorted(mut items: Vec<Value>) -> Outcome<Vec<Value>> {
+pub(super) fn sorted(render: &mut Render, mut items: Vec<Value>) -> Outcome<Vec<Value>> {
+    let rounds = items.len().checked_ilog2().unwrap_or(0) as usize;
+    render.charge(items.len().saturating_mul(16 * rounds))?;
     let mut fault = None;
     items.sort_by(|left, right| match ordered(left, right, "<") {
         Ok(order) => order.unwrap_or(std::cmp::Ordering::Equal),
@@ -478,12 +515,12 @@ pub(super) fn whole(value: &Value) -> Outcome<Option<i128>> {
 }
 
 /// A set without repeated values.
-pub(super) fn set_of(items: Vec<Value>) -> Outcome<Value> {
+pub(super) fn set_of(render: &mut Render, items: Vec<Value>) -> Outcome<Value> {
     let mut seen = indexmap::IndexMap::new();
     for item in items {
-        seen.entry(Key::of(&item)?).or_insert(item);
+        seen.entry(render.key(&item)?).or_insert(item);
     }
-    Ok(thing(Thing::Set(seen.into_values().collect())))
+    Ok(thing(Thing::Set(seen)))
 }
 
 /// The integers of `range(start, stop, step)`, counted before they are made.

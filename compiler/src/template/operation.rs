@@ -15,7 +15,7 @@ use super::functions::{Arguments, Function};
 use super::print::{kind, print};
 use super::render::{HANDOFF, Handoff, Render};
 use super::value::{
-    Key, Thing, View, dict, elements, list, locked, none, repr, snapshot, thing, to_text, tuple,
+    Thing, View, dict, elements, list, locked, none, repr, snapshot, thing, to_text, tuple,
     type_name, view,
 };
 use super::{methods, operators};
@@ -226,10 +226,10 @@ impl Operation {
                 operators::binary(render, &values[0], *operator, &values[1])?
             }
             Action::Compare(comparison) => Value::from(
-                operators::compare(&values[0], *comparison, &values[1])
+                operators::compare(render, &values[0], *comparison, &values[1])
                     .map_err(|error| error.about(variable_name(&operands[0])))?,
             ),
-            Action::Index => operators::index(&values[0], &values[1])
+            Action::Index => operators::index(render, &values[0], &values[1])
                 .map_err(|error| error.about(variable_name(&operands[0])))?,
             Action::Slice => {
                 render.charge(16 * super::value::length(&values[0]).unwrap_or(0))?;
@@ -247,12 +247,12 @@ impl Operation {
             Action::Display(collector, stars) => {
                 let items = spread(render, values, stars)?;
                 match collector {
-                    Collector::Set => methods::set_of(items)?,
+                    Collector::Set => methods::set_of(render, items)?,
                     _ => list(items),
                 }
             }
             Action::Tuple(stars) => tuple(spread(render, values, stars)?),
-            Action::Dict(stars) => dictionary(values, stars)?,
+            Action::Dict(stars) => dictionary(render, values, stars)?,
             Action::Format(parts) => format_parts(render, parts, values)?,
             Action::Append(slot, collector) => {
                 append(render, *slot, *collector, values)?;
@@ -277,6 +277,7 @@ impl Operation {
 
     fn print(&self, render: &mut Render, operand: &Value, in_pattern: bool) -> Outcome<Value> {
         let value = resolve(render, operand)?;
+        render.walk(&value)?;
         let mut text = std::mem::take(&mut render.scratch);
         text.clear();
         let printed = print(&mut text, &value, in_pattern)
@@ -364,6 +365,7 @@ fn with_arguments(
     for (at, operand) in operands[..count].iter().enumerate() {
         let value = resolve(render, operand)?;
         if shape.stars.get(at) == Some(&true) {
+            render.walk(&value)?;
             positional.extend(elements(&value)?);
         } else {
             positional.push(value);
@@ -380,6 +382,7 @@ fn with_arguments(
             let View::Thing(Thing::Dict(items)) = view(&value) else {
                 return value_error("the value after ** is not a dictionary");
             };
+            render.walk(&value)?;
             spread.extend(
                 locked(items)
                     .iter()
@@ -407,6 +410,7 @@ impl Destination {
                 Ok(())
             }
             Self::Tuple(parts) => {
+                render.walk(&value)?;
                 let values = operators::unpack(&value, parts.len())?;
                 for (part, value) in parts.iter().zip(values) {
                     part.store(render, value)?;
@@ -444,6 +448,7 @@ fn spread(render: &mut Render, values: &[Value], stars: &[bool]) -> Outcome<Vec<
     let mut items = Vec::new();
     for (value, star) in values.iter().zip(stars) {
         if *star {
+            render.walk(value)?;
             items.extend(elements(value)?);
         } else {
             items.push(value.clone());
@@ -453,16 +458,17 @@ fn spread(render: &mut Render, values: &[Value], stars: &[bool]) -> Outcome<Vec<
     Ok(items)
 }
 
-fn dictionary(values: &[Value], stars: &[bool]) -> Outcome<Value> {
+fn dictionary(render: &mut Render, values: &[Value], stars: &[bool]) -> Outcome<Value> {
     let mut items = IndexMap::new();
     for (pair, star) in values.chunks_exact(2).zip(stars) {
         if *star {
             let View::Thing(Thing::Dict(others)) = view(&pair[1]) else {
                 return value_error("the value after ** is not a dictionary");
             };
+            render.walk(&pair[1])?;
             items.extend(snapshot(others));
         } else {
-            items.insert(Key::of(&pair[0])?, pair[1].clone());
+            items.insert(render.key(&pair[0])?, pair[1].clone());
         }
     }
     Ok(dict(items))
@@ -476,6 +482,7 @@ fn format_parts(render: &mut Render, parts: &[Part], values: &[Value]) -> Outcom
             Part::Text(text) => out.push_str(text),
             Part::Value(conversion, specification) => {
                 let value = values.next().cloned().unwrap_or_else(none);
+                render.walk(&value)?;
                 let converted = match conversion {
                     Some('r' | 'a') => Value::from(repr(&value)),
                     Some(_) => Value::from(to_text(&value)),
@@ -491,12 +498,13 @@ fn format_parts(render: &mut Render, parts: &[Part], values: &[Value]) -> Outcom
 
 fn append(render: &mut Render, slot: usize, collector: Collector, values: &[Value]) -> Outcome<()> {
     render.charge(16)?;
-    let Some(Some(collection)) = render.slots.get(slot) else {
+    let Some(Some(collection)) = render.slots.get(slot).cloned() else {
         return Ok(());
     };
-    match (view(collection), collector) {
+    match (view(&collection), collector) {
         (View::Thing(Thing::Dict(items)), _) => {
-            locked(items).insert(Key::of(&values[0])?, values[1].clone());
+            let key = render.key(&values[0])?;
+            locked(items).insert(key, values[1].clone());
         }
         (View::Thing(Thing::List(items)), _) => locked(items).push(values[0].clone()),
         _ => {}

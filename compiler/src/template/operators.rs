@@ -4,6 +4,7 @@
 
 use std::cmp::Ordering;
 
+use indexmap::IndexMap;
 use minijinja::Value;
 use pipewright_grammar::template::{Comparison, Operator, Unary};
 
@@ -13,6 +14,9 @@ use super::value::{
     Key, Number, Thing, View, as_number, as_text, contains, elements, equal, int, length, list,
     locked, ordering, plain, position, snapshot, to_text, tuple, type_name, view,
 };
+
+/// The elements of a set by their keys.
+type Set = IndexMap<Key, Value>;
 
 /// `left operator right`.
 pub(super) fn binary(
@@ -48,8 +52,13 @@ pub(super) fn binary(
     }
     if let (View::Thing(Thing::Set(left)), View::Thing(Thing::Set(right))) =
         (view(left), view(right))
-        && let Some(items) = set_operation(left, operator, right)
+        && matches!(
+            operator,
+            Operator::BitAnd | Operator::BitOr | Operator::BitXor | Operator::Subtract
+        )
     {
+        render.charge((left.len() + right.len()) * 16)?;
+        let items = set_operation(left, operator, right);
         return Ok(super::value::thing(Thing::Set(items)));
     }
     type_error(format!(
@@ -60,29 +69,26 @@ pub(super) fn binary(
     ))
 }
 
-fn set_operation(left: &[Value], operator: Operator, right: &[Value]) -> Option<Vec<Value>> {
-    let within = |items: &[Value], one: &Value| items.iter().any(|item| equal(item, one));
-    let only = |items: &[Value], others: &[Value], keep: bool| -> Vec<Value> {
+/// `&`, `|`, `-` or `^` of two sets.
+fn set_operation(left: &Set, operator: Operator, right: &Set) -> Set {
+    let only = |items: &Set, others: &Set, keep: bool| -> Set {
+        let items = items.iter();
         items
-            .iter()
-            .filter(|one| within(others, one) == keep)
-            .cloned()
+            .filter(|(key, _)| others.contains_key(*key) == keep)
+            .map(|(key, item)| (key.clone(), item.clone()))
             .collect()
     };
-    Some(match operator {
-        Operator::BitAnd => only(left, right, true),
-        Operator::Subtract => only(left, right, false),
-        Operator::BitOr => left
-            .iter()
-            .cloned()
-            .chain(only(right, left, false))
-            .collect(),
-        Operator::BitXor => only(left, right, false)
-            .into_iter()
-            .chain(only(right, left, false))
-            .collect(),
-        _ => return None,
-    })
+    match operator {
+        Operator::BitAnd => return only(left, right, true),
+        Operator::Subtract => return only(left, right, false),
+        _ => {}
+    }
+    let mut items = match operator {
+        Operator::BitOr => left.clone(),
+        _ => only(left, right, false),
+    };
+    items.extend(only(right, left, false));
+    items
 }
 
 fn concatenate(render: &mut Render, left: &Value, right: &Value) -> Outcome<Option<Value>> {
@@ -147,6 +153,7 @@ fn repeat(render: &mut Render, left: &Value, right: &Value) -> Outcome<Option<Va
 
 /// `'%s and %d' % (a, b)`.
 fn percent_format(render: &mut Render, format: &str, right: &Value) -> Outcome<Value> {
+    render.walk(right)?;
     let mut values = match view(right) {
         View::Thing(Thing::Tuple(items)) => items.clone(),
         _ => vec![right.clone()],
@@ -316,7 +323,22 @@ pub(super) fn unary(operator: Unary, value: &Value) -> Outcome<Value> {
 }
 
 /// `left comparison right`.
-pub(super) fn compare(left: &Value, comparison: Comparison, right: &Value) -> Outcome<bool> {
+pub(super) fn compare(
+    render: &mut Render,
+    left: &Value,
+    comparison: Comparison,
+    right: &Value,
+) -> Outcome<bool> {
+    match comparison {
+        Comparison::In | Comparison::NotIn => charge_search(render, left, right)?,
+        // The shorter of two texts is soon gone through, and sequences of different lengths are not equal.
+        _ if is_text(left) || is_text(right) => {}
+        _ => match (length(left), length(right)) {
+            (Ok(left), Ok(right)) if left != right && !is_order(comparison) => {}
+            (Ok(_), Ok(_)) => render.walk(left)?,
+            _ => {}
+        },
+    }
     Ok(match comparison {
         Comparison::Equal => equal(left, right),
         Comparison::NotEqual => !equal(left, right),
@@ -329,6 +351,28 @@ pub(super) fn compare(left: &Value, comparison: Comparison, right: &Value) -> Ou
         Comparison::Greater => ordered(left, right, ">")?.is_some_and(Ordering::is_gt),
         Comparison::GreaterEqual => ordered(left, right, ">=")?.is_some_and(Ordering::is_ge),
     })
+}
+
+fn is_text(value: &Value) -> bool {
+    as_text(value).is_some()
+}
+
+fn is_order(comparison: Comparison) -> bool {
+    matches!(
+        comparison,
+        Comparison::Less | Comparison::LessEqual | Comparison::Greater | Comparison::GreaterEqual
+    )
+}
+
+/// Uses steps for looking for a value in another.
+fn charge_search(render: &mut Render, needle: &Value, haystack: &Value) -> Outcome<()> {
+    match view(haystack) {
+        View::Thing(Thing::Dict(_) | Thing::Set(_)) => render.walk(needle),
+        _ => match as_text(haystack) {
+            Some(text) => render.charge(text.len()),
+            None => render.walk(haystack),
+        },
+    }
 }
 
 /// `None`, booleans and equal scalars of the same type are the same object.
@@ -359,11 +403,11 @@ pub(super) fn ordered(left: &Value, right: &Value, sign: &str) -> Outcome<Option
 }
 
 /// `value[key]`.
-pub(super) fn index(value: &Value, key: &Value) -> Outcome<Value> {
+pub(super) fn index(render: &mut Render, value: &Value, key: &Value) -> Outcome<Value> {
     let out_of_range = || TemplateError::new(ErrorKind::IndexOutOfRange, "index out of range");
     match view(value) {
         View::Thing(Thing::Dict(items)) => {
-            let wanted = Key::of(key)?;
+            let wanted = render.key(key)?;
             locked(items).get(&wanted).cloned().ok_or_else(|| {
                 TemplateError::new(
                     ErrorKind::MissingKey,
@@ -386,6 +430,7 @@ pub(super) fn index(value: &Value, key: &Value) -> Outcome<Value> {
         },
         _ => match as_text(value) {
             Some(text) => {
+                render.charge(text.len())?;
                 let at = position(key, text.chars().count())?.ok_or_else(out_of_range)?;
                 Ok(Value::from(
                     text.chars().skip(at).take(1).collect::<String>(),
@@ -470,7 +515,7 @@ pub(super) fn store_item(
     render.charge(16)?;
     match view(target) {
         View::Thing(Thing::Dict(items)) => {
-            let key = Key::of(key)?;
+            let key = render.key(key)?;
             locked(items).insert(key, value);
             Ok(())
         }

@@ -73,7 +73,7 @@ fn literal(out: &mut String, value: &Value, depth: usize) -> Outcome<()> {
             }
             Thing::Set(list) => {
                 out.push('{');
-                items(out, list)?;
+                items(out, &list.values().cloned().collect::<Vec<_>>())?;
                 out.push('}');
             }
             Thing::Dict(entries) => {

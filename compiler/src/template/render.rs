@@ -7,7 +7,7 @@ use minijinja::Value;
 use minijinja::value::{Object, ObjectRepr};
 
 use super::error::{ErrorKind, Outcome, TemplateError};
-use super::value::Variable;
+use super::value::{Key, Variable, weight};
 use crate::mapped_text::{MappedText, PieceKind};
 use pipewright_grammar::source::Span;
 
@@ -170,6 +170,28 @@ impl Render {
                 "the template takes too many steps",
             )),
         }
+    }
+
+    /// Uses steps for going through all of a value, texts included.
+    pub(super) fn walk(&mut self, value: &Value) -> Outcome<()> {
+        let bytes = match value.as_str() {
+            Some(text) => text.len(),
+            None => {
+                let limit = self.steps.saturating_mul(64);
+                weight(value, usize::try_from(limit).unwrap_or(usize::MAX))
+            }
+        };
+        if bytes < 64 {
+            Ok(())
+        } else {
+            self.charge(bytes)
+        }
+    }
+
+    /// A value as a key.
+    pub(super) fn key(&mut self, value: &Value) -> Outcome<Key> {
+        self.walk(value)?;
+        Key::of(value)
     }
 
     pub(super) fn push(&mut self, text: &str, kind: PieceKind, origin: Span) -> Outcome<()> {

@@ -1,5 +1,7 @@
 //! What templates do, by small examples. The reference's own answers are in `tests/template_conformance.rs`, the book's examples in `tests/book_templates.rs`.
 
+mod limits;
+
 use insta::assert_snapshot;
 use pipewright_grammar::source::{SourceId, Span};
 use serde_json::json;

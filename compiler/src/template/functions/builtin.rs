@@ -47,7 +47,7 @@ pub(super) fn call(
                 _ => return value_error("range() takes whole numbers"),
             }
         }
-        Helper::Sorted => order(arguments)?,
+        Helper::Sorted => order(render, arguments)?,
         Helper::Reversed => {
             let mut items = elements(first()?)?;
             items.reverse();
@@ -97,7 +97,7 @@ pub(super) fn call(
                 binary(render, first()?, Operator::Modulo, second)?,
             ])
         }
-        Helper::Dict => dictionary(arguments)?,
+        Helper::Dict => dictionary(render, arguments)?,
         Helper::Chr => {
             let code = whole(first()?)?.and_then(|code| u32::try_from(code).ok());
             match code.and_then(char::from_u32) {
@@ -137,7 +137,7 @@ fn collection(helper: Helper, render: &mut Render, arguments: &Arguments<'_>) ->
     match helper {
         Helper::List => Ok(list(items)),
         Helper::TupleOf => Ok(tuple(items)),
-        _ => set_of(items),
+        _ => set_of(render, items),
     }
 }
 
@@ -233,10 +233,10 @@ fn sum(render: &mut Render, arguments: &Arguments<'_>) -> Outcome<Value> {
     Ok(total)
 }
 
-fn order(arguments: &Arguments<'_>) -> Outcome<Value> {
+fn order(render: &mut Render, arguments: &Arguments<'_>) -> Outcome<Value> {
     let items = elements(arguments.required(0, "iterable")?)?;
     let mut items = match arguments.keyword("key").map(view) {
-        None | Some(View::None) => sorted(items)?,
+        None | Some(View::None) => sorted(render, items)?,
         Some(_) => {
             return Err(TemplateError::new(
                 ErrorKind::NotAFunction,
@@ -325,7 +325,7 @@ fn round(arguments: &Arguments<'_>) -> Outcome<Value> {
     }
 }
 
-fn dictionary(arguments: &Arguments<'_>) -> Outcome<Value> {
+fn dictionary(render: &mut Render, arguments: &Arguments<'_>) -> Outcome<Value> {
     let mut items = indexmap::IndexMap::new();
     if let Some(value) = arguments.positional.first() {
         if let View::Thing(Thing::Dict(others)) = view(value) {
@@ -337,7 +337,7 @@ fn dictionary(arguments: &Arguments<'_>) -> Outcome<Value> {
                 else {
                     return value_error("dict() takes pairs");
                 };
-                items.insert(Key::of(&key)?, value);
+                items.insert(render.key(&key)?, value);
             }
         }
     }

@@ -259,6 +259,17 @@ impl Function {
         render: &mut Render,
         arguments: &Arguments<'_>,
     ) -> Outcome<Value> {
+        // These do not look into what they are given.
+        let is_shallow = matches!(
+            self,
+            Self::Helper(Helper::Len | Helper::Defined | Helper::Bool | Helper::Isinstance)
+        );
+        let keywords = arguments.keywords.iter().map(|(_, value)| value);
+        for value in arguments.positional.iter().chain(keywords) {
+            if !is_shallow || value.as_str().is_some() {
+                render.walk(value)?;
+            }
+        }
         match self {
             Self::Scalar(scalar) => scalar.call(render, arguments),
             Self::Helper(helper) => helper

@@ -33,10 +33,7 @@ fn equal_at(left: &Value, right: &Value, depth: usize) -> bool {
             sequences(left, right)
         }
         (View::Thing(Thing::Set(left)), View::Thing(Thing::Set(right))) => {
-            left.len() == right.len()
-                && left
-                    .iter()
-                    .all(|one| right.iter().any(|other| equal_at(one, other, depth + 1)))
+            left.len() == right.len() && left.keys().all(|key| right.contains_key(key))
         }
         (View::Thing(Thing::Dict(left)), View::Thing(Thing::Dict(right))) => {
             let (left, right) = (snapshot(left), snapshot(right));
@@ -179,9 +176,12 @@ pub(in crate::template) fn contains(haystack: &Value, needle: &Value) -> Outcome
     if let View::Thing(Thing::Dict(items)) = view(haystack) {
         return Ok(locked(items).contains_key(&Key::of(needle)?));
     }
+    if let View::Thing(Thing::Set(items)) = view(haystack) {
+        return Ok(Key::of(needle).is_ok_and(|key| items.contains_key(&key)));
+    }
     if !matches!(
         view(haystack),
-        View::Thing(Thing::List(_) | Thing::Tuple(_) | Thing::Set(_) | Thing::Placeholder)
+        View::Thing(Thing::List(_) | Thing::Tuple(_) | Thing::Placeholder)
     ) {
         return value_error(format!(
             "argument of type '{}' is not iterable",

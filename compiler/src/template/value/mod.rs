@@ -2,6 +2,7 @@
 
 mod compare;
 mod text;
+mod weight;
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,6 +17,7 @@ use super::functions::Function;
 
 pub(super) use compare::{Number, as_number, compare_digits, contains, equal, ordering, position};
 pub(super) use text::{float_text, repr, to_text};
+pub(super) use weight::weight;
 
 /// The text that stands for a value in check mode.
 pub(super) const NO_VALUE: &str = "__no_value__";
@@ -37,7 +39,7 @@ pub(super) enum Thing {
     /// A tuple.
     Tuple(Vec<Value>),
     /// A set; keeps the order of insertion.
-    Set(Vec<Value>),
+    Set(IndexMap<Key, Value>),
     /// SQL text that is printed as it is and is a string otherwise: `columns`, `sql_and`, lists made by `Array`, comments of settings.
     Sql {
         /// The text.
@@ -99,7 +101,8 @@ impl Object for Thing {
         match &**self {
             Self::List(items) => !locked(items).is_empty(),
             Self::Dict(items) => !locked(items).is_empty(),
-            Self::Tuple(items) | Self::Set(items) => !items.is_empty(),
+            Self::Tuple(items) => !items.is_empty(),
+            Self::Set(items) => !items.is_empty(),
             Self::Sql { text, .. } => !text.is_empty(),
             Self::Typed { number, .. } => number.is_true(),
             Self::Variable(_)
@@ -127,7 +130,8 @@ impl Thing {
                     .drain(..)
                     .map(|(_, value)| value),
             ),
-            Self::Tuple(items) | Self::Set(items) => into.append(items),
+            Self::Tuple(items) => into.append(items),
+            Self::Set(items) => into.extend(items.drain(..).map(|(_, value)| value)),
             _ => {}
         }
     }
@@ -254,7 +258,11 @@ fn json_at(value: &Value, depth: usize) -> serde_json::Value {
         }
         View::Float(number) => number.into(),
         View::Thing(Thing::List(items)) => array(&snapshot(items)),
-        View::Thing(Thing::Tuple(items) | Thing::Set(items)) => array(items),
+        View::Thing(Thing::Tuple(items)) => array(items),
+        View::Thing(Thing::Set(items)) => items
+            .values()
+            .map(|item| json_at(item, depth + 1))
+            .collect(),
         View::Thing(Thing::Dict(items)) => serde_json::Value::Object(
             snapshot(items)
                 .iter()
@@ -379,7 +387,8 @@ pub(super) fn elements(value: &Value) -> Outcome<Vec<Value>> {
     Ok(match view(value) {
         View::Str(text) => characters(text),
         View::Thing(Thing::List(items)) => snapshot(items),
-        View::Thing(Thing::Tuple(items) | Thing::Set(items)) => items.clone(),
+        View::Thing(Thing::Tuple(items)) => items.clone(),
+        View::Thing(Thing::Set(items)) => items.values().cloned().collect(),
         View::Thing(Thing::Dict(items)) => locked(items).keys().map(Key::value).collect(),
         View::Thing(Thing::Sql { .. } | Thing::Unescaped { .. }) => {
             characters(&as_text(value).unwrap_or_default())
@@ -397,7 +406,8 @@ pub(super) fn length(value: &Value) -> Outcome<usize> {
         View::Str(text) => text.chars().count(),
         View::Thing(Thing::List(items)) => locked(items).len(),
         View::Thing(Thing::Dict(items)) => locked(items).len(),
-        View::Thing(Thing::Tuple(items) | Thing::Set(items)) => items.len(),
+        View::Thing(Thing::Tuple(items)) => items.len(),
+        View::Thing(Thing::Set(items)) => items.len(),
         View::Thing(Thing::Sql { .. } | Thing::Unescaped { .. }) => {
             as_text(value).unwrap_or_default().chars().count()
         }

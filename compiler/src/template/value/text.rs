@@ -60,7 +60,7 @@ fn write_repr(out: &mut String, value: &Value, depth: usize) {
             Thing::Set(items) if items.is_empty() => out.push_str("set()"),
             Thing::Set(items) => {
                 out.push('{');
-                write_items(out, items);
+                write_items(out, &items.values().cloned().collect::<Vec<_>>());
                 out.push('}');
             }
             Thing::Dict(items) => {
