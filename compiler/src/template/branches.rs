@@ -3,6 +3,9 @@
 //! Conditions are split into atoms (`defined(a) and not b` has two); atoms of the same text have the same truth everywhere in one exploration, so that
 //! combinations that cannot happen are not rendered. Which combinations are rendered is bounded by coverage, not by the number of all.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use indexmap::{IndexMap, IndexSet};
 use pipewright_grammar::source::Span;
 use pipewright_grammar::template::{Expr, ExprKind, Item, Target, Unary};
@@ -18,6 +21,9 @@ const LIMIT: usize = 64;
 
 /// How many truth assignments are tried for reaching one place.
 const TRIES: usize = 4096;
+
+/// How many truths of atoms are looked at for one template.
+const WORK: usize = 1 << 20;
 
 /// The truth of a condition in terms of atoms.
 enum Formula {
@@ -37,6 +43,39 @@ impl Formula {
         }
     }
 
+    fn size(&self) -> usize {
+        match self {
+            Self::Atom(_) => 1,
+            Self::Not(inner) => inner.size(),
+            Self::And(left, right) | Self::Or(left, right) => left.size() + right.size(),
+        }
+    }
+
+    /// Sets the atoms that must be so for it to have this truth; false if one of them is otherwise already.
+    fn force(&self, truth: bool, atoms: &mut [Option<bool>]) -> bool {
+        match self {
+            Self::Atom(at) => atoms
+                .get_mut(*at)
+                .is_some_and(|atom| *atom.get_or_insert(truth) == truth),
+            Self::Not(inner) => inner.force(!truth, atoms),
+            Self::And(left, right) if truth => left.force(true, atoms) && right.force(true, atoms),
+            Self::Or(left, right) if !truth => {
+                left.force(false, atoms) && right.force(false, atoms)
+            }
+            Self::And(..) | Self::Or(..) => true,
+        }
+    }
+
+    /// Whether it has this truth as soon as the atoms are set that [`Self::force`] sets.
+    fn is_forced(&self, truth: bool) -> bool {
+        match self {
+            Self::Atom(_) => true,
+            Self::Not(inner) => inner.is_forced(!truth),
+            Self::And(left, right) => truth && left.is_forced(true) && right.is_forced(true),
+            Self::Or(left, right) => !truth && left.is_forced(false) && right.is_forced(false),
+        }
+    }
+
     fn atoms(&self, out: &mut IndexSet<usize>) {
         match self {
             Self::Atom(at) => {
@@ -51,8 +90,37 @@ impl Formula {
     }
 }
 
-/// A place that is reached when all conditions have these truths.
-type Path = Vec<(usize, bool)>;
+/// A place that is reached when all conditions have these truths: the last one, and those before it, which many places share.
+type Path = Option<Rc<Step>>;
+
+struct Step {
+    condition: usize,
+    truth: bool,
+    before: Path,
+}
+
+fn behind(path: &Path, condition: usize, truth: bool) -> Path {
+    let before = path.clone();
+    Some(Rc::new(Step {
+        condition,
+        truth,
+        before,
+    }))
+}
+
+fn steps(path: &Path) -> impl Iterator<Item = &Step> {
+    std::iter::successors(path.as_deref(), |step| step.before.as_deref())
+}
+
+/// Frees a path without recursing: a template can have as many conditions in a row as it likes.
+impl Drop for Step {
+    fn drop(&mut self) {
+        let mut before = self.before.take();
+        while let Some(mut step) = before.and_then(Rc::into_inner) {
+            before = step.before.take();
+        }
+    }
+}
 
 #[derive(Default)]
 struct Explorer<'t> {
@@ -62,11 +130,15 @@ struct Explorer<'t> {
     /// The atoms that ask whether a parameter is given.
     presence: IndexMap<String, IndexSet<usize>>,
     conditions: Vec<Formula>,
+    /// How many atoms there are in each condition.
+    sizes: Vec<usize>,
     /// The number of the condition at a place.
     numbers: IndexMap<Span, usize>,
     paths: Vec<Path>,
     /// The variables of the loops around the place.
     turns: Vec<String>,
+    /// How many truths of atoms have been looked at.
+    work: Cell<usize>,
 }
 
 /// The names that a target binds.
@@ -110,7 +182,7 @@ pub(super) fn render(
         base: template.span.start as usize,
         ..Explorer::default()
     };
-    explorer.items(&template.items, &Vec::new());
+    explorer.items(&template.items, &None);
     let numbers = std::mem::take(&mut explorer.numbers);
     let number = |span: Span| numbers.get(&span).copied();
     let mut scope = Scope::of(&template.items);
@@ -168,11 +240,10 @@ impl Explorer<'_> {
                 let mut rest = path.clone();
                 for (condition, body) in branches {
                     let number = self.condition(condition);
-                    let mut taken = rest.clone();
-                    taken.push((number, true));
+                    let taken = behind(&rest, number, true);
                     self.paths.push(taken.clone());
                     self.items(body, &taken);
-                    rest.push((number, false));
+                    rest = behind(&rest, number, false);
                 }
                 self.paths.push(rest.clone());
                 self.items(otherwise, &rest);
@@ -201,9 +272,7 @@ impl Explorer<'_> {
         for condition in conditions {
             let number = self.condition(condition);
             for truth in [true, false] {
-                let mut taken = path.clone();
-                taken.push((number, truth));
-                self.paths.push(taken);
+                self.paths.push(behind(path, number, truth));
             }
         }
     }
@@ -213,9 +282,7 @@ impl Explorer<'_> {
         if !self.is_of_a_turn(condition) {
             let number = self.condition(condition);
             for truth in [true, false] {
-                let mut taken = path.clone();
-                taken.push((number, truth));
-                self.paths.push(taken);
+                self.paths.push(behind(path, number, truth));
             }
         } else if let ExprKind::And(left, right) | ExprKind::Or(left, right) = &condition.kind {
             self.parts(left, path);
@@ -236,6 +303,7 @@ impl Explorer<'_> {
 
     fn condition(&mut self, expr: &Expr) -> usize {
         let formula = self.formula(expr);
+        self.sizes.push(formula.size());
         self.conditions.push(formula);
         let number = self.conditions.len() - 1;
         self.numbers.insert(expr.span, number);
@@ -284,7 +352,7 @@ impl Explorer<'_> {
             if !reached && let Some(atoms) = self.solve(path, count) {
                 chosen.insert(atoms);
             }
-            if chosen.len() >= LIMIT {
+            if chosen.len() >= LIMIT || self.work.get() > WORK {
                 break;
             }
         }
@@ -297,26 +365,54 @@ impl Explorer<'_> {
         chosen
     }
 
-    fn reaches(&self, path: &Path, atoms: &[bool]) -> bool {
-        path.iter()
-            .all(|(condition, truth)| self.conditions[*condition].holds(atoms) == *truth)
+    /// Whether a condition has a truth.
+    fn has(&self, condition: usize, truth: bool, atoms: &[bool]) -> bool {
+        self.work.set(self.work.get() + self.sizes[condition]);
+        self.conditions[condition].holds(atoms) == truth
     }
 
-    /// Finds truths for a path by counting through its own atoms.
+    fn reaches(&self, path: &Path, atoms: &[bool]) -> bool {
+        steps(path).all(|step| self.has(step.condition, step.truth, atoms))
+    }
+
+    /// Finds truths for a path: those that its conditions force, and for the conditions that can come true in several ways by counting through their other atoms.
     fn solve(&self, path: &Path, count: usize) -> Option<Vec<bool>> {
-        let mut involved = IndexSet::new();
-        for (condition, _) in path {
-            self.conditions[*condition].atoms(&mut involved);
+        let mut forced = vec![None; count];
+        let mut open = Vec::new();
+        for step in steps(path) {
+            self.work.set(self.work.get() + self.sizes[step.condition]);
+            let formula = &self.conditions[step.condition];
+            if !formula.force(step.truth, &mut forced) {
+                return None;
+            }
+            if !formula.is_forced(step.truth) {
+                open.push(step);
+            }
         }
-        let combinations = 1usize
-            .checked_shl(u32::try_from(involved.len()).ok()?)
+        let mut involved = IndexSet::new();
+        for step in &open {
+            self.conditions[step.condition].atoms(&mut involved);
+        }
+        involved.retain(|atom| forced[*atom].is_none());
+        let combinations = u32::try_from(involved.len())
+            .ok()
+            .and_then(|atoms| 1usize.checked_shl(atoms))
             .unwrap_or(TRIES);
-        (0..combinations.min(TRIES)).find_map(|bits| {
-            let mut atoms = vec![false; count];
+        let mut atoms: Vec<bool> = forced.iter().map(|truth| truth.unwrap_or(false)).collect();
+        for bits in 0..combinations.min(TRIES) {
             for (bit, atom) in involved.iter().enumerate() {
                 atoms[*atom] = bit < 63 && bits >> bit & 1 == 1;
             }
-            self.reaches(path, &atoms).then_some(atoms)
-        })
+            if open
+                .iter()
+                .all(|step| self.has(step.condition, step.truth, &atoms))
+            {
+                return Some(atoms);
+            }
+            if self.work.get() > WORK {
+                break;
+            }
+        }
+        None
     }
 }

@@ -108,3 +108,34 @@ fn lists_that_share_their_items_are_as_long_as_they_print() {
     }
     assert_snapshot!(call("{% set a = [1] %}{% for i in range(3) %}{% set a = [a] * 2 %}{% end %}{% set b = [a == a, {1, 2} == {2, 1.0}, 1 in {True}, 'x' in {'y'}] %}{{ a }} {{ b }}", &[]), @"[[[[1], [1]], [[1], [1]]], [[[1], [1]], [[1], [1]]]] [true, true, true, false]");
 }
+
+#[test]
+fn a_long_row_of_conditions_is_explored_at_once_and_as_far_as_can_be() {
+    let explored = |count: usize| {
+        let conditions: String = (0..count)
+            .map(|at| {
+                let word = if at == 0 { "if" } else { "elif" };
+                format!("{{% {word} defined(p{at}) and (a == '{at}' or b == '{at}') %}}SELECT {at}")
+            })
+            .collect();
+        let template = compile(&format!("{conditions}{{% else %}}SELECT 'none'{{% end %}}"));
+        let outcomes = template.branches(&RenderContext::check());
+        outcomes.into_iter().flatten().count()
+    };
+    assert_eq!(explored(40), 41);
+    assert_eq!(explored(2000), 64);
+    let many = (0..25)
+        .map(|at| format!(" and defined(p{at})"))
+        .collect::<String>();
+    let text = format!(
+        "{{% if defined(a){many} and (defined(b) or defined(c)) %}}SELECT 1{{% else %}}SELECT 2{{% end %}}"
+    );
+    let outcomes = compile(&text).branches(&RenderContext::check());
+    let outcomes: Vec<String> = outcomes
+        .into_iter()
+        .map(|outcome| {
+            outcome.map_or_else(|error| error.to_string(), |found| found.sql.into_text())
+        })
+        .collect();
+    assert_eq!(outcomes, ["SELECT 2", "SELECT 1"]);
+}
