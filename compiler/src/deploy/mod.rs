@@ -2,6 +2,7 @@
 
 mod alter;
 mod change;
+mod forward;
 mod loss;
 mod value;
 mod widen;
@@ -12,6 +13,7 @@ use pipewright_grammar::diagnostic::Diagnostic;
 use serde::Serialize;
 
 pub use change::{Change, ColumnShape, Effect, Method, Statement, TableShape, change_table};
+pub use forward::forward_query;
 
 use crate::emit;
 use crate::graph::Vertex;

@@ -139,6 +139,18 @@ pub(crate) fn outline(sql: &str) -> Outline {
 }
 
 /// The tokens outside of all brackets, with the brackets.
+/// Whether the outermost query of a statement reads from something.
+pub(crate) fn has_from(sql: &str) -> bool {
+    let Ok(tokens) = lexer::tokenize(sql) else {
+        return true;
+    };
+    let outer = outermost(&tokens.list);
+    outer.iter().enumerate().any(|(at, token)| {
+        let is_name = at > 0 && outer[at - 1].kind == Kind::Dot;
+        !is_name && token.kind == Kind::Word && token.text(sql).eq_ignore_ascii_case("FROM")
+    })
+}
+
 fn outermost(tokens: &[Token]) -> Vec<Token> {
     let mut depth = 0_usize;
     let mut outer = Vec::new();

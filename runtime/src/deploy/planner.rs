@@ -163,10 +163,8 @@ impl Planner<'_> {
         Ok(changed)
     }
 
-    pub(super) fn forward_query(&self, name: &str) -> Option<&str> {
-        let datasource = self.wanted.project.datasource(name)?;
-        let query = datasource.syntax.forward_query.as_ref()?;
-        Some(query.text.as_str())
+    pub(super) fn forward_query(&self, name: &str) -> Option<String> {
+        steps::forward_query(self.wanted, self.before, name)
     }
 
     /// Gives a table the mark of its new text; taken back it has that of the old one, or nothing would differ for the next deploy.
@@ -364,7 +362,7 @@ impl Planner<'_> {
             .actual
             .table(&step.name)
             .is_some_and(ActualTable::keeps_rows);
-        let forward = self.forward_query(&step.name).map(ToOwned::to_owned);
+        let forward = self.forward_query(&step.name);
         let (feed, insert) = match forward {
             _ if !keeps_rows => (Feed::Nothing, None),
             Some(query) => {

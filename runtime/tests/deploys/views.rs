@@ -277,6 +277,39 @@ async fn names_follow_where_nothing_else_can_be_meant() {
 }
 
 #[tokio::test]
+async fn a_forward_query_may_name_columns_alone_and_is_run_once() {
+    let bench = Bench::new().await;
+    let before = datasource(SOURCE, KEYS);
+    let forward =
+        "FORWARD_QUERY >\n    SELECT part, CAST(id * 100, 'Float64') AS id -- of the table\n";
+    let changed = |columns: &str, keys: &str| datasource(columns, &format!("{keys}{forward}"));
+    let floats = SOURCE.replace("`id` UInt64", "`id` Float64");
+    assert_ne!(floats, SOURCE);
+    let (first, _) = bench.deploy(&[("src.datasource", &before)], None).await;
+    bench
+        .execute("INSERT INTO src (id, part) VALUES (5, 1)")
+        .await;
+    let (second, _) = bench
+        .deploy(&[("src.datasource", &changed(&floats, KEYS))], Some(&first))
+        .await;
+    assert_eq!(bench.tsv("SELECT part, id FROM src").await, "1\t500\n");
+    // It stays in the file, and other changes come.
+    let more = format!("{floats},\n`more` UInt8 DEFAULT 7");
+    let (third, _) = bench
+        .deploy(&[("src.datasource", &changed(&more, KEYS))], Some(&second))
+        .await;
+    let keys = KEYS.replace("SORTING_KEY \"", "SORTING_KEY \"more, ");
+    assert_ne!(keys, KEYS);
+    bench
+        .deploy(&[("src.datasource", &changed(&more, &keys))], Some(&third))
+        .await;
+    assert_eq!(
+        bench.tsv("SELECT part, id, more FROM src").await,
+        "1\t500\t7\n"
+    );
+}
+
+#[tokio::test]
 async fn a_forward_query_is_run_over_what_comes_meanwhile_too() {
     let bench = Bench::new().await;
     let before = datasource(SOURCE, KEYS);

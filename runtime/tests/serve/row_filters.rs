@@ -102,8 +102,7 @@ fn nothing_gets_around_a_row_filter() {
 #[test]
 fn tables_of_files_that_are_gone_cannot_be_read() {
     let project = crate::guarded::project();
-    let server = Server::start(&project);
-    server.kill();
+    Server::start(&project).interrupt();
     std::fs::remove_file(project.path().join("other.datasource")).expect("the file");
     std::fs::remove_file(project.path().join("fixtures/other.sql")).expect("the file");
     let server = Server::start(&project);
