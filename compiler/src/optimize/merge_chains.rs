@@ -36,7 +36,8 @@ becomes
 
 Wherever a name could mean something else after it: the node gives a column the name of another column of what it reads; the reader gives a name to something
 that the node's text uses; a column is used under its qualified name where that is ambiguous. The node has `DISTINCT`, aggregates, windows, `arrayJoin`,
-`LIMIT`, `ORDER BY` (but see `useless-order`), `WITH`, `FINAL`, `SAMPLE`, a join, or calls a function that is not known to be of its arguments alone. The
+`LIMIT`, `ORDER BY` (but see `useless-order`), `WITH`, `FINAL`, `SAMPLE`, a join, or calls a function that is not known to be of its arguments alone; or what it
+defines with `WITH` would be seen by a query that its reader is united with. The
 columns of what it reads are not known. A `SETTINGS` clause is anywhere in the statement.
 ",
     apply,
@@ -80,7 +81,12 @@ fn reader_passes_on(subject: &Subject<'_>, site: Site<'_>) -> Option<Change> {
     let statement = subject.statement;
     let reader = site.select;
     let node = reader.source_query().filter(|_| passes_on(reader))?;
-    let alone = site.query.branches.len() == 1;
+    let defines = node
+        .query
+        .branches
+        .iter()
+        .any(|branch| !branch.understood || branch.with.is_some());
+    let alone = site.query.branches.len() == 1 && !(defines && site.has_others_beside());
     let simple = node.query.single().is_some_and(|inner| {
         let ends = [ClauseKind::OrderBy, ClauseKind::Limit, ClauseKind::Offset];
         inner.with.is_none() && ends.iter().all(|kind| inner.clause(*kind).is_none())

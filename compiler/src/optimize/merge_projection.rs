@@ -417,9 +417,13 @@ impl<'a> Merger<'a> {
         };
         let beside = |name: &str| {
             let others = self.site.query.branches.iter().enumerate();
-            others
-                .filter(|(at, _)| *at != self.site.branch)
-                .any(|(_, other)| statement.mentions(&other.run, name))
+            let mut others = others.filter(|(at, _)| *at != self.site.branch);
+            let in_brackets = self.site.query.branches.len() == 1 && self.site.has_others_beside();
+            let run = &self.reader.run;
+            others.any(|(_, other)| statement.mentions(&other.run, name))
+                || in_brackets
+                    && (statement.mentions(&(0..run.start), name)
+                        || statement.mentions(&(run.end..statement.query.run.end), name))
         };
         // A column under the alias of a table is refused.
         let alias = self.source.alias.as_deref();

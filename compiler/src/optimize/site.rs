@@ -22,6 +22,12 @@ pub(super) struct Around<'a> {
 }
 
 impl Site<'_> {
+    /// Whether other queries stand beside this one that see what its `WITH` defines: the other branches of a union, and what a query in brackets is united with.
+    pub(super) fn has_others_beside(&self) -> bool {
+        let in_brackets = |around: &Around<'_>| !around.select.understood;
+        self.query.branches.len() > 1 || self.around.last().is_some_and(in_brackets)
+    }
+
     /// Whether a bare table name may mean a common table expression here, of this `SELECT` or of one around it.
     pub(super) fn may_be_common_table(&self, statement: &Statement<'_>, name: &str) -> bool {
         let defines = |select: &Select| {

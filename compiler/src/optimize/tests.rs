@@ -111,6 +111,27 @@ fn names_that_would_meet_keep_node_and_reader_apart() {
 }
 
 #[test]
+fn what_a_node_defines_does_not_reach_the_other_operands_of_its_reader() {
+    let node = "WITH t AS (SELECT max(org) AS org FROM hits) SELECT org, count() AS c FROM hits WHERE org IN (SELECT org FROM t) GROUP BY org";
+    let operands = |first: &str| format!("({first}) EXCEPT (SELECT org, c FROM t)");
+    stay(&[
+        &operands(&format!("SELECT org, c FROM ({node}) AS n")),
+        &operands(&format!("SELECT * FROM ({node}) AS n")),
+        &operands(&format!("(SELECT * FROM ({node}) AS n)")),
+        "(SELECT sum(x) AS s FROM (SELECT org + 1 AS x FROM hits) AS n) UNION ALL (SELECT x FROM t)",
+    ]);
+    // Not where nothing stands beside it.
+    assert_eq!(
+        optimized(&format!(
+            "SELECT 1 AS one WHERE 1 IN (SELECT c FROM (SELECT * FROM ({node}) AS n))"
+        ))
+        .matches("SELECT")
+        .count(),
+        4
+    );
+}
+
+#[test]
 fn nodes_that_do_more_are_left_alone() {
     stay(&[
         "SELECT url FROM (SELECT DISTINCT url, org FROM hits) AS n WHERE url != ''",
