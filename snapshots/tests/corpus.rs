@@ -3,9 +3,12 @@
 //! The projects are not in this repository. `PIPEWRIGHT_CORPUS` names a folder with one folder for each of them (`owner+name`); with it, the counts are
 //! compared with the committed ones. Without it there is nothing to count, and only the committed scoreboard is looked at.
 
+mod folders;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use folders::sorted;
 use pipewright::workspace;
 use pipewright_grammar::diagnostic::Severity;
 
@@ -51,13 +54,7 @@ fn scoreboard(corpus: &Path) -> String {
         "{:<55} {:>6} {:>6} {:>6} {:>6} {:>8}\n",
         "repository", "files", "pipes", "nodes", "errors", "warnings"
     );
-    let mut folders: Vec<PathBuf> = std::fs::read_dir(corpus)
-        .expect("the corpus is a folder")
-        .flatten()
-        .map(|entry| entry.path())
-        .collect();
-    folders.sort();
-    for folder in folders {
+    for folder in sorted(corpus) {
         let workspace = workspace::read(&folder).expect("the project can be read");
         if workspace.sources.files().is_empty() {
             continue;

@@ -6,6 +6,7 @@
 
 #[path = "inlining/generate.rs"]
 mod generate;
+mod opened;
 mod random;
 #[path = "random/tape.rs"]
 mod tape;
@@ -13,6 +14,7 @@ mod tape;
 use std::collections::BTreeMap;
 
 use generate::Model;
+use opened::Opened;
 use pipewright::engine::Engine;
 use pipewright_compiler::emit;
 use pipewright_compiler::graph::{Edge, NodeId};
@@ -22,7 +24,7 @@ use pipewright_compiler::template::{RenderContext, Values};
 use pipewright_grammar::diagnostic::Severity;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
-use random::{Opened, configuration, runner, sorted_lines};
+use random::{configuration, runner, sorted_lines};
 use tape::Tape;
 
 fn models() -> impl Strategy<Value = Model> {

@@ -7,6 +7,7 @@
 )]
 #[path = "inlining/generate.rs"]
 mod generate;
+mod opened;
 #[path = "random/tape.rs"]
 mod tape;
 
@@ -15,7 +16,8 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use generate::Model;
-use pipewright::engine::{self, Config, Engine, Query};
+use opened::Opened;
+use pipewright::engine::{Engine, Query};
 use pipewright_compiler::emit;
 use pipewright_compiler::graph::{NodeId, Vertex};
 use pipewright_compiler::lineage::{self, ColumnId};
@@ -186,20 +188,9 @@ fn with_engine<F: Future<Output = ()>>(work: impl FnOnce(Arc<dyn Engine>) -> F) 
     // A process opens one engine at a time.
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let state = tempfile::tempdir().expect("a temporary folder");
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    assert!(
-        engine::locate().is_some(),
-        "the engine is not installed: run `cargo run -- engine install`"
-    );
-    let engine = runtime
-        .block_on(engine::open(Config::embedded(state.path())))
-        .expect("the engine opens");
-    runtime.block_on(work(Arc::clone(&engine)));
-    runtime.block_on(engine.shutdown());
+    let opened = Opened::new();
+    opened.runtime.block_on(work(Arc::clone(&opened.engine)));
+    opened.close();
 }
 
 /// Statements of every shape that lineage reads, over `t (k, a, b, s, tags, day)` and `u (k, a, d)`.

@@ -5,6 +5,7 @@
 
 #[path = "optimizer/generate.rs"]
 mod generate;
+mod opened;
 mod random;
 #[path = "random/tape.rs"]
 mod tape;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use generate::Chain;
+use opened::Opened;
 use pipewright::engine::{Engine, Query};
 use pipewright_compiler::optimize::{RULES, Rules};
 use pipewright_compiler::plan::{Compiled, Plan, RequestContext};
@@ -20,7 +22,7 @@ use pipewright_compiler::project::SourceTree;
 use pipewright_compiler::template::{RenderContext, Values};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
-use random::{Opened, asked, runner, sorted_lines};
+use random::{asked, runner, sorted_lines};
 use tape::Tape;
 
 fn chains() -> impl Strategy<Value = Chain> {

@@ -4,11 +4,15 @@
 //! for each project. With one of them, and the engine, the counts are compared with the committed ones. A statement that the engine parses and the scan does
 //! not is a fault; so is a table that one sees and the other does not.
 
+mod folders;
+mod opened;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use pipewright::engine::{self, Config, Engine, Query};
+use folders::sorted;
+use opened::Opened;
+use pipewright::engine::{Engine, Query};
 use pipewright::workspace;
 use pipewright_compiler::sql::{self, Parsed, Position, StatementKind};
 
@@ -94,13 +98,10 @@ fn statements_of_others_are_read_as_the_engine_reads_them() {
     let stateless = std::env::var_os("PIPEWRIGHT_STATELESS").map(PathBuf::from);
     let corpus = std::env::var_os("PIPEWRIGHT_CORPUS").map(PathBuf::from);
     if let (Some(stateless), Some(corpus)) = (stateless, corpus) {
-        let state = tempfile::tempdir().expect("a temporary folder");
-        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        let engine: Arc<dyn Engine> = runtime
-            .block_on(engine::open(Config::embedded(state.path())))
-            .expect("the engine opens");
-        let counts = runtime.block_on(stateless_counts(engine.as_ref(), &stateless));
-        runtime.block_on(engine.shutdown());
+        let opened = Opened::new();
+        let counts = stateless_counts(opened.engine.as_ref(), &stateless);
+        let counts = opened.runtime.block_on(counts);
+        opened.close();
         text.push_str(&counts.line("ClickHouse/tests/queries/0_stateless"));
         text.push_str(&corpus_counts(&corpus).line("nodes of public projects"));
         if std::env::var_os("UPDATE").is_some() {
@@ -286,13 +287,7 @@ fn after_comments(text: &str) -> &str {
 /// Every branch of every node, as a check renders it.
 fn corpus_counts(corpus: &Path) -> Counts {
     let mut counts = Counts::default();
-    let mut folders: Vec<PathBuf> = std::fs::read_dir(corpus)
-        .expect("the corpus is a folder")
-        .flatten()
-        .map(|entry| entry.path())
-        .collect();
-    folders.sort();
-    for folder in folders {
+    for folder in sorted(corpus) {
         let workspace = workspace::read(&folder).expect("the project can be read");
         for project in workspace::projects(&workspace.sources) {
             let (plan, _) = pipewright_compiler::check(project);

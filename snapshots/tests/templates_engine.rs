@@ -1,8 +1,9 @@
 //! What a template writes for a value, the engine reads back as that value: for every function of values, and for all characters there are.
 
-use std::sync::Arc;
+mod opened;
 
-use pipewright::engine::{self, Config, Engine, Query};
+use opened::Opened;
+use pipewright::engine::Query;
 use pipewright_compiler::template::{RenderContext, Template, Values};
 use pipewright_grammar::source::{SourceId, Span};
 use proptest::test_runner::{Config as Cases, RngAlgorithm, TestRng, TestRunner};
@@ -69,10 +70,7 @@ const TEXTS: &[&str] = &[
     "\\b\\f\\r\\0\\a\\v\\e",
 ];
 
-struct Reader {
-    engine: Arc<dyn Engine>,
-    runtime: tokio::runtime::Runtime,
-}
+struct Reader(Opened);
 
 impl Reader {
     /// Renders and runs; the rows as arrays of JSON.
@@ -91,8 +89,9 @@ impl Reader {
         ] {
             query.settings.push((name.to_owned(), value.to_owned()));
         }
-        let text = self.runtime.block_on(async {
+        let text = self.0.runtime.block_on(async {
             let answer = self
+                .0
                 .engine
                 .query(query)
                 .await
@@ -269,16 +268,7 @@ fn ends(bits: u32) -> (String, String, String) {
 
 #[test]
 fn every_value_is_read_back_as_it_was_given() {
-    let state = tempfile::tempdir().expect("a temporary folder");
-    assert!(
-        engine::locate().is_some(),
-        "the engine is not installed: run `cargo run -- engine install`"
-    );
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let engine: Arc<dyn Engine> = runtime
-        .block_on(engine::open(Config::embedded(state.path())))
-        .expect("the engine opens");
-    let reader = Reader { engine, runtime };
+    let reader = Reader(Opened::new());
     for (at, text) in TEXTS.iter().enumerate() {
         reader.text(text);
         reader.pattern(text, TEXTS[(at + 1) % TEXTS.len()]);
@@ -310,5 +300,5 @@ fn every_value_is_read_back_as_it_was_given() {
             },
         )
         .expect("every text is read back");
-    reader.runtime.block_on(reader.engine.shutdown());
+    reader.0.close();
 }

@@ -35,6 +35,21 @@ pub(crate) enum Kind {
     Operator,
 }
 
+impl Kind {
+    /// Whether a token other than a word ends a value.
+    pub(crate) fn ends_value(self) -> bool {
+        matches!(
+            self,
+            Self::QuotedName
+                | Self::Text
+                | Self::Number
+                | Self::CloseRound
+                | Self::CloseSquare
+                | Self::CloseCurly
+        )
+    }
+}
+
 /// A token and its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Token {

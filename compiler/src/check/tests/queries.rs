@@ -1,9 +1,10 @@
 //! Rules about what nodes ask of data sources, and about what nothing asks for.
 
 use super::findings;
-use pipewright_grammar::diagnostic::Severity;
+use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
 use crate::diagnostics::apply_fixes;
+use crate::plan::Plan;
 use crate::project::SourceTree;
 
 const HITS: &str = "SCHEMA >\n    `site` String,\n    `day` Date,\n    `user` String,\n    `n` UInt32\n\nENGINE \"{engine}\"\nENGINE_SORTING_KEY \"site, day\"\nENGINE_PARTITION_KEY \"toYYYYMM(day)\"\n";
@@ -228,21 +229,22 @@ fn parameters_that_no_request_can_give_are_found() {
     );
 }
 
+/// The plan of an endpoint over `hits`, and what is found of one code.
+fn found_in(sql: &str, code: &str) -> (Plan, Vec<Diagnostic>) {
+    let pipe = format!("NODE n\nSQL >\n    {sql}\n\nTYPE endpoint\n");
+    let hits = HITS.replace("{engine}", "MergeTree");
+    let files = [("hits.datasource", hits), ("p.pipe", pipe)];
+    let files = files.map(|(name, text)| (name.to_owned(), text));
+    let (plan, mut found) = crate::check(SourceTree::new(files));
+    found.retain(|found| found.code.name() == code);
+    (plan, found)
+}
+
 #[test]
 fn final_that_the_engine_refuses_is_an_error_unless_a_request_has_to_ask_for_it() {
     let severity = |sql: &str| {
-        let pipe = format!("NODE n\nSQL >\n    %\n    {sql}\n\nTYPE endpoint\n");
-        let files = [
-            (
-                "hits.datasource".to_owned(),
-                HITS.replace("{engine}", "MergeTree"),
-            ),
-            ("p.pipe".to_owned(), pipe),
-        ];
-        let (_, diagnostics) = crate::check(SourceTree::new(files));
-        let mut found = diagnostics.into_iter();
-        let found = found.find(|found| found.code.name() == "useless-final");
-        found.map(|found| found.severity)
+        let (_, found) = found_in(&format!("%\n    {sql}"), "useless-final");
+        found.first().map(|found| found.severity)
     };
     assert_eq!(severity("SELECT n FROM hits FINAL"), Some(Severity::Error));
     assert_eq!(
@@ -254,19 +256,7 @@ fn final_that_the_engine_refuses_is_an_error_unless_a_request_has_to_ask_for_it(
 #[test]
 fn tags_in_sql_that_is_no_template_are_found_and_the_fix_makes_it_one() {
     let of = |sql: &str| {
-        let pipe = format!("NODE n\nSQL >\n    {sql}\n\nTYPE endpoint\n");
-        let files = [
-            (
-                "hits.datasource".to_owned(),
-                HITS.replace("{engine}", "MergeTree"),
-            ),
-            ("p.pipe".to_owned(), pipe),
-        ];
-        let (plan, diagnostics) = crate::check(SourceTree::new(files));
-        let found: Vec<_> = diagnostics
-            .into_iter()
-            .filter(|found| found.code.name() == "missing-percent")
-            .collect();
+        let (plan, found) = found_in(sql, "missing-percent");
         let file = &plan.project.sources[found.first()?.primary()?.source];
         Some((
             file.slice(found[0].primary()?).to_owned(),

@@ -119,15 +119,7 @@ impl Statement<'_> {
         }
         match self.kind(before) {
             Some(Kind::Word) => !BEFORE_EXPRESSIONS.iter().any(|word| self.is(before, word)),
-            Some(
-                Kind::QuotedName
-                | Kind::Text
-                | Kind::Number
-                | Kind::CloseRound
-                | Kind::CloseSquare
-                | Kind::CloseCurly,
-            ) => true,
-            _ => false,
+            before => before.is_some_and(Kind::ends_value),
         }
     }
 

@@ -292,17 +292,7 @@ impl Walk<'_> {
         };
         // Without something to compare, the words are names.
         let compared = is.checked_sub(1).is_some_and(|before| {
-            let is_value = matches!(
-                self.kind(before),
-                Some(
-                    Kind::QuotedName
-                        | Kind::Text
-                        | Kind::Number
-                        | Kind::CloseRound
-                        | Kind::CloseSquare
-                        | Kind::CloseCurly
-                )
-            );
+            let is_value = self.kind(before).is_some_and(Kind::ends_value);
             let is_name = self.kind(before) == Some(Kind::Word)
                 && matches!(
                     self.keyword(before),

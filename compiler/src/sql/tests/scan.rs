@@ -2,6 +2,12 @@
 
 use super::*;
 
+/// The tables that a statement names.
+fn names(sql: &str) -> Vec<String> {
+    let tables = scan(sql).unwrap().tables.into_iter();
+    tables.map(|table| table.name).collect()
+}
+
 #[test]
 fn common_table_expressions_are_scoped_as_in_the_engine() {
     check_tables(&[
@@ -306,12 +312,7 @@ fn a_name_right_of_in_is_a_table_unless_it_is_certainly_none() {
         "SELECT * REPLACE(1 AS ev_2), (2,'s2') IN ev_2 FROM ev_1",
         "SELECT 1 AS n, (2,'s2') IN ev_2 FROM ev_1 ORDER BY n WITH FILL INTERPOLATE (n AS ev_2)",
     ] {
-        let tables: Vec<_> = scan(sql)
-            .unwrap()
-            .tables
-            .into_iter()
-            .map(|table| table.name)
-            .collect();
+        let tables = names(sql);
         assert!(tables.contains(&"ev_2".to_owned()), "{sql}: {tables:?}");
     }
     for sql in [
@@ -320,12 +321,7 @@ fn a_name_right_of_in_is_a_table_unless_it_is_certainly_none() {
         "WITH (1, 2) AS ev_2 SELECT 1 IN ev_2 FROM ev_1",
         "SELECT arrayExists(ev_2 -> 1 IN ev_2, [[1]]) FROM ev_1",
     ] {
-        let tables: Vec<_> = scan(sql)
-            .unwrap()
-            .tables
-            .into_iter()
-            .map(|table| table.name)
-            .collect();
+        let tables = names(sql);
         assert_eq!(tables, ["ev_1"], "{sql}");
     }
 }
