@@ -191,6 +191,23 @@ fn a_named_scalar_of_a_reader_does_not_become_the_set_of_a_node() {
 }
 
 #[test]
+fn a_common_table_of_a_node_is_not_taken_for_the_readers_of_the_same_words() {
+    let of = |source: &str| {
+        format!(
+            "WITH raw AS (SELECT k FROM {source}), more AS (SELECT k + 1 AS k FROM raw) SELECT k FROM more"
+        )
+    };
+    let apart = "WITH raw AS (SELECT k FROM t), more AS (SELECT * FROM (\nSELECT k + 1 AS k FROM raw\n) AS pw_1) SELECT k FROM more";
+    assert_eq!(node_within(&of("t"), &of("node")), apart);
+    // Other words need no help, and nothing is done to a definition that reads itself.
+    let other = of("node").replace("k + 1", "k * 2");
+    assert_eq!(node_within(&of("t"), &other), of("t"));
+    let itself = "WITH RECURSIVE raw AS (SELECT 1 AS k UNION ALL SELECT k + 1 FROM raw WHERE k < 3) SELECT k FROM raw";
+    let reader = format!("{itself} WHERE k IN (SELECT k FROM node)");
+    assert_eq!(node_within(itself, &reader), itself);
+}
+
+#[test]
 fn a_set_that_is_a_node_by_its_alias_is_that_node() {
     let text = inlined(
         "NODE node\nSQL >\n    SELECT k FROM t\n\nNODE reader\nSQL >\n    SELECT k FROM node AS x WHERE k IN x\n\nTYPE endpoint\n",

@@ -2,9 +2,10 @@
 //!
 //! Three meanings can change on the way. A table's name would mean a common table expression of the reader: it gets its database. A name right of an `IN` that stands for a
 //! common table expression or a table of the node itself would mean a named scalar of the reader, since the engine looks for one as far out as it goes before it
-//! looks for tables: the query that is meant is written out. So would the name of a table right of an `IN`: it gets its database.
+//! looks for tables: the query that is meant is written out. So would the name of a table right of an `IN`: it gets its database. And the definition of a common table
+//! expression would mean one of the reader with the same name and words: it gets other words.
 //!
-//! A fourth cannot be written otherwise: the functions that a lambda's name stands for. Such a text is refused ([`called_instead`]).
+//! What cannot be written otherwise are the functions that a lambda's name stands for. Such a text is refused ([`called_instead`]).
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -15,6 +16,8 @@ use super::query::{MAX_BYTES, QueryError, scan};
 use super::shape::Inline;
 use crate::diagnostics::codes;
 use crate::mapped_text::{MappedText, PieceKind};
+use crate::project::PASSING;
+use crate::sql::definitions::{Words, definitions};
 use crate::sql::{self, Captors, NamedSet, Position, SetMeaning};
 
 /// Names that a text uses and that a reader could capture.
@@ -87,6 +90,35 @@ pub(super) fn called_instead<'a>(
     };
     let found = lambdas.iter().find(is_called);
     found.filter(|_| !texts.is_empty()).map(String::as_str)
+}
+
+/// The text with definitions that a reader has in the same words in other words, which no other part of the statement has.
+pub(super) fn told_apart(
+    text: &MappedText,
+    of_reader: &BTreeSet<Words>,
+    number: u32,
+) -> Result<MappedText, QueryError> {
+    let scan = scan(text)?;
+    let added = |added: &str| {
+        let mut out = MappedText::new();
+        out.push(added, PieceKind::Inserted, None);
+        out
+    };
+    let end = format!("\n) AS {PASSING}{number}");
+    let same = definitions(text.text(), &scan)
+        .into_iter()
+        .filter(|definition| of_reader.contains(&definition.words));
+    let mut edits: Edits = same
+        .flat_map(|definition| {
+            let Range { start, end: close } = definition.body;
+            [
+                (start..start, added("SELECT * FROM (\n")),
+                (close..close, added(&end)),
+            ]
+        })
+        .collect();
+    edits.sort_by_key(|(range, _)| range.start);
+    Ok(text.splice(&edits))
 }
 
 type Edits = Vec<(Range<usize>, MappedText)>;

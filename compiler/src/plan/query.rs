@@ -17,7 +17,8 @@ use crate::graph::{Branch, NodeId, Scope, Target, parts_of_others, resolve};
 use crate::mapped_text::MappedText;
 use crate::optimize::Rewrite;
 use crate::project::{PASSING, ResourceName};
-use crate::sql::{self, Captors, Policy, Position, Scan, Setting, TableReference, Use};
+use crate::sql::definitions::{self, Words};
+use crate::sql::{self, Policy, Position, Scan, Setting, TableReference, Use};
 use crate::template::{RenderContext, Settings, Template, TemplateError, Values};
 
 /// The inlined text may not grow past this: a diamond of nodes doubles it at each level.
@@ -223,6 +224,8 @@ struct Resolved {
     tables: BTreeSet<String>,
     /// Names right of an `IN` that stand for a query of the text itself, which a named scalar of a reader could capture.
     named_sets: BTreeSet<String>,
+    /// What common table expressions of the text are defined as.
+    definitions: BTreeSet<Words>,
 }
 
 /// The state of compiling one request.
@@ -235,6 +238,8 @@ struct Compilation<'a> {
     under_way: Vec<NodeId>,
     /// Values counted so far.
     values: u32,
+    /// How often definitions were told apart from those of a reader.
+    told_apart: u32,
 }
 
 impl<'a> Compilation<'a> {
@@ -247,6 +252,7 @@ impl<'a> Compilation<'a> {
             done: BTreeMap::new(),
             under_way: Vec::new(),
             values: 0,
+            told_apart: 0,
         }
     }
 
@@ -518,6 +524,7 @@ impl<'a> Compilation<'a> {
         if !shape.inlines.is_empty() {
             shape.captors = Some(Arc::new(scan.captors().clone()));
         }
+        shape.definitions = definitions::words(text.text(), scan);
         Ok((shape, cacheable && cacheable_names))
     }
 
@@ -526,6 +533,7 @@ impl<'a> Compilation<'a> {
         let starts = shape::starts(text);
         let mut tables = BTreeSet::new();
         let mut named_sets = shape.named_sets.clone();
+        let mut definitions = shape.definitions.clone();
         for table in &shape.tables {
             let resource = table.resource();
             self.compiled.hides_rows |= self.filters.of(&resource).is_some();
@@ -567,9 +575,10 @@ impl<'a> Compilation<'a> {
             }
             tables.extend(node.tables.iter().cloned());
             named_sets.extend(node.named_sets.iter().cloned());
+            definitions.extend(node.definitions.iter().cloned());
             edits.push((
                 shape::range(&starts, inline.start, inline.end),
-                self.wrapped(&node, inline, shape.captors.as_deref())?,
+                self.wrapped(&node, inline, shape)?,
             ));
         }
         if let Some(name) = capture::called_instead(&shape.lambdas, &edits) {
@@ -589,6 +598,7 @@ impl<'a> Compilation<'a> {
             text,
             tables,
             named_sets,
+            definitions,
         })
     }
 
@@ -602,16 +612,22 @@ impl<'a> Compilation<'a> {
 
     /// A node's text to stand in the place of its name.
     fn wrapped(
-        &self,
+        &mut self,
         node: &Resolved,
         inline: &Inline,
-        captors: Option<&Captors>,
+        reader: &Shape,
     ) -> Result<MappedText, QueryError> {
         let names = Captivable {
             tables: &node.tables,
             named_sets: &node.named_sets,
         };
-        capture::wrapped(&self.plan.database, &node.text, &names, inline, captors)
+        let (database, captors) = (&self.plan.database, reader.captors.as_deref());
+        if node.definitions.is_disjoint(&reader.definitions) {
+            return capture::wrapped(database, &node.text, &names, inline, captors);
+        }
+        self.told_apart += 1;
+        let text = capture::told_apart(&node.text, &reader.definitions, self.told_apart)?;
+        capture::wrapped(database, &text, &names, inline, captors)
     }
 }
 

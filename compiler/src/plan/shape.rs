@@ -12,6 +12,7 @@ use crate::graph::NodeId;
 use crate::mapped_text::{MappedText, PieceKind};
 use crate::optimize::Recipe;
 use crate::project::ResourceName;
+use crate::sql::definitions::Words;
 use crate::sql::{Captors, Position, ScopeId, quote_identifier};
 
 /// Shapes kept for a node. Past that the cache starts anew: a template with more shapes than this makes them from values (`table(…)`, lists).
@@ -57,6 +58,8 @@ pub(super) struct Shape {
     pub(super) doubtful: Vec<ResourceName>,
     /// Names right of an `IN` that are no resource: a column or an expression, if not a table that the engine has for itself.
     pub(super) unknown_sets: BTreeSet<String>,
+    /// What its common table expressions are defined as.
+    pub(super) definitions: BTreeSet<Words>,
     /// The statement without a trailing semicolon ends here.
     pub(super) end: Anchor,
 }

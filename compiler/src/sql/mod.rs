@@ -11,6 +11,7 @@ pub(crate) mod clauses;
 mod closed;
 pub(crate) mod columns;
 mod debug;
+pub(crate) mod definitions;
 pub(crate) mod derived;
 mod front;
 mod guard;

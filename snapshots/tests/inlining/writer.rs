@@ -7,7 +7,7 @@ use super::{Meaning, Model, Node, quoted};
 use crate::tape::Tape;
 
 /// How many shapes of statements there are.
-const SHAPES: usize = 33;
+const SHAPES: usize = 34;
 
 /// What stands after a statement. The first ones are the plainest, since shrinking goes there.
 const ENDINGS: &[&str] = &[
@@ -351,13 +351,11 @@ impl Writer {
                 }
             }
             26 => {
-                // In the inner definition the name means the outer one. The engine takes a definition for itself where it reads the same words, whatever they mean
-                // there (`WITH a AS (SELECT 0 AS v) … (WITH a AS (SELECT v + 1 AS v FROM a) …)`, inside of a definition like the inner one): no two nodes have the same.
-                let unique = model.nodes.len() + 1;
+                // In the inner definition the name means the outer one.
                 self.text(&format!("WITH {name} AS (SELECT * FROM "))
                     .table(&b, Some("outer_one"));
                 self.text(&format!(
-                    ") SELECT k, v, s FROM (WITH {name} AS (SELECT k, v + {unique} AS v, s FROM {name}) SELECT * FROM {name}) UNION ALL SELECT k, v, s FROM {name}"
+                    ") SELECT k, v, s FROM (WITH {name} AS (SELECT k, v + 1 AS v, s FROM {name}) SELECT * FROM {name}) UNION ALL SELECT k, v, s FROM {name}"
                 ));
             }
             27 => {
@@ -394,6 +392,12 @@ impl Writer {
                 ))
                 .table(&a, None);
                 self.text(" WHERE (k, v, s) NOT IN ").set(&set);
+            }
+            31 => {
+                // Nodes that read one another have the same words for different things.
+                self.text("WITH raw AS (SELECT k, v, s FROM ")
+                    .table(&b, None);
+                self.text(") , more AS (SELECT k, v + 1 AS v, s FROM raw) SELECT k, v, s FROM more WHERE k IN (SELECT k FROM raw)");
             }
             _ if !other.is_empty() => {
                 let b = tape.one(&other).clone();

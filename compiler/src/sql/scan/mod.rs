@@ -58,6 +58,10 @@ pub struct CommonTable {
     pub span: Range<usize>,
     /// Whether it is a table (`name AS (SELECT …)`) and not a scalar (`expression AS name`).
     pub is_table: bool,
+    /// Where the bracket of its query opens, if it is a table.
+    pub bracket: Option<usize>,
+    /// Whether its `WITH` lets it read itself.
+    pub recursive: bool,
 }
 
 /// A name right of an `IN` that stands for a query of the same statement.

@@ -503,12 +503,15 @@ impl Walk<'_> {
         let unquoted = unquote(self.text(name));
         let scope = self.top().scope;
         self.scopes.define(scope, &unquoted, true);
+        let recursive = self.top().recursive;
         self.scan.common_tables.push(CommonTable {
             name: unquoted.clone(),
             span: self.tokens[name].range(),
             is_table: true,
+            bracket: self.tokens.get(bracket).map(|token| token.start as usize),
+            recursive,
         });
-        let own = (!self.top().recursive).then_some(unquoted);
+        let own = (!recursive).then_some(unquoted);
         let body: ScopeId = self.scopes.body(scope, own);
         let next = self.open(bracket, Kind::CloseRound)?;
         let frame = self.top_mut();

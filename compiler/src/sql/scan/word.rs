@@ -487,6 +487,8 @@ impl Walk<'_> {
                     name,
                     span: self.tokens[at + 1].range(),
                     is_table: false,
+                    bracket: None,
+                    recursive: false,
                 });
             }
         }
