@@ -20,7 +20,8 @@ use super::{ExitStatus, engine, project_folder, remote, report_errors};
 use crate::catalog::{Author, Catalog, Draft, Drift};
 use crate::deploy::{self, DeployPlan, DeployStep, Nobody, Run, Size};
 use crate::engine::Engine;
-use crate::ingest::{EventLimits, Events, Ingest};
+use crate::ingest::{COPY, EventLimits, Events, Ingest};
+use crate::jobs::{Job, JobStatus};
 use crate::state::{DeploymentKind, NewDeployment, State};
 use crate::workspace;
 
@@ -151,7 +152,12 @@ impl Here {
         let engine = engine::open(&plan.project.config, &state_folder, printer).await;
         let engine = engine.inspect_err(|error| hint_at_server(error, printer))?;
         let state = Arc::new(State::open(&state_folder.join("state.sqlite"))?);
-        let ingest = Ingest::open(Arc::clone(&engine), &state_folder)?;
+        let on_server = plan.project.config.server.clickhouse_url.is_some();
+        let ingest = if on_server {
+            Ingest::open_on_server(Arc::clone(&engine), &state_folder)?
+        } else {
+            Ingest::open(Arc::clone(&engine), &state_folder)?
+        };
         deploy::recover(&state, &ingest, &Lines::new(printer)).await?;
         let catalog = Catalog::open(Arc::clone(&state), tree, plan)?;
         let before = version_before(&state)?;
@@ -177,6 +183,9 @@ impl Here {
         let before = self.before.as_ref().map(|(_, plan)| plan);
         let mut planned = deploy::plan(&current.plan, before, &self.ingest).await?;
         if self.is_server() {
+            if wish.applies {
+                Self::refuse_unfinished(self.catalog.state())?;
+            }
             let connects = deploy::pending(&current.plan, self.engine.as_ref()).await?;
             // Rows that come by themselves know nothing of the moment in which tables change places.
             let allowed = wish.allow_destructive || planned.destructive().is_empty();
@@ -322,18 +331,18 @@ impl Here {
         Ok(ExitStatus::Success)
     }
 
-    /// What a server was doing when it was stopped may rely on tables as they are.
+    /// What a server was doing when it was stopped may rely on tables as they are. And on a ClickHouse server, another process may serve and copy meanwhile: what it
+    /// inserts into a table that is made anew would be lost.
     fn refuse_unfinished(state: &State) -> anyhow::Result<()> {
         let unfinished = state.jobs().unfinished()?;
-        let relies = |job: &&crate::state::Job| {
-            matches!(
-                job.progress["phase"].as_str(),
-                Some("copying" | "moving" | "writing")
-            )
+        let relies = |job: &&Job| {
+            let phase = job.progress["phase"].as_str();
+            let copies = job.kind == COPY && job.status == JobStatus::Working;
+            copies || matches!(phase, Some("copying" | "moving" | "writing"))
         };
         if let Some(job) = unfinished.iter().find(relies) {
             bail!(
-                "job {} ({}) was under way when the server stopped: start the server, which takes it up again, and deploy when it has ended",
+                "job {} ({}) is under way, or was when the server stopped: start the server, which takes it up again, and deploy when it has ended",
                 job.id,
                 job.kind
             );

@@ -177,7 +177,14 @@ async fn deploy_and_serve(
         &folder.join(STATE_FOLDER).join("state.sqlite"),
     )?);
     // Before anything else: what a deploy that was cut off says of the files and the tables must be true.
-    let ingest = Ingest::open(Arc::clone(engine), &folder.join(STATE_FOLDER))?;
+    // Rows are given to the engine as files, which a server on another machine does not see.
+    let embedded = sources.plan.project.config.server.clickhouse_url.is_none();
+    let open = if embedded {
+        Ingest::open
+    } else {
+        Ingest::open_on_server
+    };
+    let ingest = open(Arc::clone(engine), &folder.join(STATE_FOLDER))?;
     deploy::recover(&state, &ingest, &Lines(printer)).await?;
     let catalog = Catalog::open(Arc::clone(&state), &sources.tree, sources.plan)?;
     for drift in catalog.conflicts()? {
@@ -194,16 +201,14 @@ async fn deploy_and_serve(
     deploy::note_start(&state, &catalog.current().files)?;
     ensure_tokens(manner.admin_token, &plan, &state, printer)?;
     let token = guest_token(&state, manner.guest.is_some())?;
-    // Rows are given to the engine as files, which a server on another machine does not see.
-    let embedded = plan.project.config.server.clickhouse_url.is_none();
     if !embedded {
         let secrets = secrets.or(state.variables().values()?);
         deploy::connect(&plan, engine.as_ref(), &secrets, &Lines(printer)).await?;
     }
     let data = if embedded {
-        Some(take_rows(&plan, &state, ingest, &secrets, printer).await?)
+        take_rows(&plan, &state, ingest, &secrets, printer).await?
     } else {
-        None
+        copy_only(&plan, &state, ingest, &secrets)
     };
     let address = listener.local_addr()?;
     let app = App::new(catalog, secrets, Arc::clone(engine)).await?;
@@ -212,19 +217,15 @@ async fn deploy_and_serve(
     if !is_guest {
         announce(&plan, address, printer);
     }
-    if let Some(data) = &data {
-        app.take_rows(data.clone())?;
-    }
+    app.write(data.clone())?;
     if let (Some(guest), Some(token)) = (manner.guest, token) {
         _ = guest.send((address, token));
     }
     let served = http::serve(listener, app, manner.stop).await;
-    if let Some(data) = data {
-        // Of clients that have left; what takes longer goes on in the next process.
-        _ = tokio::time::timeout(LAST_APPENDS, data.ingest.appends_ended()).await;
-        data.jobs.shutdown().await;
-        data.events.shutdown().await;
-    }
+    // Of clients that have left; what takes longer goes on in the next process.
+    _ = tokio::time::timeout(LAST_APPENDS, data.ingest.appends_ended()).await;
+    data.jobs.shutdown().await;
+    data.events.shutdown().await;
     state.tokens().forget_guests()?;
     served?;
     if !is_guest {
@@ -285,32 +286,48 @@ async fn take_rows(
     }
     let deletes: Arc<dyn Work> = Arc::new(DeleteData(Arc::clone(&ingest)));
     let populates: Arc<dyn Work> = Arc::new(Populate(Arc::clone(&ingest)));
-    let copies: Arc<dyn Work> = Arc::new(CopyRows {
-        ingest: Arc::clone(&ingest),
-        environment: secrets.clone(),
-        state: Arc::clone(state),
-    });
     let deploys = Arc::new(Deploys::default());
     let deploying: Arc<dyn Work> = Arc::clone(&deploys) as _;
-    let jobs = Jobs::new(
-        Arc::clone(state),
-        [
-            ("deploy", deploying),
-            ("delete_data", deletes),
-            ("populateview", populates),
-            (COPY, copies),
-        ],
-        Limits {
-            keep: kept(&plan.project.config.jobs),
-            ..Limits::default()
-        },
-    );
+    let works = [
+        ("deploy", deploying),
+        ("delete_data", deletes),
+        ("populateview", populates),
+        (COPY, copies(state, &ingest, secrets)),
+    ];
     Ok(Data {
+        takes_rows: true,
+        jobs: Jobs::new(Arc::clone(state), works, limits(plan)),
         ingest,
         events,
-        jobs,
         deploys,
     })
+}
+
+/// What runs on a ClickHouse server: copies are its own statements from beginning to end.
+fn copy_only(plan: &Plan, state: &Arc<State>, ingest: Arc<Ingest>, secrets: &Secrets) -> Data {
+    let works = [(COPY, copies(state, &ingest, secrets))];
+    Data {
+        takes_rows: false,
+        events: Events::new(Arc::clone(&ingest), EventLimits::default()),
+        jobs: Jobs::new(Arc::clone(state), works, limits(plan)),
+        ingest,
+        deploys: Arc::default(),
+    }
+}
+
+fn copies(state: &Arc<State>, ingest: &Arc<Ingest>, secrets: &Secrets) -> Arc<dyn Work> {
+    Arc::new(CopyRows {
+        ingest: Arc::clone(ingest),
+        environment: secrets.clone(),
+        state: Arc::clone(state),
+    })
+}
+
+fn limits(plan: &Plan) -> Limits {
+    Limits {
+        keep: kept(&plan.project.config.jobs),
+        ..Limits::default()
+    }
 }
 
 /// How long jobs that have ended are kept, as the settings say it.

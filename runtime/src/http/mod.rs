@@ -106,9 +106,11 @@ pub enum StartError {
     Engine(#[from] EngineError),
 }
 
-/// How rows get in: what a server has that also writes.
+/// What a server has that also writes.
 #[derive(Debug, Clone)]
 pub struct Data {
+    /// Whether it takes rows: the engine has to be in this process, for it is given them as files. Copies need the engine alone.
+    pub takes_rows: bool,
     /// Files of rows.
     pub ingest: Arc<Ingest>,
     /// Single rows.
@@ -239,8 +241,8 @@ impl App {
         }
     }
 
-    /// Makes the app take rows, run jobs and follow the schedules of copies; without this it only answers queries.
-    pub fn take_rows(self: &Arc<Self>, data: Data) -> Result<(), StateError> {
+    /// Makes the app take rows, if they can be taken, run jobs and follow the schedules of copies; without this it only answers queries.
+    pub fn write(self: &Arc<Self>, data: Data) -> Result<(), StateError> {
         operations::listen(self, &data);
         data.deploys.serve(self);
         let jobs = Arc::clone(&data.jobs);
@@ -253,10 +255,19 @@ impl App {
         Ok(())
     }
 
+    /// What rows go through.
     pub(crate) fn data(&self) -> Result<&Data, ApiError> {
+        self.working()
+            .ok()
+            .filter(|data| data.takes_rows)
+            .ok_or_else(|| ApiError::Unavailable("this server takes no rows".to_owned()))
+    }
+
+    /// What jobs go through.
+    pub(crate) fn working(&self) -> Result<&Data, ApiError> {
         self.data
             .get()
-            .ok_or_else(|| ApiError::Unavailable("this server takes no rows".to_owned()))
+            .ok_or_else(|| ApiError::Unavailable("this server runs no jobs".to_owned()))
     }
 
     /// Replaces a part of what is served; requests under way finish with what they started with.

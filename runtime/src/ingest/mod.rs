@@ -89,6 +89,8 @@ impl IngestError {
 #[derive(Debug)]
 pub struct Ingest {
     engine: Arc<dyn Engine>,
+    /// Whether the engine is a ClickHouse server, with tables of others.
+    on_server: bool,
     folder: PathBuf,
     prepared: Prepared,
     /// Inserts share a data source; what rewrites it has it alone.
@@ -112,12 +114,22 @@ const APPENDS: u32 = 64;
 impl Ingest {
     /// Rows wait in `<state>/ingest` on their way into `engine`.
     pub fn open(engine: Arc<dyn Engine>, state: &Path) -> io::Result<Arc<Self>> {
+        Self::of(engine, state, false)
+    }
+
+    /// The same for a ClickHouse server: no files of rows can be given to it, and not all its tables are the project's.
+    pub fn open_on_server(engine: Arc<dyn Engine>, state: &Path) -> io::Result<Arc<Self>> {
+        Self::of(engine, state, true)
+    }
+
+    fn of(engine: Arc<dyn Engine>, state: &Path, on_server: bool) -> io::Result<Arc<Self>> {
         // The engine runs in this process, but not in its working folder.
         let folder = std::path::absolute(state)?.join("ingest");
         std::fs::create_dir_all(folder.join("events"))?;
         std::fs::create_dir_all(folder.join("appends"))?;
         Ok(Arc::new(Self {
             engine,
+            on_server,
             folder,
             prepared: Prepared::default(),
             gates: Mutex::default(),

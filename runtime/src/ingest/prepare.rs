@@ -60,7 +60,23 @@ impl Ingest {
 
     /// Lets all tables remember their latest inserts. The inner error is of a table that refused, which may be of the moment.
     async fn remember_tokens(&self) -> Result<Result<(), EngineError>, EngineError> {
-        let sql = "SELECT database, name FROM system.tables WHERE engine LIKE '%MergeTree' AND engine NOT LIKE 'Replicated%' AND database NOT IN ('system', 'INFORMATION_SCHEMA', 'information_schema') AND NOT (match(engine_full, 'non_replicated_deduplication_window = ([1-9][0-9]{3,})') AND engine_full LIKE '%fsync_after_insert = 1%' AND engine_full LIKE '%fsync_part_directory = 1%')";
+        // On a server there are tables of others, and how safe its disks are is its own affair.
+        let (ours, on_disk, settings) = if self.on_server {
+            (
+                "database = currentDatabase() AND engine NOT LIKE 'Shared%'",
+                "1",
+                String::new(),
+            )
+        } else {
+            (
+                "database NOT IN ('system', 'INFORMATION_SCHEMA', 'information_schema')",
+                "engine_full LIKE '%fsync_after_insert = 1%' AND engine_full LIKE '%fsync_part_directory = 1%'",
+                format!(", {ON_DISK}"),
+            )
+        };
+        let sql = format!(
+            "SELECT database, name FROM system.tables WHERE engine LIKE '%MergeTree' AND engine NOT LIKE 'Replicated%' AND {ours} AND NOT (match(engine_full, 'non_replicated_deduplication_window = ([1-9][0-9]{{3,}})') AND {on_disk})"
+        );
         let rows = self
             .engine
             .query(Query::new(sql, "JSONEachRow"))
@@ -79,7 +95,7 @@ impl Ingest {
                 quote_identifier(&found.name)
             );
             let sql = format!(
-                "ALTER TABLE {name} MODIFY SETTING non_replicated_deduplication_window = {WINDOW}, {ON_DISK}"
+                "ALTER TABLE {name} MODIFY SETTING non_replicated_deduplication_window = {WINDOW}{settings}"
             );
             if let Err(error) = self.engine.execute(&sql).await {
                 refused = Err(error);

@@ -322,12 +322,9 @@ mod tests {
                 WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 3000000) SELECT n FROM numbers
             );
         END";
-        let connection = state.connection();
-        connection
-            .execute_batch("CREATE TABLE slowness (n INTEGER)")
-            .unwrap();
-        connection.execute_batch(slow).unwrap();
-        drop(connection);
+        let table = "CREATE TABLE slowness (n INTEGER);";
+        let prepared = state.connection().execute_batch(&format!("{table} {slow}"));
+        prepared.unwrap();
         let written = std::sync::Arc::clone(&state);
         let writing = tokio::spawn(async move {
             let started = std::time::Instant::now();
