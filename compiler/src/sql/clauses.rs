@@ -1,9 +1,10 @@
-//! The clauses of the outermost `SELECT` of a statement, from its tokens: for rules that must hold for statements which no parser of ours can read.
+//! The clauses of the outermost `SELECT` of a statement, as [`Outer`] reads it: for rules that must hold for statements which no parser of ours can read.
 
 use std::ops::Range;
 
 use super::identifier::unquote;
 use super::lexer::{self, Kind, Token};
+use super::outline::Outer;
 
 /// Where the clauses of the outermost `SELECT` stand. Of several queries joined by `UNION` and its kin, the first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,57 +34,31 @@ pub(crate) fn clauses(sql: &str) -> Clauses {
     let Ok(tokens) = lexer::tokenize(sql) else {
         return clauses;
     };
-    let list = &tokens.list;
-    let (mut depth, mut part, mut begin) = (0_usize, Part::Other, 0);
-    let mut end = 0;
-    for (at, token) in list.iter().enumerate() {
-        let is = |at: usize, word: &str| {
-            list.get(at).is_some_and(|token| {
-                token.kind == Kind::Word && token.text(sql).eq_ignore_ascii_case(word)
-            })
-        };
-        let opens = matches!(
-            token.kind,
-            Kind::OpenRound | Kind::OpenSquare | Kind::OpenCurly
-        );
-        let closes = matches!(
-            token.kind,
-            Kind::CloseRound | Kind::CloseSquare | Kind::CloseCurly
-        );
-        depth = (depth + usize::from(opens)).saturating_sub(usize::from(closes));
-        let is_name = at > 0 && (list[at - 1].kind == Kind::Dot || is(at - 1, "as"));
-        let outside = depth == 0 && !opens && !closes && !is_name;
-        let word = if outside && token.kind == Kind::Word {
-            token.text(sql).to_ascii_uppercase()
-        } else {
-            String::new()
-        };
+    let outer = Outer::of(sql, &tokens.list);
+    let (mut part, mut begin, mut end) = (Part::Other, 0, 0);
+    for (at, (token, word)) in outer.0.iter().enumerate() {
         let next = match word.as_str() {
             "WHERE" | "PREWHERE" => Some((Part::Condition, at + 1)),
-            "GROUP" if is(at + 1, "by") => Some((Part::Keys, at + 2)),
+            "GROUP" if outer.is(at + 1, "BY") => Some((Part::Keys, at + 2)),
             "FROM" | "HAVING" | "LIMIT" | "SETTINGS" | "WINDOW" | "QUALIFY" | "OFFSET"
             | "FORMAT" | "UNION" | "INTERSECT" => Some((Part::Other, at)),
-            "ORDER" if is(at + 1, "by") => Some((Part::Other, at)),
+            "ORDER" if outer.is(at + 1, "BY") => Some((Part::Other, at)),
             "WITH" if part == Part::Keys => Some((Part::Other, at)),
             "EXCEPT" if clauses.from.is_some() => Some((Part::Other, at)),
             _ => None,
         };
-        let splits = part == Part::Keys && outside && token.kind == Kind::Comma;
+        let splits = part == Part::Keys && token.kind == Kind::Comma;
         if next.is_some() || splits {
             close(&mut clauses, part, begin, end);
-            begin = list
-                .get(at + 1)
-                .map_or(sql.len(), |next| next.start as usize);
+            begin = outer.start(at + 1, sql);
         }
         if let Some((kind, from)) = next {
             part = kind;
-            begin = list
-                .get(from)
-                .map_or(sql.len(), |token| token.start as usize);
+            begin = outer.start(from, sql);
         }
         match word.as_str() {
             "FROM" if clauses.from.is_none() => clauses.from = Some(token.range()),
-            "JOIN" if !is(at.wrapping_sub(1), "array") => clauses.joins.push(token.range()),
+            "JOIN" if !outer.is(at.wrapping_sub(1), "ARRAY") => clauses.joins.push(token.range()),
             "UNION" | "INTERSECT" => clauses.united = true,
             "EXCEPT" if clauses.from.is_some() => clauses.united = true,
             _ => {}

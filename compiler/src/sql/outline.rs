@@ -71,64 +71,46 @@ pub(crate) fn outline(sql: &str) -> Outline {
     let Ok(tokens) = lexer::tokenize(sql) else {
         return Outline::default();
     };
-    let outer = outermost(&tokens.list);
-    let word = |token: &Token| {
-        let is_word = token.kind == Kind::Word;
-        is_word.then(|| token.text(sql).to_ascii_uppercase())
-    };
+    let outer = Outer::of(sql, &tokens.list);
     let mut outline = Outline::default();
     let mut list: Option<Vec<Token>> = None;
     let mut in_list = false;
-    let mut before = String::new();
-    for (at, token) in outer.iter().enumerate() {
-        let text = word(token).unwrap_or_default();
-        // After a dot or `AS`, and before a dot, a word is a name.
-        let is_name = before == "."
-            || before == "AS"
-            || outer.get(at + 1).is_some_and(|next| next.kind == Kind::Dot);
-        before = if token.kind == Kind::Dot {
-            ".".to_owned()
-        } else {
-            text.clone()
-        };
-        if !is_name {
-            match text.as_str() {
-                "SELECT" if list.is_none() => {
-                    list = Some(Vec::new());
-                    in_list = true;
-                    continue;
-                }
-                // `* EXCEPT (…)` takes columns away.
-                "EXCEPT" if in_list => {}
-                "UNION" | "EXCEPT" | "INTERSECT" => {
-                    _ = outline.set_operator.get_or_insert(token.range());
-                }
-                "ORDER" => outline.order_by = Some(token.range()),
-                "FILL" => outline.order_by = None,
-                "GROUP" => outline.grouped = true,
-                "LIMIT" | "OFFSET" | "FETCH" => outline.limited = true,
-                _ => {}
+    for (token, word) in &outer.0 {
+        match word.as_str() {
+            "SELECT" if list.is_none() => {
+                list = Some(Vec::new());
+                in_list = true;
+                continue;
             }
-            if in_list && text != "EXCEPT" && CLAUSES.contains(&text.as_str()) {
-                in_list = false;
+            // `* EXCEPT (…)` takes columns away.
+            "EXCEPT" if in_list => {}
+            "UNION" | "EXCEPT" | "INTERSECT" => {
+                _ = outline.set_operator.get_or_insert(token.range());
             }
+            "ORDER" => outline.order_by = Some(token.range()),
+            "FILL" => outline.order_by = None,
+            "GROUP" => outline.grouped = true,
+            "LIMIT" | "OFFSET" | "FETCH" => outline.limited = true,
+            _ => {}
+        }
+        if in_list && word != "EXCEPT" && CLAUSES.contains(&word.as_str()) {
+            in_list = false;
         }
         if in_list && let Some(list) = &mut list {
             list.push(*token);
         }
     }
-    let limits = |tokens: &[Token]| {
-        let limit = |token: &&Token| {
-            let is = |word: &&str| token.text(sql).eq_ignore_ascii_case(word);
-            ["LIMIT", "OFFSET", "FETCH"].iter().any(is)
-        };
-        tokens.iter().filter(limit).count()
+    let limits = |token: &Token| {
+        let is = |word: &&str| token.text(sql).eq_ignore_ascii_case(word);
+        ["LIMIT", "OFFSET", "FETCH"].iter().any(is)
     };
+    let outside = outer.0.iter().filter(|(token, _)| limits(token)).count();
+    let everywhere = tokens.list.iter().filter(|token| limits(token)).count();
     let picks = |token: &Token| {
         let is = |word: &&str| token.text(sql).eq_ignore_ascii_case(word);
         ["OVER", "ANY", "SEMI", "ASOF"].iter().any(is)
     };
-    outline.sees_order = tokens.list.iter().any(picks) || limits(&tokens.list) > limits(&outer);
+    outline.sees_order = tokens.list.iter().any(picks) || everywhere > outside;
     outline.items = list
         .unwrap_or_default()
         .split(|token| token.kind == Kind::Comma)
@@ -136,6 +118,41 @@ pub(crate) fn outline(sql: &str) -> Outline {
         .map(|tokens| item(sql, tokens))
         .collect();
     outline
+}
+
+/// The outermost query of a statement as every rule reads it: the tokens outside of all brackets, with the brackets, each with the word of the language that it is,
+/// in upper case. After a dot or `AS`, and before a dot, a word is a name, and so none.
+pub(super) struct Outer(pub(super) Vec<(Token, String)>);
+
+impl Outer {
+    pub(super) fn of(sql: &str, tokens: &[Token]) -> Self {
+        let outer = outermost(tokens);
+        let text = |token: &Token| match token.kind {
+            Kind::Dot => ".".to_owned(),
+            Kind::Word => token.text(sql).to_ascii_uppercase(),
+            _ => String::new(),
+        };
+        let texts: Vec<String> = outer.iter().map(text).collect();
+        let words = texts.iter().enumerate().map(|(at, text)| {
+            let before = at.checked_sub(1).map_or("", |before| &texts[before]);
+            let after = texts.get(at + 1).map_or("", String::as_str);
+            let is_name = before == "." || before == "AS" || text == "." || after == ".";
+            if is_name { String::new() } else { text.clone() }
+        });
+        let words: Vec<String> = words.collect();
+        Self(outer.into_iter().zip(words).collect())
+    }
+
+    /// Whether the token at an index is this word.
+    pub(super) fn is(&self, at: usize, word: &str) -> bool {
+        self.0.get(at).is_some_and(|(_, found)| found == word)
+    }
+
+    /// Where the token at an index begins, or the text ends.
+    pub(super) fn start(&self, at: usize, sql: &str) -> usize {
+        let token = self.0.get(at);
+        token.map_or(sql.len(), |(token, _)| token.start as usize)
+    }
 }
 
 /// The tokens outside of all brackets, with the brackets.
