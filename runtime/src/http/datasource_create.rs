@@ -10,7 +10,7 @@ use serde_json::json;
 use super::call::{Call, taken, valid_name};
 use super::error::ApiError;
 use super::extract::in_time;
-use super::parameters::Parameters;
+use super::parameters::{Parameters, media_type};
 use super::{App, Json, datasource_describe};
 use crate::catalog::{Change, DatasourceParts, DatasourceText};
 
@@ -21,10 +21,7 @@ pub(super) fn is_definition(request: &Request) -> bool {
         return false;
     }
     let headers = request.headers();
-    let is_form = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.starts_with("application/x-www-form-urlencoded"));
+    let is_form = media_type(headers) == "application/x-www-form-urlencoded";
     let is_empty = !headers.contains_key(header::TRANSFER_ENCODING)
         && headers
             .get(header::CONTENT_LENGTH)

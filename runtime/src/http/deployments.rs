@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest as _, Multipart, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use pipewright_compiler::project::FileKind;
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ use super::call::{Call, json_response};
 use super::deploy_job::{DEPLOY, is_overtaken, refusal, with_causes};
 use super::error::ApiError;
 use super::extract::{Path, Whole};
+use super::parameters::media_type;
 use super::{App, Data, jobs};
 use crate::catalog::{Author, ChangeError, Draft, Drift, Writer, format_micros};
 use crate::deploy::{self, DeployPlan, DeployStep, destructive};
@@ -124,11 +125,7 @@ async fn read_files(
     request: Request,
     headers: &HeaderMap,
 ) -> Result<BTreeMap<String, String>, ApiError> {
-    let kind = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok())
-        .unwrap_or_default();
-    if !kind.starts_with("multipart/") {
+    if !media_type(headers).starts_with("multipart/") {
         #[derive(serde::Deserialize)]
         struct Body {
             files: BTreeMap<String, String>,

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
 use super::call::Call;
@@ -38,9 +38,15 @@ pub(super) async fn answer(
                 .any(|accepted| accepted.contains("text/plain") && !accepted.contains("json"));
             call.and_then(|call| pipes::get(&call, &file, wants_text))
         } else {
+            // Without an ending there is nothing to post to; the router knows only the path.
             Err(ApiError::MethodNotAllowed)
         };
-        return answer.into_response();
+        let mut response = answer.into_response();
+        if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+            let methods = HeaderValue::from_static("GET, HEAD, PUT, DELETE");
+            response.headers_mut().insert(header::ALLOW, methods);
+        }
+        return response;
     };
     let started = Instant::now();
     let asked = Asked {

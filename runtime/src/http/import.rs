@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest as _, Multipart, Request};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use futures::{Stream, TryStreamExt as _};
 use pipewright_compiler::emit;
@@ -22,7 +22,7 @@ use super::datasource_describe::body;
 use super::datasources::{authenticated, named, table};
 use super::error::ApiError;
 use super::operations::Done;
-use super::parameters::Parameters;
+use super::parameters::{Parameters, media_type};
 use super::replace::with_what_follows;
 use super::{App, Json};
 use crate::catalog::{Change, DatasourceParts, DatasourceText};
@@ -344,10 +344,7 @@ fn format_of(name: &str) -> Option<Format> {
 }
 
 fn is_form(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.starts_with("multipart/form-data"))
+    media_type(headers) == "multipart/form-data"
 }
 
 fn delimiter(parameters: &Parameters) -> Result<Option<char>, ApiError> {

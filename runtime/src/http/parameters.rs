@@ -74,12 +74,7 @@ impl Parameters {
             return Ok(parameters);
         }
         let content_type = headers.get(header::CONTENT_TYPE);
-        let text = content_type.and_then(|value| value.to_str().ok());
-        let media_type = text.unwrap_or("").split(';').next().unwrap_or("");
-        match (
-            media_type.trim().to_ascii_lowercase().as_str(),
-            content_type,
-        ) {
+        match (media_type(headers).as_str(), content_type) {
             ("application/json", _) => parameters.add_json(body)?,
             ("multipart/form-data", Some(content_type)) => {
                 parameters.add_parts(content_type, body).await?;
@@ -307,6 +302,14 @@ impl Parameters {
             .filter(|(name, _)| !CONTROL.contains(&name.as_str()))
             .collect()
     }
+}
+
+/// The type of a body, in small letters and without its parameters.
+pub(super) fn media_type(headers: &HeaderMap) -> String {
+    let value = headers.get(header::CONTENT_TYPE);
+    let text = value.and_then(|value| value.to_str().ok()).unwrap_or("");
+    let media_type = text.split(';').next().unwrap_or("");
+    media_type.trim().to_ascii_lowercase()
 }
 
 fn form_pairs(bytes: &[u8]) -> impl Iterator<Item = (String, Value)> {

@@ -360,3 +360,39 @@ fn what_is_unpacked_counts_among_the_bodies() {
     );
     assert_eq!(server.get("/v0/sql?q=select+1").status, 200);
 }
+
+#[test]
+fn media_types_are_the_same_in_any_letter_case() {
+    let (_project, server) = started();
+    let bearer = format!("Bearer {ADMIN}");
+    let send = |path: &str, kind: &str, body: &str| {
+        let headers = [("Authorization", bearer.as_str()), ("Content-Type", kind)];
+        server.send("POST", path, &headers, body.as_bytes())
+    };
+    let form = "Application/X-WWW-Form-Urlencoded";
+    let parts = "Multipart/Form-Data; boundary=b";
+    let rows = "--b\r\nContent-Disposition: form-data; name=\"csv\"; filename=\"a.csv\"\r\n\r\n1,2\r\n--b--\r\n";
+    let files = "--b\r\nContent-Disposition: form-data; name=\"one.pipe\"; filename=\"one.pipe\"\r\n\r\nNODE n\nSQL >\n    SELECT 1\r\n--b--\r\n";
+    for (path, kind, body) in [
+        ("/v0/pipes", form, "name=cased&sql=select 1"),
+        ("/v0/pipes/by_org.json", form, "below=2"),
+        ("/v0/datasources", form, "name=cased_rows&schema=a Int32"),
+        ("/v0/datasources?name=events&mode=append", parts, rows),
+        ("/v1/deploy?check=true", parts, files),
+    ] {
+        let answer = send(path, kind, body);
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+    }
+}
+
+#[test]
+fn what_is_not_allowed_says_what_is() {
+    let (_project, server) = started();
+    let refused = server.ask(ADMIN, "POST", "/v0/pipes/by_org", "");
+    assert_eq!(refused.status, 405, "{}", refused.text());
+    assert!(
+        refused.headers.contains("\nallow: get, head, put, delete"),
+        "{}",
+        refused.headers
+    );
+}
