@@ -66,7 +66,14 @@ impl DatasourceText {
         let made = Self::new(text);
         let tree = made.tree();
         let keys = tree.directives.len() + usize::from(tree.engine.is_some());
-        if keys != parts.engine.len() || tree.columns.is_empty() {
+        let others = [
+            tree.tokens.len(),
+            tree.tags.len(),
+            tree.shared_with.len(),
+            tree.includes.len(),
+            usize::from(tree.description.is_some() || tree.forward_query.is_some()),
+        ];
+        if keys != parts.engine.len() || others != [0; 5] || tree.columns.is_empty() {
             return Err(not_writable(
                 "the columns or indexes read like other lines of a datafile",
             ));

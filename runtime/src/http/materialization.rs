@@ -282,5 +282,7 @@ fn datasource_text(call: &Call, columns: &[Column]) -> Result<DatasourceText, Ap
 }
 
 fn quote_identifier_always(name: &str) -> String {
-    format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`"))
+    let name = name.replace('\\', "\\\\").replace('`', "\\`");
+    let name = name.replace('\n', "\\n").replace('\r', "\\r");
+    format!("`{name}`")
 }
