@@ -21,7 +21,7 @@ use rayon::prelude::*;
 pub use datasource::{Column, Engine, Index, TablePlan};
 pub use filter::{FilterError, RowFilters};
 pub use pipe::{CopyMode, NodePlan, PipePlan, Role};
-pub use query::{Compiled, QUERY_SOURCE, QueryError, RequestContext};
+pub use query::{Compiled, Meant, Named, QUERY_SOURCE, QueryError, RequestContext};
 pub use schedule::{Cron, Schedule, ScheduleError};
 
 use crate::graph::{Graph, NodeId, Scope, resolve};

@@ -170,7 +170,7 @@ impl Plan {
             ..Scope::default()
         };
         let mut compilation = Compilation::new(self, request, filters);
-        let mut mapped = compilation.query(text, scope)?;
+        let mut mapped = compilation.query(text)?;
         let mut scan = scan(&mapped)?;
         allowed(&mapped, &scan, &self.policies.common, Use::Query, &[])?;
         let format = scan.format.as_ref().map(|format| format.name.clone());
@@ -212,6 +212,62 @@ fn without_format(text: &MappedText, scan: &Scan) -> Option<MappedText> {
         .iter()
         .any(is_behind)
         .then(|| text.splice(&[(format.clone(), MappedText::new())]))
+}
+
+/// What a query from outside names, as the query writes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// The name in the query.
+    pub written: String,
+    /// What that is.
+    pub meant: Meant,
+}
+
+/// What a name in a query means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Meant {
+    /// A pipe.
+    Pipe(ResourceName),
+    /// A data source, or a table that is no resource, with its database.
+    Table(String),
+    /// Nothing: the query cannot be compiled.
+    Nothing,
+}
+
+impl Plan {
+    /// What a query from outside names, before anything is compiled: what is said of a pipe or of a name that nothing has is for those who may read it.
+    pub fn named_in_query(
+        &self,
+        text: &str,
+        underscore: Option<&str>,
+        request: RequestContext<'_>,
+    ) -> Result<Vec<Named>, QueryError> {
+        let scope = Scope {
+            underscore: underscore.and_then(|name| self.project.pipe(name)),
+            ..Scope::default()
+        };
+        let mut compilation = Compilation::new(self, request, RowFilters::NONE);
+        let mapped = compilation.query(text)?;
+        let mut named = Vec::new();
+        for table in &scan(&mapped)?.tables {
+            let (database, policy) = (table.database.as_deref(), &self.policies.common);
+            let meant = match resolve(&self.project, policy, scope, database, &table.name) {
+                Some(Target::Node(pipe, _)) => Meant::Pipe(pipe.name.clone()),
+                Some(Target::Datasource(datasource)) => Meant::Table(datasource.name.to_string()),
+                Some(Target::Service) => Meant::Table(match database {
+                    None => table.name.clone(),
+                    Some(database) => format!("{database}.{}", table.name),
+                }),
+                None if crate::graph::must_resolve(table) || names_engine_table(table) => {
+                    Meant::Nothing
+                }
+                None => continue,
+            };
+            let written = table.display_name();
+            named.push(Named { written, meant });
+        }
+        Ok(named)
+    }
 }
 
 /// The source id of text that is in no file.
@@ -263,7 +319,7 @@ impl<'a> Compilation<'a> {
 
     /// The text of a query from outside, with the values of the request if it is a template. It is the caller's, who may neither learn secrets nor choose how the
     /// engine plans statements with row filters in them.
-    fn query(&mut self, text: &str, scope: Scope<'_>) -> Result<MappedText, QueryError> {
+    fn query(&mut self, text: &str) -> Result<MappedText, QueryError> {
         let span = Span::new(QUERY_SOURCE, 0, text.len());
         if !Template::is_template(text) {
             return Ok(MappedText::verbatim(text, span));
@@ -276,9 +332,9 @@ impl<'a> Compilation<'a> {
         if template.uses_secrets() {
             return Err(not_in_a_query("tb_secret` and `tb_var", "ask for a secret"));
         }
-        let known = |name: &str| self.plan.knows(scope, name);
+        // Which names there are is found out where all names of the query are.
         let context = RenderContext {
-            tables: Some(&known),
+            tables: None,
             secrets: &[],
             ..self.request.render
         };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use pipewright_compiler::plan::{Compiled, PipePlan, RequestContext};
+use pipewright_compiler::plan::{Meant, PipePlan, RequestContext};
 use pipewright_compiler::template::{RenderContext, Values};
 
 use super::access::{Access, is_service_table};
@@ -72,16 +72,13 @@ pub(crate) async fn answer_query(
     let values = parameters.values();
     let (now, secrets) = (now(), secret_names(served));
     let named = app.catalog.current().with_names(text);
+    let text = named.as_deref().unwrap_or(text);
+    let asked = request(&values, &now, &secrets);
+    authorize(served, access, text, underscore, asked)?;
     let compiled = served
         .plan
-        .compile_query_for(
-            named.as_deref().unwrap_or(text),
-            underscore,
-            request(&values, &now, &secrets),
-            &access.filters,
-        )
+        .compile_query_for(text, underscore, asked, &access.filters)
         .map_err(|error| ApiError::query(&served.plan, error))?;
-    authorize(access, &compiled)?;
     let format = match &compiled.format {
         Some(name) => Format::named(name)
             .ok_or_else(|| ApiError::BadRequest(format!("`{name}` is no format of this API")))?,
@@ -90,28 +87,35 @@ pub(crate) async fn answer_query(
     run(app, served, &compiled, format, settings, pending).await
 }
 
-/// A token may run a query when it may read everything that the query names itself; what a pipe reads is the pipe's affair.
-fn authorize(access: &Access, compiled: &Compiled) -> Result<(), ApiError> {
+/// A token may run a query when it may read everything that the query names itself; what a pipe reads is the pipe's affair. What it may not read and what is not there
+/// are one to it, and neither is looked at any further.
+fn authorize(
+    served: &Served,
+    access: &Access,
+    text: &str,
+    underscore: Option<&str>,
+    request: RequestContext<'_>,
+) -> Result<(), ApiError> {
     if access.is_admin() {
         return Ok(());
     }
-    for pipe in &compiled.named_pipes {
-        if !access.reads_pipe(&pipe.to_string()) {
+    let named = served.plan.named_in_query(text, underscore, request);
+    for named in named.map_err(|error| ApiError::query(&served.plan, error))? {
+        let may_read = match &named.meant {
+            Meant::Pipe(pipe) => access.reads_pipe(&pipe.to_string()),
+            // Tables of the system database that the policy allows hold nothing of the project; of the service data sources, the row filters show what the token
+            // may see.
+            Meant::Table(table) => {
+                table.starts_with("system.")
+                    || is_service_table(table)
+                    || access.reads_datasource(table)
+            }
+            Meant::Nothing => false,
+        };
+        if !may_read {
             return Err(ApiError::Forbidden(format!(
-                "the token may not read pipe `{pipe}`"
-            )));
-        }
-    }
-    // Tables of the system database that the policy allows hold nothing of the project.
-    for table in compiled
-        .named_tables
-        .iter()
-        .filter(|name| !name.starts_with("system."))
-    {
-        // Of the service data sources, the row filters show what the token may see.
-        if !access.reads_datasource(table) && !is_service_table(table) {
-            return Err(ApiError::Forbidden(format!(
-                "the token may not read data source `{table}`"
+                "the token may not read `{}`, or there is nothing of that name",
+                named.written
             )));
         }
     }

@@ -90,7 +90,7 @@ fn a_template_shows_no_more_than_the_token_may_see() {
     assert_eq!(ask(named, "t=by_org"), good("1"));
     assert_eq!(ask(named, "t=other").0, 403);
     assert_eq!(ask(named, "t=on_top").0, 403);
-    assert_eq!(ask(named, "t=system.tables").0, 400);
+    assert_eq!(ask(named, "t=system.tables").0, 403);
     assert_eq!(
         ask("% SELECT * FROM other WHERE 1 = {{Int32(a, 1)}}", "").0,
         403
