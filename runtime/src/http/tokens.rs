@@ -96,18 +96,19 @@ pub(super) async fn get(Path(reference): Path<String>, call: Call) -> Result<Res
     Ok(json_response(&shown(&call, &token)?))
 }
 
-/// The token of that name, id or secret.
+/// The token of that secret, id or name.
 fn find(call: &Call, reference: &str) -> Result<Token, ApiError> {
     let tokens = call.app.catalog.state().tokens();
     let by_secret = tokens.find_by_secret(reference)?;
-    let by_name = || {
-        tokens.list().map(|list| {
-            list.into_iter()
-                .find(|token| token.name == reference || token.id == reference)
-        })
+    let by_id_or_name = || {
+        let list = tokens.list()?;
+        // An id first: a name is of somebody's choice.
+        let by_id = list.iter().find(|token| token.id == reference);
+        let by_name = || list.iter().find(|token| token.name == reference);
+        Ok::<_, StateError>(by_id.or_else(by_name).cloned())
     };
     by_secret
-        .map_or_else(by_name, |token| Ok(Some(token)))?
+        .map_or_else(by_id_or_name, |token| Ok(Some(token)))?
         .ok_or_else(|| ApiError::NotFound("there is no such token".to_owned()))
 }
 
@@ -124,8 +125,13 @@ pub(super) async fn create(call: Call) -> Result<Response, ApiError> {
     if call.parameters.value_of("expiration_time").is_some() {
         return create_jwt(&call, &name);
     }
-    let scopes = scopes(&call, &call.current()).await?;
     let tokens = call.app.catalog.state().tokens();
+    if uuid::Uuid::try_parse(&name).is_ok() {
+        return Err(ApiError::BadRequest(format!(
+            "`{name}` cannot be the name of a token: it reads like an id"
+        )));
+    }
+    let scopes = scopes(&call, &call.current()).await?;
     let stored: Value = scopes.iter().map(Scope::to_json).collect();
     let made = tokens.create(&name, &stored).map_err(|error| match error {
         StateError::TokenExists(_) => {
