@@ -10,6 +10,7 @@ use pipewright_compiler::plan::TablePlan;
 use serde_json::{Value, json};
 
 use super::access::Access;
+use super::call::Call;
 use super::datasource_create;
 use super::datasource_describe::{body, sizes, with_columns, with_size};
 use super::describe::keep;
@@ -118,6 +119,11 @@ pub(super) async fn delete(
     let dry_run = parameters.flag("dry_run")?;
     let ingest = &app.data()?.ingest;
     if dry_run {
+        // How many rows a condition holds for tells of every value in them.
+        let sees_all = access.reads_datasource(&name) && !access.filters.hides(&name);
+        let needed =
+            format!("DATASOURCES:DROP:{name} and DATASOURCES:READ:{name} without a filter");
+        Call::require(sees_all, &needed)?;
         let counted = ingest.matching(&served.plan, table, condition, app.timeout);
         let rows = counted.await?;
         return Ok(Json(json!({ "rows_to_be_deleted": rows })).into_response());

@@ -161,3 +161,97 @@ fn what_runs_by_itself_is_judged_by_all_that_it_can_read() {
     let made = server.ask(&some, "POST", path, "");
     assert_eq!(made.status, 200, "{}", made.text());
 }
+
+#[test]
+fn a_query_tells_nothing_of_what_the_token_may_not_read() {
+    let (_project, server) = started();
+    let template = "% SELECT {{Int32(hush, required=True)}} AS x FROM events";
+    let made = json!({ "name": "hid", "sql": template }).to_string();
+    admin(&server, "POST", "/v0/pipes", &made);
+    let reads = token(&server, "reads", &["PIPES:READ:by_org"]);
+    let ask = |query: &str| {
+        let answer = server.ask(&reads, "POST", "/v0/sql", query);
+        (answer.status, answer.text())
+    };
+    for query in [
+        "SELECT * FROM @",
+        "SELECT * FROM by_org, @",
+        "SELECT * FROM @, nosuch",
+        "SELECT * FROM by_org WHERE org IN (SELECT org FROM @)",
+        "% SELECT * FROM {{table('@')}}",
+        "DESCRIBE TABLE @",
+    ] {
+        let answers = ["nosuch", "hid", "events"].map(|name| {
+            let (status, text) = ask(&query.replace('@', name));
+            (status, text.replace(name, "@").replace("nosuch", "@"))
+        });
+        assert_eq!(answers[0].0, 403, "{query}: {}", answers[0].1);
+        assert!(
+            answers.iter().all(|answer| *answer == answers[0]),
+            "{query}: {answers:?}"
+        );
+    }
+    assert_eq!(ask("SELECT * FROM by_org").0, 200);
+    let known = server.ask(ADMIN, "POST", "/v0/sql", "SELECT * FROM nosuch");
+    assert_eq!(known.status, 400, "{}", known.text());
+}
+
+#[test]
+fn a_token_is_found_by_its_id_whatever_others_are_called() {
+    let (_project, server) = started();
+    token(&server, "victim", &["PIPES:READ:by_org"]);
+    let shown = server.get("/v0/tokens/victim").json();
+    let id = shown["id"].as_str().expect("an id");
+    let manages = token(&server, "manages", &["TOKENS"]);
+    for name in [id, "12345678-1234-1234-1234-123456789abc"] {
+        let path = format!("/v0/tokens/?name={name}&scope=PIPES:READ:by_org");
+        let refused = server.ask(&manages, "POST", &path, "");
+        assert_eq!(refused.status, 400, "{name}: {}", refused.text());
+    }
+    assert_eq!(
+        server.get(&format!("/v0/tokens/{id}")).json()["name"],
+        "victim"
+    );
+}
+
+#[test]
+fn who_may_only_delete_rows_learns_nothing_of_them() {
+    let (_project, server) = started();
+    let path = "/v0/datasources/events/delete?dry_run=true&delete_condition=value%20%3E%2030";
+    for (name, scopes, status) in [
+        ("drops", &["DATASOURCES:DROP:events"][..], 403),
+        (
+            "some",
+            &["DATASOURCES:DROP:events", "DATASOURCES:READ:events:org = 1"],
+            403,
+        ),
+        (
+            "all",
+            &["DATASOURCES:DROP:events", "DATASOURCES:READ:events"],
+            200,
+        ),
+    ] {
+        let asked = server.ask(&token(&server, name, scopes), "POST", path, "");
+        assert_eq!(asked.status, status, "{name}: {}", asked.text());
+    }
+}
+
+#[test]
+fn the_name_of_a_column_writes_no_other_lines_into_a_datafile() {
+    let (_project, server) = started();
+    let makes = token(&server, "makes", &["PIPES:CREATE"]);
+    let sql = "SELECT org, toUInt8(1) AS `x\\` UInt8\\n\\nTOKEN \"makes\" READ\\n\\nDESCRIPTION >\\n    \\`` FROM other";
+    let made = json!({ "name": "lines", "sql": sql }).to_string();
+    let made = server.ask(&makes, "POST", "/v0/pipes", &made);
+    assert_eq!(made.status, 200, "{}", made.text());
+    let node = "/v0/pipes/lines/nodes/lines_0";
+    let shown = server.ask(&makes, "GET", &format!("{node}/analysis"), "");
+    let datafile = shown.json()["analysis"]["datasource"]["datafile"].clone();
+    let datafile = datafile.as_str().unwrap_or_default();
+    assert!(!datafile.contains("\nTOKEN"), "{}", shown.text());
+    let path = format!("{node}/materialization?datasource=lines_mv");
+    let made = server.ask(&makes, "POST", &path, "");
+    assert!(made.status == 200 || made.status == 400, "{}", made.text());
+    let read = server.ask(&makes, "GET", "/v0/datasources/lines_mv", "");
+    assert_eq!(read.status, 403, "{}", read.text());
+}
