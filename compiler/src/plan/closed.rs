@@ -100,7 +100,20 @@ fn reason_against_part(text: &str, policy: &Policy) -> Option<String> {
     if has_query {
         return Some("a query cannot stand here".to_owned());
     }
+    if ends_in_comment(text) {
+        return Some("a comment stands at its end".to_owned());
+    }
     reason_against(text, policy)
+}
+
+/// Whether what is written right behind a text would belong to its last comment.
+fn ends_in_comment(text: &str) -> bool {
+    let followed = format!("{text})");
+    let Ok(tokens) = sql::lexer::tokenize(&followed) else {
+        return true;
+    };
+    let last = tokens.list.last();
+    last.is_none_or(|last| last.range().start != text.len())
 }
 
 /// Why a text cannot stand as an expression, or a list of them, in another statement; `None` if it can.
@@ -175,7 +188,8 @@ mod tests {
             "map()",
             "comment, format, sample",
             "JSONExtractString(body, 'a')",
-            "1 -- one",
+            "1 -- one\n+ 1",
+            "1 /* one */",
         ] {
             assert_taken(text);
         }
@@ -192,6 +206,9 @@ mod tests {
             "ts + INTERVAL 1 DAY SETTINGS disk = disk(type = 'local', path = '/')",
             "1; DROP TABLE t",
             "1 /* open",
+            "1 -- one",
+            "id # the key",
+            "a, -- one\n b -- two",
             "x IN secret",
             "hostName()",
             "name = {secret:String}",
