@@ -189,6 +189,12 @@ fn engines_that_lack_something_are_refused() {
     assert_snapshot!(table("ENGINE CollapsingMergeTree\n"), @"t.datasource:4:8: error[bad-engine]: CollapsingMergeTree needs `ENGINE_SIGN`");
     assert_snapshot!(table("ENGINE VersionedCollapsingMergeTree\nENGINE_SIGN s\n"), @"t.datasource:4:8: error[bad-engine]: VersionedCollapsingMergeTree needs `ENGINE_VERSION`");
     assert_snapshot!(table("ENGINE SummingMergeTree\nENGINE_COLUMNS \"s, x\"\n"), @"t.datasource:5:17: error[bad-engine]: `x` is no column of this data source");
+    assert_snapshot!(table("ENGINE \"ReplacingMergeTree(a)\"\n"), @"t.datasource:4:9: error[bad-engine]: the arguments of `ReplacingMergeTree(a)` are not read");
+    assert_snapshot!(table("ENGINE \"ReplacingMergeTree(a)\"\nENGINE_VER s\n"), @"t.datasource:4:9: error[bad-engine]: the arguments of `ReplacingMergeTree(a)` are not read");
+    assert_snapshot!(table("ENGINE \"ReplacingMergeTree(a)\"\nENGINE_VER a\n"), @"");
+    assert_snapshot!(table("ENGINE \"ReplicatedSummingMergeTree('/path', '{replica}', (a, s))\"\n"), @"t.datasource:4:9: error[bad-engine]: the arguments of `ReplicatedSummingMergeTree('/path', '{replica}', (a, s))` are not read");
+    assert_snapshot!(table("ENGINE \"MergeTree(a, 8192)\"\n"), @"t.datasource:4:9: error[bad-engine]: the arguments of `MergeTree(a, 8192)` are not read");
+    assert_snapshot!(table("ENGINE \"MergeTree()\"\nENGINE_SORTING_KEY \"a -- the key\"\n"), @"t.datasource:5:21: error[sql-not-allowed]: `ENGINE_SORTING_KEY` cannot stand in the definition of a table: a comment stands at its end");
     assert_snapshot!(table("ENGINE MergeTree\nENGINE_SHARDS 2\n"), @"t.datasource:5:1: error[unknown-directive]: unknown directive `ENGINE_SHARDS`");
 }
 

@@ -317,6 +317,7 @@ fn engine_name(
         .iter()
         .find(|(name, _)| name.eq_ignore_ascii_case(bare));
     if let Some((name, arguments)) = known {
+        check_written_arguments(syntax, written, arguments, diagnostics);
         return Some((name, arguments));
     }
     let mut diagnostic = Diagnostic::error(
@@ -331,6 +332,50 @@ fn engine_name(
         };
     diagnostics.push(diagnostic);
     None
+}
+
+/// Reports arguments behind an engine's name that its own keys do not give as well: they would be lost. What replicated servers have in front of them, texts, is nothing
+/// that one server needs.
+fn check_written_arguments(
+    syntax: &DatasourceFile,
+    written: &Spanned<String>,
+    arguments: &[Argument],
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let Some((_, inside)) = written.value.split_once('(') else {
+        return;
+    };
+    let names = |text: &str| -> Vec<String> {
+        let words = text.split(|letter: char| {
+            matches!(letter, '(' | ')' | ',' | '`') || letter.is_whitespace()
+        });
+        words
+            .filter(|word| !word.is_empty() && !word.starts_with('\''))
+            .map(str::to_owned)
+            .collect()
+    };
+    let written_names = names(inside);
+    let keys = arguments
+        .iter()
+        .filter_map(|argument| syntax.directive(argument.key));
+    let given: Vec<String> = keys.flat_map(|key| names(&key.value.value)).collect();
+    if written_names.is_empty() || written_names == given {
+        return;
+    }
+    let keys: Vec<String> = arguments
+        .iter()
+        .map(|argument| format!("`{}`", argument.key))
+        .collect();
+    let diagnostic = Diagnostic::error(
+        codes::BAD_ENGINE,
+        format!("the arguments of `{}` are not read", written.value),
+    )
+    .label(written.span, "");
+    diagnostics.push(if keys.is_empty() {
+        diagnostic.help("take them out: this engine has none")
+    } else {
+        diagnostic.help(format!("write them as {}", keys.join(" and ")))
+    });
 }
 
 fn engine_arguments(
