@@ -11,6 +11,7 @@ use super::alter::{Altering, alter_columns, alter_rest};
 use super::loss::{Description, of_engine};
 use super::value::converted;
 use super::widen::widened;
+use crate::sql::lexer::{Kind, Token, tokenize};
 use crate::sql::quote_identifier;
 
 /// A table as the engine describes it.
@@ -155,13 +156,62 @@ pub(super) fn key(setting: &str) -> &str {
     setting.split(" = ").next().unwrap_or(setting)
 }
 
+/// The tokens of an engine's description outside of brackets.
+fn outer_tokens(engine_full: &str) -> Vec<Token> {
+    let tokens = tokenize(engine_full).map_or_else(|_| Vec::new(), |tokens| tokens.list);
+    let mut depth = 0_usize;
+    // The outermost brackets themselves stand outside.
+    let is_outer = |token: &Token| match token.kind {
+        Kind::OpenRound | Kind::OpenSquare | Kind::OpenCurly => {
+            depth += 1;
+            depth == 1
+        }
+        Kind::CloseRound | Kind::CloseSquare | Kind::CloseCurly => {
+            depth = depth.saturating_sub(1);
+            depth == 0
+        }
+        _ => depth == 0,
+    };
+    tokens.into_iter().filter(is_outer).collect()
+}
+
 pub(super) fn clauses(engine_full: &str) -> Clauses<'_> {
-    let (rest, settings) = engine_full
-        .rsplit_once(" SETTINGS ")
-        .unwrap_or((engine_full, ""));
-    let (body, ttl) = rest.split_once(" TTL ").unwrap_or((rest, ""));
-    let settings = settings
-        .split(", ")
+    let tokens = outer_tokens(engine_full);
+    // A column can have the name of a clause: it is no clause right behind a word or a comma that wants a column.
+    let begins = |at: usize, word: &str| {
+        let wants_column = |before: &Token| {
+            before.kind == Kind::Comma
+                || before.text(engine_full) == "BY" && before.kind == Kind::Word
+        };
+        tokens[at].kind == Kind::Word
+            && tokens[at].text(engine_full) == word
+            && at > 0
+            && !wants_column(&tokens[at - 1])
+    };
+    let settings_at = (0..tokens.len()).rfind(|at| begins(*at, "SETTINGS"));
+    let until = settings_at.unwrap_or(tokens.len());
+    let ttl_at = (0..until).find(|at| begins(*at, "TTL"));
+    let starts = |at: usize| {
+        tokens
+            .get(at)
+            .map_or(engine_full.len(), |token| token.range().start)
+    };
+    let body = engine_full[..starts(ttl_at.unwrap_or(until))].trim_end();
+    let ttl = ttl_at.map_or("", |at| {
+        engine_full[tokens[at].range().end..starts(until)].trim()
+    });
+    let mut listed = Vec::new();
+    if let Some(at) = settings_at {
+        let mut from = tokens[at].range().end;
+        let commas = tokens[at..].iter();
+        for comma in commas.filter(|token| token.kind == Kind::Comma) {
+            listed.push(engine_full[from..comma.range().start].trim());
+            from = comma.range().end;
+        }
+        listed.push(engine_full[from..].trim());
+    }
+    let settings = listed
+        .into_iter()
         .filter(|setting| {
             !setting.is_empty() && *setting != USUAL && !OWN_SETTINGS.contains(&key(setting))
         })
@@ -344,4 +394,31 @@ fn rebuild<'a>(
 
 pub(super) fn or_none(text: &str) -> &str {
     if text.is_empty() { "none" } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clauses_of_an_engine_are_found_where_they_begin() {
+        let shown = |engine_full: &str| {
+            let Clauses {
+                body,
+                ttl,
+                settings,
+            } = clauses(engine_full);
+            format!("{body} | {ttl} | {}", settings.join(" ; "))
+        };
+        insta::assert_snapshot!(
+            shown("MergeTree PARTITION BY toYYYYMM(d) ORDER BY (id, if(s = ' TTL x, SETTINGS y = 1', 1, 2)) TTL d + toIntervalWeek(1) SETTINGS index_granularity = 8192, storage_policy = 'a, b', merge_with_ttl_timeout = 5"),
+            @"MergeTree PARTITION BY toYYYYMM(d) ORDER BY (id, if(s = ' TTL x, SETTINGS y = 1', 1, 2)) | d + toIntervalWeek(1) | storage_policy = 'a, b' ; merge_with_ttl_timeout = 5"
+        );
+        insta::assert_snapshot!(
+            shown("MergeTree ORDER BY id TTL d + toIntervalDay(1) WHERE s = ' SETTINGS ' SETTINGS index_granularity = 8192"),
+            @"MergeTree ORDER BY id | d + toIntervalDay(1) WHERE s = ' SETTINGS ' | "
+        );
+        insta::assert_snapshot!(shown("MergeTree ORDER BY TTL SETTINGS index_granularity = 16"), @"MergeTree ORDER BY TTL |  | index_granularity = 16");
+        insta::assert_snapshot!(shown("Null"), @"Null |  | ");
+    }
 }
