@@ -63,6 +63,44 @@ fn a_table_right_of_in_is_not_taken_for_an_expression_of_the_reader() {
 }
 
 #[test]
+fn a_node_under_an_alias_is_known_by_its_own_name_too() {
+    let plan = plan(&[
+        ("n1", "SELECT id, a FROM t"),
+        (
+            "n2",
+            "SELECT a.id, n1.a, n1.* FROM t a LEFT JOIN n1 b ON n1.id = a.id",
+        ),
+        ("n3", "SELECT n1.id, `n1`.a FROM n1 AS b WHERE b.id > 0"),
+        (
+            "n4",
+            "SELECT n1.id FROM n1 JOIN n3 AS n5 ON n3.id = n1.id JOIN n2 ON n2.id = n5.id",
+        ),
+    ]);
+    insta::assert_snapshot!(query(&plan, "SELECT * FROM p"), @r"
+    SELECT * FROM (
+    SELECT n1.id FROM (
+    SELECT id, a FROM t
+    ) AS n1 JOIN (
+    SELECT b.id, b.a FROM (
+    SELECT id, a FROM t
+    ) AS b WHERE b.id > 0
+    ) AS n5 ON n5.id = n1.id JOIN (
+    SELECT a.id, b.a, b.* FROM t a LEFT JOIN (
+    SELECT id, a FROM t
+    ) b ON b.id = a.id
+    ) AS n2 ON n2.id = n5.id
+    ) AS p
+    ");
+    // Something else has the name, or the pipe has two.
+    for text in [
+        "SELECT p.id FROM t AS p, p AS q",
+        "SELECT p.id FROM p AS q, p AS r",
+    ] {
+        assert!(query(&plan, text).starts_with("SELECT p.id"), "{text}");
+    }
+}
+
+#[test]
 fn a_lambda_of_the_reader_is_not_called_in_a_node() {
     let plan = plan(&[("n0", "SELECT id, abs(a) AS x FROM t")]);
     insta::assert_snapshot!(query(&plan, "WITH x -> 100 AS abs SELECT id, x FROM p"), @"`abs` is the name of a lambda here, and would be called in what is read: there it is another function");

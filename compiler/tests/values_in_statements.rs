@@ -294,7 +294,7 @@ fn a_query_may_be_a_template() {
     % SELECT * FROM {{table(x)}}
       SELECT * FROM b
     % SELECT * FROM {{table(x)}}
-      error: 'system.users' is not the name of a data source or pipe
+      error: the system table `system.users` is not allowed
     % SELECT '{{String(x)}}'
       error: a value stands inside of quotes or of a comment, and could end them
     % SELECT {{error('not so')}}

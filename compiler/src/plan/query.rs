@@ -14,7 +14,7 @@ use super::shape::{self, Inline, Shape, TableUse};
 use super::{NodePlan, Plan, Role};
 use crate::diagnostics::codes;
 use crate::graph::{Branch, NodeId, Scope, Target, parts_of_others, resolve};
-use crate::mapped_text::MappedText;
+use crate::mapped_text::{MappedText, PieceKind};
 use crate::optimize::Rewrite;
 use crate::project::{PASSING, ResourceName};
 use crate::sql::definitions::{self, Words};
@@ -248,10 +248,15 @@ impl Plan {
         };
         let mut compilation = Compilation::new(self, request, RowFilters::NONE);
         let mapped = compilation.query(text)?;
-        let mut named = Vec::new();
-        for table in &scan(&mapped)?.tables {
+        let (mut named, scan) = (Vec::new(), scan(&mapped)?);
+        // A name that may mean a table is one for those who must not read it.
+        let certain = scan.tables.iter().map(|table| (table, true));
+        let doubtful = scan.doubtful_sets.iter().map(|table| (table, false));
+        for (table, is_certain) in certain.chain(doubtful) {
             let (database, policy) = (table.database.as_deref(), &self.policies.common);
             let meant = match resolve(&self.project, policy, scope, database, &table.name) {
+                // The engine has no table of that name.
+                Some(Target::Node(..)) if !is_certain => continue,
                 Some(Target::Node(pipe, _)) => Meant::Pipe(pipe.name.clone()),
                 Some(Target::Datasource(datasource)) => Meant::Table(datasource.name.to_string()),
                 Some(Target::Service) => Meant::Table(match database {
@@ -456,7 +461,7 @@ impl<'a> Compilation<'a> {
         let plan = self.plan;
         let mut shape = Shape::default();
         let (mut cacheable, mut cacheable_names) = (true, true);
-        let mut written_out = BTreeSet::new();
+        let (mut written_out, mut aliased) = (BTreeSet::new(), Vec::new());
         let mut anchor = |offset: usize| {
             shape::anchor(text, offset).unwrap_or_else(|| {
                 cacheable = false;
@@ -493,6 +498,9 @@ impl<'a> Compilation<'a> {
                         pipe: pipe.name.clone(),
                         node: node.name.value.clone(),
                     };
+                    if let (Position::From, Some(alias)) = (table.position, &table.alias) {
+                        aliased.push((table.name.as_str(), alias.as_str()));
+                    }
                     let alias = (table.position == Position::From && table.alias.is_none())
                         .then(|| sql::quote_identifier(&table.name));
                     let inline = Inline {
@@ -564,6 +572,17 @@ impl<'a> Compilation<'a> {
             .map(|set| set.name.clone())
             .collect();
         shape.inlines.sort_by_key(|inline| inline.start);
+        let renamed = renamed(scan, &aliased);
+        if !renamed.is_empty() {
+            for place in sql::qualifiers(text.text()) {
+                let name = sql::unquote(&text.text()[place.clone()]);
+                if let Some(alias) = renamed.get(name.as_str()) {
+                    let alias = sql::quote_identifier(alias);
+                    let (start, end) = (anchor(place.start), anchor(place.end));
+                    shape.renamed.push((start, end, alias));
+                }
+            }
+        }
         for table in &scan.doubtful_sets {
             let policy = &plan.policies.common;
             match resolve(&plan.project, policy, scope, None, &table.name) {
@@ -613,6 +632,11 @@ impl<'a> Compilation<'a> {
             if table.written.is_some() && self.filters.of(&table.resource()).is_none() {
                 edits.push(table.by_own_name(&starts));
             }
+        }
+        for (start, end, alias) in &shape.renamed {
+            let mut name = MappedText::new();
+            name.push(alias, PieceKind::Inserted, None);
+            edits.push((shape::range(&starts, *start, *end), name));
         }
         edits.reserve(shape.inlines.len() + 1);
         let mut size = text.text().len();
@@ -685,6 +709,27 @@ impl<'a> Compilation<'a> {
         let text = capture::told_apart(&node.text, &reader.definitions, self.told_apart)?;
         capture::wrapped(database, &text, &names, inline, captors)
     }
+}
+
+/// The nodes that have another name in a statement than their own, with that name. A name that something else has, or a node that has two, is left alone.
+fn renamed<'a>(scan: &'a Scan, aliased: &[(&'a str, &'a str)]) -> BTreeMap<&'a str, &'a str> {
+    let relations: BTreeSet<&str> = scan
+        .tables
+        .iter()
+        .filter(|table| table.position == Position::From)
+        .map(|table| table.alias.as_ref().unwrap_or(&table.name).as_str())
+        .chain(scan.common_tables.iter().map(|common| common.name.as_str()))
+        .collect();
+    let mut renamed: BTreeMap<&str, Option<&str>> = BTreeMap::new();
+    for (name, alias) in aliased.iter().filter(|(name, _)| !relations.contains(name)) {
+        let known = renamed.entry(*name).or_insert(Some(*alias));
+        if *known != Some(*alias) {
+            *known = None;
+        }
+    }
+    let one = renamed.into_iter();
+    one.filter_map(|(name, alias)| Some((name, alias?)))
+        .collect()
 }
 
 /// A name right of an `IN` that may be a table of which the caller sees only some rows.

@@ -48,6 +48,8 @@ pub(super) struct Shape {
     pub(super) inlines: Vec<Inline>,
     /// The tables that are read under their own names.
     pub(super) tables: Vec<TableUse>,
+    /// Names of nodes before their columns where the author gave the node an alias, with the alias: what stands in the node's place has no other name.
+    pub(super) renamed: Vec<(Anchor, Anchor, String)>,
     /// Names right of an `IN` that stand for a query of the statement itself.
     pub(super) named_sets: BTreeSet<String>,
     /// The names that would capture names of an inlined text; nothing where there is none.

@@ -126,6 +126,25 @@ pub(crate) fn names(sql: &str, name: &str) -> bool {
     })
 }
 
+/// The places of names that stand before a dot and after none: of tables, databases, columns with parts.
+pub(crate) fn qualifiers(sql: &str) -> Vec<std::ops::Range<usize>> {
+    let Ok(tokens) = tokenize(sql) else {
+        return Vec::new();
+    };
+    let list = &tokens.list;
+    let is_dot = |at: Option<usize>| {
+        at.and_then(|at| list.get(at))
+            .is_some_and(|token| token.kind == Kind::Dot)
+    };
+    let is_qualifier = |at: &usize| {
+        matches!(list[*at].kind, Kind::Word | Kind::QuotedName)
+            && is_dot(Some(at + 1))
+            && !is_dot(at.checked_sub(1))
+    };
+    let places = (0..list.len()).filter(is_qualifier);
+    places.map(|at| list[at].range()).collect()
+}
+
 /// The same, whatever the case of the letters.
 pub(crate) fn names_in_any_case(sql: &str, name: &str) -> bool {
     tokenize(sql).is_ok_and(|tokens| {

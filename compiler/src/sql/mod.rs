@@ -29,6 +29,7 @@ pub use front::{first_word, with_tables};
 pub use guard::{Policy, Refused, Use, Violation, guard, unbound};
 pub use identifier::{is_plain_identifier, quote_identifier, quote_literal, unquote};
 pub use lexer::places_of_name;
+pub(crate) use lexer::qualifiers;
 pub use parse::{FormKind, Opaque, Parsed, TakenOut, Tree, parse};
 pub use reference::{Called, Parameter, Position, Setting, TableReference};
 pub use references::references;

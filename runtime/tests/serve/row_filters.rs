@@ -109,6 +109,7 @@ fn tables_of_files_that_are_gone_cannot_be_read() {
     let one = token(&server, "one", &["PIPES:READ:by_org"]);
     for (query, status) in [
         ("SELECT 3 IN other", 400),
+        ("SELECT (3, 3) IN events AS events", 403),
         (
             "SELECT number, toInt32(number) IN other AS other FROM numbers(5)",
             400,
