@@ -101,7 +101,15 @@ impl Access {
         self.has(&Scope::Tokens)
     }
 
-    /// A scope without a filter shows all rows. Of the service data sources everyone sees what is about resources that they may read.
+    /// Gives what may be done to somebody.
+    pub(super) fn of(mut self, id: String, name: String) -> Self {
+        (self.id, self.name) = (id, name);
+        self.filters = self.row_filters();
+        self
+    }
+
+    /// A scope without a filter shows all rows. Of the service data sources everyone sees what is about resources that they may read; who may not read what others
+    /// read there sees of requests only their own, and a JWT, whose name others may have, none.
     fn row_filters(&self) -> RowFilters {
         let mut filters = RowFilters::default();
         if self.is_admin() {
@@ -118,13 +126,24 @@ impl Access {
                 filters.add(table, filter);
             }
         }
+        let is_jwt = self.id.starts_with(JWT);
+        let sees_some = is_jwt || !filters.is_empty();
+        let nothing = || "0".to_owned();
         for (table, about) in SERVICE_TABLES.iter().filter(|(table, _)| !shows_all(table)) {
+            let pipes = || named_in("pipe_name", &self.resources("PIPES:READ"));
             let filter = match about {
-                About::Pipes => named_in("pipe_name", &self.resources("PIPES:READ")),
-                About::Datasources => {
-                    named_in("datasource_name", &self.resources("DATASOURCES:READ"))
+                About::Requests if is_jwt => nothing(),
+                About::Requests if sees_some => {
+                    format!("{} AND token = {}", pipes(), quote_literal(&self.id))
                 }
-                About::Workspace => "0".to_owned(),
+                About::Pipes if sees_some => nothing(),
+                About::Requests | About::Pipes => pipes(),
+                About::Datasources => {
+                    let mut readable = self.resources("DATASOURCES:READ");
+                    readable.retain(|table| shows_all(table));
+                    named_in("datasource_name", &readable)
+                }
+                About::Workspace => nothing(),
             };
             filters.add(table, &filter);
         }
@@ -133,8 +152,17 @@ impl Access {
 
     /// The parameters that a JWT sets, for a query that may name any of its pipes.
     pub(crate) fn all_fixed(&self) -> Result<Map<String, Value>, ApiError> {
+        self.fixed_for(|_| true)
+    }
+
+    /// The parameters that a JWT sets for those pipes.
+    pub(crate) fn fixed_for(
+        &self,
+        is_read: impl Fn(&str) -> bool,
+    ) -> Result<Map<String, Value>, ApiError> {
         let mut all = Map::new();
-        for (name, value) in self.fixed.values().flatten() {
+        let pipes = self.fixed.iter().filter(|(pipe, _)| is_read(pipe));
+        for (name, value) in pipes.flat_map(|(_, fixed)| fixed) {
             if all.get(name).is_some_and(|other| other != value) {
                 return Err(ApiError::Forbidden(format!(
                     "the token sets `{name}` differently for its pipes: call them one by one"
@@ -167,12 +195,8 @@ impl TokenTable {
     pub fn load(state: &State) -> Result<Self, StateError> {
         let tokens = state.tokens().hashed()?;
         let tokens = tokens.into_iter().map(|(hash, token)| {
-            let access = Access {
-                id: token.id,
-                name: token.name,
-                ..Access::new(Scope::from_json(&token.scopes))
-            };
-            (hash, Arc::new(access))
+            let access = Access::new(Scope::from_json(&token.scopes));
+            (hash, Arc::new(access.of(token.id, token.name)))
         });
         let tokens = tokens.collect();
         let signer = state
@@ -239,9 +263,14 @@ impl TokenTable {
     }
 }
 
+/// What the ids of JWTs begin with.
+pub(super) const JWT: &str = "jwt:";
+
 /// What the rows of a service data source are about.
 #[derive(Debug, Clone, Copy)]
 enum About {
+    /// Each by itself, with the token that made it.
+    Requests,
     Pipes,
     Datasources,
     Workspace,
@@ -249,7 +278,7 @@ enum About {
 
 /// The service data sources that everyone may read, with what decides which rows are seen.
 const SERVICE_TABLES: &[(&str, About)] = &[
-    ("tinybird.pipe_stats_rt", About::Pipes),
+    ("tinybird.pipe_stats_rt", About::Requests),
     ("tinybird.pipe_stats", About::Pipes),
     ("tinybird.endpoint_errors", About::Pipes),
     ("tinybird.datasources_ops_log", About::Datasources),

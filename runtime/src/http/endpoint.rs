@@ -7,6 +7,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use pipewright_compiler::graph::Vertex;
 
 use super::call::Call;
 use super::error::ApiError;
@@ -87,9 +88,6 @@ async fn endpoint(
         ));
     }
     app.rates.take(&access).map_err(ApiError::Limited)?;
-    if let Some(fixed) = access.fixed.get(name) {
-        parameters.fix(fixed);
-    }
     let node = pipe.endpoint_node().ok_or_else(|| {
         ApiError::NotFound(format!(
             "pipe `{name}` has no published node: add `TYPE endpoint` to one, or, where Classic is meant, `kind = \"classic\"` under `[project]` in pipewright.toml"
@@ -107,6 +105,15 @@ async fn endpoint(
             pending,
         )
         .await;
+    }
+    if !access.fixed.is_empty() {
+        // As in a query over both: a pipe that is read on the way keeps what is fixed for it.
+        let closure = served.plan.graph.closure(&Vertex::Node(node.id.clone()));
+        let is_read = |name: &str| {
+            let mut closure = closure.iter();
+            closure.any(|vertex| matches!(vertex, Vertex::Node(id) if id.pipe.to_string() == name))
+        };
+        parameters.fix(&access.fixed_for(is_read)?);
     }
     let settings = parameters.output_settings()?;
     let values = parameters.values();

@@ -6,7 +6,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::access::Access;
+use super::access::{Access, JWT};
 use super::scope::Scope;
 
 /// What a JWT says.
@@ -118,9 +118,8 @@ impl Signer {
             }
         }
         let requests_per_second = claims.limits.and_then(|limits| limits.rps);
-        let mut access = Access::new(scopes);
-        access.id = format!("jwt:{}", claims.name);
-        access.name = claims.name;
+        let id = format!("{JWT}{}", claims.name);
+        let mut access = Access::new(scopes).of(id, claims.name);
         access.fixed = fixed;
         access.requests_per_second = requests_per_second;
         Ok(access)

@@ -255,3 +255,98 @@ fn the_name_of_a_column_writes_no_other_lines_into_a_datafile() {
     let read = server.ask(&makes, "GET", "/v0/datasources/lines_mv", "");
     assert_eq!(read.status, 403, "{}", read.text());
 }
+
+/// A JWT that fixes a parameter of a pipe, beside pipes that it only reads.
+fn jwt(server: &Server, fixed: (&str, u32), others: &[&str]) -> String {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("a time after 1970")
+        .as_secs();
+    let others = others
+        .iter()
+        .map(|pipe| json!({ "type": "PIPES:READ", "resource": pipe }));
+    let mut scopes = vec![
+        json!({ "type": "PIPES:READ", "resource": fixed.0, "fixed_params": { "below": fixed.1 } }),
+    ];
+    scopes.extend(others);
+    let path = format!("/v0/tokens/?name=front&expiration_time={}", now + 600);
+    let made = server.ask(
+        ADMIN,
+        "POST",
+        &path,
+        &json!({ "scopes": scopes }).to_string(),
+    );
+    made.json()["token"].as_str().expect("a JWT").to_owned()
+}
+
+#[test]
+fn who_sees_only_some_rows_sees_of_requests_only_their_own() {
+    let (_project, server) = started();
+    let (one, two) = (
+        jwt(&server, ("by_org", 1), &[]),
+        jwt(&server, ("by_org", 2), &[]),
+    );
+    let some = ["PIPES:READ:by_org", "DATASOURCES:READ:events:org = 1"];
+    let some = token(&server, "some", &some);
+    let whole = token(&server, "whole", &["PIPES:READ:by_org"]);
+    for secret in [&one, &two, &some, &whole] {
+        let path = "/v0/pipes/by_org.json?email=private@x.org";
+        assert_eq!(server.ask(secret, "GET", path, "").status, 200);
+    }
+    admin(&server, "POST", "/v0/datasources/events/truncate", "");
+    let seen = |secret: &str, table: &str, column: &str| {
+        let query = format!(
+            "SELECT DISTINCT {column} FROM tinybird.{table} WHERE {column} NOT IN ('query_api', 'create') ORDER BY 1 FORMAT TSV"
+        );
+        let answer = server.ask(secret, "POST", "/v0/sql", &query);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.text()
+    };
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while seen(&whole, "pipe_stats_rt", "token_name") != "front\nsome\nwhole\n" {
+        assert!(std::time::Instant::now() < until, "rows come soon");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    assert_eq!(seen(&some, "pipe_stats_rt", "token_name"), "some\n");
+    assert_eq!(seen(&one, "pipe_stats_rt", "token_name"), "");
+    for secret in [&some, &one] {
+        assert_eq!(seen(secret, "pipe_stats", "pipe_name"), "");
+        assert_eq!(seen(secret, "endpoint_errors", "pipe_name"), "");
+        assert_eq!(seen(secret, "datasources_ops_log", "event_type"), "");
+    }
+    assert_eq!(seen(&whole, "pipe_stats", "pipe_name"), "by_org\n");
+}
+
+#[test]
+fn what_a_jwt_fixes_holds_wherever_the_pipe_is_read() {
+    let (_project, server) = started();
+    let front = jwt(&server, ("by_org", 1), &["on_top"]);
+    let rows = |path: &str| {
+        let answer = server.ask(&front, "GET", path, "");
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        answer.json()["data"].clone()
+    };
+    let expected = json!([{ "org": 0, "c": 10 }]);
+    for path in [
+        "/v0/pipes/by_org.json?below=4",
+        "/v0/pipes/on_top.json?below=4",
+        "/v0/pipes/on_top.json?below=4&q=SELECT+*+FROM+_",
+        "/v0/sql?below=4&q=SELECT+*+FROM+on_top+FORMAT+JSON",
+    ] {
+        assert_eq!(rows(path), expected, "{path}");
+    }
+}
+
+#[test]
+fn sampling_that_is_not_there_is_said_also_with_a_row_filter() {
+    let (_project, server) = started();
+    let some = token(&server, "some", &["DATASOURCES:READ:events:org = 1"]);
+    let query = "SELECT count() FROM events SAMPLE 0.5";
+    let refused = server.ask(&some, "POST", "/v0/sql", query);
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    let said = refused.text();
+    assert!(
+        said.contains("SAMPLING_NOT_SUPPORTED") && !said.contains("failed on a row"),
+        "{said}"
+    );
+}
