@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use futures::Stream;
+use pipewright_compiler::sql::quote_identifier;
 use serde_json::Value;
 
 use super::ExitStatus;
@@ -72,6 +73,7 @@ pub(super) fn run(
                     OutputFormat::Text => "PrettyCompact",
                     OutputFormat::Json => "JSON",
                 };
+                let name = quoted(name);
                 let sql = format!("SELECT * FROM {name} LIMIT {limit} FORMAT {kind}");
                 client
                     .download("/v0/sql", &sql, |bytes| printer.bytes(bytes))
@@ -80,6 +82,12 @@ pub(super) fn run(
             }
         },
     )
+}
+
+/// The name of a data source in SQL, with that of its workspace where it has one.
+fn quoted(name: &str) -> String {
+    let parts: Vec<String> = name.split('.').map(quote_identifier).collect();
+    parts.join(".")
 }
 
 async fn list(
@@ -278,7 +286,7 @@ async fn export(
         RowFormat::Ndjson => "JSONEachRow",
         RowFormat::Parquet => "Parquet",
     };
-    let sql = format!("SELECT * FROM {name} FORMAT {kind}");
+    let sql = format!("SELECT * FROM {} FORMAT {kind}", quoted(name));
     let Some(out) = out else {
         if rows == RowFormat::Parquet && std::io::stdout().is_terminal() {
             bail!("Parquet is not for a terminal: `--out FILE` writes it to a file");

@@ -56,7 +56,9 @@ pub(super) fn run(
     runtime.block_on(async {
         let here = Here::open(&folder, &tree, plan, printer).await?;
         let done = match here.deploy(&wish, printer).await {
-            Ok(ExitStatus::Success) if wish.applies => here.finish(&workspace.root, printer).await,
+            Ok(ExitStatus::Success) if wish.applies => {
+                here.finish(&workspace.root, &folder, printer).await
+            }
             done => done,
         };
         here.engine.shutdown().await;
@@ -219,14 +221,19 @@ impl Here {
     }
 
     /// What a deploy leaves to the end: fixtures of empty tables, and rows that come by themselves.
-    async fn finish(&self, root: &Path, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    async fn finish(
+        &self,
+        root: &Path,
+        folder: &Path,
+        printer: &Printer,
+    ) -> anyhow::Result<ExitStatus> {
         let plan = Arc::clone(&self.catalog.current().plan);
         let (engine, lines) = (self.engine.as_ref(), Lines::new(printer));
         let deployed = deploy::deploy(&plan, root, &self.ingest, &lines).await?;
         super::serve::say_what_is_missing(&plan, &deployed, printer);
         if self.is_server() {
             let stored = self.catalog.state().variables().values()?;
-            let secrets = workspace::secrets(root, &plan)?.or(stored);
+            let secrets = workspace::secrets(folder, &plan)?.or(stored);
             deploy::connect(&plan, engine, &secrets, &lines).await?;
         }
         Ok(if deployed.refused.is_empty() {

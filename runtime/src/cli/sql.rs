@@ -1,91 +1,54 @@
-//! `pipewright sql`: a query over the project, in this process.
+//! `pipewright sql`: a query over the project, with all that a query over HTTP has: secrets, limits, and what the API has changed.
 
 use std::path::Path;
 
-use anyhow::bail;
-use pipewright_compiler::plan::{Compiled, Plan, QueryError, RequestContext};
-use pipewright_compiler::template::{RenderContext, Values};
+use pipewright_compiler::sql;
 
-use super::arguments::Sql;
+use super::ExitStatus;
+use super::arguments::{Remote, Sql};
 use super::printer::Printer;
-use super::{ExitStatus, checked, engine, project_folder, report_errors};
-use crate::engine::{EngineError, Query};
+use super::session::run as with_server;
 
 pub(super) fn run(
     sql: &Sql,
     project: Option<&Path>,
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
-    let folder = project_folder(None, project)?;
-    let (plan, diagnostics) = checked(&folder)?;
-    if report_errors(&plan, &diagnostics, printer) {
-        return Ok(ExitStatus::Findings);
-    }
-    let values = Values::default();
-    let compiled = match plan.compile_query(
-        &sql.query,
-        None,
-        RequestContext {
-            values: &values,
-            render: RenderContext::default(),
-        },
-    ) {
-        Ok(compiled) => compiled,
-        Err(QueryError::Sql(diagnostic)) => bail!(
-            "{}{}",
-            diagnostic.message,
-            diagnostic
-                .helps
-                .first()
-                .map_or_else(String::new, |help| format!("; {help}"))
-        ),
-        Err(error) => bail!("{error}"),
+    let here = Remote {
+        host: None,
+        token: None,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()?;
-    runtime.block_on(answer(sql, &plan, &compiled, &folder, printer))
-}
-
-async fn answer(
-    sql: &Sql,
-    plan: &Plan,
-    compiled: &Compiled,
-    folder: &Path,
-    printer: &Printer,
-) -> anyhow::Result<ExitStatus> {
-    let engine = engine::open(&plan.project.config, &folder.join(".pipewright"), printer).await?;
-    let format = compiled
-        .format
-        .clone()
-        .unwrap_or_else(|| sql.format.clone());
-    let outcome = print(
-        engine.as_ref(),
-        Query::new(compiled.sql.text(), format),
-        printer,
-    )
-    .await;
-    engine.shutdown().await;
-    match outcome {
-        Ok(()) => Ok(ExitStatus::Success),
-        Err(error @ EngineError::Exception { .. }) => {
-            printer.error(&error.to_string());
-            Ok(ExitStatus::Findings)
+    let query = with_format(&sql.query, &sql.format);
+    with_server(&here, project, printer, |client| async move {
+        let taken = |bytes: &[u8]| printer.bytes(bytes);
+        match client.download("/v0/sql", &query, taken).await {
+            Ok(_) => Ok(ExitStatus::Success),
+            Err(error) => {
+                printer.error(&format!("{error:#}"));
+                Ok(ExitStatus::Findings)
+            }
         }
-        Err(error) => Err(error.into()),
-    }
+    })
 }
 
-async fn print(
-    engine: &dyn crate::engine::Engine,
-    query: Query,
-    printer: &Printer,
-) -> Result<(), EngineError> {
-    use futures::StreamExt as _;
-    let mut answer = engine.query(query).await?;
-    while let Some(chunk) = answer.next().await {
-        printer.bytes(&chunk?)?;
+/// The query with that format, if it names none itself.
+fn with_format(query: &str, format: &str) -> String {
+    let query = query.trim_end().trim_end_matches(';');
+    if sql::scan(query).is_ok_and(|scan| scan.format.is_some()) {
+        return query.to_owned();
     }
-    Ok(())
+    format!("{query}\nFORMAT {format}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_format;
+
+    #[test]
+    fn a_format_is_added_where_there_is_none() {
+        let csv = |query: &str| with_format(query, "CSV");
+        assert_eq!(csv("SELECT 1 -- one"), "SELECT 1 -- one\nFORMAT CSV");
+        assert_eq!(csv("SELECT 1;\n"), "SELECT 1\nFORMAT CSV");
+        assert_eq!(csv("SELECT 1 FORMAT TSV;"), "SELECT 1 FORMAT TSV");
+    }
 }

@@ -214,3 +214,36 @@ fn a_file_in_the_folder_is_no_table() {
         assert!(said.contains("is not in this project"), "{query}: {said}");
     }
 }
+
+#[test]
+fn a_query_has_its_secrets_its_settings_and_its_limits() {
+    let library = pipewright::engine::locate()
+        .expect("the engine is installed: `cargo run -- engine install`");
+    let project = Project::new(&[
+        (
+            "sec.pipe",
+            "NODE n\nSQL >\n    %\n    SELECT {{tb_secret('key')}} = 'hush' AS known\nTYPE endpoint\n",
+        ),
+        ("pipewright.toml", "[limits]\nrows_read = 1000\n"),
+    ]);
+    let run = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let output = project
+            .command(arguments)
+            .envs(variables.iter().copied())
+            .env("PIPEWRIGHT_CHDB", &library)
+            .output()
+            .expect("the binary runs");
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        (
+            output.status.code(),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    };
+    let csv = ["sql", "SELECT * FROM sec", "--format", "CSV"];
+    assert_eq!(run(&csv, &[("key", "hush")]).1, "1\n");
+    let many = ["sql", "SELECT sum(number) FROM numbers(100000) FORMAT CSV;"];
+    let (code, _, said) = run(&many, &[]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("TOO_MANY_ROWS"), "{said}");
+}
