@@ -32,7 +32,7 @@ pub(super) const ROUTES: &[Route] = &[
         "post",
         "A file of rows into a data source, beside the rows that are there or in their place; or a new data source from a schema or a file",
         "ADMIN or DATASOURCES:APPEND:<data source>, to replace also DATASOURCES:DROP:<data source>, to create DATASOURCES:CREATE",
-        &[200, 400, 403, 404, 409, 429],
+        &[200, 202, 400, 403, 404, 409, 429],
     )
     .query(&[
         ("name", "string"),

@@ -68,6 +68,15 @@ impl Route {
         self
     }
 
+    /// What any request may be answered: a query that takes too long, something that broke, an engine that is away; and what a body may be refused with.
+    fn common(&self) -> &'static [u16] {
+        if self.method == "get" || self.method == "delete" {
+            &[405, 408, 500, 503]
+        } else {
+            &[405, 408, 413, 415, 500, 503]
+        }
+    }
+
     pub(super) fn describe(&self) -> Value {
         let in_path = self
             .path
@@ -78,6 +87,7 @@ impl Route {
         let answers: Map<String, Value> = self
             .answers
             .iter()
+            .chain(self.common())
             .map(|status| (status.to_string(), answer(*status)))
             .collect();
         let mut out = json!({
@@ -120,6 +130,16 @@ fn answer(status: u16) -> Value {
             json!({ "description": "The token is missing or may not do this", "content": error })
         }
         404 => json!({ "description": "There is no such thing", "content": error }),
+        405 => json!({ "description": "The path does not take the method", "content": error }),
+        408 => {
+            json!({ "description": "The query took too long, or the body came too slowly", "content": error })
+        }
+        413 => json!({ "description": "The body is too long", "content": error }),
+        415 => {
+            json!({ "description": "The body is of a kind that is not read here", "content": error })
+        }
+        500 => json!({ "description": "Something broke; the log says what", "content": error }),
+        503 => json!({ "description": "The engine is not there, or not ready", "content": error }),
         409 => {
             json!({ "description": "The name is taken, or something stands in the way", "content": error })
         }
