@@ -17,6 +17,15 @@ pub(super) struct Chain {
     pub(super) parameter: bool,
 }
 
+/// Functions that name the engine's user and database, and need no brackets.
+const WITHOUT_BRACKETS: &[&str] = &[
+    "current_database",
+    "current_user",
+    "currentdatabase",
+    "currentuser",
+    "session_user",
+];
+
 impl Walk<'_> {
     /// A call: `first..=last` are the tokens of the (possibly qualified) name; an opening bracket follows.
     pub(super) fn function(&mut self, first: usize, last: usize) -> usize {
@@ -246,7 +255,20 @@ impl Walk<'_> {
         if self.is_name(named) { named + 1 } else { at }
     }
 
-    /// Notes names before brackets that the walk took for something else than calls.
+    /// Whether a token is a function that the engine calls without brackets, where nothing else has the name. `user`, `database` and `schema` are such, too, but more
+    /// often names of columns.
+    fn calls_without_brackets(&self, at: usize) -> bool {
+        let is_part = |at: usize| matches!(self.kind(at), Some(Kind::Dot | Kind::OpenRound));
+        self.is_name(at)
+            && !is_part(at + 1)
+            && (at == 0 || !is_part(at - 1) || self.kind(at - 1) == Some(Kind::OpenRound))
+            && (at == 0 || self.keyword(at - 1) != Keyword::As)
+            && WITHOUT_BRACKETS
+                .iter()
+                .any(|name| unquote(self.text(at)).eq_ignore_ascii_case(name))
+    }
+
+    /// Notes names before brackets that the walk took for something else than calls, and calls without brackets.
     pub(super) fn note_openers(&mut self) {
         let known = self.scan.functions.iter().chain(&self.scan.table_functions);
         let known: HashSet<usize> = known.map(|called| called.span.start).collect();
@@ -255,7 +277,8 @@ impl Walk<'_> {
                 && self.kind(at + 1) == Some(Kind::OpenRound)
                 && !known.contains(&(self.tokens[*at].start as usize))
         };
-        let openers = (0..self.tokens.len()).filter(opens).map(|at| Called {
+        let calls = |at: &usize| opens(at) || self.calls_without_brackets(*at);
+        let openers = (0..self.tokens.len()).filter(calls).map(|at| Called {
             name: unquote(self.text(at)),
             span: self.tokens[at].range(),
         });
