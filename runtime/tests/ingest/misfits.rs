@@ -86,6 +86,120 @@ async fn a_quarantine_has_columns_of_the_names_that_are_its_own() {
     );
 }
 
+#[tokio::test]
+async fn a_json_value_that_the_column_would_lose_is_set_aside() {
+    insta::assert_snapshot!(json("m_json", "JSON", &["{\"a\":1}", "{}", "", "{\"a\":1,\"a\":2}", "{\"a\":{\"b\":1},\"a.b\":2}", "{\"a\":null}", "{\"a\":{}}", "{\"a\":[]}"]).await, @r#"
+    {"a":1} -> {"a":1}
+    {} -> {}
+     -> {}
+    {"a":1,"a":2} -> ✗ cannot read as JSON: {"a":1,"a":2}
+    {"a":{"b":1},"a.b":2} -> ✗ cannot read as JSON: {"a":{"b":1},"a.b":2}
+    {"a":null} -> {}
+    {"a":{}} -> {}
+    {"a":[]} -> {"a":[]}
+    "#);
+    insta::assert_snapshot!(json("m_typed", "JSON(a UInt8, b.c DateTime('UTC'))", &["{\"a\":7}", "{\"a\":300}", "{\"a\":7,\"b\":{\"c\":\"soon\"}}", "{\"a\":7,\"b\":{\"c\":\"2026-01-02 03:04:05\"}}", "{\"a\":0}", "{}", "{\"d\":1}"]).await, @r#"
+    {"a":7} -> {"a":7,"b":{"c":"1970-01-01 00:00:00"}}
+    {"a":300} -> ✗ cannot read as JSON(a UInt8, `b.c` DateTime(\'UTC\')): {"a":300}
+    {"a":7,"b":{"c":"soon"}} -> ✗ cannot read as JSON(a UInt8, `b.c` DateTime(\'UTC\')): {"a":7,"b":{"c":"soon"}}
+    {"a":7,"b":{"c":"2026-01-02 03:04:05"}} -> {"a":7,"b":{"c":"2026-01-02 03:04:05"}}
+    {"a":0} -> {"a":0,"b":{"c":"1970-01-01 00:00:00"}}
+    {} -> {"a":0,"b":{"c":"1970-01-01 00:00:00"}}
+    {"d":1} -> {"a":0,"b":{"c":"1970-01-01 00:00:00"},"d":1}
+    "#);
+    insta::assert_snapshot!(json("m_point", "Point", &["[1,2]", "[\"x\",2]", "[1]", "[0,0]"]).await, @r#"
+    [1,2] -> (1,2)
+    ["x",2] -> ✗ cannot read as Tuple(Float64, Float64): ["x",2]
+    [1] -> ✗ cannot read as Tuple(Float64, Float64): [1]
+    [0,0] -> (0,0)
+    "#);
+}
+
+#[tokio::test]
+async fn the_widest_integers_do_not_wrap() {
+    insta::assert_snapshot!(json("m_i128", "Int128", &["\"170141183460469231731687303715884105727\"", "\"170141183460469231731687303715884105728\"", "\"-170141183460469231731687303715884105728\"", "\"-170141183460469231731687303715884105729\"", "999999999999999999999999999999999999999999999999", "\"007\"", "\"-0\"", "\"+5\"", "1e3", "1.5", "true", "\"x\""]).await, @r#"
+    "170141183460469231731687303715884105727" -> 170141183460469231731687303715884105727
+    "170141183460469231731687303715884105728" -> ✗ cannot read as Int128: 170141183460469231731687303715884105728
+    "-170141183460469231731687303715884105728" -> -170141183460469231731687303715884105728
+    "-170141183460469231731687303715884105729" -> ✗ cannot read as Int128: -170141183460469231731687303715884105729
+    999999999999999999999999999999999999999999999999 -> ✗ cannot read as Int128: 999999999999999999999999999999999999999999999999
+    "007" -> 7
+    "-0" -> 0
+    "+5" -> 5
+    1e3 -> 1000
+    1.5 -> ✗ cannot read as Int128: 1.5
+    true -> 1
+    "x" -> ✗ cannot read as Int128: x
+    "#);
+    insta::assert_snapshot!(json("m_u128", "UInt128", &["\"340282366920938463463374607431768211455\"", "\"340282366920938463463374607431768211456\"", "-1", "\"-1\""]).await, @r#"
+    "340282366920938463463374607431768211455" -> 340282366920938463463374607431768211455
+    "340282366920938463463374607431768211456" -> ✗ cannot read as UInt128: 340282366920938463463374607431768211456
+    -1 -> ✗ cannot read as UInt128: -1
+    "-1" -> ✗ cannot read as UInt128: -1
+    "#);
+    insta::assert_snapshot!(json("m_u256", "Array(UInt256)", &["[\"115792089237316195423570985008687907853269984665640564039457584007913129639935\"]", "[\"115792089237316195423570985008687907853269984665640564039457584007913129639936\"]"]).await, @r#"
+    ["115792089237316195423570985008687907853269984665640564039457584007913129639935"] -> [115792089237316195423570985008687907853269984665640564039457584007913129639935]
+    ["115792089237316195423570985008687907853269984665640564039457584007913129639936"] -> ✗ cannot read as Array(UInt256): ["115792089237316195423570985008687907853269984665640564039457584007913129639936"]
+    "#);
+    let schema = "SCHEMA >\n    `n` UInt8,\n    `v` Int128\n";
+    let plan = project(&[("m_i128_csv.datasource", schema)]).await;
+    let rows = "0,170141183460469231731687303715884105728\n1,12\n";
+    let appended = append(&plan, "m_i128_csv", Format::Csv, rows)
+        .await
+        .unwrap();
+    assert_eq!(appended.counts.quarantined, 1);
+    assert_eq!(tsv("SELECT * FROM m_i128_csv").await, "1\t12\n");
+}
+
+#[tokio::test]
+async fn points_in_time_that_there_are_not_are_set_aside() {
+    insta::assert_snapshot!(json("m_dt64", "DateTime64(3, 'UTC')", &["\"0000-00-00 00:00:00\"", "\"0000-01-01 00:00:00\"", "1e18", "1000000000000000000000", "\"1970-01-01 00:00:00\"", "\"2024-00-10\"", "\"2024-1-00\"", "\"12:30\"", "1700000000", "1700000000.25"]).await, @r#"
+    "0000-00-00 00:00:00" -> ✗ cannot read as DateTime64(3, \'UTC\'): 0000-00-00 00:00:00
+    "0000-01-01 00:00:00" -> ✗ cannot read as DateTime64(3, \'UTC\'): 0000-01-01 00:00:00
+    1e18 -> 2001-09-09 01:46:40.000
+    1000000000000000000000 -> ✗ cannot read as DateTime64(3, \'UTC\'): 1000000000000000000000
+    "1970-01-01 00:00:00" -> 1970-01-01 00:00:00.000
+    "2024-00-10" -> ✗ cannot read as DateTime64(3, \'UTC\'): 2024-00-10
+    "2024-1-00" -> ✗ cannot read as DateTime64(3, \'UTC\'): 2024-1-00
+    "12:30" -> ✗ cannot read as DateTime64(3, \'UTC\'): 12:30
+    1700000000 -> 2023-11-14 22:13:20.000
+    1700000000.25 -> 2023-11-14 22:13:20.250
+    "#);
+    insta::assert_snapshot!(json("m_d32", "Date32", &["1e18", "\"0000-00-00\"", "\"1925-01-01\""]).await, @r#"
+    1e18 -> 2001-09-09
+    "0000-00-00" -> ✗ cannot read as Date32: 0000-00-00
+    "1925-01-01" -> 1925-01-01
+    "#);
+    insta::assert_snapshot!(json("m_f32", "Float32", &["1e300", "\"1e300\"", "1.5", "0.1", "3.4e38", "\"inf\"", "\"nan\"", "\"-inf\""]).await, @r#"
+    1e300 -> ✗ cannot read as Float32: 1e300
+    "1e300" -> ✗ cannot read as Float32: 1e300
+    1.5 -> 1.5
+    0.1 -> 0.1
+    3.4e38 -> 3.4e38
+    "inf" -> inf
+    "nan" -> nan
+    "-inf" -> -inf
+    "#);
+}
+
+#[tokio::test]
+async fn a_key_is_not_taken_for_a_name_of_our_own() {
+    let schema = "SCHEMA >\n    `n` UInt8 `json:$.n`,\n    `v` Array(Int32) `json:$.pw_value[:]`\n";
+    let plan = project(&[("m_key.datasource", schema)]).await;
+    let rows =
+        "{\"n\":0,\"pw_value\":[1]}\n{\"n\":1,\"pw_value\":[\"x\"]}\n{\"n\":2,\"pw_value\":5}\n";
+    append(&plan, "m_key", Format::Ndjson, rows).await.unwrap();
+    assert_eq!(tsv("SELECT n, v FROM m_key ORDER BY n").await, "0\t[1]\n");
+    let schema = "SCHEMA >\n    `n` UInt8 `json:$.n`,\n    `item0` Array(Int32) `json:$.item0[:]`,\n    `key0` Map(UInt8, UInt8) `json:$.key0`\n";
+    let plan = project(&[("m_item.datasource", schema)]).await;
+    let rows = "{\"n\":0,\"item0\":[1],\"key0\":{\"1\":2}}\n{\"n\":1,\"item0\":[\"x\"]}\n{\"n\":2,\"key0\":{\"1\":300}}\n";
+    append(&plan, "m_item", Format::Ndjson, rows).await.unwrap();
+    assert_eq!(
+        tsv("SELECT n, item0, key0 FROM m_item ORDER BY n").await,
+        "0\t[1]\t{1:2}\n"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_that_do_not_fit_keep_no_others_waiting() {
     let schema = "SCHEMA >\n    `id` UInt32 `json:$.id`,\n    `dec` Decimal(18, 4) `json:$.dec`,\n    `map` Map(Int32, String) `json:$.map`,\n    `kind` Enum8('x' = 2, 'y') `json:$.kind`,\n    `insertion_date` Date `json:$.day`\n";

@@ -33,7 +33,7 @@ pub(super) struct Input<'a> {
     pub(super) raw: String,
     /// True where the input gives no value.
     absent: String,
-    /// True where the default is taken, if that is not everywhere where no value is given; `pw_value` stands for the value as read.
+    /// True where the default is taken, if that is not everywhere where no value is given.
     defaulted: Option<String>,
     /// True where a container is of another kind.
     mismatch: Option<String>,
@@ -41,6 +41,11 @@ pub(super) struct Input<'a> {
 
 /// The name of the row's text.
 const LINE: &str = "pw_line";
+
+/// The name of the value of the column at this place of the inputs.
+pub(super) fn value_name(at: usize) -> String {
+    format!("pw_{at}")
+}
 
 impl Input<'_> {
     fn has_default(&self) -> bool {
@@ -54,7 +59,7 @@ impl Input<'_> {
 
     /// True where the value `pw_<at>` does not fit.
     pub(super) fn bad(&self, at: usize) -> Option<String> {
-        let value = format!("pw_{at}");
+        let value = value_name(at);
         if convert::is_scalar(&self.data_type) {
             let missing = format!("isNull({value})");
             return Some(if self.is_required() {
@@ -64,16 +69,11 @@ impl Input<'_> {
             });
         }
         let bad = match (convert::misfit(&value, &self.data_type), &self.mismatch) {
-            (Some(misfit), Some(mismatch)) => {
-                Some(format!("{misfit} OR {mismatch}").replace("pw_value", &value))
-            }
-            (Some(condition), None) => Some(condition),
-            (None, mismatch) => mismatch
-                .as_ref()
-                .map(|condition| condition.replace("pw_value", &value)),
+            (Some(misfit), Some(mismatch)) => Some(format!("{misfit} OR {mismatch}")),
+            (misfit, mismatch) => misfit.or_else(|| mismatch.clone()),
         }?;
         // Of no tuple at all the elements are missing too.
-        Some(if convert::is_tuple(&self.data_type) {
+        Some(if convert::is_whole(&self.data_type) {
             format!("(({bad}) AND NOT ({}))", self.absent)
         } else {
             bad
@@ -82,7 +82,7 @@ impl Input<'_> {
 
     /// Column names with the expressions that fill them.
     pub(super) fn finals(&self, at: usize) -> (Vec<String>, Vec<String>) {
-        let value = format!("pw_{at}");
+        let value = value_name(at);
         let names: Vec<String> = if self.data_type.family == "Nested" {
             convert::elements(&self.data_type)
                 .into_iter()
@@ -109,7 +109,7 @@ impl Input<'_> {
     /// The value with the column's default where none is given.
     fn completed(&self, value: &str) -> Vec<String> {
         let default = self.column.default.as_ref().map(|(_, default)| default);
-        if convert::is_tuple(&self.data_type) {
+        if convert::is_whole(&self.data_type) {
             // Before the cast, which stops at the elements of a tuple that is not there.
             let default = match default {
                 Some(default) => convert::as_column(default, &self.data_type),
@@ -120,10 +120,7 @@ impl Input<'_> {
         }
         let mut finals = convert::finished(value, &self.data_type);
         if let (Some(default), [only]) = (default, finals.as_mut_slice()) {
-            let defaulted = match &self.defaulted {
-                Some(defaulted) => defaulted.replace("pw_value", value),
-                None => self.absent.clone(),
-            };
+            let defaulted = self.defaulted.as_ref().unwrap_or(&self.absent);
             // A text and an enum have texts in common, and what stands for NULL in an enum may have no text.
             let default = if convert::is_enum(&self.data_type) {
                 convert::as_column(default, &self.data_type)
@@ -172,10 +169,20 @@ impl Row {
 
 fn data_type(column: &Column) -> DataType {
     let text = column.data_type.as_deref().unwrap_or("String");
-    types::parse(text).unwrap_or_else(|_| DataType {
+    let unknown = || DataType {
         family: text.to_owned(),
         arguments: Vec::<Argument>::new(),
-    })
+    };
+    let parsed = types::parse(text).unwrap_or_else(|_| unknown());
+    // Points and what is made of them are tuples and arrays by other names.
+    let plain = match parsed.family.as_str() {
+        "Point" => "Tuple(Float64, Float64)",
+        "Ring" | "LineString" => "Array(Tuple(Float64, Float64))",
+        "Polygon" | "MultiLineString" => "Array(Array(Tuple(Float64, Float64)))",
+        "MultiPolygon" => "Array(Array(Array(Tuple(Float64, Float64))))",
+        _ => return parsed,
+    };
+    types::parse(plain).unwrap_or(parsed)
 }
 
 /// Columns by their JSON paths. Without a path, a column takes the key of its own name when no column has a path, and its default otherwise.
@@ -196,7 +203,8 @@ pub(super) fn json<'a>(
             (None, false) => vec![path::Step::Key(column.name.clone())],
             (None, true) => continue,
         };
-        inputs.push(json_column(column, &steps, &mut trees));
+        let name = value_name(inputs.len());
+        inputs.push(json_column(column, &name, &steps, &mut trees));
     }
     let rows: Vec<String> = trees
         .iter()
@@ -228,6 +236,7 @@ pub(super) fn json<'a>(
 
 fn json_column<'a>(
     column: &'a Column,
+    name: &str,
     steps: &[path::Step],
     trees: &mut Vec<path::Tree>,
 ) -> Input<'a> {
@@ -273,13 +282,13 @@ fn json_column<'a>(
     let is_default = matches!(&column.default, Some((DefaultKind::Default, _)));
     // A Nullable column with a default takes NULL where NULL is written.
     let defaulted = (is_default && data_type.is_nullable())
-        .then(|| format!("isNull(pw_value) AND NOT JSONHas({arguments})"));
-    let stray = stray::items(&arguments, steps, &data_type);
+        .then(|| format!("isNull({name}) AND NOT JSONHas({arguments})"));
+    let stray = stray::items(name, &arguments, steps, &data_type);
     let mismatch = convert::json_kinds(&data_type).map(|kinds| {
         let wrong = match data_type.bare().family.as_str() {
             // An array of which no item can be read comes as an empty one.
             "Array" | "Map" | "Nested" => format!(
-                "(empty(pw_value) AND (JSONType({arguments}) NOT IN ({kinds}, 'Null') OR JSONLength({arguments}) > 0))"
+                "(empty({name}) AND (JSONType({arguments}) NOT IN ({kinds}, 'Null') OR JSONLength({arguments}) > 0))"
             ),
             _ => format!("(JSONType({arguments}) NOT IN ({kinds}, 'Null'))"),
         };

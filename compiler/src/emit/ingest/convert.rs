@@ -9,6 +9,8 @@ use crate::types::{Argument, DataType};
 /// What matters of a type for reading it.
 enum Kind<'a> {
     Text,
+    /// Real numbers of 32 bits.
+    Single,
     /// Integers of up to 32 bits: every one is a double.
     NarrowInteger,
     WideInteger,
@@ -26,6 +28,8 @@ enum Kind<'a> {
     Map(&'a DataType, &'a DataType),
     Tuple,
     Nested,
+    /// An object, whose reader leaves everything out that it does not understand unless it may say so.
+    Json,
     /// Whatever the engine makes of it.
     Opaque,
 }
@@ -67,7 +71,8 @@ fn kind(data_type: &DataType) -> Kind<'_> {
         "BFloat16" => Kind::Rounded,
         "Enum8" | "Enum16" => Kind::Enum,
         "Decimal" => Kind::Decimal,
-        "Float32" | "Float64" | "UUID" | "IPv4" | "IPv6" | "FixedString" => Kind::Scalar,
+        "Float32" => Kind::Single,
+        "Float64" | "UUID" | "IPv4" | "IPv6" | "FixedString" => Kind::Scalar,
         "Date" => moment("toDate", Some((0, 65_536 * DAY - 1))),
         "Date32" => moment("toDate32", Some((-25_567 * DAY, 120_530 * DAY - 1))),
         "DateTime" => Kind::Moment(Moment {
@@ -101,6 +106,7 @@ fn kind(data_type: &DataType) -> Kind<'_> {
         }
         "Tuple" if !bare.arguments.is_empty() => Kind::Tuple,
         "Nested" => Kind::Nested,
+        "JSON" => Kind::Json,
         _ => Kind::Opaque,
     }
 }
@@ -109,13 +115,13 @@ fn kind(data_type: &DataType) -> Kind<'_> {
 pub(super) fn is_scalar(data_type: &DataType) -> bool {
     !matches!(
         kind(data_type),
-        Kind::Array(_) | Kind::Map(..) | Kind::Tuple | Kind::Nested | Kind::Opaque
+        Kind::Array(_) | Kind::Map(..) | Kind::Tuple | Kind::Nested | Kind::Json | Kind::Opaque
     )
 }
 
-/// Whether it is a tuple with elements, which are missing with it.
-pub(super) fn is_tuple(data_type: &DataType) -> bool {
-    matches!(kind(data_type), Kind::Tuple)
+/// Whether it is a tuple with elements, which are missing with it, or an object.
+pub(super) fn is_whole(data_type: &DataType) -> bool {
+    matches!(kind(data_type), Kind::Tuple | Kind::Json)
 }
 
 /// Whether values are names of an enumeration.
@@ -150,7 +156,7 @@ pub(super) fn json_kinds(data_type: &DataType) -> Option<&'static str> {
         Kind::Array(_) | Kind::Nested => Some("'Array'"),
         Kind::Map(..) => Some("'Object'"),
         Kind::Tuple => Some("'Object', 'Array'"),
-        Kind::Opaque if data_type.family == "JSON" => Some("'Object'"),
+        Kind::Json => Some("'Object'"),
         _ => None,
     }
 }
@@ -174,6 +180,7 @@ pub(super) fn json_type(data_type: &DataType) -> String {
             "Nullable(String)".to_owned()
         }
         Kind::NarrowInteger => "Nullable(Float64)".to_owned(),
+        Kind::Single => "Nullable(Float64)".to_owned(),
         Kind::Rounded => "Nullable(Float32)".to_owned(),
         Kind::Scalar | Kind::Enum => format!("Nullable({})", data_type.bare()),
         Kind::Array(element) => format!("Array({})", json_type(element)),
@@ -181,6 +188,7 @@ pub(super) fn json_type(data_type: &DataType) -> String {
         Kind::Map(_, value) => format!("Map(String, {})", json_type(value)),
         Kind::Tuple => tuple_type(data_type),
         Kind::Nested => format!("Array({})", tuple_type(data_type)),
+        Kind::Json => format!("Nullable({})", data_type.bare()),
         Kind::Opaque => data_type.to_string(),
     }
 }
@@ -203,17 +211,27 @@ pub(super) fn from_json(value: &str, data_type: &DataType) -> String {
 fn nested(value: &str, data_type: &DataType, depth: usize) -> String {
     let item = format!("item{depth}");
     match kind(data_type) {
-        Kind::Text | Kind::Scalar | Kind::Enum | Kind::Opaque => value.to_owned(),
+        Kind::Text | Kind::Scalar | Kind::Enum | Kind::Json | Kind::Opaque => value.to_owned(),
         Kind::NarrowInteger | Kind::Bool | Kind::Decimal => exact(value, data_type),
         Kind::Rounded => rounded(value, data_type),
+        Kind::Single => {
+            let single = rounded(value, data_type);
+            format!("if(isInfinite({single}) AND isFinite({value}), NULL, {single})")
+        }
         Kind::WideInteger => {
             // Digits nearly always; `1.0`, `1e3` and `true` are whole numbers as well.
+            let double = format!("accurateCastOrNull({value}, 'Float64')");
+            // Of the widest types a double has too few digits.
             let double = exact(
-                &format!("accurateCastOrNull({value}, 'Float64')"),
+                &if is_beyond_64_bits(data_type) {
+                    format!("if(match({value}, {DIGITS}), NULL, {double})")
+                } else {
+                    double
+                },
                 data_type,
             );
             let flag = format!("multiIf({value} = 'true', 1, {value} = 'false', 0, NULL)");
-            let digits = exact(value, data_type);
+            let digits = digits(value, data_type);
             format!(
                 "if(isNull({digits}) AND isNotNull({value}), ifNull({double}, {}), {digits})",
                 exact(&flag, data_type)
@@ -258,7 +276,7 @@ fn map_key(key: &str, data_type: &DataType) -> String {
 /// What stands for a key that does not fit: a text that no key of the type has. Nothing where every text is a key.
 fn no_key(data_type: &DataType) -> Option<String> {
     match kind(data_type) {
-        Kind::Text | Kind::Opaque => None,
+        Kind::Text | Kind::Json | Kind::Opaque => None,
         _ => {
             // Texts made from values do not end so.
             let mut none = "\0".to_owned();
@@ -282,19 +300,21 @@ fn tuple(value: &str, data_type: &DataType, depth: usize) -> String {
 pub(super) fn from_text(value: &str, data_type: &DataType) -> String {
     match kind(data_type) {
         Kind::Text => value.to_owned(),
-        Kind::NarrowInteger
-        | Kind::WideInteger
-        | Kind::Bool
-        | Kind::Decimal
-        | Kind::Scalar
-        | Kind::Rounded => exact(value, data_type),
+        Kind::NarrowInteger | Kind::Bool | Kind::Decimal | Kind::Scalar | Kind::Rounded => {
+            exact(value, data_type)
+        }
+        Kind::WideInteger => digits(value, data_type),
+        Kind::Single => {
+            let single = exact(value, data_type);
+            format!("if(isInfinite({single}) AND match({value}, '[0-9]'), NULL, {single})")
+        }
         // The exact cast stops at a name that it does not know.
         Kind::Enum => exact(
             &format!("if({value} IN ({}), {value}, NULL)", enum_names(data_type)),
             data_type,
         ),
         Kind::Moment(moment) => moment.read(value),
-        Kind::Opaque if data_type.family != "JSON" => format!(
+        Kind::Opaque => format!(
             "CAST(ifNull({value}, ''), {})",
             quote_literal(&data_type.to_string())
         ),
@@ -353,12 +373,39 @@ fn rounded(value: &str, data_type: &DataType) -> String {
     format!("CAST({value}, {})", quote_literal(&nullable))
 }
 
+/// Whether the engine reads numbers of the type without looking whether they fit.
+fn is_beyond_64_bits(data_type: &DataType) -> bool {
+    let family = &data_type.bare().family;
+    family.ends_with("128") || family.ends_with("256")
+}
+
+/// A text that is a whole number, as a pattern.
+const DIGITS: &str = "'^[+-]?[0-9]+$'";
+
+/// A text of digits as an integer. Those that are so long that the engine could wrap them around must be the number's own.
+fn digits(value: &str, data_type: &DataType) -> String {
+    let read = exact(value, data_type);
+    if !is_beyond_64_bits(data_type) {
+        return read;
+    }
+    let short = if data_type.bare().family.ends_with("128") {
+        38
+    } else {
+        76
+    };
+    let own = format!("replaceRegexpOne({value}, '^([+]|(-))?0*([0-9])', '\\\\2\\\\3')");
+    format!("if(length({value}) <= {short} OR toString({read}) = {own}, {read}, NULL)")
+}
+
 fn exact(value: &str, data_type: &DataType) -> String {
     format!(
         "accurateCastOrNull({value}, {})",
         quote_literal(&data_type.bare().to_string())
     )
 }
+
+/// What begins so has no date: the engine would take the current year, or the first of something.
+const NO_DATE: &str = "'^(0000|[0-9]{4}[-/](00|[0-9]{1,2}[-/]00)|[0-9]{1,2}:)'";
 
 impl Moment {
     /// Dates in the many spellings of the world, and seconds since 1970 with their fractions.
@@ -369,7 +416,9 @@ impl Moment {
             .map_or_else(String::new, |zone| format!(", {}", quote_literal(zone)));
         // Below three digits the function returns another type.
         let digits = self.precision.max(3);
-        let parsed = format!("parseDateTime64BestEffortOrNull({value}, {digits}{zone})");
+        let parsed = format!(
+            "if(match({value}, {NO_DATE}), NULL, parseDateTime64BestEffortOrNull({value}, {digits}{zone}))"
+        );
         // Short numbers would be taken for a day of the current month.
         let seconds = format!("toDateTime64(accurateCastOrNull({value}, 'Int64'), {digits}{zone})");
         self.within(&format!("if(length({value}) < 8, {seconds}, {parsed})"))
@@ -417,6 +466,7 @@ fn misfit_at(value: &str, data_type: &DataType, depth: usize) -> Option<String> 
         Kind::Tuple => misfit_in_tuple(value, data_type, depth),
         Kind::Nested => misfit_in_tuple(&item, data_type, depth + 1)
             .map(|bad| format!("arrayExists({item} -> {bad}, {value})")),
+        Kind::Json => Some(format!("isNull({value})")),
         _ if data_type.is_nullable() => None,
         _ => Some(format!("isNull({value})")),
     }
@@ -438,6 +488,7 @@ pub(super) fn finished(value: &str, data_type: &DataType) -> Vec<String> {
         |value: &str, data_type: &str| format!("CAST({value}, {})", quote_literal(data_type));
     match kind(data_type) {
         Kind::Opaque => vec![value.to_owned()],
+        Kind::Json => vec![format!("assumeNotNull({value})")],
         Kind::Array(_) | Kind::Map(..) | Kind::Tuple => {
             vec![cast(value, &data_type.bare().to_string())]
         }

@@ -145,7 +145,7 @@ impl Ingestion {
         }
         conditions.extend(row.conditions.clone());
         for (at, input) in inputs.iter().enumerate() {
-            converted.push(format!("{} AS pw_{at}", input.value));
+            converted.push(format!("{} AS {}", input.value, column::value_name(at)));
             let (names, finals) = input.finals(at);
             targets.extend(names);
             values.extend(finals);

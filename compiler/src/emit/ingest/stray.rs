@@ -7,7 +7,12 @@ use crate::types::DataType;
 
 /// True where an item below the place that `arguments` lead to is of a kind that its type is not read from. Nothing for arrays of single values, whose items
 /// are NULL when they do not fit.
-pub(super) fn items(arguments: &str, steps: &[Step], data_type: &DataType) -> Option<String> {
+pub(super) fn items(
+    value: &str,
+    arguments: &str,
+    steps: &[Step],
+    data_type: &DataType,
+) -> Option<String> {
     let first = steps.iter().position(|step| *step == Step::Each);
     let rest = first.map_or(&[][..], |at| &steps[at + 1..]);
     let element = element(data_type)?;
@@ -21,7 +26,7 @@ pub(super) fn items(arguments: &str, steps: &[Step], data_type: &DataType) -> Op
     // An inner array of which no item can be read comes as an empty one.
     if let Some(count) = count(item, rest, element, 1) {
         found.push(format!(
-            "arraySum({item} -> {count}, JSONExtractArrayRaw({arguments})) != length(arrayFlatten(pw_value))"
+            "arraySum({item} -> {count}, JSONExtractArrayRaw({arguments})) != length(arrayFlatten({value}))"
         ));
     }
     (!found.is_empty()).then(|| format!("({})", found.join(" OR ")))
