@@ -7,6 +7,7 @@ use super::MAX_DEPTH;
 use super::expression::{Builder, Built};
 use super::grammar::{Rule, TemplateGrammar};
 use super::open::{Kind, Open, Part};
+use super::scan::after_string;
 use super::tree::{Item, Template, Whitespace};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::parse::Parsed;
@@ -417,22 +418,40 @@ impl Blocks<'_> {
 /// The offset of the word `from` used like a name, outside of strings.
 fn reserved_word(body: &str) -> Option<usize> {
     let bytes = body.as_bytes();
-    let mut quote = None;
-    for (at, byte) in body.bytes().enumerate() {
-        match quote {
-            Some(open) if byte == open && bytes[at - 1] != b'\\' => quote = None,
-            Some(_) => {}
-            None if byte == b'\'' || byte == b'"' => quote = Some(byte),
-            None => {
-                let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80;
-                if bytes[at..].starts_with(b"from")
-                    && !bytes.get(at + 4).copied().is_some_and(word)
-                    && (at == 0 || !word(bytes[at - 1]))
-                {
-                    return Some(at);
-                }
-            }
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80;
+    let mut at = 0;
+    while at < bytes.len() {
+        if matches!(bytes[at], b'\'' | b'"') {
+            at = after_string(bytes, at);
+            continue;
         }
+        let is_whole = bytes[at..].starts_with(b"from")
+            && !bytes.get(at + 4).copied().is_some_and(word)
+            && (at == 0 || !word(bytes[at - 1]));
+        if is_whole {
+            return Some(at);
+        }
+        at += 1;
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reserved_word_is_one_outside_of_strings() {
+        for (body, at) in [
+            ("String(from)", Some(7)),
+            (r"String(x, 'a\\', description='the from date')", None),
+            (r"String(x, 'it\'s from', '')", None),
+            ("String(x, \"\"\"one \" from\"\"\")", None),
+            ("String(x, '') + from", Some(16)),
+            ("from_date + date_from + fromage", None),
+            ("'open from", None),
+        ] {
+            assert_eq!(reserved_word(body), at, "{body}");
+        }
+    }
 }

@@ -50,7 +50,7 @@ pub(super) fn scan(text: &str, depth_limit: usize) -> Option<Objection> {
 }
 
 /// The offset after the string literal that starts at `start`; the end of the text if it is not closed.
-fn after_string(bytes: &[u8], start: usize) -> usize {
+pub(super) fn after_string(bytes: &[u8], start: usize) -> usize {
     let quote = bytes[start];
     let long = bytes[start..].starts_with(&[quote; 3]);
     let mut at = start + if long { 3 } else { 1 };
