@@ -5,27 +5,8 @@ use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 use super::views::views;
 use super::{Check, Rule};
 use crate::diagnostics::codes;
+use crate::optimize::is_random;
 use crate::plan::{PipePlan, Plan};
-
-/// Lower case, sorted.
-const FUNCTIONS: &[&str] = &[
-    "fuzzbits",
-    "generaterandomstructure",
-    "generateuuidv4",
-    "generateuuidv7",
-    "rand",
-    "rand32",
-    "rand64",
-    "randbernoulli",
-    "randcanonical",
-    "randexponential",
-    "randnormal",
-    "randomfixedstring",
-    "randomprintableascii",
-    "randomstring",
-    "randomstringutf8",
-    "randuniform",
-];
 
 pub(super) const RULE: Rule = Rule {
     code: codes::NONDETERMINISTIC_VIEW,
@@ -56,7 +37,8 @@ A value made from the row itself: `cityHash64(day, url) AS id`, or a column with
 fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for view in views(plan, pipe) {
-        for called in view.calls_of(FUNCTIONS) {
+        let calls = view.branch.scan.functions.iter();
+        for called in calls.filter(|called| is_random(&called.name.to_ascii_lowercase())) {
             let message = format!(
                 "materialized node `{}` calls `{}`, which gives another value each time",
                 view.node.id.node, called.name

@@ -107,9 +107,6 @@ const CHANGING: &[&str] = &[
     "arrayjoin",
     "blocknumber",
     "blocksize",
-    "fuzzbits",
-    "generateserialid",
-    "generatesnowflakeid",
     "neighbor",
     "nowinblock",
     "rownumberinallblocks",
@@ -121,12 +118,13 @@ const CHANGING: &[&str] = &[
 
 /// Whether a query with one of these is not the same twice.
 pub(super) fn any_changing(calls: &BTreeSet<String>) -> bool {
-    let changing = |name: &String| {
-        name.starts_with("rand")
-            || name.starts_with("generateuuid")
-            || CHANGING.contains(&name.as_str())
-    };
+    let changing = |name: &String| is_random(name) || CHANGING.contains(&name.as_str());
     calls.iter().any(changing)
+}
+
+/// Whether a function, by its name in lower case, makes values up: `rand` and all that begin so, `generateUUIDv4` and its kin.
+pub(crate) fn is_random(name: &str) -> bool {
+    name.starts_with("rand") || name.starts_with("generate") || name == "fuzzbits"
 }
 
 fn is_scalar(name: &str) -> bool {

@@ -65,6 +65,22 @@ fn random_values_in_a_view_are_found() {
             "nondeterministic-view: materialized node `n` calls `rand`, which gives another value each time"
         ]
     );
+    for name in [
+        "generateULID",
+        "generateSnowflakeID",
+        "randNormal",
+        "randConstant",
+        "fuzzBits",
+    ] {
+        assert_eq!(
+            of_view(&format!(
+                "SELECT day, uniqState(toString({name}())) AS users FROM web GROUP BY day"
+            )),
+            [format!(
+                "nondeterministic-view: materialized node `n` calls `{name}`, which gives another value each time"
+            )]
+        );
+    }
 }
 
 #[test]
