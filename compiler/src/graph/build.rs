@@ -312,10 +312,7 @@ fn resolve_table(
         }
         return;
     };
-    if let (Target::Node(..), Some(modifier)) = (
-        &target,
-        table.is_final.clone().or_else(|| table.sample.clone()),
-    ) {
+    if let (Target::Node(..), Some(modifier)) = (&target, table.needs_a_table()) {
         diagnostics.push(modifier_on_node(
             &table.name,
             branch.rendered.sql.locate_range(modifier),
@@ -383,11 +380,11 @@ pub(crate) fn unknown(
     diagnostic.help(format!("did you mean {}?", names.join(" or ")))
 }
 
-/// The diagnostic for `FINAL` or `SAMPLE` after a node's name.
+/// The diagnostic for `FINAL`, `SAMPLE` or `PREWHERE` after a node's name.
 pub(crate) fn modifier_on_node(name: &str, span: Option<Span>) -> Diagnostic {
     let mut diagnostic = Diagnostic::error(
         codes::MODIFIER_ON_NODE,
-        format!("`FINAL` and `SAMPLE` work on tables, and `{name}` is a query"),
+        format!("`FINAL`, `SAMPLE` and `PREWHERE` work on tables, and `{name}` is a query"),
     );
     if let Some(span) = span {
         diagnostic = diagnostic.label(span, "not possible here");
@@ -407,4 +404,56 @@ fn dedup(diagnostics: &mut Vec<Diagnostic>) {
             diagnostic.message.clone(),
         ))
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::project::SourceTree;
+
+    /// The findings of a pipe whose node `n1` has this SQL, after `n0`.
+    fn findings(sql: &str) -> Vec<String> {
+        let files = [
+            (
+                "t.datasource",
+                "SCHEMA >\n    id UInt32, b UInt32\n".to_owned(),
+            ),
+            (
+                "p.pipe",
+                format!(
+                    "NODE n0\nSQL >\n    SELECT id, b FROM t\n\nNODE n1\nSQL >\n    {sql}\n\nTYPE endpoint\n"
+                ),
+            ),
+        ];
+        let tree = SourceTree::new(files.map(|(name, text)| (name.to_owned(), text)));
+        let (_, diagnostics) = crate::check(tree);
+        let found = diagnostics.into_iter();
+        found
+            .filter(|found| found.code.name() == "modifier-on-node")
+            .map(|found| found.message.into_owned())
+            .collect()
+    }
+
+    #[test]
+    fn what_works_on_tables_only_is_refused_on_nodes() {
+        for sql in [
+            "SELECT id FROM n0 FINAL",
+            "SELECT id FROM n0 SAMPLE 0.1",
+            "SELECT id FROM n0 PREWHERE b = 1",
+            "SELECT x.id FROM n0 AS x PREWHERE x.b = 1 WHERE id > 0",
+            "SELECT id FROM (SELECT id FROM n0 PREWHERE b = 1)",
+        ] {
+            assert_eq!(
+                findings(sql),
+                ["`FINAL`, `SAMPLE` and `PREWHERE` work on tables, and `n0` is a query"],
+                "{sql}"
+            );
+        }
+        for sql in [
+            "SELECT id FROM t PREWHERE b = 1",
+            "SELECT t.id FROM t JOIN n0 ON t.id = n0.id PREWHERE t.b = 1",
+            "SELECT id FROM (SELECT id FROM n0) WHERE id IN (SELECT id FROM t PREWHERE b = 1)",
+        ] {
+            assert!(findings(sql).is_empty(), "{sql}");
+        }
+    }
 }

@@ -486,8 +486,7 @@ impl<'a> Compilation<'a> {
                 &table.name,
             ) {
                 Some(Target::Node(pipe, node)) => {
-                    if let Some(modifier) = table.is_final.clone().or_else(|| table.sample.clone())
-                    {
+                    if let Some(modifier) = table.needs_a_table() {
                         return Err(crate::graph::modifier_on_node(
                             &table.name,
                             text.locate_range(modifier),

@@ -35,6 +35,8 @@ pub struct TableReference {
     pub is_final: Option<Range<usize>>,
     /// `SAMPLE …` with its numbers.
     pub sample: Option<Range<usize>>,
+    /// The word `PREWHERE` of a query that reads nothing else.
+    pub prewhere: Option<Range<usize>>,
     /// The name (or a part of it) is an `{…:Identifier}` parameter: what it names is not known before it is bound.
     pub parameter: bool,
     /// The name is written as a string literal (`FROM 'file.csv'`): a file to the embedded engine, never a table.
@@ -43,6 +45,12 @@ pub struct TableReference {
 }
 
 impl TableReference {
+    /// What stands behind it and works on tables only: `FINAL`, `SAMPLE` or `PREWHERE`.
+    pub(crate) fn needs_a_table(&self) -> Option<Range<usize>> {
+        let found = [&self.is_final, &self.sample, &self.prewhere];
+        found.into_iter().flatten().next().cloned()
+    }
+
     /// `database.name`, or the bare name.
     pub fn display_name(&self) -> String {
         match &self.database {

@@ -151,6 +151,7 @@ impl Walk<'_> {
                 alias: None,
                 is_final: None,
                 sample: None,
+                prewhere: None,
                 parameter,
                 is_literal: self.kind(first) == Some(Kind::Text),
                 scope,

@@ -69,7 +69,6 @@ impl Walk<'_> {
         let frame = self.top_mut();
         frame.last_relation = Some(at..next);
         frame.last_table = Some(index);
-        frame.last_relation = Some(at..next);
         frame.table = TableState::After;
         self.operand = false;
         next
@@ -140,6 +139,21 @@ impl Walk<'_> {
             }
             Keyword::Sample if state == TableState::After => Some(self.sample(at)),
             _ => None,
+        }
+    }
+
+    /// `PREWHERE` behind the one table of a query.
+    pub(super) fn note_prewhere(&mut self, at: usize) {
+        let frame = self.top();
+        if !frame.in_tables() || frame.table != TableState::After {
+            return;
+        }
+        let (Some(index), Some(relation)) = (frame.last_table, &frame.last_relation) else {
+            return;
+        };
+        let before = relation.start.checked_sub(1);
+        if before.is_some_and(|before| self.keyword(before) == Keyword::From) {
+            self.found[index].reference.prewhere = Some(self.tokens[at].range());
         }
     }
 

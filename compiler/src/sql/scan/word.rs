@@ -129,6 +129,9 @@ impl Walk<'_> {
             }
             Keyword::Fetch if !matches_row_word(self.next_word(at)) => None,
             _ if !self.operand && keyword.starts_clause() && self.top().mode == Mode::Query => {
+                if keyword == Keyword::Prewhere {
+                    self.note_prewhere(at);
+                }
                 self.top_mut().clause = Clause::Other;
                 self.operand = keyword.wants_operand();
                 Some(at + 1)
