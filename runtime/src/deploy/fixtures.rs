@@ -18,7 +18,7 @@ use pipewright_compiler::sql::{quote_identifier, quote_literal};
 
 use super::{DeployError, Deployed, Progress};
 use crate::engine::{Engine, EngineError, Query};
-use crate::ingest::{Append, Appended, Format, Ingest, IngestError};
+use crate::ingest::{Append, Appended, Format, Ingest, IngestError, Mark};
 
 /// Endings in the order in which they are looked for: rows come before a query that makes some.
 const ENDINGS: &[&str] = &["ndjson", "csv", "sql", "parquet"];
@@ -26,7 +26,7 @@ const ENDINGS: &[&str] = &["ndjson", "csv", "sql", "parquet"];
 /// Folders in the order in which they are looked through; Classic projects have the second.
 const FOLDERS: &[&str] = &["fixtures", "datasources/fixtures"];
 
-/// Loads every fixture whose data source was empty before the first one was loaded.
+/// Loads every fixture whose data source was empty before the first one was loaded, and not because its rows were taken away.
 pub(super) async fn load(
     plan: &Plan,
     root: &Path,
@@ -45,6 +45,13 @@ pub(super) async fn load(
         let Some((file, path)) = find(root, &table.name.name) else {
             continue;
         };
+        // Who has taken rows away did not want these in their place.
+        if ingest
+            .marked(Mark::Rewritten, &table.name.to_string())
+            .is_some()
+        {
+            continue;
+        }
         // Perhaps of this very fixture, whose load was cut off.
         let expects = ingest.is_expecting(&table.name.to_string());
         if expects.map_err(|error| DeployError::Fixture {

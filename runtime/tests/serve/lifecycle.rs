@@ -158,6 +158,41 @@ fn a_table_that_cannot_be_made_keeps_the_others_from_nothing() {
 }
 
 #[test]
+fn rows_that_were_taken_away_are_not_put_back_from_a_fixture() {
+    let project = project();
+    let server = Server::start(&project);
+    let truncated = server.ask(ADMIN, "POST", "/v0/datasources/items/truncate", "");
+    assert!(truncated.status < 300, "{}", truncated.text());
+    server.interrupt();
+    let server = Server::start(&project);
+    assert!(
+        !server.messages().contains("loading"),
+        "{}",
+        server.messages()
+    );
+    let answer = server.ask(
+        ADMIN,
+        "POST",
+        "/v0/sql",
+        "SELECT count() FROM items FORMAT TSV",
+    );
+    assert_eq!(answer.text(), "0\n");
+}
+
+#[test]
+fn a_project_may_begin_with_no_datafile() {
+    let project = Project::new(&[("pipewright.toml", "")]);
+    let server = Server::start(&project);
+    let made = server.ask(
+        ADMIN,
+        "POST",
+        "/v0/pipes",
+        "name=one&sql=SELECT%201%20AS%20one",
+    );
+    assert!(made.status < 300, "{}", made.text());
+}
+
+#[test]
 fn a_fixture_that_does_not_fit_leaves_the_data_source_empty() {
     let project = project();
     project.write("fixtures/items.sql", "SELECT 'x' AS other");
