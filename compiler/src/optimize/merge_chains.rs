@@ -7,6 +7,7 @@ use super::columns;
 use super::rules::Rule;
 use super::site::{Site, find};
 use super::{Subject, merge_projection, merge_tail};
+use crate::project::PASSING;
 use crate::sql::blocks::{
     ClauseKind, Item, ItemKind, Nested, Place, Relation, Run, Select, Source,
 };
@@ -45,7 +46,7 @@ columns of what it reads are not known. A `SETTINGS` clause is anywhere in the s
 
 fn apply(subject: &Subject<'_>) -> Option<Change> {
     find(&subject.statement.query, &mut |site| {
-        if !site.select.understood {
+        if !site.select.understood || tells_apart(site.select) {
             return None;
         }
         reader_passes_on(subject, site)
@@ -53,6 +54,15 @@ fn apply(subject: &Subject<'_>) -> Option<Change> {
             .or_else(|| merge_projection::apply(subject, site))
             .or_else(|| merge_tail::apply(subject, site))
     })
+}
+
+/// Whether a `SELECT` is there so that the engine takes the query in it for no other one (see `plan/capture.rs`).
+fn tells_apart(select: &Select) -> bool {
+    let alias = select
+        .source
+        .as_ref()
+        .and_then(|source| source.alias.as_deref());
+    alias.is_some_and(|alias| alias.starts_with(PASSING))
 }
 
 /// Whether a `SELECT` is `SELECT * FROM …` and nothing else.

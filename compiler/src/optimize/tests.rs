@@ -132,6 +132,15 @@ fn what_a_node_defines_does_not_reach_the_other_operands_of_its_reader() {
 }
 
 #[test]
+fn what_tells_two_definitions_apart_stays() {
+    stay(&[
+        "WITH a AS (SELECT * FROM (\nSELECT url FROM b\n) AS pw_1) SELECT url FROM a",
+        "WITH a AS (SELECT * FROM (\nSELECT url, count() AS c FROM hits GROUP BY url\n) AS pw_1) SELECT url FROM a",
+        "WITH a AS (SELECT * FROM (\nSELECT url FROM hits\n) AS pw_1) SELECT url FROM a",
+    ]);
+}
+
+#[test]
 fn nodes_that_do_more_are_left_alone() {
     stay(&[
         "SELECT url FROM (SELECT DISTINCT url, org FROM hits) AS n WHERE url != ''",
