@@ -114,9 +114,14 @@ pub struct Policies {
 impl Policies {
     /// The defaults and what the project adds.
     pub fn of(config: &Config) -> Self {
+        let memory_bytes = config.limits.memory_bytes;
+        let within = |policy: Policy| Policy {
+            memory_bytes,
+            ..policy
+        };
         Self {
-            common: config.allow.policy(),
-            copy: config.allow.copy_policy(),
+            common: within(config.allow.policy()),
+            copy: within(config.allow.copy_policy()),
         }
     }
 
@@ -176,6 +181,8 @@ pub struct Limits {
     pub rows_read: u64,
     /// Most bytes that one query may read, uncompressed; 0 for no limit.
     pub bytes_read: u64,
+    /// Most memory that one query may use, with the text of its answer where that leaves as a whole; 0 for no limit.
+    pub memory_bytes: u64,
     /// Most requests of one token in a second, but for the admin's; 0 for no limit.
     pub requests_per_second: u32,
     /// Most copies that wait or run at once.
@@ -197,6 +204,7 @@ impl Default for Limits {
             concurrent_queries: 256,
             rows_read: 0,
             bytes_read: 0,
+            memory_bytes: 2 * 1024 * 1024 * 1024,
             requests_per_second: 0,
             copies: 20,
             copy_rows: 100_000_000,

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::reference::{Parameter, Position, TableReference};
+use super::reference::{Parameter, Position, Setting, TableReference};
 use super::scan::{Scan, StatementKind};
 
 /// Where a statement comes from.
@@ -33,6 +33,8 @@ pub struct Policy {
     pub system_tables: BTreeSet<String>,
     /// Formats that a query may end in.
     pub formats: BTreeSet<String>,
+    /// What `max_memory_usage` may be at most; 0 for anything.
+    pub memory_bytes: u64,
 }
 
 impl Default for Policy {
@@ -43,6 +45,7 @@ impl Default for Policy {
             functions: BTreeSet::new(),
             system_tables: set(SYSTEM_TABLES),
             formats: set(FORMATS),
+            memory_bytes: 0,
         }
     }
 }
@@ -198,6 +201,7 @@ const RESTRICTED_FUNCTIONS: &[&str] = &[
     "joinget",
     "joingetornull",
     "logtrace",
+    "naivebayesclassifier",
     "query_id",
     "queryid",
     "schema",
@@ -391,7 +395,27 @@ fn is_restricted(name: &str) -> bool {
 }
 
 fn settings(scan: &Scan, policy: &Policy) -> Vec<Violation> {
-    scan.settings
+    let most = policy.memory_bytes;
+    let raises = |setting: &&Setting| {
+        let lowers = setting
+            .value
+            .is_some_and(|bytes| 0 < bytes && bytes <= most);
+        most > 0 && setting.name == "max_memory_usage" && !lowers
+    };
+    let raised = scan
+        .settings
+        .iter()
+        .filter(raises)
+        .map(|setting| Violation {
+            span: setting.span.clone(),
+            what: Refused::Setting,
+            message: format!("`max_memory_usage` can only lower the limit, which is {most} bytes"),
+            help: Some(
+                "a project can raise it: `[limits] memory_bytes` in pipewright.toml".to_owned(),
+            ),
+        });
+    let unknown = scan
+        .settings
         .iter()
         .filter(|setting| !policy.settings.contains(&setting.name))
         .map(|setting| Violation {
@@ -400,8 +424,8 @@ fn settings(scan: &Scan, policy: &Policy) -> Vec<Violation> {
             message: format!("the setting `{}` is not allowed", setting.name),
             help: suggestion(&setting.name, &policy.settings)
                 .or_else(|| Some(permission("settings", &setting.name))),
-        })
-        .collect()
+        });
+    raised.chain(unknown).collect()
 }
 
 /// Databases that the engine has of itself.
@@ -484,6 +508,31 @@ fn suggestion(name: &str, known: &BTreeSet<String>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_restricted_function_is_refused_without_brackets_too() {
+        let refused = |text: &str| {
+            let scan = super::super::scan(text).unwrap();
+            !guard(&scan, &Policy::default(), Use::Query).is_empty()
+        };
+        for text in [
+            "SELECT currentUser",
+            "SELECT CURRENT_USER",
+            "SELECT (`currentUser`)",
+            "SELECT 1 WHERE current_database = 'x'",
+            "SELECT naiveBayesClassifier('x', 'y')",
+        ] {
+            assert!(refused(text), "{text}");
+        }
+        for text in [
+            "SELECT user FROM t",
+            "SELECT t.session_user FROM t",
+            "SELECT x AS current_user FROM t",
+            "SELECT 'currentUser'",
+        ] {
+            assert!(!refused(text), "{text}");
+        }
+    }
 
     #[test]
     fn the_list_of_restricted_functions_can_be_searched() {

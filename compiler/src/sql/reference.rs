@@ -74,6 +74,8 @@ pub struct Called {
 pub struct Setting {
     /// The setting's name, unquoted.
     pub name: String,
+    /// Its value, where that is a number that is not negative.
+    pub value: Option<u64>,
     /// The bytes of the name.
     pub span: Range<usize>,
 }

@@ -23,6 +23,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use pipewright_compiler::project::Limits;
 
 pub use answer::{Answer, Statistics};
 pub use error::{EngineError, Position};
@@ -74,6 +75,28 @@ impl Query {
             format: format.into(),
             ..Self::default()
         }
+    }
+
+    /// Keeps the query within what one query may read, use and answer.
+    #[must_use]
+    pub fn within(mut self, limits: &Limits) -> Self {
+        self.max_result_bytes = Some(limits.result_bytes);
+        self.within_memory(limits)
+            .limited("max_rows_to_read", limits.rows_read)
+            .limited("max_bytes_to_read", limits.bytes_read)
+    }
+
+    /// Keeps the query within the memory that one query may use.
+    #[must_use]
+    pub fn within_memory(self, limits: &Limits) -> Self {
+        self.limited("max_memory_usage", limits.memory_bytes)
+    }
+
+    fn limited(mut self, name: &str, limit: u64) -> Self {
+        if limit > 0 {
+            self.settings.push((name.to_owned(), limit.to_string()));
+        }
+        self
     }
 
     /// Binds a plain string to the placeholder `{name:String}`, whatever it holds.

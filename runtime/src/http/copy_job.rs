@@ -185,8 +185,11 @@ pub(super) async fn refuse_too_many_rows(
         request.query_sql,
         most.saturating_add(1)
     );
-    let mut query = Query::new(sql, "TSV").timeout(app.timeout);
-    query.settings.clone_from(&request.settings);
+    // What is read is the copy's affair.
+    let mut query = Query::new(sql, "TSV")
+        .timeout(app.timeout)
+        .within_memory(&plan.project.config.limits);
+    query.settings.extend_from_slice(&request.settings);
     let served = app.served.load_full();
     for name in &request.secrets {
         query = query.secret(name.clone(), served.secrets.get(name).unwrap_or_default());

@@ -76,7 +76,9 @@ async fn explain(
     call.app.refuse_other_tables(&compiled).await?;
     let sql = compiled.sql.text();
     let _place = call.app.admission.enter().ok_or(ApiError::TooMany)?;
-    let mut query = Query::new(format!("{EXPLAIN}{sql}"), "TSVRaw").timeout(call.app.timeout);
+    let mut query = Query::new(format!("{EXPLAIN}{sql}"), "TSVRaw")
+        .timeout(call.app.timeout)
+        .within(&current.plan.project.config.limits);
     for name in &compiled.secrets {
         query.parameters.push((name.clone(), String::new()));
     }

@@ -97,18 +97,10 @@ pub(crate) async fn run(
     app.refuse_other_tables(compiled).await?;
     // Waiting longer than a query may run helps nobody: a full house is said at once.
     let place = app.admission.enter().ok_or(ApiError::TooMany)?;
-    let mut query = Query::new(compiled.sql.text(), format.name).timeout(app.timeout);
-    query.max_result_bytes = Some(served.plan.project.config.limits.result_bytes);
-    query.settings = settings;
-    let limits = &served.plan.project.config.limits;
-    for (name, limit) in [
-        ("max_rows_to_read", limits.rows_read),
-        ("max_bytes_to_read", limits.bytes_read),
-    ] {
-        if limit > 0 {
-            query.settings.push((name.to_owned(), limit.to_string()));
-        }
-    }
+    let mut query = Query::new(compiled.sql.text(), format.name)
+        .timeout(app.timeout)
+        .within(&served.plan.project.config.limits);
+    query.settings.extend(settings);
     query.settings.extend(engine_settings(&compiled.settings));
     for name in &compiled.secrets {
         query = query.secret(name.clone(), served.secrets.get(name).unwrap_or_default());

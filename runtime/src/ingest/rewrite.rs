@@ -187,7 +187,9 @@ impl Ingest {
         limit: Duration,
     ) -> Result<u64, IngestError> {
         self.check_condition(plan, table, condition).await?;
-        let counted = Query::new(counting(table, condition), "TSV").timeout(limit);
+        let counted = Query::new(counting(table, condition), "TSV")
+            .timeout(limit)
+            .within(&plan.project.config.limits);
         Ok(self.number(counted).await?)
     }
 

@@ -76,3 +76,65 @@ fn an_answer_and_what_a_query_reads_have_a_size() {
     assert_eq!(server.get("/v0/pipes/some.json").status, 200);
     assert_eq!(server.get("/v0/pipes/sum.json").status, 200);
 }
+
+#[test]
+fn a_query_has_so_much_memory_and_can_only_take_less() {
+    let project = Project::new(&[
+        (
+            "pipewright.toml",
+            "[limits]\nmemory_bytes = 200000000\nresult_bytes = 1000000000\n",
+        ),
+        ("t.datasource", "SCHEMA >\n    `a` UInt64\n"),
+    ]);
+    let server = Server::start(&project);
+    let ask = |query: &str| {
+        let answer = server.ask(ADMIN, "POST", "/v0/sql", query);
+        (answer.status, answer.text())
+    };
+    let large = "SELECT length(groupArray(toString(number))) AS l FROM numbers(10000000)";
+    // The text of an answer counts, too: a short result can have a long one.
+    let long = format!(
+        "SELECT toUInt8(1) AS {} FROM numbers(400000)",
+        "a".repeat(2000)
+    );
+    for query in [large, &long] {
+        let (status, text) = ask(query);
+        assert_eq!(status, 400, "{text}");
+        assert!(text.contains("MEMORY_LIMIT_EXCEEDED"), "{text}");
+    }
+    for value in ["0", "200000001", "'0'", "1e12", "-1"] {
+        let (status, text) = ask(&format!("SELECT 1 SETTINGS max_memory_usage = {value}"));
+        assert_eq!(status, 400, "{value}: {text}");
+        assert!(text.contains("can only lower"), "{value}: {text}");
+        let sub = format!("SELECT * FROM (SELECT 1 SETTINGS max_memory_usage = {value})");
+        assert_eq!(ask(&sub).0, 400, "{value}");
+    }
+    let lower = "SETTINGS max_memory_usage = 100000000";
+    let (status, text) = ask(&format!("SELECT 1 AS x {lower}"));
+    assert_eq!(status, 200, "{text}");
+    let node = "name=raised&sql=SELECT 1 SETTINGS max_memory_usage %3D 0";
+    let refused = server.ask(ADMIN, "POST", "/v0/pipes", node);
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    assert_eq!(ask("SELECT 1 AS x").0, 200);
+}
+
+#[test]
+fn what_runs_beside_queries_has_their_limits() {
+    let project = Project::new(&[
+        ("pipewright.toml", "[limits]\nrows_read = 1000\n"),
+        ("t.datasource", "SCHEMA >\n    `a` UInt64\n"),
+        ("fixtures/t.sql", "SELECT number AS a FROM numbers(5000)"),
+        (
+            "some.pipe",
+            "NODE n\nSQL >\n    SELECT (SELECT sum(number) FROM numbers(100000)) AS s\nTYPE endpoint\n",
+        ),
+    ]);
+    let server = Server::start(&project);
+    let condition = "/v0/datasources/t/delete?dry_run=true&delete_condition=a%20%25%202%20%3D%201";
+    for (method, path) in [("GET", "/v0/pipes/some/explain"), ("POST", condition)] {
+        let refused = server.ask(ADMIN, method, path, "");
+        assert_eq!(refused.status, 400, "{path}: {}", refused.text());
+        let said = refused.text();
+        assert!(said.contains("TOO_MANY_ROWS"), "{path}: {said}");
+    }
+}

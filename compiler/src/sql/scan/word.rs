@@ -426,9 +426,16 @@ impl Walk<'_> {
             name.push('.');
             name.push_str(&unquote(self.text(part)));
         }
-        self.scan.settings.push(Setting { name, span });
+        let value = (self.kind(last + 1) == Some(Kind::Equals)).then(|| self.whole(last + 2));
+        let value = value.flatten();
+        self.scan.settings.push(Setting { name, value, span });
         self.operand = false;
         last + 1
+    }
+
+    /// The number that a token is, if it is a whole one.
+    fn whole(&self, at: usize) -> Option<u64> {
+        (self.kind(at) == Some(Kind::Number)).then(|| self.text(at).parse().ok())?
     }
 
     fn starts_format(&self, at: usize) -> bool {
