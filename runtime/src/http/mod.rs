@@ -142,6 +142,8 @@ pub struct App {
     views: views::Views,
     /// Tables and views that the engine did not make, with what it said.
     lacking: ArcSwap<BTreeMap<String, String>>,
+    /// What `/openapi.json` says of the plan for which it was asked last.
+    described: Mutex<Option<Arc<page::Described>>>,
 }
 
 impl App {
@@ -184,6 +186,7 @@ impl App {
             handover: Handover::default(),
             views: views::Views::default(),
             lacking: ArcSwap::default(),
+            described: Mutex::default(),
         }))
     }
 

@@ -1,12 +1,13 @@
 //! The server describes itself: `/openapi.json` for machines, and a page at `/` for people. Both show what the token may read.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use askama::Template;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use pipewright_compiler::emit;
+use pipewright_compiler::plan::Plan;
 use serde_json::{Map, Value, json};
 
 use super::App;
@@ -82,12 +83,11 @@ pub(super) async fn openapi(
             .as_ref()
             .is_some_and(|access| access.reads_pipe(name))
     };
-    let mut document = serde_json::to_value(emit::openapi(&served.plan))
-        .map_err(|error| ApiError::Internal(error.to_string()))?;
-    let endpoints = document["paths"].as_object().cloned().unwrap_or_default();
+    let kept = described(&app, &served.plan)?;
+    let mut document = kept.frame.clone();
+    let endpoints = kept.endpoints.iter().filter(|(path, _)| readable(path));
     let mut paths: Map<String, Value> = endpoints
-        .into_iter()
-        .filter(|(path, _)| readable(path))
+        .map(|(path, item)| (path.clone(), item.clone()))
         .collect();
     for route in routes::all() {
         let item = paths.entry(route.path()).or_insert_with(|| json!({}));
@@ -96,4 +96,34 @@ pub(super) async fn openapi(
     document["paths"] = paths.into();
     document["info"] = json!({ "title": "Pipewright", "version": env!("CARGO_PKG_VERSION") });
     Ok(super::call::json_response(&document))
+}
+
+/// What a project's endpoints are described as, made once for each plan: anybody may ask for it, as often as they like.
+#[derive(Debug)]
+pub(super) struct Described {
+    plan: Arc<Plan>,
+    /// The description without its paths.
+    frame: Value,
+    endpoints: Map<String, Value>,
+}
+
+fn described(app: &App, plan: &Arc<Plan>) -> Result<Arc<Described>, ApiError> {
+    let mut kept = app.described.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(kept) = kept.as_ref().filter(|kept| Arc::ptr_eq(&kept.plan, plan)) {
+        return Ok(Arc::clone(kept));
+    }
+    let mut frame = serde_json::to_value(emit::openapi(plan))
+        .map_err(|error| ApiError::Internal(error.to_string()))?;
+    let endpoints = match frame["paths"].take() {
+        Value::Object(endpoints) => endpoints,
+        _ => Map::new(),
+    };
+    let plan = Arc::clone(plan);
+    let made = Arc::new(Described {
+        plan,
+        frame,
+        endpoints,
+    });
+    *kept = Some(Arc::clone(&made));
+    Ok(made)
 }

@@ -1,6 +1,6 @@
 //! The server describes itself, to each what they may read.
 
-use crate::harness::{Project, Server};
+use crate::harness::{ADMIN, Project, Server};
 
 fn started() -> (Project, Server) {
     let project = Project::new(&[
@@ -124,4 +124,23 @@ fn the_page_runs_its_own_script_and_no_other() {
                 && !asset.text().contains("innerHTML")
         );
     }
+}
+
+#[test]
+fn the_description_follows_the_project() {
+    let (_project, server) = crate::guarded::started();
+    let paths = || {
+        let described = server.get("/openapi.json").json();
+        let paths = described["paths"].as_object().expect("paths").keys();
+        let of_pipes = paths.filter(|path| path.starts_with("/v0/pipes/made."));
+        of_pipes.count()
+    };
+    assert_eq!((paths(), paths()), (0, 0));
+    let made = server.ask(ADMIN, "POST", "/v0/pipes", "name=made&sql=select 1 as x");
+    assert_eq!(made.status, 200, "{}", made.text());
+    let publish = "/v0/pipes/made/nodes/made_0/endpoint";
+    assert_eq!(server.ask(ADMIN, "POST", publish, "").status, 200);
+    assert!(paths() > 0);
+    assert_eq!(server.ask(ADMIN, "DELETE", publish, "").status, 200);
+    assert_eq!(paths(), 0);
 }
