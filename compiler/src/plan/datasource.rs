@@ -30,6 +30,39 @@ pub struct TablePlan {
     pub span: Span,
 }
 
+impl TablePlan {
+    /// Whether rows stay in the table.
+    pub fn keeps_rows(&self) -> bool {
+        self.engine.name.ends_with("MergeTree")
+    }
+
+    /// Whether what the table shows of rows with the same key depends on the order in which they came.
+    pub fn heeds_order(&self) -> bool {
+        match self.engine.name.strip_suffix("MergeTree") {
+            None | Some("" | "VersionedCollapsing") => false,
+            Some("Aggregating") => self.columns.iter().any(Column::keeps_one_of_many),
+            Some("Summing") => !self.engine.arguments.is_empty() || !self.sums_all(),
+            Some(_) => true,
+        }
+    }
+
+    /// Whether every column is a number, or named by the key: of the others a table that sums keeps the first.
+    fn sums_all(&self) -> bool {
+        const NUMBERS: [&str; 4] = ["UInt", "Int", "Float", "Decimal"];
+        let key = self.engine.sorting_key.as_deref().unwrap_or_default();
+        let in_key = |name: &str| {
+            let mut words = key.split(|sign: char| !sign.is_alphanumeric() && sign != '_');
+            words.any(|word| word == name)
+        };
+        self.columns.iter().all(|column| {
+            let is_number = column.data_type.as_deref().is_some_and(|data_type| {
+                NUMBERS.iter().any(|number| data_type.starts_with(number))
+            });
+            is_number || in_key(&column.name)
+        })
+    }
+}
+
 /// A column of a table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Column {
@@ -49,6 +82,16 @@ pub struct Column {
     /// Whether it is there for a connector alone: no file names it, and no insert gives it.
     #[serde(skip)]
     pub implied: bool,
+}
+
+impl Column {
+    /// Whether an aggregate function of the column's type takes what comes first or last.
+    fn keeps_one_of_many(&self) -> bool {
+        const OF_ORDER: [&str; 4] = ["any", "_value", "groupArray", "argM"];
+        let data_type = self.data_type.as_deref().unwrap_or_default();
+        data_type.contains("AggregateFunction")
+            && OF_ORDER.iter().any(|function| data_type.contains(function))
+    }
 }
 
 /// A skip index of a table.

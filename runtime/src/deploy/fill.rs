@@ -9,15 +9,14 @@ use std::collections::BTreeMap;
 use pipewright_compiler::sql::{quote_identifier, quote_literal};
 
 use super::DeployError;
-use super::ask::{lines, rows, text};
-use super::journal::table_id;
+use super::ask::{rows, text};
 use super::names;
 use super::plan::{Blueprint, Build, Feed};
 use super::run::Run;
 use super::shadow::{Shadow, names_table, with_shadows};
 use super::shape::create_as;
 use crate::engine::{Engine, EngineError, Query};
-use crate::ingest::Mark;
+use crate::ingest::{Mark, readable_columns, stored_columns, table_id};
 
 /// Rows of a snapshot that one statement works on, about.
 const CHUNK_ROWS: u64 = 20_000_000;
@@ -128,7 +127,7 @@ impl<'a> Filling<'a> {
                 &next,
             ))
             .await?;
-            if keeps_rows(build) {
+            if build.keeps_rows {
                 self.remember(&next).await?;
             }
         }
@@ -304,7 +303,7 @@ impl<'a> Filling<'a> {
     /// The table that a batch of a new table's rows goes to.
     fn output(build: &Build, batch: Batch) -> String {
         match batch {
-            Batch::Taken if keeps_rows(build) => names::batch(&build.name),
+            Batch::Taken if build.keeps_rows => names::batch(&build.name),
             _ => names::next(&build.name),
         }
     }
@@ -349,7 +348,7 @@ impl<'a> Filling<'a> {
                 .blueprint
                 .builds
                 .iter()
-                .filter(|build| keeps_rows(build))
+                .filter(|build| build.keeps_rows)
             {
                 let (next, table) = (
                     quote_identifier(&names::next(&build.name)),
@@ -371,7 +370,7 @@ impl<'a> Filling<'a> {
                 .blueprint
                 .builds
                 .iter()
-                .filter(|build| keeps_rows(build))
+                .filter(|build| build.keeps_rows)
             {
                 self.execute(&format!(
                     "ALTER TABLE {} ATTACH PARTITION ALL FROM {}",
@@ -504,9 +503,15 @@ impl<'a> Filling<'a> {
 
     /// Runs a statement that may take long, and stops it when the deploy is to stop.
     async fn execute_long(&self, build: &Build, sql: &str) -> Result<(), DeployError> {
-        let query = Query::new(sql, "Null")
+        let mut query = Query::new(sql, "Null")
             .setting("insert_deduplicate", "0")
             .setting("max_partitions_per_insert_block", "0");
+        if build.heeds_order {
+            // One thread reads parts one after the other, as they were written.
+            query = query
+                .setting("max_threads", "1")
+                .setting("max_insert_threads", "1");
+        }
         let work = async {
             let answer = self.engine().query(query).await?;
             answer.bytes().await
@@ -521,44 +526,13 @@ impl<'a> Filling<'a> {
     }
 }
 
-/// Whether a new table keeps what is put into it.
-pub(super) fn keeps_rows(build: &Build) -> bool {
-    build.step.sql.contains("MergeTree")
-}
-
 fn list(names: &[String]) -> String {
     let names: Vec<String> = names.iter().map(|name| quote_identifier(name)).collect();
     names.join(", ")
 }
 
-/// Columns that an insert gives.
-async fn stored_columns(engine: &dyn Engine, table: &str) -> Result<Vec<String>, EngineError> {
-    columns(
-        engine,
-        table,
-        "default_kind NOT IN ('MATERIALIZED', 'ALIAS', 'EPHEMERAL')",
-    )
-    .await
-}
-
-/// Columns that a query can read.
-async fn readable_columns(engine: &dyn Engine, table: &str) -> Result<Vec<String>, EngineError> {
-    columns(engine, table, "default_kind != 'EPHEMERAL'").await
-}
-
-async fn columns(
-    engine: &dyn Engine,
-    table: &str,
-    condition: &str,
-) -> Result<Vec<String>, EngineError> {
-    let sql = format!(
-        "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {} AND {condition} ORDER BY position",
-        quote_literal(table)
-    );
-    lines(engine, &sql).await
-}
-
-/// The rows of a table in pieces: parts of a snapshot, which stay as they are, and partitions of others.
+/// The rows of a table in pieces: parts of a snapshot, which stay as they are, and partitions of others. In the order in which they came, as far as their table
+/// goes by it.
 async fn chunks(engine: &dyn Engine, table: &str) -> Result<Vec<Chunk>, EngineError> {
     #[derive(serde::Deserialize)]
     struct Part {
@@ -567,7 +541,7 @@ async fn chunks(engine: &dyn Engine, table: &str) -> Result<Vec<Chunk>, EngineEr
         rows: u64,
     }
     let sql = format!(
-        "SELECT partition_id, name, rows FROM system.parts WHERE active AND database = currentDatabase() AND table = {} ORDER BY partition_id, name",
+        "SELECT partition_id, name, rows FROM system.parts WHERE active AND database = currentDatabase() AND table = {} ORDER BY partition_id, min_block_number",
         quote_literal(table)
     );
     let parts: Vec<Part> = rows(engine, &sql).await?;

@@ -9,13 +9,13 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use pipewright_compiler::deploy::Statement;
-use pipewright_compiler::sql::{quote_identifier, quote_literal};
+use pipewright_compiler::sql::quote_identifier;
 
 use super::ask::text;
 use super::names;
 use super::{DeployError, Progress};
 use crate::engine::{Engine, EngineError};
-use crate::ingest::{Ingest, MarksAfter};
+use crate::ingest::{Ingest, MarksAfter, table_id};
 use crate::state::{Deployment, DeploymentPhase, DeploymentStatus, State};
 
 /// What is on disk of a deploy that is under way.
@@ -53,6 +53,12 @@ pub(super) enum Operation {
     },
     /// A table gets another name, unless it has it already.
     Rename { from: String, to: String },
+    /// The table or view with this id gets another name, unless it has it already.
+    Move {
+        id: String,
+        from: String,
+        to: String,
+    },
 }
 
 impl Operation {
@@ -61,7 +67,7 @@ impl Operation {
         match self {
             Self::Run(statement) => statement.sql.clone(),
             Self::Exchange { table, with, .. } => exchanging(table, with),
-            Self::Rename { from, to } => renaming(from, to),
+            Self::Rename { from, to } | Self::Move { from, to, .. } => renaming(from, to),
         }
     }
 
@@ -74,6 +80,7 @@ impl Operation {
                 table, with, new, ..
             } => exchange(engine, table, with, new).await,
             Self::Rename { from, to } => rename(engine, from, to).await,
+            Self::Move { id, from, to } => move_to(engine, id, from, to).await,
         }
     }
 
@@ -86,6 +93,7 @@ impl Operation {
                 table, with, old, ..
             } => exchange(engine, table, with, old).await,
             Self::Rename { from, to } => rename(engine, to, from).await,
+            Self::Move { id, from, to } => move_to(engine, id, to, from).await,
         }
     }
 }
@@ -132,18 +140,16 @@ async fn rename(engine: &dyn Engine, from: &str, to: &str) -> Result<(), EngineE
     engine.execute(&renaming(from, to)).await
 }
 
+async fn move_to(engine: &dyn Engine, id: &str, from: &str, to: &str) -> Result<(), EngineError> {
+    if table_id(engine, from).await? != id {
+        return Ok(());
+    }
+    engine.execute(&renaming(from, to)).await
+}
+
 fn renaming(from: &str, to: &str) -> String {
     let (from, to) = (quote_identifier(from), quote_identifier(to));
     format!("RENAME TABLE {from} TO {to}")
-}
-
-/// The engine's id of a table, which stays with the table whatever it is called; empty when there is none.
-pub(super) async fn table_id(engine: &dyn Engine, name: &str) -> Result<String, EngineError> {
-    let sql = format!(
-        "SELECT toString(uuid) FROM system.tables WHERE database = currentDatabase() AND name = {}",
-        quote_literal(name)
-    );
-    Ok(text(engine, &sql).await?.trim().to_owned())
 }
 
 impl Journal {

@@ -206,6 +206,10 @@ pub(super) struct Build {
     pub(super) exists: bool,
     /// Where its rows come from.
     pub(super) feed: Feed,
+    /// Whether it keeps what is put into it.
+    pub(super) keeps_rows: bool,
+    /// Whether rows have to come to it in the order in which they came to what they are read from.
+    pub(super) heeds_order: bool,
 }
 
 /// Where the rows of a new table come from.

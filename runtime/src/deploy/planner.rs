@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pipewright_compiler::deploy::{self as steps, Change, Effect, Method, Step, StepKind};
 use pipewright_compiler::graph::Vertex;
-use pipewright_compiler::plan::Plan;
+use pipewright_compiler::plan::{Plan, TablePlan};
 use pipewright_compiler::project::ResourceName;
 use pipewright_compiler::sql::{quote_identifier, quote_literal};
 
@@ -412,6 +412,7 @@ impl Planner<'_> {
     }
 
     pub(super) fn built(&mut self, step: &Step, exists: bool, feed: Feed) {
+        let table = self.wanted.table(&step.name);
         let blueprint = &mut self.planned.blueprint;
         blueprint.touched.insert(step.name.clone());
         blueprint.builds.push(Build {
@@ -419,6 +420,8 @@ impl Planner<'_> {
             step: step.clone(),
             exists,
             feed,
+            keeps_rows: table.is_some_and(TablePlan::keeps_rows),
+            heeds_order: table.is_some_and(TablePlan::heeds_order),
         });
     }
 

@@ -14,12 +14,12 @@ use pipewright_compiler::sql::{quote_identifier, quote_literal};
 use tokio::sync::OwnedRwLockWriteGuard;
 
 use super::fill::Filling;
-use super::journal::{Journal, Operation, table_id};
+use super::journal::{Journal, Operation};
 use super::names;
 use super::plan::{Blueprint, DeployPlan, Feed};
 use super::{DeployError, Progress};
 use crate::engine::{Engine, EngineError};
-use crate::ingest::{Ingest, MarksAfter, upstream};
+use crate::ingest::{Ingest, MarksAfter, table_id, upstream};
 use crate::state::{CatalogWrite, DeploymentPhase, DeploymentStatus, State, StateError};
 
 /// Who answers queries while a deploy runs.
@@ -278,14 +278,7 @@ impl Run<'_> {
     /// are being deleted.
     fn in_doubt(&self, names: &BTreeSet<String>) -> Result<bool, DeployError> {
         let copies = self.state.jobs().unfinished()?;
-        let is_writing = copies.iter().any(|job| {
-            job.kind == crate::ingest::COPY
-                && job.progress["phase"] == "writing"
-                && job.request["datasource"]["name"]
-                    .as_str()
-                    .is_some_and(|name| names.contains(name))
-        });
-        Ok(is_writing || names.iter().any(|name| self.ingest.is_deleting(name)))
+        Ok(self.ingest.is_in_doubt(&copies, names))
     }
 
     /// The moment in which the new version comes into force.

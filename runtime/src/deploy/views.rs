@@ -190,7 +190,7 @@ impl Planner<'_> {
     /// Whether a table keeps rows that views can be run over: the one that is there, or the one that it becomes.
     fn keeps_rows(&self, name: &str) -> bool {
         match self.planned.blueprint.build(name) {
-            Some(build) => super::fill::keeps_rows(build) && !matches!(build.feed, Feed::Nothing),
+            Some(build) => build.keeps_rows && !matches!(build.feed, Feed::Nothing),
             None => self
                 .actual
                 .table(&self.present(name))
@@ -267,8 +267,7 @@ impl Planner<'_> {
                     .to_owned(),
             );
         }
-        let keeps_rows =
-            |table: &pipewright_compiler::plan::TablePlan| table.engine.name.ends_with("MergeTree");
+        let keeps_rows = pipewright_compiler::plan::TablePlan::keeps_rows;
         if !self.wanted.table(target).is_some_and(keeps_rows) {
             return Standing::Kept(format!(
                 "`{target}` keeps no rows, and what was made of them stays as it is"

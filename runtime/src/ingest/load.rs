@@ -252,6 +252,11 @@ impl Ingest {
     }
 }
 
+/// Whether a view threw on rows that an insert has put into the table that it follows.
+pub(super) fn is_of_view(error: &EngineError) -> bool {
+    matches!(error, EngineError::Exception { message, .. } if message.contains("while pushing to view"))
+}
+
 fn is_bad_row(error: &EngineError) -> bool {
     matches!(error, EngineError::Exception { message, .. } if message.contains(BAD_ROW))
 }

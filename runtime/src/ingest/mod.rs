@@ -39,7 +39,7 @@ pub(crate) use populate::upstream;
 pub use populate::{Populate, PopulateOptions, PopulateRequest};
 pub(crate) use rewrite::reader;
 pub use rewrite::{DeleteData, Staged};
-pub(crate) use shape::columns_there;
+pub(crate) use shape::{columns_there, readable_columns, stored_columns, table_id};
 pub use split::json_lines;
 pub use spool::{Format, SpoolError};
 pub use waiting::Untaken;
@@ -76,6 +76,11 @@ pub enum IngestError {
 }
 
 impl IngestError {
+    /// Whether a view threw on rows that are in its data source already.
+    fn is_of_view(&self) -> bool {
+        matches!(self, Self::Engine(error) if load::is_of_view(error))
+    }
+
     /// Whether the engine went away in the middle of it: a later process goes on.
     fn is_interruption(&self) -> bool {
         matches!(

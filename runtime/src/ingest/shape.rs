@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::populate::upstream_by;
 use super::{Ingest, IngestError};
 use crate::engine::{Engine, EngineError, Query};
+use crate::state::Job;
 
 /// So long others may overtake the one who wants tables alone.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -207,6 +208,19 @@ impl Ingest {
         deleting.get(name).is_some_and(|count| *count > 0)
     }
 
+    /// Whether rows may be in one of these tables of which nobody knows for certain: those of a copy that was cut off and is not taken up yet, and of rows that
+    /// are being deleted.
+    pub(crate) fn is_in_doubt(&self, jobs: &[Job], names: &BTreeSet<String>) -> bool {
+        let is_writing = jobs.iter().any(|job| {
+            job.kind == super::COPY
+                && job.progress["phase"] == "writing"
+                && job.request["datasource"]["name"]
+                    .as_str()
+                    .is_some_and(|name| names.contains(name))
+        });
+        is_writing || names.iter().any(|name| self.is_deleting(name))
+    }
+
     /// Notes that rows are being deleted from a data source, until what is returned is dropped.
     pub(super) async fn deleting(&self, name: &str) -> Deleting<'_> {
         // Not in the moment in which a deploy looks whether that is so.
@@ -218,6 +232,17 @@ impl Ingest {
             name: name.to_owned(),
         }
     }
+}
+
+/// The engine's id of a table, which stays with the table whatever it is called; empty when there is none.
+pub(crate) async fn table_id(engine: &dyn Engine, name: &str) -> Result<String, EngineError> {
+    let sql = format!(
+        "SELECT toString(uuid) FROM system.tables WHERE database = currentDatabase() AND name = {}",
+        quote_literal(name)
+    );
+    let answer = engine.query(Query::new(sql, "TSVRaw")).await?;
+    let bytes = answer.bytes().await?;
+    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
 }
 
 /// The columns of a data source's table; none where there is no table.
@@ -265,6 +290,38 @@ pub(crate) async fn columns_there(
         });
     }
     Ok(columns)
+}
+
+/// The columns of a table that an insert gives.
+pub(crate) async fn stored_columns(
+    engine: &dyn Engine,
+    table: &str,
+) -> Result<Vec<String>, EngineError> {
+    let is_stored = |column: &Column| {
+        use DefaultKind::{Alias, Ephemeral, Materialized};
+        !matches!(column.default, Some((Materialized | Alias | Ephemeral, _)))
+    };
+    column_names(engine, table, is_stored).await
+}
+
+/// The columns of a table that a query can read.
+pub(crate) async fn readable_columns(
+    engine: &dyn Engine,
+    table: &str,
+) -> Result<Vec<String>, EngineError> {
+    let is_readable =
+        |column: &Column| !matches!(column.default, Some((DefaultKind::Ephemeral, _)));
+    column_names(engine, table, is_readable).await
+}
+
+async fn column_names(
+    engine: &dyn Engine,
+    table: &str,
+    is_wanted: impl Fn(&Column) -> bool,
+) -> Result<Vec<String>, EngineError> {
+    let mut columns = columns_there(engine, &ResourceName::local(table)).await?;
+    columns.retain(is_wanted);
+    Ok(columns.into_iter().map(|column| column.name).collect())
 }
 
 /// Rows are being deleted.

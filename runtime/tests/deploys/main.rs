@@ -18,6 +18,7 @@ mod kills;
 mod losses;
 #[path = "../ingest/opened.rs"]
 mod opened;
+mod ordered;
 mod populated;
 mod recovered;
 mod replaced;
