@@ -2,7 +2,7 @@
 //!
 //! Nothing is changed before the last byte is here and the file as a whole can be read. From then on a note on disk makes sure that the rest is written even
 //! if the process dies in between. When the engine does not take the first chunk the file is refused; when it has taken that and not a later one, the rest
-//! waits, as events do.
+//! waits, as events do. So does a first chunk that a view throws on: its rows are in the data source by then.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -185,7 +185,7 @@ impl Ingest {
                 Ok(more) => counts = counts.plus(more),
                 // A part is in already: without the rest the file would be neither in nor out. What is to replace rows is thrown away as a whole.
                 Err(error)
-                    if number > 0
+                    if (number > 0 || error.is_of_view())
                         && !error.is_interruption()
                         && !table.name.name.starts_with(STAGING) =>
                 {

@@ -14,8 +14,8 @@ use pipewright_compiler::sql::{quote_identifier, quote_literal};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::load::{Views, once_in_blocks};
-use super::{Ingest, Mark};
+use super::load::{Views, is_of_view, once_in_blocks};
+use super::{Ingest, Mark, table_id};
 use crate::engine::{EngineError, Query, Statistics};
 use crate::jobs::{Control, Job, Work, WorkError};
 use crate::secrets::Secrets;
@@ -275,11 +275,8 @@ impl Run<'_> {
         (progress.rows, progress.bytes) = self.size().await?;
         self.within_limit(progress.rows)?;
         if self.request.mode == CopyInto::Replace {
-            let sql = format!(
-                "SELECT toString(uuid) FROM system.tables WHERE database = currentDatabase() AND name = {}",
-                quote_literal(&self.name)
-            );
-            progress.table = self.text(&sql).await?;
+            let id = table_id(&*self.ingest().engine, &self.name).await;
+            progress.table = id.map_err(|error| self.control.failed(error))?;
         }
         Ok(())
     }
@@ -379,27 +376,42 @@ impl Run<'_> {
             .mark(Mark::Direct, name)
             .await
             .map_err(failed)?;
+        let missed = match self.insert(Views::All).await {
+            // Its rows are in, or some blocks of them: the rest and the other views follow.
+            Err(error) if is_of_view(&error) => {
+                let done = self.insert(Views::ThatCan).await;
+                done.map_err(|error| self.control.failed(error))?;
+                Some(error)
+            }
+            done => done
+                .map(|()| None)
+                .map_err(|error| self.control.failed(error))?,
+        };
+        self.note_written(progress)?;
+        match missed {
+            None => Ok(()),
+            Some(error) => Err(WorkError::Failed(format!(
+                "the {} rows are in `{name}`, and another copy would add them again; a view has thrown on them, and has not got all: {}",
+                progress.rows,
+                self.shown(error)
+            ))),
+        }
+    }
+
+    /// Inserts the rows under the job's token: those that are in already do not come again.
+    async fn insert(&self, views: Views) -> Result<(), EngineError> {
         let columns = self.columns();
         let sql = format!(
             "INSERT INTO {} ({columns})\nSELECT {columns} FROM {}",
             self.target, self.beside
         );
         let mut query = Query::new(sql, "Null");
-        query.settings = once_in_blocks(&self.token, Views::All)
+        query.settings = once_in_blocks(&self.token, views)
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
-        let answer = self
-            .ingest()
-            .engine
-            .query(query)
-            .await
-            .map_err(|error| self.control.failed(error))?;
-        answer
-            .bytes()
-            .await
-            .map_err(|error| self.control.failed(error))?;
-        self.note_written(progress)
+        self.ingest().engine.query(query).await?.bytes().await?;
+        Ok(())
     }
 
     /// Lets the job's own table and the data source's change places, unless they have; false when they are not of one kind any more.
@@ -414,12 +426,14 @@ impl Run<'_> {
         if let Some(reason) = reason {
             return Err(WorkError::Failed(reason));
         }
-        let done = format!(
-            "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = {} AND toString(uuid) = {}",
-            quote_literal(name),
-            quote_literal(&progress.table)
-        );
-        if self.text(&done).await? == "1" {
+        let id = table_id(&*self.ingest().engine, name).await;
+        if id.map_err(|error| self.control.failed(error))? == progress.table {
+            self.note_written(progress)?;
+            return Ok(true);
+        }
+        // Another job has put its table in the place of this one's since: what is beside is what this one has replaced.
+        let beside = table_id(&*self.ingest().engine, &self.name).await;
+        if beside.map_err(|error| self.control.failed(error))? != progress.table {
             self.note_written(progress)?;
             return Ok(true);
         }

@@ -243,3 +243,25 @@ async fn tables_that_change_places_meanwhile_are_in_nobody_s_way() {
     assert!(exchanges.await.unwrap() > 0);
     assert_eq!(tsv("SELECT count() FROM beside_others").await, "50\n");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_that_a_view_throws_on_says_that_its_rows_are_in() {
+    prepared("refusing").await;
+    engine()
+        .execute("ALTER TABLE mv__refusing_to_counts__n MODIFY QUERY SELECT count() + throwIf(countIf(n = 13) > 0) AS c FROM refusing")
+        .await
+        .unwrap();
+    let jobs = jobs(&Arc::new(State::in_memory().unwrap()));
+    let sql = "SELECT number AS n FROM numbers(20) WHERE number < toUInt64({limit:String})";
+    let job = submit(&jobs, &request("refusing", CopyInto::Append, sql));
+    let ended = ended(&jobs, &job).await;
+    assert_eq!(ended.status, JobStatus::Error, "{ended:?}");
+    let error = ended.error.unwrap();
+    assert!(
+        error.starts_with("the 20 rows are in `refusing`"),
+        "{error}"
+    );
+    // The view has got every block but the one with that row.
+    let both = "SELECT (SELECT count() FROM refusing), (SELECT count() FROM refusing_counts) < 20";
+    assert_eq!(tsv(both).await, "20\t1\n");
+}

@@ -113,9 +113,19 @@ async fn the_rest_of_a_file_waits_when_a_part_of_it_is_in() {
     assert!(!ingest().untaken().contains_key("parted"));
     let both = "SELECT (SELECT count() FROM parted), (SELECT count() FROM parted_parts)";
     assert_eq!(tsv(both).await, "1200001\t1200001\n");
-    // The first part of a file decides whether it is taken.
-    let plan = prepared("refused").await;
-    let refused = append(&plan, "refused", Format::Csv, "1\n0\n").await;
-    assert!(refused.is_err(), "{refused:?}");
-    assert!(!ingest().untaken().contains_key("refused"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_a_view_throws_on_waits_as_its_rows_are_in() {
+    let plan = prepared("early").await;
+    let appended = append(&plan, "early", Format::Csv, "1\n0\n").await.unwrap();
+    let why = appended.waits.unwrap();
+    assert!(why.contains("view"), "{why}");
+    assert_eq!(ingest().untaken()["early"].waiting, 1);
+    assert_eq!(tsv("SELECT count() FROM early").await, "2\n");
+    assert_eq!(ingest().try_waiting().await, 0);
+    view_without_division("early").await;
+    assert!(ingest().try_waiting().await >= 1);
+    let both = "SELECT (SELECT count() FROM early), (SELECT count() FROM early_parts)";
+    assert_eq!(tsv(both).await, "2\t2\n");
 }
