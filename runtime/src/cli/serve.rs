@@ -286,6 +286,7 @@ async fn take_rows(
             "wrote what was left of an earlier run: {batches} batches of events, {appends} files"
         ));
     }
+    ingest.sweep_jobs(&state.jobs().unfinished()?).await?;
     let deletes: Arc<dyn Work> = Arc::new(DeleteData(Arc::clone(&ingest)));
     let populates: Arc<dyn Work> = Arc::new(Populate(Arc::clone(&ingest)));
     let deploys = Arc::new(Deploys::default());

@@ -132,14 +132,6 @@ fn submit(
     request.pipe_id = id_of(current.objects.pipe(&id.pipe.name)).unwrap_or_default();
     let target = current.objects.datasource(&request.datasource.name);
     request.datasource.id = id_of(target).unwrap_or_default();
-    let failed = Wanted {
-        status: Some(JobStatus::Error.as_str()),
-        ..Wanted::of_kind(POPULATE)
-    };
-    let failed_before = data.jobs.list(&failed, EARLIER)?.into_iter().any(|job| {
-        job.request["pipe_id"] == request.pipe_id && job.request["node_name"] == request.node_name
-    });
-    request.unlinks |= !failed_before;
     let request = super::jobs::by(&call.access, json!(request));
     Ok(data.jobs.submit(POPULATE, &request)?)
 }
@@ -155,19 +147,44 @@ pub(super) async fn commit(
         return Ok((call.commit(writer, change).await?, None));
     }
     let wish = Wish::of(call)?;
-    call.app.data()?.jobs.require_room()?;
+    let data = call.app.data()?;
+    data.jobs.require_room()?;
+    let after = writer.compile(change.clone()).await?;
+    // What comes from the moment on in which the view is made is the view's, and what was there before is the job's.
+    let gates = data.ingest.sources_alone(&after, id).await?;
     let prepared = call.prepare(writer, change).await?;
     // A data source that is made anew loses its rows with the commit, so that what may go wrong goes wrong before it.
-    let request = match planned(call, prepared.current(), id, wish, false).await {
+    let request = match put_aside(call, prepared.current(), id, wish).await {
         Ok(request) => request,
         Err(error) => {
             prepared.take_back().await;
             return Err(error);
         }
     };
-    let current = call.commit_prepared(prepared).await?;
+    drop(gates);
+    let committed = call.commit_prepared(prepared).await;
+    if committed.is_err() {
+        data.ingest.forget_aside(&request).await;
+    }
+    let current = committed?;
     let job = submit(call, &current, id, request)?;
     Ok((current, Some(job)))
+}
+
+/// Looks whether a view that has just been made can be filled as wished, and keeps the rows of before for that.
+async fn put_aside(
+    call: &Call,
+    current: &Current,
+    id: &NodeId,
+    wish: Wish,
+) -> Result<PopulateRequest, ApiError> {
+    let mut request = planned(call, current, id, wish, false).await?;
+    let ingest = &call.app.data()?.ingest;
+    if let Err(error) = ingest.put_aside(&mut request).await {
+        ingest.forget_aside(&request).await;
+        return Err(error.into());
+    }
+    Ok(request)
 }
 
 /// The description of what was made, with the job that populates it.
@@ -178,20 +195,29 @@ pub(super) fn with_job(call: &Call, mut shown: Value, job: Option<&Job>) -> Resp
     json_response(&shown)
 }
 
-/// Takes a view away whose populate has failed, if it is to be.
+/// Takes away what was put aside for a populate that has ended, and the view of one that has failed, if it is to be.
 pub(super) fn ended(app: &Arc<App>, job: &Job) {
-    if job.kind != POPULATE || job.status != JobStatus::Error {
+    if job.kind != POPULATE || !job.status.is_final() {
         return;
     }
     let Ok(request) = serde_json::from_value::<PopulateRequest>(job.request.clone()) else {
         return;
     };
-    if !request.unlinks {
-        return;
-    }
-    let app = Arc::clone(app);
+    let (app, job) = (Arc::clone(app), job.clone());
     tokio::spawn(async move {
-        if let Err(error) = unlink(&app, &request).await {
+        if let Ok(data) = app.data() {
+            data.ingest.forget_aside(&request).await;
+        }
+        if job.status != JobStatus::Error {
+            return;
+        }
+        let unlinked = async {
+            if request.unlinks || is_first_failure(&app, &job)? {
+                unlink(&app, &request).await?;
+            }
+            Ok::<_, ApiError>(())
+        };
+        if let Err(error) = unlinked.await {
             tracing::error!(
                 error = error.message(),
                 pipe = request.pipe_name,
@@ -200,6 +226,23 @@ pub(super) fn ended(app: &Arc<App>, job: &Job) {
             );
         }
     });
+}
+
+/// Whether no populate of this view has failed before this one. Those that waited when the first one failed are later ones.
+fn is_first_failure(app: &App, job: &Job) -> Result<bool, ApiError> {
+    let failed = Wanted {
+        status: Some(JobStatus::Error.as_str()),
+        ..Wanted::of_kind(POPULATE)
+    };
+    let others = app.data()?.jobs.list(&failed, EARLIER)?;
+    let is_earlier = |other: &Job| {
+        other.id != job.id
+            && other.updated_at <= job.updated_at
+            && ["pipe_id", "node_name"]
+                .iter()
+                .all(|field| other.request[field] == job.request[field])
+    };
+    Ok(!others.iter().any(is_earlier))
 }
 
 async fn unlink(app: &App, request: &PopulateRequest) -> Result<(), ApiError> {

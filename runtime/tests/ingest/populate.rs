@@ -412,3 +412,121 @@ async fn the_rest_of_a_populate_is_kept_until_it_can_be_put_there() {
     assert_eq!(ended.status, JobStatus::Done, "{ended:?}");
     assert!(agree("rest").await);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_of_before_do_not_hide_those_that_came_meanwhile() {
+    let keys = "SCHEMA >\n    `id` UInt64,\n    `v` UInt64\n\nENGINE ";
+    let plan = project(&[
+        (
+            "newer.datasource",
+            &format!("{keys}\"MergeTree\"\nENGINE_SORTING_KEY \"id\"\n"),
+        ),
+        (
+            "newer_days.datasource",
+            &format!("{keys}\"ReplacingMergeTree\"\nENGINE_PARTITION_KEY \"id % 2\"\nENGINE_SORTING_KEY \"id\"\n"),
+        ),
+        (
+            "newer_to_days.pipe",
+            "NODE n\nSQL >\n    SELECT id, v FROM newer\n\nTYPE materialized\nDATASOURCE newer_days\n",
+        ),
+    ])
+    .await;
+    let request = ingest()
+        .plan_populate(&plan, &node("newer"), PopulateOptions::default())
+        .await
+        .unwrap();
+    for phase in ["copying", "moving"] {
+        for sql in ["TRUNCATE TABLE newer", "TRUNCATE TABLE newer_days"] {
+            engine().execute(sql).await.unwrap();
+        }
+        let state = Arc::new(State::in_memory().unwrap());
+        let job = state
+            .jobs()
+            .add("populateview", &serde_json::to_value(&request).unwrap())
+            .unwrap();
+        state
+            .jobs()
+            .change(&job.id, &[JobStatus::Waiting], JobStatus::Working)
+            .unwrap();
+        let id = job.id.replace('-', "");
+        let (from, to) = (format!("pw_from_{id}"), format!("pw_to_{id}"));
+        let mut statements = vec![
+            "INSERT INTO newer SELECT number, 1 FROM numbers(50)".to_owned(),
+            "TRUNCATE TABLE newer_days".to_owned(),
+            format!("CREATE TABLE {from} CLONE AS newer"),
+            format!("CREATE TABLE {to} AS newer_days"),
+            // Since the snapshot.
+            "INSERT INTO newer SELECT number, 2 FROM numbers(10)".to_owned(),
+        ];
+        if phase == "moving" {
+            statements.push(format!(
+                "INSERT INTO {to} SELECT number, 1 FROM numbers(50)"
+            ));
+        }
+        for sql in statements {
+            engine().execute(&sql).await.unwrap();
+        }
+        let progress = serde_json::json!({ "phase": phase });
+        state.jobs().set_progress(&job.id, &progress).unwrap();
+        let jobs = jobs(&state);
+        jobs.recover().unwrap();
+        let ended = jobs.ended(&job.id).await.unwrap().unwrap();
+        assert_eq!(ended.status, JobStatus::Done, "{ended:?}");
+        let shown = "SELECT v, count() FROM newer_days FINAL GROUP BY v ORDER BY v";
+        assert_eq!(tsv(shown).await, "1\t40\n2\t10\n", "{phase}");
+        // Rows that come later are newer still.
+        engine()
+            .execute("INSERT INTO newer SELECT number, 3 FROM numbers(5)")
+            .await
+            .unwrap();
+        assert_eq!(tsv(shown).await, "1\t40\n2\t5\n3\t5\n", "{phase}");
+        let left = format!("SELECT count() FROM system.tables WHERE name LIKE '%{id}'");
+        assert_eq!(tsv(&left).await, "0\n");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_may_read_columns_that_no_insert_gives() {
+    let plan = project(&[
+        (
+            "computed.datasource",
+            "SCHEMA >\n    `id` UInt64,\n    `m` UInt64 MATERIALIZED id * 2,\n    `a` UInt64 ALIAS id * 3\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"id\"\n",
+        ),
+        (
+            "computed_days.datasource",
+            "SCHEMA >\n    `k` UInt8,\n    `ms` UInt64,\n    `as` UInt64\n\nENGINE \"SummingMergeTree\"\nENGINE_SORTING_KEY \"k\"\n",
+        ),
+        (
+            "computed_to_days.pipe",
+            "NODE n\nSQL >\n    SELECT toUInt8(1) AS k, sum(m) AS ms, sum(a) AS as FROM computed GROUP BY k\n\nTYPE materialized\nDATASOURCE computed_days\n",
+        ),
+    ])
+    .await;
+    engine()
+        .execute("INSERT INTO computed SELECT number FROM numbers(100)")
+        .await
+        .unwrap();
+    let options = PopulateOptions {
+        truncate: true,
+        ..PopulateOptions::default()
+    };
+    let request = ingest()
+        .plan_populate(&plan, &node("computed"), options)
+        .await
+        .unwrap();
+    let jobs = jobs(&Arc::new(State::in_memory().unwrap()));
+    run(&jobs, &request).await;
+    let sums = "SELECT sum(ms), sum(as) FROM computed_days";
+    assert_eq!(tsv(sums).await, "9900\t14850\n");
+    // A query that the engine does not even read leaves the target as it is.
+    let wrong = PopulateRequest {
+        sql: request.sql.replace("sum(m)", "sum(nothing)"),
+        ..request
+    };
+    let job = jobs
+        .submit("populateview", &serde_json::to_value(&wrong).unwrap())
+        .unwrap();
+    let ended = jobs.ended(&job.id).await.unwrap().unwrap();
+    assert_eq!(ended.status, JobStatus::Error, "{ended:?}");
+    assert_eq!(tsv(sums).await, "9900\t14850\n");
+}

@@ -2,6 +2,7 @@
 //!
 //! This is what a populate is asked for with; [`run`] does it.
 
+mod aside;
 mod run;
 
 use std::collections::BTreeSet;
@@ -9,7 +10,7 @@ use std::collections::BTreeSet;
 use pipewright_compiler::deploy::view_name;
 use pipewright_compiler::emit;
 use pipewright_compiler::graph::{NodeId, Vertex};
-use pipewright_compiler::plan::{Plan, Role};
+use pipewright_compiler::plan::{Plan, Role, TablePlan};
 use pipewright_compiler::project::ResourceName;
 use pipewright_compiler::sql::quote_literal;
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,12 @@ pub struct PopulateRequest {
     /// The view as it was then; empty where that is not known.
     #[serde(default)]
     pub view: String,
+    /// Whether the target shows of rows with the same key one by the order in which they came.
+    #[serde(default)]
+    pub heeds_order: bool,
+    /// Data sources whose inserts reach the target.
+    #[serde(default)]
+    pub upstream_of_target: BTreeSet<String>,
     /// Whether the target is emptied before.
     pub truncate: bool,
     /// Whether all that is in the target afterwards is what its views make, and all of that.
@@ -53,6 +60,9 @@ pub struct PopulateRequest {
     /// Whether the view is to be taken away when this fails.
     #[serde(default)]
     pub unlinks: bool,
+    /// The table that has the rows of before, where they were put aside when the view was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<String>,
 }
 
 /// What the request for a populate says.
@@ -101,10 +111,7 @@ impl Ingest {
             return refuse(format!("there is no view `{view}` yet"));
         };
         let view = self.view_as_it_is(&view).await?;
-        let Some(table) = plan
-            .table(&source)
-            .filter(|table| table.engine.name.ends_with("MergeTree"))
-        else {
+        let Some(table) = plan.table(&source).filter(|table| table.keeps_rows()) else {
             return refuse(format!("`{source}` keeps no rows to populate from"));
         };
         if let Some(condition) = &options.condition {
@@ -127,7 +134,10 @@ impl Ingest {
             },
             pipe_id: String::new(),
             unlinks: false,
+            snapshot: None,
             upstream: upstream(plan, &source),
+            upstream_of_target: upstream(plan, &target.to_string()),
+            heeds_order: plan.tables.get(target).is_some_and(TablePlan::heeds_order),
             source,
             sql: compiled.sql.into_text(),
             view,

@@ -13,10 +13,10 @@ use pipewright_compiler::project::ResourceName;
 use pipewright_compiler::sql::{quote_identifier, quote_literal, with_tables};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{OwnedMutexGuard, OwnedRwLockWriteGuard};
 
 use super::PopulateRequest;
-use crate::ingest::{Ingest, IngestError, Mark};
+use crate::ingest::{Ingest, IngestError, Mark, readable_columns, table_id};
 use crate::jobs::{Control, Job, Work, WorkError};
 
 /// How many rows a share of them is at most, about.
@@ -48,6 +48,9 @@ struct Progress {
     /// The target is being emptied, or has been.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     empties: bool,
+    /// The engine's id of the table that takes the target's place, where the order of its rows counts.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    whole: String,
     phase: Phase,
     rows: u64,
     rows_total: u64,
@@ -85,18 +88,28 @@ impl Work for Populate {
     async fn run(&self, job: &Job, control: &Control) -> Result<Value, WorkError> {
         let request: PopulateRequest =
             serde_json::from_value(job.request.clone()).map_err(failed)?;
-        let progress: Progress = serde_json::from_value(job.progress.clone()).unwrap_or_default();
+        let mut progress: Progress =
+            serde_json::from_value(job.progress.clone()).unwrap_or_default();
         let begins = progress.phase == Phase::Starting;
         let _alone = self.alone(job, begins, control).await?;
         let id = job.id.replace('-', "");
         let run = Run {
             ingest: &self.0,
             control,
-            snapshot: quote_identifier(&format!("pw_from_{id}")),
+            snapshot: quote_identifier(
+                &request
+                    .snapshot
+                    .clone()
+                    .unwrap_or_else(|| format!("pw_from_{id}")),
+            ),
             beside: quote_identifier(&format!("pw_to_{id}")),
+            whole: format!("pw_whole_{id}"),
             request,
         };
-        let done = run.run(progress).await;
+        let done = run.run(&mut progress).await;
+        if matches!(done, Err(WorkError::Failed(_) | WorkError::Cancelled)) {
+            run.left_empty(&progress).await;
+        }
         if !matches!(done, Err(WorkError::Interrupted)) {
             run.tidy().await;
         }
@@ -142,27 +155,37 @@ fn failed(error: impl std::fmt::Display) -> WorkError {
     WorkError::Failed(error.to_string())
 }
 
+fn list(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| quote_identifier(name)).collect();
+    names.join(", ")
+}
+
 struct Run<'a> {
     ingest: &'a Ingest,
     control: &'a Control,
     request: PopulateRequest,
     snapshot: String,
     beside: String,
+    whole: String,
 }
 
 impl Run<'_> {
-    async fn run(&self, mut progress: Progress) -> Result<Value, WorkError> {
+    async fn run(&self, progress: &mut Progress) -> Result<Value, WorkError> {
         if progress.phase == Phase::Starting {
             self.control.check()?;
-            self.start(&mut progress).await?;
+            self.start(progress).await?;
         }
         if progress.phase == Phase::Copying {
             self.control.check()?;
-            self.copy(&mut progress).await?;
+            self.copy(progress).await?;
         }
-        self.insist_on_moving(&mut progress).await?;
+        if self.request.heeds_order {
+            self.put_before(progress).await?;
+        } else {
+            self.insist_on_moving(progress).await?;
+        }
         (progress.percentage, progress.error) = (100.0, None);
-        self.note(&progress)?;
+        self.note(progress)?;
         Ok(json!({
             "rows": progress.rows,
             "bytes": progress.bytes_total,
@@ -171,6 +194,18 @@ impl Run<'_> {
             "written_rows": progress.written_rows,
             "written_bytes": progress.written_bytes,
         }))
+    }
+
+    /// What is in the target is not all that its views make any more, if it was emptied.
+    async fn left_empty(&self, progress: &Progress) {
+        let is_empty = progress.empties || progress.phase != Phase::Starting;
+        if !is_empty || !self.request.truncate {
+            return;
+        }
+        let name = &self.request.datasource.name;
+        if let Err(error) = self.ingest.mark(Mark::Rewritten, name).await {
+            tracing::warn!(%error, datasource = name, "cannot note that rows are missing");
+        }
     }
 
     async fn execute(&self, sql: &str) -> Result<(), WorkError> {
@@ -211,8 +246,11 @@ impl Run<'_> {
             quote_identifier(&self.request.source),
             quote_identifier(&self.request.datasource.name),
         );
-        self.tidy().await;
         let mut alone = Vec::new();
+        if self.request.snapshot.is_some() {
+            return self.prepare(progress, &target).await;
+        }
+        self.tidy().await;
         let mut upstream = self.request.upstream.clone();
         upstream.extend(self.ingest.upstream_now(&self.request.source));
         for name in &upstream {
@@ -220,10 +258,7 @@ impl Run<'_> {
         }
         // What waits would come to the view once more.
         let settled = self.ingest.settle(&upstream).await;
-        settled.map_err(|error| match error {
-            IngestError::Engine(error) => self.control.failed(error),
-            other => failed(other),
-        })?;
+        settled.map_err(|error| self.unsettled(error))?;
         self.execute(&format!("CREATE TABLE {} AS {source}", self.snapshot))
             .await?;
         self.execute(&format!(
@@ -231,8 +266,17 @@ impl Run<'_> {
             self.snapshot
         ))
         .await?;
+        self.prepare(progress, &target).await
+    }
+
+    /// Makes ready what the snapshot's rows go to.
+    async fn prepare(&self, progress: &mut Progress, target: &str) -> Result<(), WorkError> {
+        self.execute(&format!("DROP TABLE IF EXISTS {} SYNC", self.beside))
+            .await?;
         self.execute(&format!("CREATE TABLE {} AS {target}", self.beside))
             .await?;
+        // A query that the engine refuses must not have emptied the target.
+        self.columns().await?;
         if self.request.truncate {
             // For later deploys: whether to make the target anew would give other rows than it has.
             let mark = if self.request.is_whole {
@@ -266,23 +310,25 @@ impl Run<'_> {
             "SELECT partition_id, sum(rows) FROM system.parts WHERE active AND database = currentDatabase() AND table = {} GROUP BY partition_id ORDER BY partition_id",
             Self::literal(&self.snapshot)
         );
+        let columns = self.columns().await?;
+        // One thread reads parts one after the other, as they were written.
+        let in_order = if self.request.heeds_order {
+            ", max_threads = 1, max_insert_threads = 1"
+        } else {
+            ""
+        };
+        let readable = self.readable().await?;
         for line in self.text(&partitions).await?.lines() {
             let Some((partition, rows)) = line.split_once('\t') else {
                 continue;
             };
             self.control.check()?;
-            let columns = format!("INSERT INTO {} ", self.beside);
-            let names = self
-                .ingest
-                .engine
-                .describe(&self.query("", None))
-                .await
-                .map_err(|error| self.control.failed(error))?;
-            let names: Vec<String> = names
-                .iter()
-                .map(|column| quote_identifier(&column.name))
-                .collect();
-            self.execute(&format!("{columns}({})\n{}\nSETTINGS max_partitions_per_insert_block = 0, insert_deduplicate = 0", names.join(", "), self.query(partition, share))).await?;
+            self.execute(&format!(
+                "INSERT INTO {} ({columns})\n{}\nSETTINGS max_partitions_per_insert_block = 0, insert_deduplicate = 0{in_order}",
+                self.beside,
+                self.query(&readable, partition, share)
+            ))
+            .await?;
             progress.rows += rows.parse::<u64>().unwrap_or(0);
             #[expect(clippy::cast_precision_loss, reason = "a percentage")]
             let share = progress.rows as f64 / progress.rows_total.max(1) as f64;
@@ -292,6 +338,23 @@ impl Run<'_> {
         (progress.written_rows, progress.written_bytes) = self.size(&self.beside).await?;
         progress.phase = Phase::Moving;
         self.note(progress)
+    }
+
+    /// What the view reads of its source: also what no insert gives.
+    async fn readable(&self) -> Result<String, WorkError> {
+        let engine = self.ingest.engine();
+        let found = readable_columns(engine, self.snapshot.trim_matches('`')).await;
+        let names = found.map_err(|error| self.control.failed(error))?;
+        Ok(list(&names))
+    }
+
+    /// What the view's query gives.
+    async fn columns(&self) -> Result<String, WorkError> {
+        let query = self.query(&self.readable().await?, "", None);
+        let given = self.ingest.engine.describe(&query).await;
+        let given = given.map_err(|error| self.control.failed(error))?;
+        let names: Vec<String> = given.into_iter().map(|column| column.name).collect();
+        Ok(list(&names))
     }
 
     /// The rows and bytes of a table.
@@ -304,7 +367,7 @@ impl Run<'_> {
     }
 
     /// The view's query with the snapshot in place of the table that it follows.
-    fn query(&self, partition: &str, share: Option<f64>) -> String {
+    fn query(&self, readable: &str, partition: &str, share: Option<f64>) -> String {
         let mut conditions = vec![format!("_partition_id = {}", quote_literal(partition))];
         if let Some(condition) = &self.request.populate_condition {
             conditions.push(format!("(\n{condition}\n)"));
@@ -316,11 +379,74 @@ impl Run<'_> {
             ));
         }
         let rows = format!(
-            "SELECT * FROM {} WHERE {}",
+            "SELECT {readable} FROM {} WHERE {}",
             self.snapshot,
             conditions.join(" AND ")
         );
         with_tables(&self.request.sql, &[(self.request.source.clone(), rows)])
+    }
+
+    /// Puts what was made before the rows that have come to the target since: another table, which has all of them in this order, takes the target's place. Links
+    /// of parts alone, in a moment in which no rows come.
+    async fn put_before(&self, progress: &mut Progress) -> Result<(), WorkError> {
+        let name = &self.request.datasource.name;
+        let _gates = self.target_alone().await?;
+        let engine = self.ingest.engine();
+        let id_of = async |name: &str| {
+            let id = table_id(engine, name).await;
+            id.map_err(|error| self.control.failed(error))
+        };
+        let there = id_of(name).await?;
+        if there.is_empty() {
+            return Err(WorkError::Failed(format!("there is no `{name}` any more")));
+        }
+        if !progress.whole.is_empty() && there == progress.whole {
+            return Ok(());
+        }
+        let (target, whole) = (quote_identifier(name), quote_identifier(&self.whole));
+        self.execute(&format!("DROP TABLE IF EXISTS {whole} SYNC"))
+            .await?;
+        self.execute(&format!("CREATE TABLE {whole} AS {target}"))
+            .await?;
+        for from in [&self.beside, &target] {
+            self.execute(&format!(
+                "ALTER TABLE {whole} ATTACH PARTITION ALL FROM {from}"
+            ))
+            .await?;
+        }
+        progress.whole = id_of(&self.whole).await?;
+        self.note(progress)?;
+        self.execute(&format!("EXCHANGE TABLES {target} AND {whole}"))
+            .await?;
+        self.ingest.tables_changed();
+        Ok(())
+    }
+
+    /// The target alone, when it is certain what is in it: a table in its place would not know the tokens of what comes again.
+    async fn target_alone(&self) -> Result<Vec<OwnedRwLockWriteGuard<()>>, WorkError> {
+        let name = &self.request.datasource.name;
+        let mut names = self.request.upstream_of_target.clone();
+        names.extend(self.ingest.upstream_now(name));
+        names.insert(name.clone());
+        loop {
+            self.control.check()?;
+            let gates = self.ingest.all_alone(&names).await;
+            let jobs = self.control.unfinished()?;
+            if !self.ingest.is_in_doubt(&jobs, &names) {
+                let settled = self.ingest.settle(&names).await;
+                settled.map_err(|error| self.unsettled(error))?;
+                return Ok(gates);
+            }
+            drop(gates);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    fn unsettled(&self, error: IngestError) -> WorkError {
+        match error {
+            IngestError::Engine(error) => self.control.failed(error),
+            other => failed(other),
+        }
     }
 
     /// Moves what was made into the target. When a part of it is there and the rest cannot follow now, nobody could tell one from the other later: what is to
@@ -452,7 +578,7 @@ impl Run<'_> {
     }
 
     async fn tidy(&self) {
-        for table in [&self.snapshot, &self.beside] {
+        for table in [&self.snapshot, &self.beside, &quote_identifier(&self.whole)] {
             if let Err(error) = self
                 .ingest
                 .engine
