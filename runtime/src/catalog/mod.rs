@@ -268,12 +268,13 @@ impl Writer<'_> {
         refuse_wrong_sql(&before.plan, &plan, &change, engine).await?;
         let objects = before.objects.of_project(&plan.project, &change.renames)?;
         let migration = Migration::plan(&before.plan, &plan, &change, engine).await?;
-        migration.prepare(engine).await?;
+        let carried = migration.carry(&self.catalog.state, engine).await?;
         Ok(Prepared {
             catalog: self.catalog,
             engine,
             change,
-            migration,
+            carried,
+            gone: migration.gone().to_vec(),
             before,
             current: Arc::new(Current {
                 files,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::fates::scope_changes;
-use super::tables::Migration;
 use super::{Catalog, Change, ChangeError, Current, hash};
+use crate::deploy::Carried;
 use crate::engine::Engine;
 use crate::state::{CatalogWrite, Origin, StateError, StoredFile};
 
@@ -15,7 +15,8 @@ pub struct Prepared<'a> {
     pub(super) catalog: &'a Catalog,
     pub(super) engine: &'a dyn Engine,
     pub(super) change: Change,
-    pub(super) migration: Migration,
+    pub(super) carried: Carried,
+    pub(super) gone: Vec<String>,
     pub(super) before: Arc<Current>,
     pub(super) current: Arc<Current>,
 }
@@ -31,6 +32,11 @@ impl Prepared<'_> {
         &self.current
     }
 
+    /// The data sources that are no more then.
+    pub fn gone(&self) -> &[String] {
+        &self.gone
+    }
+
     /// Writes the change and brings it into force. On an error nothing has changed.
     pub async fn commit(self) -> Result<Arc<Current>, ChangeError> {
         if let Err(error) = self.persist() {
@@ -38,13 +44,14 @@ impl Prepared<'_> {
             return Err(error.into());
         }
         self.catalog.current.store(Arc::clone(&self.current));
-        self.migration.finish(self.engine).await;
+        self.carried.finish(&self.catalog.state, self.engine).await;
         Ok(self.current)
     }
 
     /// Leaves everything as it was.
     pub async fn take_back(self) {
-        self.migration.take_back(self.engine).await;
+        let state = &self.catalog.state;
+        self.carried.take_back(state, self.engine).await;
     }
 
     fn persist(&self) -> Result<(), StateError> {
@@ -70,12 +77,13 @@ impl Prepared<'_> {
         let reverted: Vec<String> = reverted.into_iter().map(|(path, _)| path.clone()).collect();
         let (stored, removed) = self.current.objects.difference(&self.before.objects);
         let renames = &self.change.renames;
-        self.catalog.state.catalog().apply(&CatalogWrite {
+        let written = CatalogWrite {
             files: changed,
             reverted,
             objects: stored,
             removed,
             scopes: scope_changes(&self.before.plan, &self.current.plan, renames),
-        })
+        };
+        self.carried.write(&self.catalog.state, &written)
     }
 }

@@ -10,16 +10,19 @@ use pipewright_compiler::project::ResourceName;
 use pipewright_compiler::sql::{quote_identifier, quote_literal};
 
 use super::{Change, ChangeError, Rename};
-use crate::deploy::introspect;
+use crate::deploy::{Carried, Carry, CarryError, introspect};
 use crate::engine::Engine;
+use crate::state::State;
 
 /// Statements of one change.
 #[derive(Debug, Default)]
 pub(super) struct Migration {
-    /// Run before the change is written, each with what takes it back.
-    forward: Vec<(String, Option<String>)>,
+    /// Done before the change is written.
+    forward: Vec<Carry>,
     /// Run after it is written.
     cleanup: Vec<String>,
+    /// The data sources that are no more then.
+    gone: Vec<String>,
 }
 
 impl Migration {
@@ -56,12 +59,16 @@ impl Migration {
                     migration.alter_view(before, step);
                 }
                 _ if step.kind == StepKind::CreateDatabase => {
-                    migration.forward.push((step.sql.clone(), None));
+                    migration.forward.push(Carry::Run {
+                        sql: step.sql.clone(),
+                        undo: None,
+                    });
                 }
                 _ if exists => {}
-                _ => migration
-                    .forward
-                    .push((step.sql_with_comment(), step.undo())),
+                _ => migration.forward.push(Carry::Run {
+                    sql: step.sql_with_comment(),
+                    undo: step.undo(),
+                }),
             }
         }
         // Views go before the tables that they read.
@@ -69,7 +76,12 @@ impl Migration {
             .iter()
             .rev()
             .filter(|step| find(&new, &step.name).is_none());
-        migration.cleanup.extend(gone.filter_map(Step::undo));
+        for step in gone {
+            migration.cleanup.extend(step.undo());
+            if step.kind == StepKind::CreateTable {
+                migration.gone.push(step.name.clone());
+            }
+        }
         Ok(migration)
     }
 
@@ -98,10 +110,10 @@ impl Migration {
                 continue;
             };
             let (quoted_from, quoted_to) = (quote_identifier(&from), quote_identifier(&to));
-            self.forward.push((
-                format!("RENAME TABLE {quoted_from} TO {quoted_to}"),
-                Some(format!("RENAME TABLE {quoted_to} TO {quoted_from}")),
-            ));
+            self.forward.push(Carry::Rename {
+                from: from.clone(),
+                to: to.clone(),
+            });
             if let Some((_, rest)) = step.sql.split_once(&quoted_from) {
                 step.sql = format!("CREATE MATERIALIZED VIEW {quoted_to}{rest}");
             }
@@ -111,16 +123,7 @@ impl Migration {
 
     /// Another table in the place of one: the old one goes when the change is written, and comes back if it is not.
     fn make_anew(&mut self, step: &Step, actual: &BTreeSet<String>) {
-        let aside = quote_identifier(&format!("pw_before_{}", step.name));
-        let name = quote_identifier(&step.name);
-        let away = format!("DROP TABLE IF EXISTS {aside} SYNC");
-        self.forward.push((away.clone(), None));
-        self.forward.push((
-            format!("RENAME TABLE {name} TO {aside}"),
-            Some(format!("RENAME TABLE {aside} TO {name}")),
-        ));
-        self.forward.push((step.sql_with_comment(), step.undo()));
-        self.cleanup.push(away);
+        self.forward.push(Carry::Anew(step.clone()));
         let quarantine = quarantine_name(&ResourceName::local(&step.name)).to_string();
         if actual.contains(&quarantine) {
             let quarantine = quote_identifier(&quarantine);
@@ -138,18 +141,13 @@ impl Migration {
         let name = quote_identifier(&after.name);
         match (query(before), query(after)) {
             (Some((old_head, old_query)), Some((head, query))) if old_head == head => {
-                self.forward.push((
-                    format!("ALTER TABLE {name} MODIFY QUERY {query}"),
-                    Some(format!("ALTER TABLE {name} MODIFY QUERY {old_query}")),
-                ));
+                self.forward.push(Carry::Run {
+                    sql: format!("ALTER TABLE {name} MODIFY QUERY {query}"),
+                    undo: Some(format!("ALTER TABLE {name} MODIFY QUERY {old_query}")),
+                });
             }
-            _ => {
-                self.forward.push((
-                    format!("DROP VIEW {name} SYNC"),
-                    Some(before.sql_with_comment()),
-                ));
-                self.forward.push((after.sql_with_comment(), after.undo()));
-            }
+            // Made with its comment.
+            _ => return self.forward.push(Carry::AnotherView(after.clone())),
         }
         let comment = |step: &Step| {
             format!(
@@ -157,41 +155,28 @@ impl Migration {
                 quote_literal(&step.comment())
             )
         };
-        self.forward.push((comment(after), Some(comment(before))));
+        self.forward.push(Carry::Run {
+            sql: comment(after),
+            undo: Some(comment(before)),
+        });
     }
 
-    /// Runs what comes before the change is written; takes it all back when one statement fails.
-    pub(super) async fn prepare(&self, engine: &dyn Engine) -> Result<(), ChangeError> {
-        for (done, (statement, _)) in self.forward.iter().enumerate() {
-            if let Err(error) = engine.execute(statement).await {
-                self.undo(done, engine).await;
-                return Err(ChangeError::Refused(error.to_string()));
-            }
-        }
-        Ok(())
+    /// Does what comes before the change is written; takes it all back when one thing cannot be done.
+    pub(super) async fn carry(
+        &self,
+        state: &State,
+        engine: &dyn Engine,
+    ) -> Result<Carried, ChangeError> {
+        let carried = Carried::carry(&self.forward, &self.cleanup, &self.gone, (state, engine));
+        carried.await.map_err(|error| match error {
+            CarryError::Engine(error) => ChangeError::Refused(error.to_string()),
+            CarryError::State(error) => error.into(),
+        })
     }
 
-    /// Takes everything back: the change could not be written.
-    pub(super) async fn take_back(&self, engine: &dyn Engine) {
-        self.undo(self.forward.len(), engine).await;
-    }
-
-    async fn undo(&self, done: usize, engine: &dyn Engine) {
-        for (_, undo) in self.forward[..done].iter().rev() {
-            let Some(statement) = undo else { continue };
-            if let Err(error) = engine.execute(statement).await {
-                tracing::error!(%error, statement, "a change of the catalog cannot be taken back in the engine");
-            }
-        }
-    }
-
-    /// Drops what nobody needs any more.
-    pub(super) async fn finish(&self, engine: &dyn Engine) {
-        for statement in &self.cleanup {
-            if let Err(error) = engine.execute(statement).await {
-                tracing::error!(%error, statement, "a table or view that is no longer needed cannot be dropped");
-            }
-        }
+    /// The data sources that are no more when the change is written.
+    pub(super) fn gone(&self) -> &[String] {
+        &self.gone
     }
 }
 

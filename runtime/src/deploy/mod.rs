@@ -5,6 +5,7 @@
 mod apply;
 mod ask;
 mod canonical;
+mod carried;
 mod connect;
 mod fill;
 mod fixtures;
@@ -35,6 +36,7 @@ use pipewright_grammar::diagnostic::Diagnostic;
 use sha2::{Digest as _, Sha256};
 
 pub use apply::DeployError;
+pub(crate) use carried::{Carried, Carry, CarryError};
 pub use connect::{connect, disconnect, left_out, pending};
 pub use introspect::{Actual, ActualTable, introspect};
 pub use journal::recover;

@@ -17,6 +17,11 @@ pub(super) fn next(name: &str) -> String {
     format!("pw_next_{name}")
 }
 
+/// What a view is called that goes when the one in its place is in force.
+pub(super) fn before(name: &str) -> String {
+    format!("pw_before_{name}")
+}
+
 /// What was in a table when the deploy began.
 pub(super) fn snapshot(name: &str) -> String {
     format!("pw_snap_{name}")

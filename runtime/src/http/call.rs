@@ -125,7 +125,12 @@ impl Call {
         prepared: Prepared<'_>,
     ) -> Result<Arc<Current>, ApiError> {
         let before = Arc::clone(prepared.before());
+        let gone = prepared.gone().to_vec();
         let current = prepared.commit().await?;
+        if let Ok(data) = self.app.data() {
+            // Another of that name must not get what is on its way to it.
+            gone.iter().for_each(|name| data.ingest.forget_gone(name));
+        }
         self.app.serve_plan(&current.plan);
         operations::created(&self.app, &before, &current);
         Ok(current)

@@ -82,6 +82,8 @@ pub enum DeploymentKind {
     Start,
     /// To get back to the version before.
     Rollback,
+    /// A change through the API. No version: it is in the journal until the engine has it, and gone afterwards.
+    Change,
     /// Rows take the place of others, with all that views make of them. No version: it is in the journal while it runs, and gone afterwards.
     Replace,
 }
@@ -93,6 +95,7 @@ impl DeploymentKind {
             Self::Deploy => "deploy",
             Self::Start => "start",
             Self::Rollback => "rollback",
+            Self::Change => "change",
             Self::Replace => "replace",
         }
     }
@@ -101,6 +104,7 @@ impl DeploymentKind {
         match text {
             "start" => Self::Start,
             "rollback" => Self::Rollback,
+            "change" => Self::Change,
             "replace" => Self::Replace,
             _ => Self::Deploy,
         }
@@ -201,7 +205,7 @@ impl<'state> Deployments<'state> {
         let id = connection.last_insert_rowid();
         let forgotten = || {
             connection.execute(
-                "UPDATE deployments SET files = NULL, files_before = NULL WHERE id <= (SELECT id FROM deployments WHERE kind != 'replace' ORDER BY id DESC LIMIT 1 OFFSET ?1)",
+                "UPDATE deployments SET files = NULL, files_before = NULL WHERE id <= (SELECT id FROM deployments WHERE kind NOT IN ('replace', 'change') ORDER BY id DESC LIMIT 1 OFFSET ?1)",
                 [KEPT],
             )
         };
@@ -254,11 +258,22 @@ impl<'state> Deployments<'state> {
         journal: &str,
         catalog: Option<&CatalogWrite>,
     ) -> Result<(), StateError> {
+        self.bring(id, DeploymentPhase::Switching, journal, catalog)
+    }
+
+    /// The same with how far it is then.
+    pub fn bring(
+        &self,
+        id: i64,
+        phase: DeploymentPhase,
+        journal: &str,
+        catalog: Option<&CatalogWrite>,
+    ) -> Result<(), StateError> {
         let mut connection = self.state.connection();
         let transaction = connection.transaction()?;
         transaction.execute(
             "UPDATE deployments SET phase = ?1, journal = ?2 WHERE id = ?3",
-            params![DeploymentPhase::Switching.as_str(), journal, id],
+            params![phase.as_str(), journal, id],
         )?;
         if let Some(catalog) = catalog {
             transaction.execute_batch(
@@ -307,7 +322,7 @@ impl<'state> Deployments<'state> {
             "UPDATE deployments SET status = ?1, finished_at = ?2, error = ?3, journal = '{}' WHERE id = ?4",
             params![status.as_str(), now(), error, id],
         )?;
-        forget_replace(&transaction, id)?;
+        forget_passing(&transaction, id)?;
         aside(|| transaction.commit())?;
         Ok(())
     }
@@ -326,7 +341,7 @@ impl<'state> Deployments<'state> {
             params![DeploymentStatus::Done.as_str(), now(), error, id],
         )?;
         transaction.execute("UPDATE deployments SET undone = 1 WHERE id = ?1", [undoes])?;
-        forget_replace(&transaction, id)?;
+        forget_passing(&transaction, id)?;
         aside(|| transaction.commit())?;
         Ok(())
     }
@@ -340,7 +355,7 @@ impl<'state> Deployments<'state> {
 
     /// All deployments of versions, the latest first.
     pub fn list(&self) -> Result<Vec<Deployment>, StateError> {
-        self.select("WHERE kind != 'replace' ORDER BY id DESC")
+        self.select("WHERE kind NOT IN ('replace', 'change') ORDER BY id DESC")
     }
 
     /// Deployments and replaces that have not ended, the oldest first.
@@ -371,7 +386,7 @@ impl<'state> Deployments<'state> {
     pub fn latest(&self) -> Result<Option<Deployment>, StateError> {
         let connection = self.state.connection();
         let mut statement = connection.prepare_cached(&format!(
-            "{SELECT} WHERE kind != 'replace' ORDER BY id DESC LIMIT 1"
+            "{SELECT} WHERE kind NOT IN ('replace', 'change') ORDER BY id DESC LIMIT 1"
         ))?;
         Ok(statement.query_row([], deployment).optional()?)
     }
@@ -407,9 +422,9 @@ impl<'state> Deployments<'state> {
     }
 }
 
-/// A replace that has ended is of interest to nobody.
-fn forget_replace(transaction: &rusqlite::Transaction<'_>, id: i64) -> rusqlite::Result<()> {
-    let sql = "DELETE FROM deployments WHERE id = ?1 AND kind = 'replace'";
+/// A replace or a change that has ended is of interest to nobody.
+fn forget_passing(transaction: &rusqlite::Transaction<'_>, id: i64) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM deployments WHERE id = ?1 AND kind IN ('replace', 'change')";
     transaction.execute(sql, [id]).map(|_| ())
 }
 
