@@ -99,13 +99,16 @@ struct Step {
     before: Path,
 }
 
-fn behind(path: &Path, condition: usize, truth: bool) -> Path {
-    let before = path.clone();
-    Some(Rc::new(Step {
-        condition,
-        truth,
-        before,
-    }))
+impl Step {
+    /// The path that goes on with this truth of a condition.
+    fn behind(path: &Path, condition: usize, truth: bool) -> Rc<Self> {
+        let before = path.clone();
+        Rc::new(Self {
+            condition,
+            truth,
+            before,
+        })
+    }
 }
 
 fn steps(path: &Path) -> impl Iterator<Item = &Step> {
@@ -240,10 +243,10 @@ impl Explorer<'_> {
                 let mut rest = path.clone();
                 for (condition, body) in branches {
                     let number = self.condition(condition);
-                    let taken = behind(&rest, number, true);
+                    let taken = Some(Step::behind(&rest, number, true));
                     self.paths.push(taken.clone());
                     self.items(body, &taken);
-                    rest = behind(&rest, number, false);
+                    rest = Some(Step::behind(&rest, number, false));
                 }
                 self.paths.push(rest.clone());
                 self.items(otherwise, &rest);
@@ -272,7 +275,7 @@ impl Explorer<'_> {
         for condition in conditions {
             let number = self.condition(condition);
             for truth in [true, false] {
-                self.paths.push(behind(path, number, truth));
+                self.paths.push(Some(Step::behind(path, number, truth)));
             }
         }
     }
@@ -282,7 +285,7 @@ impl Explorer<'_> {
         if !self.is_of_a_turn(condition) {
             let number = self.condition(condition);
             for truth in [true, false] {
-                self.paths.push(behind(path, number, truth));
+                self.paths.push(Some(Step::behind(path, number, truth)));
             }
         } else if let ExprKind::And(left, right) | ExprKind::Or(left, right) = &condition.kind {
             self.parts(left, path);

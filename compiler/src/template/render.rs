@@ -174,12 +174,11 @@ impl Render {
 
     /// Uses steps for going through all of a value, texts included.
     pub(super) fn walk(&mut self, value: &Value) -> Outcome<()> {
-        let bytes = match value.as_str() {
-            Some(text) => text.len(),
-            None => {
-                let limit = self.steps.saturating_mul(64);
-                weight(value, usize::try_from(limit).unwrap_or(usize::MAX))
-            }
+        let bytes = if let Some(text) = value.as_str() {
+            text.len()
+        } else {
+            let limit = self.steps.saturating_mul(64);
+            weight(value, usize::try_from(limit).unwrap_or(usize::MAX))
         };
         if bytes < 64 {
             Ok(())

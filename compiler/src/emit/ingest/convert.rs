@@ -154,9 +154,8 @@ fn value_type(data_type: &DataType) -> String {
 pub(super) fn json_kinds(data_type: &DataType) -> Option<&'static str> {
     match kind(data_type) {
         Kind::Array(_) | Kind::Nested => Some("'Array'"),
-        Kind::Map(..) => Some("'Object'"),
+        Kind::Map(..) | Kind::Json => Some("'Object'"),
         Kind::Tuple => Some("'Object', 'Array'"),
-        Kind::Json => Some("'Object'"),
         _ => None,
     }
 }
@@ -179,16 +178,14 @@ pub(super) fn json_type(data_type: &DataType) -> String {
         Kind::Text | Kind::WideInteger | Kind::Bool | Kind::Decimal | Kind::Moment(_) => {
             "Nullable(String)".to_owned()
         }
-        Kind::NarrowInteger => "Nullable(Float64)".to_owned(),
-        Kind::Single => "Nullable(Float64)".to_owned(),
+        Kind::NarrowInteger | Kind::Single => "Nullable(Float64)".to_owned(),
         Kind::Rounded => "Nullable(Float32)".to_owned(),
-        Kind::Scalar | Kind::Enum => format!("Nullable({})", data_type.bare()),
+        Kind::Scalar | Kind::Enum | Kind::Json => format!("Nullable({})", data_type.bare()),
         Kind::Array(element) => format!("Array({})", json_type(element)),
         // Keys of JSON objects are strings.
         Kind::Map(_, value) => format!("Map(String, {})", json_type(value)),
         Kind::Tuple => tuple_type(data_type),
         Kind::Nested => format!("Array({})", tuple_type(data_type)),
-        Kind::Json => format!("Nullable({})", data_type.bare()),
         Kind::Opaque => data_type.to_string(),
     }
 }

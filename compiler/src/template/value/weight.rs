@@ -52,15 +52,11 @@ impl Counted {
                     self.values(&snapshot(items), depth);
                 }
             }
-            View::Thing(Thing::Tuple(items)) => {
-                if self.add(items.len().saturating_mul(ITEM)) {
-                    self.values(items, depth);
-                }
+            View::Thing(Thing::Tuple(items)) if self.add(items.len().saturating_mul(ITEM)) => {
+                self.values(items, depth);
             }
-            View::Thing(Thing::Set(items)) => {
-                if self.add(items.len().saturating_mul(ITEM)) {
-                    self.values(items.values(), depth);
-                }
+            View::Thing(Thing::Set(items)) if self.add(items.len().saturating_mul(ITEM)) => {
+                self.values(items.values(), depth);
             }
             View::Thing(Thing::Dict(items)) => {
                 let count = locked(items).len();
@@ -93,7 +89,9 @@ impl Counted {
             }
             Key::Tuple(items) => {
                 if self.add(items.len().saturating_mul(ITEM)) {
-                    items.iter().for_each(|item| self.key(item));
+                    for item in items {
+                        self.key(item);
+                    }
                 }
             }
             Key::None | Key::Int(_) | Key::Float(_) => {}
