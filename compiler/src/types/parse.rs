@@ -176,9 +176,7 @@ impl Parser<'_> {
 
     fn argument(&mut self, name: &str, before: &[Argument]) -> Result<Argument, TypeError> {
         match name {
-            "AggregateFunction" | "SimpleAggregateFunction" => {
-                self.aggregate_argument(before.len())
-            }
+            "AggregateFunction" | "SimpleAggregateFunction" => self.aggregate_argument(before),
             "Enum8" | "Enum16" => self.enum_value(before),
             "Tuple" | "Nested" => self.element(name == "Nested"),
             "JSON" | "Dynamic" => self.json_argument(),
@@ -219,30 +217,20 @@ impl Parser<'_> {
         Ok(name)
     }
 
-    fn aggregate_argument(&mut self, index: usize) -> Result<Argument, TypeError> {
-        if index == 0 && self.kind(0) == Some(Kind::Number) && self.kind(1) == Some(Kind::Comma) {
+    fn aggregate_argument(&mut self, before: &[Argument]) -> Result<Argument, TypeError> {
+        if before.is_empty()
+            && self.kind(0) == Some(Kind::Number)
+            && self.kind(1) == Some(Kind::Comma)
+        {
             // The version of a state's format.
             let token = self.take(Kind::Number, "a number")?;
             return Ok(Argument::Number(token.text(self.text).to_owned()));
         }
-        let has_function = self.tokens[..self.at]
-            .iter()
-            .rev()
-            .take(2)
-            .any(|token| token.kind == Kind::Number);
-        if index == 0 || (index == 1 && has_function && self.names_function()) {
+        // The function comes first, or after a version.
+        if matches!(before, [] | [Argument::Number(_)]) {
             return self.aggregate_function();
         }
         Ok(Argument::Type(self.data_type()?))
-    }
-
-    /// After a version number, the function comes second.
-    fn names_function(&self) -> bool {
-        self.tokens[..self.at]
-            .iter()
-            .rev()
-            .nth(2)
-            .is_some_and(|token| token.kind == Kind::OpenRound)
     }
 
     fn aggregate_function(&mut self) -> Result<Argument, TypeError> {
