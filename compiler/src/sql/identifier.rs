@@ -190,7 +190,7 @@ fn unescape(bytes: &[u8], quote: u8) -> String {
         } else if byte == b'\\' && at < bytes.len() {
             let escaped = bytes[at];
             at += 1;
-            at += push_escape(&mut out, escaped, &bytes[at..], quote);
+            at += push_escape(&mut out, escaped, &bytes[at..]);
         } else {
             out.push(byte);
         }
@@ -200,7 +200,7 @@ fn unescape(bytes: &[u8], quote: u8) -> String {
 }
 
 /// Appends what `\` + `escaped` stands for and returns how many of the bytes after it belong to the escape.
-fn push_escape(out: &mut Vec<u8>, escaped: u8, rest: &[u8], _quote: u8) -> usize {
+fn push_escape(out: &mut Vec<u8>, escaped: u8, rest: &[u8]) -> usize {
     match escaped {
         b'x' => {
             let digits = rest
