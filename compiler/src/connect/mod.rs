@@ -27,6 +27,7 @@ pub use sql::{MissingSecret, Sql};
 use crate::diagnostics::codes;
 use crate::emit::{Ingestion, create_quarantine, table_name};
 use crate::plan::{Plan, TablePlan};
+use crate::project::{Datasource, ResourceName};
 use crate::sql::quote_identifier;
 use connection::Connection;
 
@@ -154,28 +155,21 @@ pub fn connectors(plan: &Plan) -> (Vec<Connector>, Vec<Diagnostic>) {
         plan,
         diagnostics: Vec::new(),
     };
-    let mut connectors = Vec::new();
-    for datasource in plan.project.datasources.values() {
-        // What another workspace shares is connected there.
-        if datasource.name.workspace.is_some() || datasource.made_by.is_some() {
-            continue;
-        }
-        let Some(table) = plan.tables.get(&datasource.name) else {
-            continue;
-        };
-        if table.columns.is_empty() {
-            continue;
-        }
-        let source = Source {
-            table,
-            syntax: &datasource.syntax,
-        };
-        if let Some(connector) = context.source(&source) {
-            connectors.push(connector);
-        }
-    }
+    let datasources = plan.project.datasources.values();
+    let mut connectors: Vec<Connector> = datasources
+        .filter_map(|datasource| context.datasource(datasource))
+        .collect();
     connectors.extend(context.sinks());
     (connectors, context.diagnostics)
+}
+
+/// The connector of one data source.
+pub(crate) fn connector_of(plan: &Plan, name: &ResourceName) -> Option<Connector> {
+    let mut context = Context {
+        plan,
+        diagnostics: Vec::new(),
+    };
+    context.datasource(plan.project.datasources.get(name)?)
 }
 
 /// A data source that may have a connector.
@@ -211,6 +205,21 @@ fn is_yes(word: &str) -> bool {
 }
 
 impl Context<'_> {
+    fn datasource(&mut self, datasource: &Datasource) -> Option<Connector> {
+        // What another workspace shares is connected there.
+        if datasource.name.workspace.is_some() || datasource.made_by.is_some() {
+            return None;
+        }
+        let table = self.plan.tables.get(&datasource.name)?;
+        if table.columns.is_empty() {
+            return None;
+        }
+        self.source(&Source {
+            table,
+            syntax: &datasource.syntax,
+        })
+    }
+
     fn source(&mut self, source: &Source<'_>) -> Option<Connector> {
         let kafka = [
             "KAFKA_TOPIC",

@@ -330,7 +330,6 @@ fn tables(plan: &Plan, out: &mut String, output: &NodeId) {
     if tables.is_empty() {
         return;
     }
-    let connectors = crate::connect::connectors(plan).0;
     line(out, 0, "");
     line(out, 0, "tables");
     for table in tables {
@@ -345,10 +344,7 @@ fn tables(plan: &Plan, out: &mut String, output: &NodeId) {
                 _ = write!(text, ", {name} {key}");
             }
         }
-        if let Some(connector) = connectors
-            .iter()
-            .find(|found| found.owner == table.name.to_string())
-        {
+        if let Some(connector) = crate::connect::connector_of(plan, &table.name) {
             _ = write!(
                 text,
                 ", rows from {}, not started by the embedded engine",
