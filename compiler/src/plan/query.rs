@@ -586,7 +586,7 @@ impl<'a> Compilation<'a> {
             let policy = &plan.policies.common;
             match resolve(&plan.project, policy, scope, None, &table.name) {
                 Some(Target::Datasource(datasource)) => {
-                    shape.doubtful.push(datasource.name.clone())
+                    shape.doubtful.push(datasource.name.clone());
                 }
                 Some(Target::Service) => shape.doubtful.push(ResourceName::local(&table.name)),
                 // The engine has no table of that name.
