@@ -132,9 +132,11 @@ impl Segment {
             }
         };
         self.answer(ingest, counts).await;
-        let path = self.path;
+        let path = self.path.clone();
         if let Err(error) = on_disk(move || std::fs::remove_file(path)).await {
-            tracing::warn!(%error, "cannot remove a file of events that are in the engine");
+            // A table that is made anew would not know them, and a restart would bring them once more: who makes it settles what waits.
+            let why = format!("they are in the engine, and their file cannot be removed: {error}");
+            ingest.let_wait(&self.known.table, &self.path, &why).await;
         }
     }
 
