@@ -137,7 +137,7 @@ pub fn file_of<'a>(plan: &'a Plan, name: &str) -> Option<&'a str> {
 pub async fn sweep(engine: &dyn Engine) -> Result<(), DeployError> {
     let failed = |source| DeployError::Introspect { source };
     journal::sweep_own(engine).await.map_err(failed)?;
-    let sql = "SELECT name FROM system.tables WHERE database = currentDatabase() AND (startsWith(name, 'pw_replace_') OR startsWith(name, 'pw_rebuild_'))";
+    let sql = "SELECT name FROM system.tables WHERE database = currentDatabase() AND startsWith(name, 'pw_replace_')";
     for name in ask::lines(engine, sql).await.map_err(failed)? {
         engine
             .execute(&format!(

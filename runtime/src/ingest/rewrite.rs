@@ -31,7 +31,7 @@ pub struct Staged {
 impl Ingest {
     /// Puts the rows of a body in place of all rows, or of those that a condition names, at once: readers see the old rows or the new ones.
     ///
-    /// Rows that arrive for the data source meanwhile wait until it is done.
+    /// Rows that arrive for the data source before the moment of the exchange go with those that were there; in that moment they wait.
     pub async fn replace(
         self: &Arc<Self>,
         plan: &Plan,

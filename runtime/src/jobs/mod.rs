@@ -120,17 +120,6 @@ impl Control {
         self.cancelled.load(Ordering::SeqCst)
     }
 
-    /// Done when the job is cancelled: for `select!` beside something that takes long.
-    pub async fn cancelled(&self) {
-        loop {
-            let woken = self.wake.notified();
-            if self.is_cancelled() {
-                return;
-            }
-            woken.await;
-        }
-    }
-
     /// Notes how far the work is; on disk when this returns.
     pub fn progress(&self, progress: &Value) -> Result<(), WorkError> {
         let noted = self.state.jobs().set_progress(&self.id, progress);
