@@ -529,6 +529,36 @@ mod tests {
     }
 
     #[test]
+    fn tables_that_keep_one_of_many_heed_the_order_of_rows() {
+        let heeds = |columns: &str, engine: &str| {
+            let text = format!(
+                "SCHEMA >\n    `k` UInt8, {columns}\n\nENGINE {engine}\nENGINE_SORTING_KEY k\n"
+            );
+            let files = [("d.datasource".to_owned(), text)];
+            let (plan, _) = crate::compile(SourceTree::new(files));
+            let table = plan.table("d").unwrap();
+            (table.keeps_rows(), table.heeds_order())
+        };
+        assert_eq!(
+            heeds("`v` String DEFAULT 'MergeTree'", "Null"),
+            (false, false)
+        );
+        assert_eq!(heeds("`v` String", "MergeTree"), (true, false));
+        assert_eq!(heeds("`v` String", "ReplacingMergeTree"), (true, true));
+        assert_eq!(heeds("`v` UInt64", "SummingMergeTree"), (true, false));
+        assert_eq!(
+            heeds("`v` UInt64, `w` String", "SummingMergeTree"),
+            (true, true)
+        );
+        let state = |function: &str| format!("`v` AggregateFunction({function}, UInt64)");
+        assert_eq!(heeds(&state("sum"), "AggregatingMergeTree"), (true, false));
+        assert_eq!(
+            heeds(&state("anyLast"), "AggregatingMergeTree"),
+            (true, true)
+        );
+    }
+
+    #[test]
     fn what_recent_engines_refuse_is_allowed_where_a_table_needs_it() {
         let aggregating = |columns: &str, key: &str, rest: &str| {
             settings(&format!(

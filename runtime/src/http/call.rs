@@ -129,7 +129,9 @@ impl Call {
         let current = prepared.commit().await?;
         if let Ok(data) = self.app.data() {
             // Another of that name must not get what is on its way to it.
-            gone.iter().for_each(|name| data.ingest.forget_gone(name));
+            for name in &gone {
+                data.ingest.forget_gone(name);
+            }
         }
         self.app.serve_plan(&current.plan);
         operations::created(&self.app, &before, &current);

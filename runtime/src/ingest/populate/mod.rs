@@ -24,6 +24,10 @@ use crate::engine::{EngineError, Query};
 
 /// What a populate job needs to know, so that it can be done by a later process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what a request says, each by itself"
+)]
 pub struct PopulateRequest {
     /// The pipe's id, where it has one.
     pub pipe_id: String,
