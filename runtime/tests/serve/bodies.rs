@@ -130,7 +130,7 @@ fn a_body_has_an_end_however_steadily_it_comes() {
     let asked = Instant::now();
     let mut stream = begin(&server, "/v0/sql", Some(ADMIN), 100_000);
     // Fast enough for a client that may be slow for as many seconds as it has sent kilobytes.
-    stream.write_all(&[b' '; 20_000]).expect("sent");
+    stream.write_all(&vec![b' '; 20_000]).expect("sent");
     let mut dripping = stream.try_clone().expect("a handle");
     let drip = std::thread::spawn(move || {
         while dripping.write_all(b" ").is_ok() {
