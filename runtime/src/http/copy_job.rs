@@ -199,8 +199,11 @@ pub(super) async fn refuse_too_many_rows(
         Err(error) => Err(error),
     };
     let bytes = match bytes {
-        // It takes its time: the job will find out.
+        // It takes its time, or more memory than a query may: the job will find out.
         Err(EngineError::Timeout { .. }) => return Ok(()),
+        Err(EngineError::Exception { name, .. }) if name == "MEMORY_LIMIT_EXCEEDED" => {
+            return Ok(());
+        }
         Err(error) => {
             let mut error = error.shifted(BEFORE.len(), request.query_sql.len());
             if request.hides_rows {

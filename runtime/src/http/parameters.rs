@@ -371,13 +371,16 @@ mod tests {
 
     #[test]
     fn a_body_that_is_nested_too_deeply_is_refused() {
-        for depth in [10_000, 1_000_000] {
+        for (depth, why) in [(10_000, "recursion limit"), (1_000_000, "more than")] {
             for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
                 let inner = format!("{}1{}", open.repeat(depth), close.repeat(depth));
                 for body in [format!("{{\"a\":{inner}}}"), format!("{{\"a\":{inner}")] {
                     let refused = of(body.as_bytes()).unwrap_err();
                     assert!(refused.starts_with("400 "), "{refused}");
-                    assert!(refused.contains("recursion limit"), "{refused}");
+                    assert!(
+                        refused.contains(why) || refused.contains("recursion limit"),
+                        "{refused}"
+                    );
                 }
             }
         }
