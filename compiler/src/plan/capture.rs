@@ -7,7 +7,7 @@
 //!
 //! What cannot be written otherwise are the functions that a lambda's name stands for. Such a text is refused ([`called_instead`]).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 
 use pipewright_grammar::diagnostic::Diagnostic;
@@ -28,13 +28,14 @@ pub(super) struct Captivable<'a> {
     pub(super) named_sets: &'a BTreeSet<String>,
 }
 
-/// `(text) AS alias`, with what the reader would capture kept from it.
+/// `(text) AS alias`, with what the reader would capture kept from it. `aliases` are the names that the reader gives to expressions, where that matters.
 pub(super) fn wrapped(
     database: &str,
     text: &MappedText,
     names: &Captivable<'_>,
     inline: &Inline,
     captors: Option<&Captors>,
+    aliases: Option<&HashSet<String>>,
 ) -> Result<MappedText, QueryError> {
     let mut out = MappedText::new();
     out.push("(\n", PieceKind::Inserted, None);
@@ -43,7 +44,7 @@ pub(super) fn wrapped(
         for name in names.tables.union(names.named_sets) {
             if captors.captures(inline.scope, name) {
                 captured.anywhere.insert(name);
-            } else if captors.names_an_expression(name) {
+            } else if aliases.is_some_and(|aliases| aliases.contains(name)) {
                 captured.after_in.insert(name);
             }
         }

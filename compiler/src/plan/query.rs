@@ -1,7 +1,7 @@
 //! From a node and the values of a request to one SQL statement: each node is rendered, its names are resolved in its own scope, and the nodes that it
 //! reads are spliced in. The author's text is edited and never printed anew.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -285,6 +285,8 @@ struct Resolved {
     tables: BTreeSet<String>,
     /// Names right of an `IN` that stand for a query of the text itself, which a named scalar of a reader could capture.
     named_sets: BTreeSet<String>,
+    /// Whether a name right of an `IN` stands for a table or query in the text, which an expression of a reader could capture.
+    has_sets: bool,
     /// What common table expressions of the text are defined as.
     definitions: BTreeSet<Words>,
 }
@@ -608,7 +610,10 @@ impl<'a> Compilation<'a> {
         let mut tables = BTreeSet::new();
         let mut named_sets = shape.named_sets.clone();
         let mut definitions = shape.definitions.clone();
+        let mut has_sets = !named_sets.is_empty();
+        let mut aliases = None;
         for table in &shape.tables {
+            has_sets |= table.position == Position::In;
             let resource = table.resource();
             self.compiled.hides_rows |= self.filters.of(&resource).is_some();
             self.note_table(resource);
@@ -655,9 +660,14 @@ impl<'a> Compilation<'a> {
             tables.extend(node.tables.iter().cloned());
             named_sets.extend(node.named_sets.iter().cloned());
             definitions.extend(node.definitions.iter().cloned());
+            has_sets |= node.has_sets;
+            // Read off the text only for the few that need them.
+            let aliases = node
+                .has_sets
+                .then(|| &*aliases.get_or_insert_with(|| sql::aliases(text.text())));
             edits.push((
                 shape::range(&starts, inline.start, inline.end),
-                self.wrapped(&node, inline, shape)?,
+                self.wrapped(&node, inline, shape, aliases)?,
             ));
         }
         if let Some(name) = capture::called_instead(&shape.lambdas, &edits) {
@@ -677,6 +687,7 @@ impl<'a> Compilation<'a> {
             text,
             tables,
             named_sets,
+            has_sets,
             definitions,
         })
     }
@@ -695,6 +706,7 @@ impl<'a> Compilation<'a> {
         node: &Resolved,
         inline: &Inline,
         reader: &Shape,
+        aliases: Option<&HashSet<String>>,
     ) -> Result<MappedText, QueryError> {
         let names = Captivable {
             tables: &node.tables,
@@ -702,11 +714,11 @@ impl<'a> Compilation<'a> {
         };
         let (database, captors) = (&self.plan.database, reader.captors.as_deref());
         if node.definitions.is_disjoint(&reader.definitions) {
-            return capture::wrapped(database, &node.text, &names, inline, captors);
+            return capture::wrapped(database, &node.text, &names, inline, captors, aliases);
         }
         self.told_apart += 1;
         let text = capture::told_apart(&node.text, &reader.definitions, self.told_apart)?;
-        capture::wrapped(database, &text, &names, inline, captors)
+        capture::wrapped(database, &text, &names, inline, captors, aliases)
     }
 }
 

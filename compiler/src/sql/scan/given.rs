@@ -7,15 +7,15 @@ use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 
 use crate::sql::identifier::unquote;
-use crate::sql::lexer::{Kind, Token};
+use crate::sql::lexer::{Kind, Token, tokenize};
 
 /// The names that a statement gives.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Given {
+struct Given {
     /// To expressions of any kind; more rather than too few.
-    pub(super) aliases: HashSet<String>,
+    aliases: HashSet<String>,
     /// To lambdas, and to what may be one, each with its bytes.
-    pub(super) lambdas: Vec<(String, Range<usize>)>,
+    lambdas: Vec<(String, Range<usize>)>,
 }
 
 /// A bracket that is open.
@@ -29,8 +29,25 @@ struct Level {
     start: usize,
 }
 
+/// The names that are given to lambdas. Few statements have one, and nothing else is read there.
+pub(super) fn lambdas(sql: &str, tokens: &[Token]) -> Vec<(String, Range<usize>)> {
+    if tokens.iter().any(|token| token.kind == Kind::Arrow) {
+        given(sql, tokens).lambdas
+    } else {
+        Vec::new()
+    }
+}
+
+/// The names that are given to expressions: right of an `IN`, anywhere inside, each may mean its expression.
+pub(crate) fn aliases(sql: &str) -> HashSet<String> {
+    tokenize(sql).map_or_else(
+        |_| HashSet::new(),
+        |tokens| given(sql, &tokens.list).aliases,
+    )
+}
+
 /// Reads the names off the tokens of a statement.
-pub(super) fn given(sql: &str, tokens: &[Token]) -> Given {
+fn given(sql: &str, tokens: &[Token]) -> Given {
     let mut given = Given::default();
     let mut levels = vec![Level::default()];
     // Names of names, by the places of both.
@@ -267,7 +284,6 @@ pub(crate) fn is_behind_signs(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sql::lexer::tokenize;
 
     fn lambdas(sql: &str) -> Vec<String> {
         let tokens = tokenize(sql).expect("tokens").list;

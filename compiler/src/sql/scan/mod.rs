@@ -18,10 +18,9 @@ mod tables;
 mod walk;
 mod word;
 
-pub(crate) use given::is_behind_signs;
+pub(crate) use given::{aliases, is_behind_signs};
 pub(crate) use scope::ScopeId;
 
-use std::collections::HashSet;
 use std::ops::Range;
 
 use super::lexer::{self, Kind, Token};
@@ -149,7 +148,6 @@ impl Scan {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Captors {
     scopes: scope::Scopes,
-    aliases: HashSet<String>,
 }
 
 impl Captors {
@@ -157,11 +155,6 @@ impl Captors {
     pub(crate) fn captures(&self, place: ScopeId, name: &str) -> bool {
         // A named scalar means itself right of an `IN`; elsewhere, qualifying a name that it does not capture changes nothing.
         self.scopes.defines(place, name, true)
-    }
-
-    /// Whether a name right of an `IN`, anywhere inside, may mean an expression of this statement.
-    pub fn names_an_expression(&self, name: &str) -> bool {
-        self.aliases.contains(name)
     }
 }
 
@@ -201,8 +194,7 @@ pub fn scan(sql: &str) -> Result<Scan, SqlError> {
     let mut scan = walk::walk(sql, statement)?;
     scan.trailing_semicolon = trailing_semicolon;
     scan.ends_in_line_comment = tokens.ends_in_line_comment;
-    let given = given::given(sql, statement);
-    (scan.captors.aliases, scan.lambdas) = (given.aliases, given.lambdas);
+    scan.lambdas = given::lambdas(sql, statement);
     Ok(scan)
 }
 
