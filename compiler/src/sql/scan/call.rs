@@ -17,6 +17,9 @@ pub(super) struct Chain {
     pub(super) parameter: bool,
 }
 
+/// Most names are shorter, and need not be looked at.
+const SHORTEST_WITHOUT_BRACKETS: usize = "currentuser".len();
+
 /// Functions that name the engine's user and database, and need no brackets.
 const WITHOUT_BRACKETS: &[&str] = &[
     "current_database",
@@ -264,9 +267,12 @@ impl Walk<'_> {
             && !is_part(at + 1)
             && (at == 0 || !is_part(at - 1) || self.kind(at - 1) == Some(Kind::OpenRound))
             && (at == 0 || self.keyword(at - 1) != Keyword::As)
-            && WITHOUT_BRACKETS
-                .iter()
-                .any(|name| unquote(self.text(at)).eq_ignore_ascii_case(name))
+            && self.text(at).len() >= SHORTEST_WITHOUT_BRACKETS
+            && {
+                let written = unquote(self.text(at));
+                let mut names = WITHOUT_BRACKETS.iter();
+                names.any(|name| written.eq_ignore_ascii_case(name))
+            }
     }
 
     /// Notes names before brackets that the walk took for something else than calls, and calls without brackets.
