@@ -4,7 +4,9 @@ mod capture;
 mod closed;
 mod datasource;
 mod filter;
+mod named;
 mod optimized;
+mod outside;
 mod pipe;
 mod query;
 mod schedule;
@@ -20,8 +22,9 @@ use rayon::prelude::*;
 
 pub use datasource::{Column, Engine, Index, TablePlan};
 pub use filter::{FilterError, RowFilters};
+pub use outside::{Meant, Named};
 pub use pipe::{CopyMode, NodePlan, PipePlan, Role};
-pub use query::{Compiled, Meant, Named, QUERY_SOURCE, QueryError, RequestContext};
+pub use query::{Compiled, QUERY_SOURCE, QueryError, RequestContext};
 pub use schedule::{Cron, Schedule, ScheduleError};
 
 use crate::graph::{Graph, NodeId, Scope, resolve};

@@ -10,14 +10,15 @@ use pipewright_grammar::source::{SourceId, Span};
 
 use super::capture::{self, Captivable};
 use super::filter::RowFilters;
-use super::shape::{self, Inline, Shape, TableUse};
+use super::outside::changes_pipes;
+use super::shape::{self, Inline, Shape};
 use super::{NodePlan, Plan, Role};
 use crate::diagnostics::codes;
-use crate::graph::{Branch, NodeId, Scope, Target, parts_of_others, resolve};
+use crate::graph::{Branch, NodeId, Scope, parts_of_others};
 use crate::mapped_text::{MappedText, PieceKind};
 use crate::optimize::Rewrite;
 use crate::project::{PASSING, ResourceName};
-use crate::sql::definitions::{self, Words};
+use crate::sql::definitions::Words;
 use crate::sql::{self, Policy, Position, Scan, Setting, TableReference, Use};
 use crate::template::{RenderContext, Settings, Template, TemplateError, Values};
 
@@ -214,67 +215,6 @@ fn without_format(text: &MappedText, scan: &Scan) -> Option<MappedText> {
         .then(|| text.splice(&[(format.clone(), MappedText::new())]))
 }
 
-/// What a query from outside names, as the query writes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Named {
-    /// The name in the query.
-    pub written: String,
-    /// What that is.
-    pub meant: Meant,
-}
-
-/// What a name in a query means.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Meant {
-    /// A pipe.
-    Pipe(ResourceName),
-    /// A data source, or a table that is no resource, with its database.
-    Table(String),
-    /// Nothing: the query cannot be compiled.
-    Nothing,
-}
-
-impl Plan {
-    /// What a query from outside names, before anything is compiled: what is said of a pipe or of a name that nothing has is for those who may read it.
-    pub fn named_in_query(
-        &self,
-        text: &str,
-        underscore: Option<&str>,
-        request: RequestContext<'_>,
-    ) -> Result<Vec<Named>, QueryError> {
-        let scope = Scope {
-            underscore: underscore.and_then(|name| self.project.pipe(name)),
-            ..Scope::default()
-        };
-        let mut compilation = Compilation::new(self, request, RowFilters::NONE);
-        let mapped = compilation.query(text)?;
-        let (mut named, scan) = (Vec::new(), scan(&mapped)?);
-        // A name that may mean a table is one for those who must not read it.
-        let certain = scan.tables.iter().map(|table| (table, true));
-        let doubtful = scan.doubtful_sets.iter().map(|table| (table, false));
-        for (table, is_certain) in certain.chain(doubtful) {
-            let (database, policy) = (table.database.as_deref(), &self.policies.common);
-            let meant = match resolve(&self.project, policy, scope, database, &table.name) {
-                // The engine has no table of that name.
-                Some(Target::Node(..)) if !is_certain => continue,
-                Some(Target::Node(pipe, _)) => Meant::Pipe(pipe.name.clone()),
-                Some(Target::Datasource(datasource)) => Meant::Table(datasource.name.to_string()),
-                Some(Target::Service) => Meant::Table(match database {
-                    None => table.name.clone(),
-                    Some(database) => format!("{database}.{}", table.name),
-                }),
-                None if crate::graph::must_resolve(table) || names_engine_table(table) => {
-                    Meant::Nothing
-                }
-                None => continue,
-            };
-            let written = table.display_name();
-            named.push(Named { written, meant });
-        }
-        Ok(named)
-    }
-}
-
 /// The source id of text that is in no file.
 pub const QUERY_SOURCE: SourceId = SourceId(u32::MAX);
 
@@ -292,8 +232,8 @@ struct Resolved {
 }
 
 /// The state of compiling one request.
-struct Compilation<'a> {
-    plan: &'a Plan,
+pub(super) struct Compilation<'a> {
+    pub(super) plan: &'a Plan,
     request: RequestContext<'a>,
     filters: &'a RowFilters,
     compiled: Compiled,
@@ -306,7 +246,11 @@ struct Compilation<'a> {
 }
 
 impl<'a> Compilation<'a> {
-    fn new(plan: &'a Plan, request: RequestContext<'a>, filters: &'a RowFilters) -> Self {
+    pub(super) fn new(
+        plan: &'a Plan,
+        request: RequestContext<'a>,
+        filters: &'a RowFilters,
+    ) -> Self {
         Self {
             plan,
             request,
@@ -326,7 +270,7 @@ impl<'a> Compilation<'a> {
 
     /// The text of a query from outside, with the values of the request if it is a template. It is the caller's, who may neither learn secrets nor choose how the
     /// engine plans statements with row filters in them.
-    fn query(&mut self, text: &str) -> Result<MappedText, QueryError> {
+    pub(super) fn query(&mut self, text: &str) -> Result<MappedText, QueryError> {
         let span = Span::new(QUERY_SOURCE, 0, text.len());
         if !Template::is_template(text) {
             return Ok(MappedText::verbatim(text, span));
@@ -453,157 +397,6 @@ impl<'a> Compilation<'a> {
         Ok(shape)
     }
 
-    /// Resolves the names of a statement. The flag says whether the result holds for other values of its literals.
-    fn shape(
-        &self,
-        text: &MappedText,
-        scan: &Scan,
-        scope: Scope<'_>,
-    ) -> Result<(Shape, bool), QueryError> {
-        let plan = self.plan;
-        let mut shape = Shape::default();
-        let (mut cacheable, mut cacheable_names) = (true, true);
-        let (mut written_out, mut aliased) = (BTreeSet::new(), Vec::new());
-        let mut anchor = |offset: usize| {
-            shape::anchor(text, offset).unwrap_or_else(|| {
-                cacheable = false;
-                shape::Anchor::default()
-            })
-        };
-        shape.end = anchor(
-            scan.trailing_semicolon
-                .as_ref()
-                .map_or(text.text().len(), |semicolon| semicolon.start),
-        );
-        for table in &scan.tables {
-            let database = table.database.as_deref();
-            let (start, end) = (anchor(table.span.start), anchor(table.span.end));
-            // The name may be a value: another value may name another table.
-            cacheable_names &= !matches!(table.position, Position::Dictionary | Position::JoinGet);
-            match resolve(
-                &plan.project,
-                &plan.policies.common,
-                scope,
-                database,
-                &table.name,
-            ) {
-                Some(Target::Node(pipe, node)) => {
-                    if let Some(modifier) = table.needs_a_table() {
-                        return Err(crate::graph::modifier_on_node(
-                            &table.name,
-                            text.locate_range(modifier),
-                        )
-                        .into());
-                    }
-                    let target = NodeId {
-                        pipe: pipe.name.clone(),
-                        node: node.name.value.clone(),
-                    };
-                    if let (Position::From, Some(alias)) = (table.position, &table.alias) {
-                        aliased.push((table.name.as_str(), alias.as_str()));
-                    }
-                    let alias = (table.position == Position::From && table.alias.is_none())
-                        .then(|| sql::quote_identifier(&table.name));
-                    let inline = Inline {
-                        start,
-                        end,
-                        target,
-                        alias,
-                        scope: table.scope,
-                    };
-                    // The engine fails where a name right of an `IN` stands for a query with that alias.
-                    for set in scan.named_sets.iter().filter(|set| set.is_alias_of(table)) {
-                        shape.inlines.push(Inline {
-                            start: anchor(set.span.start),
-                            end: anchor(set.span.end),
-                            alias: None,
-                            ..inline.clone()
-                        });
-                        written_out.insert(set.span.start);
-                    }
-                    shape.inlines.push(inline);
-                }
-                Some(target @ (Target::Datasource(_) | Target::Service)) => {
-                    let mut modifiers: Vec<_> = table
-                        .is_final
-                        .iter()
-                        .chain(&table.sample)
-                        .map(|range| (anchor(range.start), anchor(range.end)))
-                        .collect();
-                    modifiers.sort();
-                    let (aliased, position) = (table.alias.is_some(), table.position);
-                    // `name__vN` stands for a table without a version in its name, and in the pipe of a workspace `name` for a table in its database.
-                    let (database, own) = match target {
-                        Target::Datasource(datasource) => {
-                            let workspace = datasource.name.workspace.clone();
-                            (table.database.clone().or(workspace), &datasource.name.name)
-                        }
-                        _ => (table.database.clone(), &table.name),
-                    };
-                    let is_another = *own != table.name || database != table.database;
-                    shape.tables.push(TableUse {
-                        database,
-                        name: own.clone(),
-                        written: is_another.then(|| table.name.clone()),
-                        start,
-                        end,
-                        position,
-                        aliased,
-                        modifiers,
-                    });
-                }
-                None if !crate::graph::must_resolve(table) && !names_engine_table(table) => {
-                    shape.unknown_sets.insert(table.name.clone());
-                }
-                None => {
-                    return Err(crate::graph::unknown(
-                        &plan.project,
-                        scope,
-                        &table.name,
-                        &table.display_name(),
-                        text.locate_range(table.span.clone()),
-                    )
-                    .into());
-                }
-            }
-        }
-        let named_sets = scan.named_sets.iter();
-        shape.named_sets = named_sets
-            .filter(|set| !written_out.contains(&set.span.start))
-            .map(|set| set.name.clone())
-            .collect();
-        shape.inlines.sort_by_key(|inline| inline.start);
-        let renamed = renamed(scan, &aliased);
-        if !renamed.is_empty() {
-            for place in sql::qualifiers(text.text()) {
-                let name = sql::unquote(&text.text()[place.clone()]);
-                if let Some(alias) = renamed.get(name.as_str()) {
-                    let alias = sql::quote_identifier(alias);
-                    let (start, end) = (anchor(place.start), anchor(place.end));
-                    shape.renamed.push((start, end, alias));
-                }
-            }
-        }
-        for table in &scan.doubtful_sets {
-            let policy = &plan.policies.common;
-            match resolve(&plan.project, policy, scope, None, &table.name) {
-                Some(Target::Datasource(datasource)) => {
-                    shape.doubtful.push(datasource.name.clone());
-                }
-                Some(Target::Service) => shape.doubtful.push(ResourceName::local(&table.name)),
-                // The engine has no table of that name.
-                Some(Target::Node(..)) => {}
-                None => _ = shape.unknown_sets.insert(table.name.clone()),
-            }
-        }
-        shape.lambdas = scan.lambdas.iter().map(|(name, _)| name.clone()).collect();
-        if !shape.inlines.is_empty() {
-            shape.captors = Some(Arc::new(scan.captors().clone()));
-        }
-        shape.definitions = definitions::words(text.text(), scan);
-        Ok((shape, cacheable && cacheable_names))
-    }
-
     /// Puts the nodes that a statement reads in place of their names.
     fn inline(&mut self, text: &MappedText, shape: &Shape) -> Result<Resolved, QueryError> {
         let starts = shape::starts(text);
@@ -722,27 +515,6 @@ impl<'a> Compilation<'a> {
     }
 }
 
-/// The nodes that have another name in a statement than their own, with that name. A name that something else has, or a node that has two, is left alone.
-fn renamed<'a>(scan: &'a Scan, aliased: &[(&'a str, &'a str)]) -> BTreeMap<&'a str, &'a str> {
-    let relations: BTreeSet<&str> = scan
-        .tables
-        .iter()
-        .filter(|table| table.position == Position::From)
-        .map(|table| table.alias.as_ref().unwrap_or(&table.name).as_str())
-        .chain(scan.common_tables.iter().map(|common| common.name.as_str()))
-        .collect();
-    let mut renamed: BTreeMap<&str, Option<&str>> = BTreeMap::new();
-    for (name, alias) in aliased.iter().filter(|(name, _)| !relations.contains(name)) {
-        let known = renamed.entry(*name).or_insert(Some(*alias));
-        if *known != Some(*alias) {
-            *known = None;
-        }
-    }
-    let one = renamed.into_iter();
-    one.filter_map(|(name, alias)| Some((name, alias?)))
-        .collect()
-}
-
 /// A name right of an `IN` that may be a table of which the caller sees only some rows.
 fn ambiguous(resource: &ResourceName) -> Diagnostic {
     Diagnostic::error(
@@ -750,33 +522,6 @@ fn ambiguous(resource: &ResourceName) -> Diagnostic {
         format!("`{resource}` right of `IN` may be the data source or an expression of that name, and only some rows of the data source may be seen"),
     )
     .help("give the expression another name")
-}
-
-/// Settings by which the same text gives other rows.
-const MEANING: &[&str] = &[
-    "aggregate_functions_null_for_empty",
-    "do_not_merge_across_partitions_select_final",
-    "group_by_use_nulls",
-    "join_use_nulls",
-    "prefer_column_name_to_alias",
-];
-
-/// Fails where a caller's setting would change what the pipes compute that are read.
-fn changes_pipes(text: &MappedText, scan: &Scan) -> Result<(), QueryError> {
-    let mut settings = scan.settings.iter();
-    let Some(setting) = settings.find(|setting| MEANING.contains(&setting.name.as_str())) else {
-        return Ok(());
-    };
-    let message = format!(
-        "the setting `{}` would change what the pipes compute that are read here",
-        setting.name
-    );
-    let diagnostic = Diagnostic::error(codes::SQL_NOT_ALLOWED, message);
-    Err(match text.locate_range(setting.span.clone()) {
-        Some(span) => diagnostic.label(span, ""),
-        None => diagnostic,
-    }
-    .into())
 }
 
 /// A lambda whose name would be called in a text that is put in.
@@ -813,7 +558,7 @@ fn merge(settings: &mut Settings, other: Settings) {
 
 /// Whether a name that is no resource, right of an `IN`, may be meant for a table that the engine has beside the resources: with a database in front (as a column it
 /// could not be the right side of an `IN`), the view behind a materialized node, a quarantine, a table of a deploy. Any other is left alone: it may be an alias.
-fn names_engine_table(table: &TableReference) -> bool {
+pub(super) fn names_engine_table(table: &TableReference) -> bool {
     let name = &table.name;
     table.position == Position::In
         && (table.database.is_some()
