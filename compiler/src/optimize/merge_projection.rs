@@ -182,7 +182,10 @@ impl<'a> Merger<'a> {
                     return None;
                 }
                 // `x IN name` means a table of the same `FROM` before it means a common table expression.
-                if self.source.answers_to(&name) && !self.only_defined(run, &name) {
+                if self.source.answers_to(&name)
+                    && !self.only_defined(run, &name)
+                    && !self.means_no_table(&name)
+                {
                     return None;
                 }
             }
@@ -199,6 +202,19 @@ impl<'a> Merger<'a> {
         let named = |at: &usize| statement.name(*at).as_deref() == Some(name);
         let given = |at: usize| at > 0 && statement.is(at - 1, "AS");
         run.clone().filter(named).all(given)
+    }
+
+    /// Whether a name that the reader gives to something can mean no table in it: where nothing takes a table for a value, a name alone is what it was given to.
+    fn means_no_table(&self, name: &str) -> bool {
+        let statement = self.subject.statement;
+        let takes_tables = |run: &Run| {
+            statement.has_word(run, "IN")
+                || statement
+                    .calls(run)
+                    .iter()
+                    .any(|call| is_set_function(call))
+        };
+        self.defined.contains(name) && !self.around.iter().any(takes_tables)
     }
 
     /// `a.b` in the reader must not mean the source of the node, nor a part of a column that the node makes.
@@ -240,7 +256,10 @@ impl<'a> Merger<'a> {
             }
             if statement.kind(at + 1) != Some(Kind::Dot) {
                 // A column of that name, or the node as a set, which would be gone.
-                if self.outputs.contains(alias) || self.only_defined(&(at..at + 1), alias) {
+                if self.outputs.contains(alias)
+                    || self.only_defined(&(at..at + 1), alias)
+                    || self.means_no_table(alias)
+                {
                     continue;
                 }
                 return None;
@@ -435,4 +454,12 @@ impl<'a> Merger<'a> {
             || kept.iter().any(|name| self.defined.contains(name));
         (!meets).then_some(())
     }
+}
+
+/// Whether a function, in lower case, can take a table or a dictionary by its bare name.
+fn is_set_function(call: &str) -> bool {
+    let rest = ["global", "not", "null"].iter().fold(call, |rest, prefix| {
+        rest.strip_prefix(prefix).unwrap_or(rest)
+    });
+    matches!(rest, "in" | "inignoreset") || call.starts_with("joinget") || call.starts_with("dict")
 }

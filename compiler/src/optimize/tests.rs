@@ -53,6 +53,23 @@ fn a_chain_becomes_one_query() {
 }
 
 #[test]
+fn a_node_may_have_the_name_of_what_its_reader_counts() {
+    let reader = "SELECT url, count() AS c FROM (\nSELECT url, amount * 2 AS d FROM (\nSELECT url, amount FROM hits\n) AS c\n) AS d WHERE d > 5";
+    assert_snapshot!(
+        optimized(&format!("{reader} GROUP BY url HAVING c > 2 ORDER BY c DESC")),
+        @r"
+    WITH amount * 2 AS d
+    SELECT url, count() AS c FROM hits WHERE d > 5 GROUP BY url HAVING c > 2 ORDER BY c DESC
+    "
+    );
+    // Right of an `IN` it may be the node.
+    for tail in ["url IN c", "url IN (c)", "notIn(url, c)"] {
+        let kept = optimized(&format!("{reader} AND {tail} GROUP BY url"));
+        assert!(kept.contains(") AS c") || kept.contains("AS c\n"), "{kept}");
+    }
+}
+
+#[test]
 fn a_node_that_gives_names_inside_of_expressions_stays() {
     stay(&[
         "SELECT sum(amount) FROM (\nSELECT (amount + 1 AS amount) * 2 AS y, amount FROM hits\n) AS n",
