@@ -174,6 +174,11 @@ impl<'a> Merger<'a> {
         {
             return None;
         }
+        // Of two columns with one name the engine names one by its table, which would be another.
+        let mut names = reader.items.iter().filter_map(Item::name);
+        if stars == 1 && names.any(|name| self.outputs.iter().any(|output| output == name)) {
+            return None;
+        }
         // A name that meant nothing of the node must not mean a column that the node did not pass on.
         for run in &self.around {
             for name in statement.names(run) {

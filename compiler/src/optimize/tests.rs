@@ -109,6 +109,13 @@ fn a_star_takes_the_list_of_the_node() {
 }
 
 #[test]
+fn a_star_beside_a_column_of_a_name_that_it_brings_stays_a_star() {
+    stay(&[
+        "SELECT *, org * 2 AS d FROM (\nSELECT org, n.d FROM (\nSELECT DISTINCT org, org + org AS d FROM hits\n) AS n\n) AS a",
+    ]);
+}
+
+#[test]
 fn names_that_would_meet_keep_node_and_reader_apart() {
     stay(&[
         // The node gives a column another's name.

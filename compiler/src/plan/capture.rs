@@ -83,14 +83,18 @@ pub(super) fn called_instead<'a>(
     lambdas: &'a [String],
     texts: &[(Range<usize>, MappedText)],
 ) -> Option<&'a str> {
+    if lambdas.is_empty() || texts.is_empty() {
+        return None;
+    }
+    let texts = texts.iter().map(|(_, text)| text.text());
+    let named: HashSet<String> = texts.flat_map(sql::lexer::all_names).collect();
     let is_called = |name: &&String| {
-        sql::is_behind_signs(name)
-            || texts
-                .iter()
-                .any(|(_, text)| sql::lexer::names_in_any_case(text.text(), name))
+        let name = name.to_ascii_lowercase();
+        sql::is_behind_signs(&name)
+            || named.contains(&name)
+            || sql::combined(&name).is_some_and(|base| named.contains(&base))
     };
-    let found = lambdas.iter().find(is_called);
-    found.filter(|_| !texts.is_empty()).map(String::as_str)
+    lambdas.iter().find(is_called).map(String::as_str)
 }
 
 /// The text with definitions that a reader has in the same words in other words, which no other part of the statement has.

@@ -54,7 +54,8 @@ impl RowFilters {
         self.0.keys().map(String::as_str)
     }
 
-    pub(super) fn of(&self, table: &ResourceName) -> Option<&str> {
+    /// The filter on a table.
+    pub fn of(&self, table: &ResourceName) -> Option<&str> {
         if self.0.is_empty() {
             None
         } else {

@@ -75,20 +75,22 @@ impl Plan {
 /// Settings by which the same text gives other rows.
 const MEANING: &[&str] = &[
     "aggregate_functions_null_for_empty",
+    "bool_false_representation",
+    "bool_true_representation",
     "do_not_merge_across_partitions_select_final",
     "group_by_use_nulls",
     "join_use_nulls",
     "prefer_column_name_to_alias",
 ];
 
-/// Fails where a caller's setting would change what the pipes compute that are read.
+/// Fails where a caller's setting would change what pipes that are read compute, or a row filter.
 pub(super) fn changes_pipes(text: &MappedText, scan: &Scan) -> Result<(), QueryError> {
     let mut settings = scan.settings.iter();
     let Some(setting) = settings.find(|setting| MEANING.contains(&setting.name.as_str())) else {
         return Ok(());
     };
     let message = format!(
-        "the setting `{}` would change what the pipes compute that are read here",
+        "the setting `{}` would change what is computed by others than this query: by the pipes that it reads, or by a row filter",
         setting.name
     );
     let diagnostic = Diagnostic::error(codes::SQL_NOT_ALLOWED, message);

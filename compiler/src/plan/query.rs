@@ -180,7 +180,9 @@ impl Plan {
             scan = self::scan(&mapped)?;
         }
         let mut shape = compilation.shape(&mapped, &scan, scope)?.0;
-        if !shape.inlines.is_empty() {
+        let mut tables = shape.tables.iter();
+        let hides_rows = tables.any(|table| filters.of(&table.resource()).is_some());
+        if hides_rows || !shape.inlines.is_empty() {
             changes_pipes(&mapped, &scan)?;
         }
         if let Some(format) = &scan.format {

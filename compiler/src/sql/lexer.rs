@@ -145,14 +145,16 @@ pub(crate) fn qualifiers(sql: &str) -> Vec<std::ops::Range<usize>> {
     places.map(|at| list[at].range()).collect()
 }
 
-/// The same, whatever the case of the letters.
-pub(crate) fn names_in_any_case(sql: &str, name: &str) -> bool {
-    tokenize(sql).is_ok_and(|tokens| {
-        tokens.list.iter().any(|token| {
-            matches!(token.kind, Kind::Word | Kind::QuotedName)
-                && super::identifier::unquote(token.text(sql)).eq_ignore_ascii_case(name)
-        })
-    })
+/// All names in a text, in lower case.
+pub(crate) fn all_names(sql: &str) -> Vec<String> {
+    let Ok(tokens) = tokenize(sql) else {
+        return Vec::new();
+    };
+    let is_name = |token: &&Token| matches!(token.kind, Kind::Word | Kind::QuotedName);
+    let names = tokens.list.iter().filter(is_name);
+    names
+        .map(|token| super::identifier::unquote(token.text(sql)).to_ascii_lowercase())
+        .collect()
 }
 
 /// Where a name stands in a text as a name, quoted or not: `a`, or `t.a` with its table. Texts and comments that hold the word are passed over.

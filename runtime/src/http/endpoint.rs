@@ -12,6 +12,7 @@ use pipewright_compiler::graph::Vertex;
 use super::call::Call;
 use super::error::ApiError;
 use super::extract::{Path, Whole};
+use super::fence::Fence;
 use super::parameters::Parameters;
 use super::query::{answer_query, now, readable_pipe, request, secret_names};
 use super::record::{Asked, Pending, answered};
@@ -122,5 +123,7 @@ async fn endpoint(
         .plan
         .compile_node_for(&node.id, request(&values, &now, &secrets), &access.filters)
         .map_err(|error| ApiError::query(&served.plan, error))?;
-    run(app, &served, &compiled, format, settings, pending).await
+    // What it reads is its author's text.
+    let fence = Fence::default();
+    run(app, &served, &compiled, format, settings, fence, pending).await
 }

@@ -23,6 +23,7 @@ mod error;
 mod events;
 mod explain;
 mod extract;
+mod fence;
 mod filtered;
 mod handover;
 mod import;

@@ -8,6 +8,7 @@ use pipewright_compiler::template::{RenderContext, Values};
 
 use super::access::{Access, is_service_table};
 use super::error::ApiError;
+use super::fence::{self, Fence};
 use super::parameters::Parameters;
 use super::record::Pending;
 use super::run::{Format, run};
@@ -84,7 +85,12 @@ pub(crate) async fn answer_query(
             .ok_or_else(|| ApiError::BadRequest(format!("`{name}` is no format of this API")))?,
         None => default,
     };
-    run(app, served, &compiled, format, settings, pending).await
+    let fence = if access.is_admin() {
+        Fence::default()
+    } else {
+        fence::around(&served.plan, &compiled, &access.filters)
+    };
+    run(app, served, &compiled, format, settings, fence, pending).await
 }
 
 /// A token may run a query when it may read everything that the query names itself; what a pipe reads is the pipe's affair. What it may not read and what is not there

@@ -13,6 +13,7 @@ use pipewright_compiler::template::Settings;
 
 use super::admission::Place;
 use super::error::ApiError;
+use super::fence::Fence;
 use super::record::{Pending, lines_in, rows_of};
 use super::{App, Served};
 use crate::engine::{Answer, EngineError, Query};
@@ -91,6 +92,7 @@ pub(crate) async fn run(
     compiled: &Compiled,
     format: Format,
     settings: Vec<(String, String)>,
+    fence: Fence,
     pending: &mut Option<Pending>,
 ) -> Result<Response, ApiError> {
     app.require_tables(compiled.datasources.iter()).await?;
@@ -102,10 +104,11 @@ pub(crate) async fn run(
         .within(&served.plan.project.config.limits);
     query.settings.extend(settings);
     query.settings.extend(engine_settings(&compiled.settings));
+    query.settings.extend(fence.setting);
     for name in &compiled.secrets {
         query = query.secret(name.clone(), served.secrets.get(name).unwrap_or_default());
     }
-    let hides_rows = compiled.hides_rows;
+    let hides_rows = compiled.hides_rows || fence.hides_rows;
     let failed = |error: EngineError| {
         if hides_rows && is_about_prewhere(&error) {
             return ApiError::BadRequest(

@@ -167,6 +167,7 @@ impl Walk<'_> {
     /// The right side of the operator `IN`. Returns the place to read on at.
     pub(super) fn after_in(&mut self, at: usize) -> usize {
         self.operand = true;
+        let at = self.past_signs(at);
         if self.kind(at) == Some(Kind::OpenRound) {
             self.call = Call::InList;
             return at;
@@ -234,14 +235,23 @@ impl Walk<'_> {
 
     /// The second argument of `in(x, table)`.
     pub(super) fn in_argument(&mut self, at: usize) -> usize {
+        self.only_name(at)
+    }
+
+    /// The place behind signs that change nothing, and that the engine leaves out: `IN + (+set)`.
+    fn past_signs(&self, mut at: usize) -> usize {
+        while self.kind(at) == Some(Kind::Operator) && self.text(at) == "+" {
+            at += 1;
+        }
+        at
+    }
+
+    fn only_name(&mut self, at: usize) -> usize {
+        let at = self.past_signs(at);
         if self.kind(at) == Some(Kind::OpenRound) {
             self.call = Call::InList;
             return at;
         }
-        self.only_name(at)
-    }
-
-    fn only_name(&mut self, at: usize) -> usize {
         match self.chain(at) {
             Some(chain)
                 if self.kind(self.past_alias(chain.next)) == Some(Kind::CloseRound)

@@ -107,6 +107,8 @@ pub(super) struct Frame {
     /// A `from` that was taken for a column although the engine might take it for the clause: right if the clause still comes.
     pub(super) doubtful_from: Option<usize>,
     pub(super) recursive: bool,
+    /// In the body of a recursive common table expression: the scope of the branches after the first.
+    pub(super) later: Option<ScopeId>,
     /// How many commas were read at this level.
     pub(super) commas: u32,
     /// The number of the query that names in it belong to.
@@ -137,6 +139,7 @@ impl Frame {
             has_select: false,
             doubtful_from: None,
             recursive: false,
+            later: None,
             commas: 0,
             query: 0,
             last_table: None,

@@ -3,7 +3,7 @@
 //! The engine looks for a name as far out as it goes. An expression's name is found right of an `IN` in the queries inside, and a lambda's name in the place of the
 //! function of that name, operators included: after `(a, b) -> 1 AS equals`, `x = y` is 1 wherever it stands. So it matters to whoever puts one text into another.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
 use crate::sql::identifier::unquote;
@@ -16,7 +16,12 @@ struct Given {
     aliases: HashSet<String>,
     /// To lambdas, and to what may be one, each with its bytes.
     lambdas: Vec<(String, Range<usize>)>,
+    /// To a name alone: that name, and the place of the one that it is given.
+    renamed: Vec<(Name, usize)>,
 }
+
+/// A name, perhaps with its database.
+pub(super) type Name = (Option<String>, String);
 
 /// A bracket that is open.
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,11 +36,40 @@ struct Level {
 
 /// The names that are given to lambdas. Few statements have one, and nothing else is read there.
 pub(super) fn lambdas(sql: &str, tokens: &[Token]) -> Vec<(String, Range<usize>)> {
-    if tokens.iter().any(|token| token.kind == Kind::Arrow) {
+    if tokens.iter().any(|token| makes_lambda(sql, token)) {
         given(sql, tokens).lambdas
     } else {
         Vec::new()
     }
+}
+
+/// The names that are given to a name alone, each with the names that it stands for in the end: `a AS b`, `b AS c`. Right of an `IN`, `c` may then be the table `a`.
+pub(super) fn renamed(sql: &str, tokens: &[Token]) -> HashMap<String, BTreeSet<Name>> {
+    let mut of: HashMap<String, BTreeSet<Name>> = HashMap::new();
+    for (other, at) in given(sql, tokens).renamed {
+        let name = unquote(tokens[at].text(sql));
+        of.entry(name).or_default().insert(other);
+    }
+    let names: Vec<String> = of.keys().cloned().collect();
+    let ends = |name: &String| {
+        let (mut seen, mut waiting) = (BTreeSet::new(), vec![name]);
+        while let Some(name) = waiting.pop() {
+            for other in of.get(name).into_iter().flatten() {
+                if seen.insert(other.clone()) && other.0.is_none() {
+                    waiting.push(&other.1);
+                }
+            }
+        }
+        (name.clone(), seen)
+    };
+    names.iter().map(ends).collect()
+}
+
+/// Whether a token makes a lambda: `->`, or the function that is behind it.
+fn makes_lambda(sql: &str, token: &Token) -> bool {
+    token.kind == Kind::Arrow
+        || (matches!(token.kind, Kind::Word | Kind::QuotedName)
+            && unquote(token.text(sql)).eq_ignore_ascii_case("lambda"))
 }
 
 /// The names that are given to expressions: right of an `IN`, anywhere inside, each may mean its expression.
@@ -50,10 +84,7 @@ pub(crate) fn aliases(sql: &str) -> HashSet<String> {
 fn given(sql: &str, tokens: &[Token]) -> Given {
     let mut given = Given::default();
     let mut levels = vec![Level::default()];
-    // Names of names, by the places of both.
-    let mut renamed: Vec<(String, usize)> = Vec::new();
     let mut lambdas: BTreeSet<usize> = BTreeSet::new();
-    let has_arrow = tokens.iter().any(|token| token.kind == Kind::Arrow);
     for (at, token) in tokens.iter().enumerate() {
         let is_nested = levels.len() > 1;
         let Some(level) = levels.last_mut() else {
@@ -81,37 +112,47 @@ fn given(sql: &str, tokens: &[Token]) -> Given {
             Kind::Arrow => level.arrow = true,
             Kind::Word | Kind::QuotedName if is_given(sql, tokens, at) => {
                 let name = unquote(token.text(sql));
-                if has_arrow {
-                    if level.arrow {
-                        lambdas.insert(at);
-                    } else if let Some(other) = only_name(sql, &tokens[level.start..at]) {
-                        renamed.push((other, at));
-                    }
+                if level.arrow {
+                    lambdas.insert(at);
+                } else if let Some(other) = only_name(sql, &tokens[level.start..at]) {
+                    given.renamed.push((other, at));
                 }
                 given.aliases.insert(name);
             }
-            Kind::Word if matches_any(token.text(sql), &["SELECT", "WITH", "DISTINCT"]) => {
+            Kind::Word if begins_element(sql, tokens, at) => {
                 (level.arrow, level.start) = (false, at + 1);
             }
+            Kind::Word | Kind::QuotedName if makes_lambda(sql, token) => level.arrow = true,
             _ => {}
         }
     }
     let name = |at: usize| unquote(tokens[at].text(sql));
     // What has the name of a lambda is one.
-    let mut known: HashSet<String> = lambdas.iter().map(|at| name(*at)).collect();
-    loop {
-        let before = lambdas.len();
-        let of_lambdas = renamed.iter().filter(|(other, _)| known.contains(other));
-        let more: Vec<usize> = of_lambdas.map(|(_, at)| *at).collect();
-        lambdas.extend(&more);
-        known.extend(more.into_iter().map(name));
-        if lambdas.len() == before {
-            break;
+    let mut of: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (other, at) in &given.renamed {
+        if let (None, other) = other {
+            of.entry(other.as_str()).or_default().push(*at);
+        }
+    }
+    let mut waiting: Vec<String> = lambdas.iter().map(|at| name(*at)).collect();
+    while let Some(known) = waiting.pop() {
+        for at in of.remove(known.as_str()).unwrap_or_default() {
+            if lambdas.insert(at) {
+                waiting.push(name(at));
+            }
         }
     }
     let lambdas = lambdas.into_iter();
     given.lambdas = lambdas.map(|at| (name(at), tokens[at].range())).collect();
     given
+}
+
+/// Whether a word begins the elements of a list. That of `IS DISTINCT FROM` stands in the middle of one.
+fn begins_element(sql: &str, tokens: &[Token], at: usize) -> bool {
+    let is = |at: usize, words: &[&str]| {
+        tokens[at].kind == Kind::Word && matches_any(tokens[at].text(sql), words)
+    };
+    is(at, &["SELECT", "WITH"]) || (at > 0 && is(at, &["DISTINCT"]) && is(at - 1, &["SELECT"]))
 }
 
 fn matches_any(text: &str, words: &[&str]) -> bool {
@@ -205,14 +246,24 @@ fn is_given(sql: &str, tokens: &[Token], at: usize) -> bool {
 }
 
 /// The name that a name is given to: alone before `AS`, or without it, parentheses aside.
-fn only_name(sql: &str, element: &[Token]) -> Option<String> {
-    let mut names = element.iter().filter(|token| {
+fn only_name(sql: &str, element: &[Token]) -> Option<Name> {
+    let mut parts = element.iter().filter(|token| {
         let is_as = token.kind == Kind::Word && token.text(sql).eq_ignore_ascii_case("AS");
         !is_as && !matches!(token.kind, Kind::OpenRound | Kind::CloseRound)
     });
-    let name = names.next()?;
-    let is_name = matches!(name.kind, Kind::Word | Kind::QuotedName);
-    (is_name && names.next().is_none()).then(|| unquote(name.text(sql)))
+    let name = |token: Option<&Token>| {
+        let token = token.filter(|token| matches!(token.kind, Kind::Word | Kind::QuotedName));
+        token.map(|token| unquote(token.text(sql)))
+    };
+    let first = name(parts.next())?;
+    match parts.next() {
+        None => Some((None, first)),
+        Some(dot) if dot.kind == Kind::Dot => {
+            let second = name(parts.next())?;
+            parts.next().is_none().then_some((Some(first), second))
+        }
+        Some(_) => None,
+    }
 }
 
 /// Functions that stand behind words and signs.
@@ -227,6 +278,15 @@ const BEHIND_SIGNS: &[&str] = &[
     "casewithoutexpression",
     "cast",
     "concat",
+    "date",
+    "dateadd",
+    "datediff",
+    "datesub",
+    "datetrunc",
+    "date_add",
+    "date_diff",
+    "date_sub",
+    "date_trunc",
     "divide",
     "equals",
     "exists",
@@ -266,7 +326,19 @@ const BEHIND_SIGNS: &[&str] = &[
     "plus",
     "position",
     "substring",
+    "timestamp_add",
+    "timestamp_sub",
+    "timestampadd",
+    "timestampsub",
+    "todate",
+    "todate32",
+    "todatetime",
+    "todatetime64",
     "transform",
+    "trim",
+    "trimboth",
+    "trimleft",
+    "trimright",
     "tuple",
     "tupleelement",
     "xor",
@@ -275,11 +347,60 @@ const BEHIND_SIGNS: &[&str] = &[
 /// Whether the engine may call a function of that name for a word or a sign, so that no text shows it.
 pub(crate) fn is_behind_signs(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    BEHIND_SIGNS.contains(&name.as_str())
-        || ["add", "date", "subtract", "to", "trim"]
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
+    let rest = |prefix: &str| name.strip_prefix(prefix);
+    // `EXTRACT(YEAR FROM x)`, `INTERVAL 1 DAY`, `DATE_ADD(…)`.
+    let of_time = ["tointerval", "tostartof", "add", "subtract", "to"]
+        .iter()
+        .filter_map(|prefix| rest(prefix))
+        .any(|unit| UNITS.contains(&unit));
+    of_time || BEHIND_SIGNS.contains(&name.as_str())
 }
+
+/// The name of the function whose call becomes one of that name: of `sumDistinct` for `sum(DISTINCT x)`, of `sumIf` for `sum(x) FILTER (WHERE y)`.
+pub(crate) fn combined(name: &str) -> Option<String> {
+    let name = name.to_ascii_lowercase();
+    if name == "uniqexact" {
+        return Some("count".to_owned());
+    }
+    let base = ["distinct", "if"]
+        .iter()
+        .find_map(|combinator| name.strip_suffix(combinator));
+    base.filter(|base| !base.is_empty()).map(ToOwned::to_owned)
+}
+
+/// Units of time, as they end the names of functions.
+const UNITS: &[&str] = &[
+    "nanosecond",
+    "nanoseconds",
+    "microsecond",
+    "microseconds",
+    "millisecond",
+    "milliseconds",
+    "second",
+    "seconds",
+    "minute",
+    "minutes",
+    "hour",
+    "hours",
+    "day",
+    "days",
+    "dayofmonth",
+    "dayofweek",
+    "dayofyear",
+    "week",
+    "weeks",
+    "month",
+    "months",
+    "quarter",
+    "quarters",
+    "year",
+    "years",
+    "isoweek",
+    "isoyear",
+    "interval",
+    "unixtimestamp",
+    "yearweek",
+];
 
 #[cfg(test)]
 mod tests {
@@ -319,6 +440,19 @@ mod tests {
                 "SELECT 1 UNION ALL SELECT arrayMap((x -> 1) AS or, [1])",
                 &["or"],
             ),
+            (
+                "WITH (x, y) -> 1 IS NOT DISTINCT FROM 1 AS equals SELECT 1",
+                &["equals"],
+            ),
+            (
+                "WITH lambda(tuple(x, y), 1) AS equals SELECT 1",
+                &["equals"],
+            ),
+            (
+                "WITH `lambda`(tuple(x, y), 1) AS f, f AS g SELECT 1",
+                &["f", "g"],
+            ),
+            ("SELECT DISTINCT x -> 1 AS f", &["f"]),
             // Of what lambdas make, and of what is none.
             (
                 "SELECT arrayMap(x -> x + 1, a) AS equals, count() AS count FROM t",

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use super::walk::{Found, NamedRelation, Walk};
-use super::{NamedSet, Scan, SetMeaning};
+use super::{NamedSet, Scan, SetMeaning, given};
 use crate::sql::identifier::unquote;
 use crate::sql::reference::{Position, TableReference};
 
@@ -34,6 +34,10 @@ impl Walk<'_> {
                     let set = self.named_set(&reference, query, &modifiers);
                     let is_set = set.is_some();
                     self.scan.named_sets.extend(set);
+                    if is_set && columns.contains(&name) {
+                        // Inside of what that name is given to, the engine takes a table.
+                        self.scan.doubtful_sets.push(reference.clone());
+                    }
                     let is_expression = !is_set
                         && (columns.contains(&name)
                             || self.scopes.defines(reference.scope, &name.1, true));
@@ -48,8 +52,39 @@ impl Walk<'_> {
                 self.scan.tables.push(reference);
             }
         }
+        self.doubt_renamed();
         self.scan.captors.scopes = self.scopes;
         self.scan
+    }
+
+    /// A name right of an `IN` that is given to another name alone may mean the table of that other name.
+    fn doubt_renamed(&mut self) {
+        if self.scan.doubtful_sets.is_empty() {
+            return;
+        }
+        let renamed = given::renamed(self.sql, self.tokens);
+        let aliases = self.relation_aliases.keys().map(|(_, name)| name);
+        let tables = self.scan.tables.iter().map(|table| &table.name);
+        let common = self.scan.common_tables.iter().map(|common| &common.name);
+        let relations: HashSet<&String> = aliases.chain(tables).chain(common).collect();
+        let mut more = Vec::new();
+        for set in &self.scan.doubtful_sets {
+            for (database, name) in renamed.get(&set.name).into_iter().flatten() {
+                // `t.a AS b` names a column of what is read.
+                if database
+                    .as_ref()
+                    .is_some_and(|database| relations.contains(database))
+                {
+                    continue;
+                }
+                more.push(TableReference {
+                    database: database.clone(),
+                    name: name.clone(),
+                    ..set.clone()
+                });
+            }
+        }
+        self.scan.doubtful_sets.extend(more);
     }
 
     /// Every alias with the query it belongs to.

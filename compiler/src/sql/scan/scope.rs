@@ -59,6 +59,15 @@ impl Scopes {
         })
     }
 
+    /// What a `WITH` clause defines, with another scope around it.
+    pub(super) fn moved(&mut self, clause: ScopeId, parent: ScopeId) -> ScopeId {
+        let scope = Scope {
+            parent,
+            ..self.arena[clause as usize].clone()
+        };
+        self.push(scope)
+    }
+
     fn push(&mut self, scope: Scope) -> ScopeId {
         self.arena.push(scope);
         ScopeId::try_from(self.arena.len() - 1).unwrap_or(ROOT)

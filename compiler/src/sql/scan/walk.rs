@@ -511,12 +511,14 @@ impl Walk<'_> {
             bracket: self.tokens.get(bracket).map(|token| token.start as usize),
             recursive,
         });
-        let own = (!recursive).then_some(unquoted);
-        let body: ScopeId = self.scopes.body(scope, own);
+        let body: ScopeId = self.scopes.body(scope, Some(unquoted));
+        // The name of a recursive one means itself in the branches after the first, and nowhere else.
+        let later = recursive.then(|| self.scopes.body(scope, None));
         let next = self.open(bracket, Kind::CloseRound)?;
         let frame = self.top_mut();
         frame.scope = body;
         frame.outer = body;
+        frame.later = later;
         Ok(next)
     }
 }

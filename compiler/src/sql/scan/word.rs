@@ -78,6 +78,7 @@ impl Walk<'_> {
             }
             Keyword::From if self.starts_from(at) => {
                 self.become_query();
+                self.forget_lambda();
                 let frame = self.top_mut();
                 frame.clause = Clause::Tables;
                 frame.table = TableState::Expected;
@@ -132,6 +133,7 @@ impl Walk<'_> {
                 if keyword == Keyword::Prewhere {
                     self.note_prewhere(at);
                 }
+                self.forget_lambda();
                 self.top_mut().clause = Clause::Other;
                 self.operand = keyword.wants_operand();
                 Some(at + 1)
@@ -380,9 +382,18 @@ impl Walk<'_> {
 
     fn unite(&mut self, at: usize) -> usize {
         self.end_branch();
+        self.forget_lambda();
         self.queries += 1;
         let query = self.queries;
+        let (later, leading) = (self.top().later, self.top().leading);
+        let moved = later
+            .zip(leading)
+            .map(|(later, leading)| self.scopes.moved(leading, later));
         let frame = self.top_mut();
+        if let Some(later) = frame.later.take() {
+            frame.outer = later;
+            frame.leading = moved;
+        }
         frame.mode = Mode::Query;
         frame.clause = Clause::Start;
         frame.united = true;
@@ -455,6 +466,9 @@ impl Walk<'_> {
                 if !self.operand
                     || matches!(self.keyword_before(at), Keyword::Not | Keyword::Global) =>
             {
+                if self.is_negated_call(at) {
+                    return self.function(at, at);
+                }
                 self.after_in(at + 1)
             }
             Keyword::Apply if !self.operand => self.apply(at + 1),
@@ -480,6 +494,21 @@ impl Walk<'_> {
                 at + 1
             }
         }
+    }
+
+    /// `NOT in(x, set)`: nothing stands before the `NOT` that the operator could be about.
+    fn is_negated_call(&self, at: usize) -> bool {
+        let is_about = |before: usize| {
+            self.kind(before).is_some_and(Kind::ends_value)
+                || (self.kind(before) == Some(Kind::Word)
+                    && matches!(
+                        self.keyword(before),
+                        Keyword::None | Keyword::End | Keyword::Null
+                    ))
+        };
+        self.keyword_before(at) == Keyword::Not
+            && self.kind(at + 1) == Some(Kind::OpenRound)
+            && !at.checked_sub(2).is_some_and(is_about)
     }
 
     /// `AS name`, or the body of a common table expression. Returns the place after the name.

@@ -30,6 +30,24 @@ fn common_table_expressions_are_scoped_as_in_the_engine() {
             "WITH RECURSIVE a AS (SELECT 1 UNION ALL SELECT * FROM a) SELECT * FROM a",
             "",
         ),
+        // A recursive one reads itself in the branches after the first, and nowhere else.
+        ("WITH RECURSIVE a AS (SELECT * FROM a) SELECT * FROM a", "a"),
+        (
+            "WITH RECURSIVE a AS (SELECT * FROM a UNION ALL SELECT * FROM a) SELECT * FROM a",
+            "a",
+        ),
+        (
+            "WITH RECURSIVE a AS (SELECT 1 UNION ALL (SELECT * FROM a)) SELECT * FROM a",
+            "",
+        ),
+        (
+            "WITH RECURSIVE a AS (WITH b AS (SELECT 1) SELECT * FROM b UNION ALL SELECT * FROM a, b) SELECT * FROM a",
+            "",
+        ),
+        (
+            "WITH RECURSIVE x AS (SELECT 1 UNION ALL SELECT * FROM x), a AS (SELECT * FROM x, a) SELECT * FROM a",
+            "a",
+        ),
         // One may use another that is defined later.
         (
             "WITH x AS (SELECT * FROM a), a AS (SELECT 1) SELECT * FROM x",
@@ -311,6 +329,16 @@ fn a_name_right_of_in_is_a_table_unless_it_is_certainly_none() {
         "SELECT CAST(1 AS ev_2), (2,'s2') IN ev_2 FROM ev_1",
         "SELECT * REPLACE(1 AS ev_2), (2,'s2') IN ev_2 FROM ev_1",
         "SELECT 1 AS n, (2,'s2') IN ev_2 FROM ev_1 ORDER BY n WITH FILL INTERPOLATE (n AS ev_2)",
+        "SELECT * APPLY ev_2 -> 1 FROM ev_1 WHERE (2,'s2') IN ev_2",
+        "FROM ev_1 SELECT * APPLY ev_2 -> 1 WHERE (2,'s2') IN ev_2",
+        "SELECT * APPLY (ev_2 -> 1) FROM ev_1 WHERE (2,'s2') IN ev_2",
+        "SELECT (2,'s2') IN + ev_2 FROM ev_1",
+        "SELECT (2,'s2') IN +((ev_2)) FROM ev_1",
+        "SELECT (2,'s2') IN (+ (+ev_2)) FROM ev_1",
+        "SELECT in((2,'s2'), +ev_2) FROM ev_1",
+        "SELECT NOT in((2,'s2'), ev_2) FROM ev_1",
+        "SELECT 1 AND NOT in((2,'s2'), (ev_2)) FROM ev_1",
+        "SELECT id FROM ev_1 WHERE NOT in((2,'s2'), ev_2)",
     ] {
         let tables = names(sql);
         assert!(tables.contains(&"ev_2".to_owned()), "{sql}: {tables:?}");
@@ -320,8 +348,31 @@ fn a_name_right_of_in_is_a_table_unless_it_is_certainly_none() {
         "SELECT (1, 2) ev_2, 1 IN ev_2 FROM ev_1",
         "WITH (1, 2) AS ev_2 SELECT 1 IN ev_2 FROM ev_1",
         "SELECT arrayExists(ev_2 -> 1 IN ev_2, [[1]]) FROM ev_1",
+        "SELECT id FROM ev_1 WHERE id NOT IN (ev_2, ev_3)",
+        "SELECT id FROM ev_1 WHERE (id + 1) NOT IN (ev_2, ev_3) AND `id` NOT IN (1, ev_2)",
     ] {
         let tables = names(sql);
         assert_eq!(tables, ["ev_1"], "{sql}");
+    }
+}
+
+#[test]
+fn a_name_right_of_in_that_stands_for_another_name_may_be_the_table_of_that_name() {
+    for (sql, expected) in [
+        ("WITH sec AS x SELECT 1 IN x", vec!["x", "sec"]),
+        ("WITH sec AS x, x AS y SELECT 1 IN y", vec!["y", "sec", "x"]),
+        ("WITH (sec) AS x SELECT 1 IN x", vec!["x", "sec"]),
+        ("WITH d.sec AS x SELECT 1 IN x", vec!["x", "d.sec"]),
+        ("SELECT sec AS x, 1 IN x FROM t", vec!["x", "sec"]),
+        ("SELECT sec x, 1 IN x FROM t", vec!["x", "sec"]),
+        ("SELECT t.a AS x, 1 IN x FROM t", vec!["x"]),
+        ("SELECT u.a AS x, 1 IN x FROM (SELECT 1) AS u", vec!["x"]),
+        ("WITH [1] AS x SELECT 1 IN x", vec!["x"]),
+        // The engine reads the table inside of what its name is given to.
+        ("SELECT 1 IN sec AS sec FROM t AS sec", vec!["sec"]),
+    ] {
+        let sets = scan(sql).unwrap().doubtful_sets.into_iter();
+        let sets: Vec<String> = sets.map(|set| set.display_name()).collect();
+        assert_eq!(sets, expected, "{sql}");
     }
 }
