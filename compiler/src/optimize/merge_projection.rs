@@ -174,7 +174,7 @@ impl<'a> Merger<'a> {
         {
             return None;
         }
-        // Of two columns with one name the engine names one by its table, which would be another.
+        // Of two columns with one name the engine calls one by its table as well, which would be another.
         let mut names = reader.items.iter().filter_map(Item::name);
         if stars == 1 && names.any(|name| self.outputs.iter().any(|output| output == name)) {
             return None;
@@ -350,6 +350,7 @@ impl<'a> Merger<'a> {
             self.needed(&removed)
         };
         self.names_stay_apart(spliced.is_some(), &hoisted)?;
+        self.nothing_is_not_computed_with(&hoisted)?;
         let copy = |run: &Run| Part::Copy(statement.bytes(run));
         let place = &self.reader.source.as_ref()?.run;
         let mut edits: Vec<(Range<usize>, Vec<Part>)> = removed
@@ -406,6 +407,37 @@ impl<'a> Merger<'a> {
     }
 
     /// No name that comes to the reader with the node may meet one that is there.
+    /// The engine takes sums out of `max(a + 1)`, so that without rows the reader would see 1, where over the node's column it sees 0.
+    fn nothing_is_not_computed_with(&self, hoisted: &[(&str, Run)]) -> Option<()> {
+        let statement = self.subject.statement;
+        let has_groups = self.reader.clause(ClauseKind::GroupBy).is_some();
+        let takes_out = self.around.iter().any(|run| {
+            let calls = statement.calls(run);
+            let mut taken = calls.iter().map(String::as_str);
+            taken.any(|call| {
+                ["any", "avg", "max", "min", "sum"]
+                    .iter()
+                    .any(|name| call.starts_with(name))
+            })
+        });
+        let mut computed = hoisted.iter().map(|(_, run)| run);
+        let is_sum = |run: &Run| {
+            let calls = statement.calls(run);
+            let adds = |call: &String| {
+                matches!(
+                    call.as_str(),
+                    "plus" | "minus" | "divide" | "multiply" | "negate"
+                )
+            };
+            let has_sign = |at: usize| {
+                matches!(statement.kind(at), Some(Kind::Operator))
+                    && matches!(statement.word(at), "+" | "-" | "/")
+            };
+            calls.iter().any(adds) || run.clone().any(has_sign)
+        };
+        (has_groups || !takes_out || !computed.any(is_sum)).then_some(())
+    }
+
     fn names_stay_apart(&self, spliced: bool, hoisted: &[(&str, Run)]) -> Option<()> {
         let statement = self.subject.statement;
         let mut kept: BTreeSet<String> = BTreeSet::new();

@@ -109,6 +109,18 @@ fn a_star_takes_the_list_of_the_node() {
 }
 
 #[test]
+fn what_is_added_stays_in_the_node_where_there_may_be_no_rows() {
+    stay(&[
+        "SELECT max(d) FROM (\nSELECT amount + 1 AS d FROM hits WHERE org = 1\n) AS n",
+        "SELECT minIf(d, org > 1) AS m FROM (\nSELECT org, 5 - amount AS d FROM hits\n) AS n",
+    ]);
+    // Groups have rows.
+    let grouped =
+        "SELECT org, max(d) FROM (\nSELECT org, amount + 1 AS d FROM hits\n) AS n GROUP BY org";
+    assert_ne!(optimized(grouped), "unchanged");
+}
+
+#[test]
 fn a_star_beside_a_column_of_a_name_that_it_brings_stays_a_star() {
     stay(&[
         "SELECT *, org * 2 AS d FROM (\nSELECT org, n.d FROM (\nSELECT DISTINCT org, org + org AS d FROM hits\n) AS n\n) AS a",

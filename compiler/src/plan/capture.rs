@@ -92,7 +92,9 @@ pub(super) fn called_instead<'a>(
         let name = name.to_ascii_lowercase();
         sql::is_behind_signs(&name)
             || named.contains(&name)
-            || sql::combined(&name).is_some_and(|base| named.contains(&base))
+            || sql::called_for(&name)
+                .iter()
+                .any(|word| named.contains(word))
     };
     lambdas.iter().find(is_called).map(String::as_str)
 }

@@ -146,13 +146,12 @@ mod tests {
     }
 
     #[test]
-    fn thousands_of_definitions_inside_each_other_take_no_time() {
+    fn hundreds_of_definitions_inside_each_other_take_no_time() {
         let mut sql = "SELECT 1".to_owned();
-        for at in 0..2_000 {
+        for at in 0..900 {
             sql = format!("WITH a{at} AS ({sql}) SELECT 1");
         }
-        if let Ok(scanned) = scan(&sql) {
-            assert!(definitions(&sql, &scanned).len() <= DEPTH);
-        }
+        let scanned = scan(&sql).expect("it is no deeper than brackets may be");
+        assert!(definitions(&sql, &scanned).len() <= DEPTH);
     }
 }

@@ -36,7 +36,7 @@ pub use references::references;
 pub use scan::{
     Captors, Clause, CommonTable, NamedSet, Scan, SetMeaning, SqlError, StatementKind, scan,
 };
-pub(crate) use scan::{ScopeId, aliases, combined, is_behind_signs};
+pub(crate) use scan::{ScopeId, aliases, called_for, is_behind_signs};
 
 #[cfg(test)]
 mod tests;

@@ -124,7 +124,7 @@ pub(super) async fn request(
     let compiled = plan
         .compile_node_for(&copy.id, context, filters)
         .map_err(|error| ApiError::query(plan, error))?;
-    app.refuse_other_tables(&compiled).await?;
+    app.refuse_other_tables(plan, &compiled).await?;
     let table = plan.table(&copy.target.name).ok_or_else(|| {
         ApiError::NotFound(format!("there is no target data source `{}`", copy.target))
     })?;

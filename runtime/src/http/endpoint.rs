@@ -108,11 +108,17 @@ async fn endpoint(
         .await;
     }
     if !access.fixed.is_empty() {
-        // As in a query over both: a pipe that is read on the way keeps what is fixed for it.
-        let closure = served.plan.graph.closure(&Vertex::Node(node.id.clone()));
+        // As in a query over both: a pipe that is read on the way keeps what is fixed for it. Where a name is computed, any pipe may be read.
+        let graph = &served.plan.graph;
+        let closure = graph.closure(&Vertex::Node(node.id.clone()));
         let is_read = |name: &str| {
-            let mut closure = closure.iter();
-            closure.any(|vertex| matches!(vertex, Vertex::Node(id) if id.pipe.to_string() == name))
+            closure.iter().any(|vertex| {
+                let Vertex::Node(id) = vertex else {
+                    return false;
+                };
+                let reads = graph.reads.get(id);
+                id.pipe.to_string() == name || reads.is_some_and(|reads| reads.computes_names)
+            })
         };
         parameters.fix(&access.fixed_for(is_read)?);
     }

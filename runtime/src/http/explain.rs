@@ -73,7 +73,9 @@ async fn explain(
             )));
         }
     }
-    call.app.refuse_other_tables(&compiled).await?;
+    call.app
+        .refuse_other_tables(&current.plan, &compiled)
+        .await?;
     let sql = compiled.sql.text();
     let _place = call.app.admission.enter().ok_or(ApiError::TooMany)?;
     let mut query = Query::new(format!("{EXPLAIN}{sql}"), "TSVRaw")

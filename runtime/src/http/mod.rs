@@ -6,6 +6,7 @@ mod access;
 mod admission;
 mod analyze;
 mod call;
+mod columns;
 mod connections;
 mod copies;
 mod copy_job;
@@ -143,6 +144,8 @@ pub struct App {
     views: views::Views,
     /// Tables and views that the engine did not make, with what it said.
     lacking: ArcSwap<BTreeMap<String, String>>,
+    /// Names right of an `IN` that are no tables.
+    columns: ArcSwap<columns::Columns>,
     /// What `/openapi.json` says of the plan for which it was asked last.
     described: Mutex<Option<Arc<page::Described>>>,
 }
@@ -187,6 +190,7 @@ impl App {
             handover: Handover::default(),
             views: views::Views::default(),
             lacking: ArcSwap::default(),
+            columns: ArcSwap::default(),
             described: Mutex::default(),
         }))
     }
@@ -224,9 +228,14 @@ impl App {
     }
 
     /// Fails where a name right of an `IN`, which is no resource and should be a column, is a table that the engine has beside the project's: of a file that is gone, say.
-    pub(crate) async fn refuse_other_tables(&self, compiled: &Compiled) -> Result<(), ApiError> {
+    /// The engine is asked once for each name and plan: tables come and go with plans.
+    pub(crate) async fn refuse_other_tables(
+        &self,
+        plan: &Arc<Plan>,
+        compiled: &Compiled,
+    ) -> Result<(), ApiError> {
         let names = &compiled.unknown_sets;
-        if names.is_empty() {
+        if names.is_empty() || self.columns.load().knows(plan, names) {
             return Ok(());
         }
         let quoted: Vec<String> = names.iter().map(|name| quote_literal(name)).collect();
@@ -238,7 +247,10 @@ impl App {
         let answer = self.engine.query(Query::new(sql, "TSVRaw")).await;
         let found = answer.map_err(unsure)?.bytes().await.map_err(unsure)?;
         match String::from_utf8_lossy(&found).lines().next() {
-            None => Ok(()),
+            None => {
+                self.columns.rcu(|known| known.with(plan, names));
+                Ok(())
+            }
             Some(name) => Err(ApiError::BadRequest(format!(
                 "`{name}` is no data source, pipe or column here"
             ))),

@@ -16,6 +16,7 @@ mod filters;
 mod flags;
 mod guarded;
 mod harness;
+mod hidden_reads;
 mod lifecycle;
 mod limits;
 mod literate;

@@ -226,6 +226,15 @@ fn nothing_that_runs_by_itself_is_defined_around_a_row_filter() {
         "/v0/datasources?name=kept&schema=org+UInt32,+value+UInt64",
         "",
     );
+    admin("/v0/pipes", "name=sent&sql=select org, value from events");
+    admin(
+        "/v0/datasources?name=safe&schema=org+UInt32,+value+UInt64",
+        "",
+    );
+    admin(
+        "/v0/pipes/sent/nodes/sent_0/copy?target_datasource=safe&schedule_cron=0+0+1+1+*",
+        "",
+    );
     let some = token(
         &server,
         "some",
@@ -258,6 +267,12 @@ fn nothing_that_runs_by_itself_is_defined_around_a_row_filter() {
             "",
         ),
         ("POST", "/v0/pipes/made/nodes/made_0/population", ""),
+        // To where it can read them.
+        (
+            "PUT",
+            "/v0/pipes/sent/nodes/sent_0/copy?target_datasource=kept",
+            "",
+        ),
         (
             "PUT",
             "/v0/pipes/made/nodes/made_0",

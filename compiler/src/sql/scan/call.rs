@@ -238,6 +238,24 @@ impl Walk<'_> {
         self.only_name(at)
     }
 
+    /// The last of two elements of a list right of an `in`. Behind some words the engine takes that for a function, and the element for a table: `DISTINCT in(x, set)`.
+    pub(super) fn doubt_last(&mut self, at: usize) {
+        let mut first = self.past_signs(at);
+        while self.kind(first) == Some(Kind::OpenRound) {
+            first = self.past_signs(first + 1);
+        }
+        let Some(chain) = self.chain(first) else {
+            return;
+        };
+        let ends = self.kind(self.past_alias(chain.next)) == Some(Kind::CloseRound);
+        if !ends || chain.parts.len() > 2 || chain.parameter {
+            return;
+        }
+        let found = self.push_reference(first, chain.next, chain.parts, false, Position::In);
+        let found = self.found.remove(found);
+        self.doubtful.push(found.reference);
+    }
+
     /// The place behind signs that change nothing, and that the engine leaves out: `IN + (+set)`.
     fn past_signs(&self, mut at: usize) -> usize {
         while self.kind(at) == Some(Kind::Operator) && self.text(at) == "+" {

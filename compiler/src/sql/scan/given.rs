@@ -114,8 +114,11 @@ fn given(sql: &str, tokens: &[Token]) -> Given {
                 let name = unquote(token.text(sql));
                 if level.arrow {
                     lambdas.insert(at);
-                } else if let Some(other) = only_name(sql, &tokens[level.start..at]) {
-                    given.renamed.push((other, at));
+                } else {
+                    let others = only_names(sql, &tokens[level.start..at]);
+                    given
+                        .renamed
+                        .extend(others.into_iter().map(|other| (other, at)));
                 }
                 given.aliases.insert(name);
             }
@@ -204,6 +207,7 @@ const BETWEEN: &[&str] = &[
     "OVER",
     "PREWHERE",
     "QUALIFY",
+    "RECURSIVE",
     "REGEXP",
     "RIGHT",
     "SAMPLE",
@@ -245,25 +249,28 @@ fn is_given(sql: &str, tokens: &[Token], at: usize) -> bool {
     follows_as || ((is_operand(sql, before) || ends) && !is_word_between)
 }
 
-/// The name that a name is given to: alone before `AS`, or without it, parentheses aside.
-fn only_name(sql: &str, element: &[Token]) -> Option<Name> {
-    let mut parts = element.iter().filter(|token| {
-        let is_as = token.kind == Kind::Word && token.text(sql).eq_ignore_ascii_case("AS");
-        !is_as && !matches!(token.kind, Kind::OpenRound | Kind::CloseRound)
-    });
-    let name = |token: Option<&Token>| {
-        let token = token.filter(|token| matches!(token.kind, Kind::Word | Kind::QuotedName));
-        token.map(|token| unquote(token.text(sql)))
-    };
-    let first = name(parts.next())?;
-    match parts.next() {
-        None => Some((None, first)),
-        Some(dot) if dot.kind == Kind::Dot => {
-            let second = name(parts.next())?;
-            parts.next().is_none().then_some((Some(first), second))
+/// The names that a name is given to: one before `AS`, or without it, parentheses aside, or names that it was given before: `(a AS b) AS c`. None where there is more
+/// than names.
+fn only_names(sql: &str, element: &[Token]) -> Vec<Name> {
+    let mut names: Vec<Name> = Vec::new();
+    let mut after_dot = false;
+    for token in element {
+        match token.kind {
+            Kind::OpenRound | Kind::CloseRound => {}
+            Kind::Word if matches_any(token.text(sql), &["AS"]) => {}
+            Kind::Word | Kind::QuotedName => {
+                let name = unquote(token.text(sql));
+                match names.last_mut().filter(|_| after_dot) {
+                    Some((database, last)) => *database = Some(std::mem::replace(last, name)),
+                    None => names.push((None, name)),
+                }
+                after_dot = false;
+            }
+            Kind::Dot => after_dot = true,
+            _ => return Vec::new(),
         }
-        Some(_) => None,
     }
+    names
 }
 
 /// Functions that stand behind words and signs.
@@ -325,6 +332,7 @@ const BEHIND_SIGNS: &[&str] = &[
     "or",
     "plus",
     "position",
+    "singlevalueornull",
     "substring",
     "timestamp_add",
     "timestamp_sub",
@@ -356,16 +364,23 @@ pub(crate) fn is_behind_signs(name: &str) -> bool {
     of_time || BEHIND_SIGNS.contains(&name.as_str())
 }
 
-/// The name of the function whose call becomes one of that name: of `sumDistinct` for `sum(DISTINCT x)`, of `sumIf` for `sum(x) FILTER (WHERE y)`.
-pub(crate) fn combined(name: &str) -> Option<String> {
+/// The words, in lower case, one of which stands where the engine calls a function of that name for another: `sum` where `sum(DISTINCT x)` calls `sumDistinct`, or
+/// `sum(x) FILTER (WHERE y)` `sumIf`.
+pub(crate) fn called_for(name: &str) -> Vec<String> {
     let name = name.to_ascii_lowercase();
-    if name == "uniqexact" {
-        return Some("count".to_owned());
+    match name.as_str() {
+        "uniqexact" => return vec!["count".to_owned()],
+        // `x > ALL (SELECT …)`
+        "max" | "min" => return ["all", "any", "some"].map(str::to_owned).to_vec(),
+        _ => {}
     }
     let base = ["distinct", "if"]
         .iter()
         .find_map(|combinator| name.strip_suffix(combinator));
-    base.filter(|base| !base.is_empty()).map(ToOwned::to_owned)
+    base.filter(|base| !base.is_empty())
+        .map(ToOwned::to_owned)
+        .into_iter()
+        .collect()
 }
 
 /// Units of time, as they end the names of functions.
@@ -453,6 +468,14 @@ mod tests {
                 &["f", "g"],
             ),
             ("SELECT DISTINCT x -> 1 AS f", &["f"]),
+            (
+                "WITH RECURSIVE ((x, y) -> 1) AS equals SELECT 1",
+                &["equals"],
+            ),
+            (
+                "WITH ((x, y) -> 1) AS g, (g AS h) AS equals SELECT 1",
+                &["g", "h", "equals"],
+            ),
             // Of what lambdas make, and of what is none.
             (
                 "SELECT arrayMap(x -> x + 1, a) AS equals, count() AS count FROM t",

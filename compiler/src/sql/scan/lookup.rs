@@ -52,6 +52,7 @@ impl Walk<'_> {
                 self.scan.tables.push(reference);
             }
         }
+        self.scan.doubtful_sets.append(&mut self.doubtful);
         self.doubt_renamed();
         self.scan.captors.scopes = self.scopes;
         self.scan

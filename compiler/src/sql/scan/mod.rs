@@ -18,7 +18,7 @@ mod tables;
 mod walk;
 mod word;
 
-pub(crate) use given::{aliases, combined, is_behind_signs};
+pub(crate) use given::{aliases, called_for, is_behind_signs};
 pub(crate) use scope::ScopeId;
 
 use std::ops::Range;

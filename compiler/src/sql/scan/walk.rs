@@ -44,6 +44,8 @@ pub(super) struct Walk<'a> {
     /// Aliases of tables, by the query that they belong to.
     pub(super) relation_aliases: HashMap<(u32, String), NamedRelation>,
     pub(super) lambda_parameters: HashMap<String, u32>,
+    /// Names that are tables if the `in` before their bracket is a function.
+    pub(super) doubtful: Vec<TableReference>,
     pub(super) scan: Scan,
     /// A place that cannot be read with certainty.
     pub(super) doubt: Option<SqlError>,
@@ -63,6 +65,7 @@ pub(super) fn walk(sql: &str, tokens: &[Token]) -> Result<Scan, SqlError> {
         aliases: Vec::new(),
         relation_aliases: HashMap::new(),
         lambda_parameters: HashMap::new(),
+        doubtful: Vec::new(),
         scan: empty_scan(),
         doubt: None,
     };
@@ -399,6 +402,9 @@ impl Walk<'_> {
         self.operand = true;
         if call == Call::InFunction && commas == 1 {
             return self.in_argument(at + 1);
+        }
+        if call == Call::InList && commas == 1 {
+            self.doubt_last(at + 1);
         }
         if clause == Clause::Settings && mode != Mode::Tables {
             return self.setting(at + 1);

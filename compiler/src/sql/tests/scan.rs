@@ -368,6 +368,18 @@ fn a_name_right_of_in_that_stands_for_another_name_may_be_the_table_of_that_name
         ("SELECT t.a AS x, 1 IN x FROM t", vec!["x"]),
         ("SELECT u.a AS x, 1 IN x FROM (SELECT 1) AS u", vec!["x"]),
         ("WITH [1] AS x SELECT 1 IN x", vec!["x"]),
+        // Behind some words `in` is a function.
+        ("SELECT DISTINCT in(id, sec) FROM t", vec!["sec"]),
+        (
+            "SELECT CASE in(id, (sec)) WHEN 1 THEN 2 END FROM t",
+            vec!["sec"],
+        ),
+        (
+            "SELECT count() FILTER (WHERE in(id, +sec)) FROM t",
+            vec!["sec"],
+        ),
+        ("SELECT TOP 5 in(id, sec) FROM t", vec!["sec"]),
+        ("SELECT 1 IN (a, b, c) FROM t", vec![]),
         // The engine reads the table inside of what its name is given to.
         ("SELECT 1 IN sec AS sec FROM t AS sec", vec!["sec"]),
     ] {
