@@ -57,8 +57,9 @@ const TABLE: (&str, &str) = ("t.datasource", "SCHEMA >\n    a Int32\n");
 
 #[test]
 fn pipe_directives_without_effect_are_read_in_silence() {
-    let pipe = "DESCRIPTION >\n    Kept.\nTOKEN writer APPEND\nTAGS \"a, team=web\"\nVERSION 2\nMAINTAINER \"someone\"\nSOURCE \"a note\"\nFROM elsewhere\n\nNODE first\nFILTER org = 1\nRESOURCE events\nDEPLOYMENT_METHOD alter\nON_DEMAND_COMPUTE true\nSQL >\n    SELECT 1 AS one\nTYPE standard\n\nNODE second\nSQL >\n    SELECT * FROM first\nTYPE\n";
-    assert_eq!(findings(&[("a.pipe", pipe)]), "");
+    let pipe = "DESCRIPTION >\n    Kept.\nTOKEN writer APPEND\nTAGS \"a, team=web\"\nVERSION 2\nMAINTAINER \"someone\"\nSOURCE \"a note\"\nFROM elsewhere\n\nNODE first\nFILTER org = 1\nRESOURCE events\nSQL >\n    SELECT 1 AS one\nTYPE standard\n\nNODE second\nSQL >\n    SELECT * FROM first\nTYPE\n";
+    let copy = "NODE n\nSQL >\n    SELECT 1 AS a\nTYPE copy\nTARGET_DATASOURCE t\nON_DEMAND_COMPUTE true\n";
+    assert_eq!(findings(&[TABLE, ("a.pipe", pipe), ("c.pipe", copy)]), "");
     assert_snapshot!(roles(&[("a.pipe", pipe)], "a"), @r"
     first: Standard
     second: Standard
@@ -67,7 +68,7 @@ fn pipe_directives_without_effect_are_read_in_silence() {
 
 #[test]
 fn sinks_and_streams_are_kept_with_a_note() {
-    let keys = "EXPORT_CONNECTION_NAME c\nEXPORT_SCHEDULE \"0 * * * *\"\nEXPORT_KAFKA_TOPIC t\nEXPORT_BUCKET_URI s3://b/p\nEXPORT_FILE_TEMPLATE f\nEXPORT_FORMAT csv\nEXPORT_COMPRESSION gz\nEXPORT_WRITE_STRATEGY new\nEXPORT_STRATEGY \"@new\"\nEXPORT_SERVICE kafka\n";
+    let keys = "EXPORT_CONNECTION_NAME c\nEXPORT_SCHEDULE \"0 * * * *\"\nEXPORT_BUCKET_URI s3://b/p\nEXPORT_FILE_TEMPLATE f\nEXPORT_FORMAT csv\nEXPORT_COMPRESSION gz\nEXPORT_WRITE_STRATEGY new\nEXPORT_STRATEGY \"@new\"\nEXPORT_SERVICE s3\n";
     let sink = format!("NODE n\nSQL >\n    SELECT 1 AS one\nTYPE sink\n{keys}");
     let stream = "NODE n\nSQL >\n    SELECT 1 AS one\nTYPE stream\n";
     assert_snapshot!(findings(&[("sink.pipe", &sink), ("stream.pipe", stream)]), @r"

@@ -117,6 +117,8 @@ declare_codes! {
     BAD_COPY_MODE = "bad-copy-mode";
     /// A key of a data source that nothing acts on.
     IGNORED_KEY = "ignored-key";
+    /// A key of a node whose `TYPE` is another one, or is missing.
+    MISPLACED_KEY = "misplaced-key";
     /// Pipes without a `TYPE` whose last node is served, as a Classic push does it.
     PUBLISHED_BY_DEFAULT = "published-by-default";
     /// Running this needs a system outside of Pipewright (Kafka, S3, a database, …).

@@ -4,6 +4,7 @@ mod capture;
 mod closed;
 mod datasource;
 mod filter;
+mod keys;
 mod named;
 mod optimized;
 mod outside;

@@ -5,6 +5,7 @@ use pipewright_grammar::source::Spanned;
 use pipewright_grammar::syntax::NodeKind;
 use serde::Serialize;
 
+use super::keys;
 use super::schedule::Schedule;
 use super::shape::{RecipeCache, ShapeCache};
 use crate::diagnostics::codes;
@@ -101,6 +102,9 @@ pub(super) fn plan(project: &Project, graph: &Graph, pipe: &Pipe) -> PipePlan {
         pipe: pipe.name.clone(),
         node: node.name.value.clone(),
     };
+    for node in &pipe.nodes {
+        found.extend(keys::check(&project.sources, pipe, node));
+    }
     let nodes: Vec<NodePlan> = pipe
         .nodes
         .iter()

@@ -76,6 +76,8 @@ pub struct Node {
     pub description: Option<String>,
     /// What it is for.
     pub kind: NodeKind,
+    /// Where `TYPE` says so.
+    pub kind_at: Option<Span>,
     /// The SQL as written.
     pub body: SqlBody,
     /// The SQL as a template.
