@@ -17,7 +17,7 @@ use super::{
     SourceTree, Token, edition, include, is_valid_name, quarantine_name,
 };
 use crate::diagnostics::codes;
-use crate::template::Template;
+use crate::template::{JOB_TIMESTAMP, Template};
 
 /// One file's tree.
 enum Syntax {
@@ -342,6 +342,7 @@ fn build_pipe(
             directives: tree.directives,
         });
     }
+    leave_time_of_copies(&nodes, &mut diagnostics);
     let pipe = Pipe {
         name,
         span,
@@ -354,6 +355,22 @@ fn build_pipe(
         published_by_default: false,
     };
     (pipe, diagnostics)
+}
+
+/// Takes back what was said of `job_timestamp` in a pipe that is a copy: there it means what it is to mean, the time of the job.
+fn leave_time_of_copies(nodes: &[Node], diagnostics: &mut Vec<Diagnostic>) {
+    if !nodes.iter().any(|node| node.kind == NodeKind::Copy) {
+        return;
+    }
+    let parameters = nodes.iter().flat_map(|node| node.template.parameters());
+    let places: Vec<Span> = parameters
+        .filter(|parameter| parameter.name == JOB_TIMESTAMP)
+        .map(|parameter| parameter.span)
+        .collect();
+    diagnostics.retain(|found| {
+        let is_about_it = found.primary().is_some_and(|span| places.contains(&span));
+        !(found.code == codes::TEMPLATE_RESERVED_NAME && is_about_it)
+    });
 }
 
 /// `VERSION n`, which belongs to the pipe wherever it stands.

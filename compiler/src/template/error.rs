@@ -125,6 +125,16 @@ pub struct TemplateError {
     pub status: Option<u16>,
     /// The HTTP body that `custom_error` asked for.
     pub body: Option<Box<serde_json::Value>>,
+    /// Whether the message says already what it is about.
+    pub(super) is_named: bool,
+}
+
+/// What an error is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Subject<'a> {
+    pub(super) name: &'a str,
+    /// A parameter of the request, not a variable of the template itself.
+    pub(super) is_parameter: bool,
 }
 
 impl TemplateError {
@@ -147,6 +157,7 @@ impl TemplateError {
             is_authors: false,
             status: None,
             body: None,
+            is_named: false,
         }
     }
 
@@ -157,15 +168,20 @@ impl TemplateError {
         self
     }
 
-    /// The same error about a parameter: its name leads the message.
+    /// The same error about a parameter or variable: its name leads the message.
     #[must_use]
-    pub(super) fn about(mut self, parameter: Option<&str>) -> Self {
-        if let Some(name) = parameter
-            && self.parameter.is_none()
-        {
-            self.message = format!("parameter {name}: {}", self.message);
-            self.parameter = Some(name.to_owned());
-        }
+    pub(super) fn about(mut self, subject: Option<Subject<'_>>) -> Self {
+        let Some(Subject { name, is_parameter }) = subject.filter(|_| !self.is_named) else {
+            return self;
+        };
+        let what = if is_parameter {
+            "parameter"
+        } else {
+            "variable"
+        };
+        self.message = format!("{what} {name}: {}", self.message);
+        self.parameter = is_parameter.then(|| name.to_owned());
+        self.is_named = true;
         self
     }
 

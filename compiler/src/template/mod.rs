@@ -89,8 +89,11 @@ const DOUBTFUL_NAMES: &[&str] = &[
     "template_parameters",
     "__tb__semver",
     "__tb__csv_header",
-    "job_timestamp",
+    JOB_TIMESTAMP,
 ];
+
+/// The parameter that is the time of a job where no value is given.
+pub(crate) const JOB_TIMESTAMP: &str = "job_timestamp";
 
 /// A compiled template. Cheap to render, from any number of threads.
 pub struct Template {
@@ -414,7 +417,7 @@ fn first_value(
             if let Some(function) = slot.function {
                 return Some(operation::function_value(function));
             }
-            if &*slot.name == "job_timestamp" {
+            if &*slot.name == JOB_TIMESTAMP {
                 return Some(minijinja::Value::from(context.now));
             }
             if context.mode == Mode::Check {

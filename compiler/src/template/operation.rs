@@ -10,7 +10,7 @@ use minijinja::{State, Value};
 use pipewright_grammar::source::Span;
 use pipewright_grammar::template::{Collector, Comparison, Operator, Unary};
 
-use super::error::{ErrorKind, Outcome, TemplateError, value_error};
+use super::error::{ErrorKind, Outcome, Subject, TemplateError, value_error};
 use super::functions::{Arguments, Function};
 use super::print::{kind, print};
 use super::render::{HANDOFF, Handoff, Render};
@@ -216,8 +216,8 @@ impl Operation {
                 none()
             }
             Action::Iterate => {
-                let items = elements(&values[0])
-                    .map_err(|error| error.about(variable_name(&operands[0])))?;
+                let items =
+                    elements(&values[0]).map_err(|error| error.about(subject(&operands[0])))?;
                 render.charge(items.len() * 16)?;
                 Value::from(items)
             }
@@ -227,10 +227,10 @@ impl Operation {
             }
             Action::Compare(comparison) => Value::from(
                 operators::compare(render, &values[0], *comparison, &values[1])
-                    .map_err(|error| error.about(variable_name(&operands[0])))?,
+                    .map_err(|error| error.about(subject(&operands[0])))?,
             ),
             Action::Index => operators::index(render, &values[0], &values[1])
-                .map_err(|error| error.about(variable_name(&operands[0])))?,
+                .map_err(|error| error.about(subject(&operands[0])))?,
             Action::Slice => {
                 render.charge(16 * super::value::length(&values[0]).unwrap_or(0))?;
                 operators::slice(&values[0], [&values[1], &values[2], &values[3]])?
@@ -280,8 +280,8 @@ impl Operation {
         render.walk(&value)?;
         let mut text = std::mem::take(&mut render.scratch);
         text.clear();
-        let printed = print(&mut text, &value, in_pattern)
-            .map_err(|error| error.about(variable_name(operand)));
+        let printed =
+            print(&mut text, &value, in_pattern).map_err(|error| error.about(subject(operand)));
         let pushed = printed.and_then(|()| {
             render.charge(text.len())?;
             render.push(&text, kind(&value), self.span)
@@ -299,7 +299,7 @@ impl Operation {
         shape: &Shape,
         operands: &[Value],
     ) -> Outcome<Value> {
-        let parameter = operands.first().and_then(variable_name);
+        let subject = operands.first().and_then(subject);
         let name = function.name();
         with_arguments(render, shape, operands, |render, positional, keywords| {
             function.call(
@@ -308,7 +308,7 @@ impl Operation {
                     function: name,
                     positional,
                     keywords,
-                    parameter,
+                    subject,
                 },
             )
         })
@@ -323,18 +323,18 @@ impl Operation {
         let (receiver, rest) = operands.split_first().ok_or_else(|| {
             TemplateError::new(ErrorKind::MissingArgument, "a method needs an object")
         })?;
-        let parameter = variable_name(receiver);
+        let about = subject(receiver);
         let receiver = resolve(render, receiver)?;
         with_arguments(render, shape, rest, |render, positional, keywords| {
             let arguments = Arguments {
                 function: name,
                 positional,
                 keywords,
-                parameter: None,
+                subject: None,
             };
             methods::call(render, &receiver, name, &arguments)
         })
-        .map_err(|error| error.about(parameter))
+        .map_err(|error| error.about(about))
     }
 }
 
@@ -346,10 +346,13 @@ fn resolve(render: &Render, operand: &Value) -> Outcome<Value> {
     }
 }
 
-/// The name of an operand that is a variable.
-fn variable_name(operand: &Value) -> Option<&str> {
+/// What an operand is that is a variable.
+fn subject(operand: &Value) -> Option<Subject<'_>> {
     match operand.downcast_object_ref::<Thing>() {
-        Some(Thing::Variable(variable)) => Some(&variable.name),
+        Some(Thing::Variable(variable)) => Some(Subject {
+            name: &variable.name,
+            is_parameter: variable.is_parameter,
+        }),
         _ => None,
     }
 }

@@ -136,9 +136,11 @@ impl Scope {
 
     /// The operand that reads a slot.
     pub(super) fn variable(&self, slot: usize, span: Span) -> Value {
+        let Slot { name, source, .. } = &self.slots[slot];
         thing(Thing::Variable(Variable {
             slot,
-            name: self.slots[slot].name.clone(),
+            name: name.clone(),
+            is_parameter: matches!(source, Source::Parameter(_)),
             span,
         }))
     }

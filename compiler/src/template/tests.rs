@@ -103,6 +103,7 @@ fn messages_name_the_parameter_and_the_place() {
     assert_eq!(error.span, Some(Span::new(SourceId(0), 108, 124)));
     assert_snapshot!(call("{{String(name)}}", &[]), @"missing_required: parameter name: a value of type String is required");
     assert_snapshot!(call("{{Array(ids, 'Int32')}}", &[("ids", json!("1,x"))]), @"wrong_type: parameter ids: element 1, 'x', is not of type Int32");
+    assert_snapshot!(call("{% for x in split_to_array(ids) %}{{Int64(x)}}{% end %}", &[("ids", json!("q"))]), @"wrong_type: variable x: 'q' is not an Int64");
 }
 
 #[test]
@@ -242,7 +243,7 @@ fn work_and_output_are_bounded() {
     assert_snapshot!(call("{% set x = 'a' * 10000000000 %}", &[]), @"limit_exceeded: the template takes too many steps");
     assert_snapshot!(call("{% for x in range(100000000000) %}{% end %}", &[]), @"limit_exceeded: the template takes too many steps");
     assert_snapshot!(call("{% try %}{% while True %}{% end %}{% except %}caught{% end %}", &[]), @"limit_exceeded: the template takes too many steps");
-    assert_snapshot!(call("{% set x = [] %}{% set x.append(x) %}{{x}}", &[]), @"type_error: parameter x: the value is nested too deeply to be printed");
+    assert_snapshot!(call("{% set x = [] %}{% set x.append(x) %}{{x}}", &[]), @"type_error: variable x: the value is nested too deeply to be printed");
     assert_snapshot!(call("{% set x = [] %}{% while True %}{% set x = [x] %}{% end %}", &[]), @"limit_exceeded: the template takes too many steps");
     assert_snapshot!(call("{% set x = [] %}{% set x.append(x) %}{% if x == x %}equal{% else %}unknown{% end %}", &[]), @"unknown");
     let context = RenderContext {

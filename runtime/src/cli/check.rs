@@ -108,11 +108,22 @@ fn add_types(folder: &Path, reports: &mut [Report], printer: &Printer) -> anyhow
         typist.finish().await;
         anyhow::Ok(())
     })?;
-    printer.note(&format!(
-        "the engine was asked about {asked} of {statements} {}; the others stand in these, or are as it saw them before",
-        plural(statements, "statement")
-    ));
+    printer.note(&what_was_asked(asked, statements));
     Ok(())
+}
+
+/// How much of a project the engine has looked at, and why not at the rest.
+fn what_was_asked(asked: usize, statements: usize) -> String {
+    if statements == 0 {
+        return "there is no statement that the engine can be asked about".to_owned();
+    }
+    let of = plural(statements, "statement");
+    let others = if asked < statements {
+        "; the others stand in these, or are as it saw them before"
+    } else {
+        ""
+    };
+    format!("the engine was asked about {asked} of {statements} {of}{others}")
 }
 
 /// Adds what the engine said before of statements that are as they were; returns what to say of the others. No engine is opened, so that a check is quick.

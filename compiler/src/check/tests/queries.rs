@@ -1,6 +1,6 @@
 //! Rules about what nodes ask of data sources, and about what nothing asks for.
 
-use super::findings;
+use super::{WEB, findings};
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
 use crate::diagnostics::apply_fixes;
@@ -291,4 +291,21 @@ fn tags_in_sql_that_is_no_template_are_found_and_the_fix_makes_it_one() {
     ] {
         assert_eq!(of(sql), None, "{sql}");
     }
+}
+
+#[test]
+fn the_time_of_a_job_is_a_good_name_in_a_copy_alone() {
+    let of = |kind: &str| {
+        let pipe = format!(
+            "NODE n\nSQL >\n    %\n    SELECT day, user FROM web WHERE user > {{{{String(job_timestamp)}}}}\n\nNODE m\nSQL >\n    SELECT * FROM n\n\nTYPE {kind}\n"
+        );
+        findings(&[WEB, ("p.pipe", &pipe)])
+    };
+    assert_eq!(of("copy\nTARGET_DATASOURCE web"), [""; 0]);
+    assert_eq!(
+        of("endpoint"),
+        [
+            "template-reserved-name: `job_timestamp` has another meaning in requests; choose another name"
+        ]
+    );
 }

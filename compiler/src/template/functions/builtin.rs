@@ -285,7 +285,7 @@ fn apply(helper: Helper, render: &mut Render, arguments: &Arguments<'_>) -> Outc
                     function: function.name(),
                     positional: std::slice::from_ref(&item),
                     keywords: &[],
-                    parameter: None,
+                    subject: None,
                 },
             )?,
         };

@@ -18,7 +18,7 @@ pub(super) use array::{Element, convert_elements};
 pub(super) use numbers::ascii_digits;
 pub(super) use scalar::Scalar;
 
-use super::error::{ErrorKind, Outcome, TemplateError};
+use super::error::{ErrorKind, Outcome, Subject, TemplateError};
 use super::render::Render;
 
 /// The arguments of a call, by position and by name.
@@ -27,8 +27,8 @@ pub(in crate::template) struct Arguments<'a> {
     pub(in crate::template) function: &'a str,
     pub(in crate::template) positional: &'a [Value],
     pub(in crate::template) keywords: &'a [(&'a str, Value)],
-    /// The parameter that the first argument is.
-    pub(in crate::template) parameter: Option<&'a str>,
+    /// What the first argument is, where that is a parameter or a variable.
+    pub(in crate::template) subject: Option<Subject<'a>>,
 }
 
 impl<'a> Arguments<'a> {
@@ -274,7 +274,7 @@ impl Function {
             Self::Scalar(scalar) => scalar.call(render, arguments),
             Self::Helper(helper) => helper
                 .call(render, arguments)
-                .map_err(|error| error.about(arguments.parameter)),
+                .map_err(|error| error.about(arguments.subject)),
         }
     }
 }

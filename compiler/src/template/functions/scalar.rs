@@ -129,7 +129,7 @@ impl Scalar {
             arguments.only(ARGUMENTS)?;
         }
         let value = arguments.required(0, "x")?;
-        let about = |error: TemplateError| error.about(arguments.parameter);
+        let about = |error: TemplateError| error.about(arguments.subject);
         let default = arguments
             .get(1, "default")
             .filter(|value| !matches!(view(value), View::None));

@@ -79,6 +79,8 @@ pub(super) enum Thing {
 pub(super) struct Variable {
     pub(super) slot: usize,
     pub(super) name: Arc<str>,
+    /// Whether a request brings its value.
+    pub(super) is_parameter: bool,
     pub(super) span: Span,
 }
 
