@@ -19,6 +19,7 @@ mod pages;
 mod parameter_types;
 mod plain_column;
 mod refused;
+mod set_columns;
 mod silence;
 mod star_endpoint;
 mod tables;
@@ -127,6 +128,7 @@ pub const RULES: &[Rule] = &[
     nullable_key::RULE,
     parameter_types::RULE,
     plain_column::RULE,
+    set_columns::RULE,
     star_endpoint::RULE,
     target_columns::RULE,
     unguarded_division::RULE,

@@ -216,7 +216,7 @@ impl Statement {
 
     fn reads_connector(&self, plan: &Plan) -> bool {
         let mut read = self.compiled.datasources.iter();
-        read.any(|name| table_gets_columns(plan, name))
+        read.any(|name| plan.gets_columns(name))
     }
 
     fn diagnostic(&self, code: Code, message: String, span: Span, refusal: &Refusal) -> Diagnostic {
@@ -249,7 +249,7 @@ fn not_created(plan: &Plan, step: &Step, refusal: &Refusal) -> Option<Diagnostic
         StepKind::CreateDatabase => return None,
         StepKind::CreateTable => {
             let table = table(plan, step)?;
-            if table_gets_columns(plan, &table.name) {
+            if plan.gets_columns(&table.name) {
                 return None;
             }
             let schema = plan.project.datasources.get(&table.name);
@@ -272,17 +272,6 @@ fn not_created(plan: &Plan, step: &Step, refusal: &Refusal) -> Option<Diagnostic
             .label(span, "")
             .note(format!("the engine says: {}", gist(&refusal.message))),
     )
-}
-
-/// Whether a connector adds columns of its own to a data source, such as `__timestamp`, that no file names.
-fn table_gets_columns(plan: &Plan, name: &ResourceName) -> bool {
-    let datasource = plan.project.datasources.get(name);
-    datasource.is_some_and(|datasource| {
-        let syntax = &datasource.syntax;
-        ["KAFKA_TOPIC", "IMPORT_TABLE_ARN"]
-            .iter()
-            .any(|keyword| syntax.directive(keyword).is_some())
-    })
 }
 
 /// The table that a step makes.

@@ -75,6 +75,8 @@ declare_codes! {
     MISSING_MERGE = "missing-merge";
     /// Tags of the template language in SQL that does not begin with `%`.
     MISSING_PERCENT = "missing-percent";
+    /// An `IN` whose sides have different numbers of columns.
+    SET_COLUMNS = "set-columns";
     /// Columns of a materialized node that its target does not have.
     TARGET_COLUMNS = "target-columns";
     /// A join with a data source on its right and a small result on its left.

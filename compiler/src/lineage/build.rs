@@ -7,7 +7,6 @@ use pipewright_grammar::syntax::DefaultKind;
 use super::{Column, ColumnId, Columns, Lineage};
 use crate::graph::{Branch, NodeId, Target, Vertex, resolve};
 use crate::plan::{Plan, TablePlan};
-use crate::project::ResourceName;
 use crate::sql::columns::{self, Inputs, TableColumns};
 use crate::sql::outline;
 use crate::types::{self, Argument};
@@ -51,7 +50,7 @@ fn build(plan: &Plan, dropped: Option<&ColumnId>) -> Lineage {
 fn datasource(plan: &Plan, lineage: &Lineage, table: &TablePlan) -> Columns {
     let vertex = Vertex::Datasource(table.name.clone());
     let mut columns = declared(&vertex, table);
-    columns.more = columns.columns.is_empty() || gets_columns(plan, &table.name);
+    columns.more = columns.columns.is_empty() || plan.gets_columns(&table.name);
     if let Some(made) = table.made_by.as_ref().and_then(|id| lineage.nodes.get(id)) {
         columns.more = made.more;
         columns.columns = made.columns.iter().map(passed).collect();
@@ -81,16 +80,6 @@ fn passed(column: &Column) -> Column {
         in_star: true,
         ..column.clone()
     }
-}
-
-/// Whether a connector adds columns that no file names.
-fn gets_columns(plan: &Plan, name: &ResourceName) -> bool {
-    let datasource = plan.project.datasources.get(name);
-    datasource.is_some_and(|datasource| {
-        ["KAFKA_TOPIC", "IMPORT_TABLE_ARN"]
-            .iter()
-            .any(|keyword| datasource.syntax.directive(keyword).is_some())
-    })
 }
 
 fn declared(vertex: &Vertex, table: &TablePlan) -> Columns {

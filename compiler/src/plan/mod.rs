@@ -110,6 +110,16 @@ impl Plan {
         self.tables.get(&ResourceName::local(name))
     }
 
+    /// Whether a connector adds columns of its own to a data source, such as `__timestamp`, that no file names.
+    pub(crate) fn gets_columns(&self, name: &ResourceName) -> bool {
+        let datasource = self.project.datasources.get(name);
+        datasource.is_some_and(|datasource| {
+            ["KAFKA_TOPIC", "IMPORT_TABLE_ARN"]
+                .iter()
+                .any(|keyword| datasource.syntax.directive(keyword).is_some())
+        })
+    }
+
     /// The pipe and the node that an id names.
     pub(crate) fn node(&self, id: &NodeId) -> Option<(&Pipe, &crate::project::Node)> {
         let pipe = self.project.pipes.get(&id.pipe)?;

@@ -17,6 +17,7 @@ mod front;
 mod guard;
 mod identifier;
 pub(crate) mod lexer;
+pub(crate) mod memberships;
 pub(crate) mod outline;
 mod parse;
 mod reference;

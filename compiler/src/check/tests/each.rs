@@ -151,6 +151,11 @@ const CASES: &[Case] = &[
         ("` String", "` SimpleAggregateFunction(any, String)"),
     ),
     case(
+        "set-columns",
+        endpoint!("SELECT user FROM hits WHERE user IN users LIMIT 10"),
+        ("user IN users", "(user, site) IN users"),
+    ),
+    case(
         "star-endpoint",
         endpoint!("SELECT * FROM hits LIMIT 10"),
         ("FROM hits", "FROM (SELECT day FROM hits)"),

@@ -309,3 +309,72 @@ fn the_time_of_a_job_is_a_good_name_in_a_copy_alone() {
         ]
     );
 }
+
+/// What is said of the sides of `IN` in a pipe whose last node has this SQL; nodes `pair` and `one` give two columns and one.
+fn sides(sql: &str) -> Vec<String> {
+    let pipe = format!(
+        "NODE pair\nSQL >\n    SELECT *, lower(user) AS small FROM web\n\nNODE one\nSQL >\n    SELECT small FROM pair\n\nNODE n\nSQL >\n    %\n    {sql}\n\nTYPE endpoint\n"
+    );
+    let tuples = "SCHEMA >\n    `both` Tuple(Date, String)\n";
+    let all = [WEB, ("tuples.datasource", tuples), ("p.pipe", &pipe)];
+    let found = findings(&all).into_iter();
+    let found = found.filter_map(|found| Some(found.strip_prefix("set-columns: ")?.to_owned()));
+    found.collect()
+}
+
+#[test]
+fn sides_of_in_that_cannot_be_compared_are_found() {
+    for (sql, said) in [
+        (
+            "SELECT user FROM web WHERE user IN web",
+            "`IN` compares one value with 2 columns",
+        ),
+        (
+            "SELECT w.user FROM web AS w WHERE w.day NOT IN (web)",
+            "`IN` compares one value with 2 columns",
+        ),
+        (
+            "SELECT user FROM web WHERE user IN pair",
+            "`IN` compares one value with 3 columns",
+        ),
+        (
+            "SELECT small FROM pair WHERE small IN web",
+            "`IN` compares one value with 2 columns",
+        ),
+        (
+            "SELECT small FROM one WHERE small IN web",
+            "`IN` compares one value with 2 columns",
+        ),
+        (
+            "SELECT user FROM web WHERE (day, user, 1) IN web",
+            "`IN` compares a tuple of 3 values with 2 columns",
+        ),
+        (
+            "SELECT user FROM web WHERE toDate(day) IN (SELECT day, user FROM web)",
+            "`IN` compares one value with 2 columns",
+        ),
+        (
+            "SELECT user FROM web WHERE {{String(u, 'x')}} IN web",
+            "`IN` compares one value with 2 columns",
+        ),
+    ] {
+        assert_eq!(sides(sql), [said], "{sql}");
+    }
+}
+
+#[test]
+fn sides_of_in_that_may_fit_are_left_alone() {
+    for sql in [
+        "SELECT user FROM web WHERE (day, user) IN web",
+        "SELECT user FROM web WHERE user IN one",
+        "SELECT user FROM web WHERE (day, user) IN tuples",
+        "SELECT both FROM tuples WHERE both IN web",
+        "SELECT both FROM tuples, web WHERE both IN web",
+        "SELECT (day, user) AS pairs, pairs IN web FROM web",
+        "SELECT user FROM web WHERE user IN (SELECT user FROM web)",
+        "SELECT user FROM web WHERE user IN (SELECT * FROM one)",
+        "WITH web AS (SELECT user FROM one) SELECT user FROM one WHERE small IN web",
+    ] {
+        assert_eq!(sides(sql), [""; 0], "{sql}");
+    }
+}

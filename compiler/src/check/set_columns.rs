@@ -1,0 +1,338 @@
+//! `IN` with sides that cannot be compared.
+
+use pipewright_grammar::diagnostic::{Diagnostic, Severity};
+use pipewright_grammar::syntax::DefaultKind;
+
+use super::views::place;
+use super::{Check, Rule};
+use crate::diagnostics::codes;
+use crate::graph::{Branch, NodeId, Target, resolve};
+use crate::plan::{Column, PipePlan, Plan, TablePlan};
+use crate::project::ResourceName;
+use crate::sql::memberships::{Element, Left, Right, gives_one_value, may_have_query};
+use crate::sql::memberships::{memberships, outputs};
+use crate::sql::{Position, TableReference};
+use crate::types;
+
+pub(super) const RULE: Rule = Rule {
+    code: codes::SET_COLUMNS,
+    severity: Severity::Error,
+    by_default: true,
+    summary: "IN whose two sides have different numbers of columns",
+    page: PAGE,
+    check: Check::OfPipe(check),
+};
+
+const PAGE: &str = "\
+# set-columns
+
+## What it does
+Finds `x IN name` and `x IN (SELECT …)` whose left side has another number of columns than the right side, where both numbers are known from the text and from the
+schemas. In a branch of a template that requests without parameters do not take, that is a warning.
+
+## Why is this bad
+The engine refuses the statement as soon as there are rows to compare. Over empty tables it does not, so that the first call after a deploy is well.
+
+## Example
+    SELECT * FROM hits WHERE user IN users   -- users has the columns user and country
+
+## Use instead
+    SELECT * FROM hits WHERE user IN (SELECT user FROM users)
+";
+
+/// Nodes that read nodes are looked through so far.
+const DEPTH: usize = 8;
+
+/// Types whose values are no tuples.
+const PLAIN: &[&str] = &[
+    "Array",
+    "Bool",
+    "Decimal",
+    "Decimal128",
+    "Decimal256",
+    "Decimal32",
+    "Decimal64",
+    "Enum",
+    "Enum16",
+    "Enum8",
+    "FixedString",
+    "IPv4",
+    "IPv6",
+    "Map",
+    "String",
+    "UUID",
+];
+
+fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for node in &pipe.nodes {
+        let branches = plan.graph.reads.get(&node.id).map(|reads| &reads.branches);
+        for (at, branch) in branches.into_iter().flatten().enumerate() {
+            let sql = branch.rendered.sql.text();
+            let mut tables = branch.scan.tables.iter();
+            let is_set = |table: &TableReference| table.position == Position::In;
+            if !tables.any(is_set) && !may_have_query(sql) {
+                continue;
+            }
+            for membership in memberships(sql) {
+                let sides = Place {
+                    plan,
+                    id: &node.id,
+                    branch,
+                };
+                let Some((left, right)) = sides.counts(&membership.left, &membership.right) else {
+                    continue;
+                };
+                let severity = if at == 0 {
+                    RULE.severity
+                } else {
+                    Severity::Warning
+                };
+                let message = format!("`IN` compares {} with {}", values(left), columns(right));
+                let mut finding = Diagnostic::new(severity, RULE.code, message).label(
+                    place(plan, node, branch, membership.span),
+                    "the engine refuses it as soon as there are rows",
+                );
+                if matches!(membership.right, Right::Table(_)) {
+                    finding = finding
+                        .help("write `IN (SELECT … FROM …)` with the columns that are meant");
+                }
+                found.push(finding);
+            }
+        }
+    }
+    found
+}
+
+fn values(count: usize) -> String {
+    match count {
+        1 => "one value".to_owned(),
+        count => format!("a tuple of {count} values"),
+    }
+}
+
+fn columns(count: usize) -> String {
+    match count {
+        1 => "one column".to_owned(),
+        count => format!("{count} columns"),
+    }
+}
+
+/// The text of a node in which names stand.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    plan: &'a Plan,
+    id: &'a NodeId,
+    branch: &'a Branch,
+}
+
+/// What is known of the right side.
+struct Given {
+    columns: usize,
+    /// Whether no column can be a tuple, which is as many columns as it has elements.
+    plain: bool,
+}
+
+impl<'a> Place<'a> {
+    /// How many columns both sides have, if that is known and they do not fit.
+    fn counts(self, left: &Left, right: &Right) -> Option<(usize, usize)> {
+        let given = match right {
+            Right::Query(columns) => Given {
+                columns: *columns,
+                plain: false,
+            },
+            Right::Table(start) => {
+                let tables = &self.branch.scan.tables;
+                let is_it = |table: &&TableReference| {
+                    table.position == Position::In && table.span.start == *start
+                };
+                self.given(tables.iter().find(is_it)?, DEPTH)?
+            }
+        };
+        let left = match left {
+            Left::Values(count) => *count,
+            Left::Column { qualifier, name } => {
+                (self.is_plain(qualifier.as_deref(), name, DEPTH)).then_some(1)?
+            }
+        };
+        let fits = left == given.columns || given.columns == 1 && !given.plain;
+        (!fits).then_some((left, given.columns))
+    }
+
+    fn target(self, table: &TableReference) -> Option<Target<'a>> {
+        let (pipe, _) = self.plan.node(self.id)?;
+        let scope = Plan::scope(pipe, &self.id.node);
+        let policy = &self.plan.policies.common;
+        let database = table.database.as_deref();
+        resolve(&self.plan.project, policy, scope, database, &table.name)
+    }
+
+    /// What a table gives.
+    fn given(self, table: &TableReference, depth: usize) -> Option<Given> {
+        match self.target(table)? {
+            Target::Datasource(datasource) => {
+                let table = self.table(&datasource.name)?;
+                let seen: Vec<&Column> = table
+                    .columns
+                    .iter()
+                    .filter(|column| in_star(column))
+                    .collect();
+                Some(Given {
+                    columns: seen.len(),
+                    plain: seen.iter().all(|column| is_plain_type(column)),
+                })
+            }
+            Target::Node(pipe, node) => {
+                let id = NodeId {
+                    pipe: pipe.name.clone(),
+                    node: node.name.value.clone(),
+                };
+                let mut known = None;
+                for of_node in places(self.plan, &id) {
+                    for elements in outputs(of_node.branch.rendered.sql.text())? {
+                        let columns = of_node.width(&elements, depth)?;
+                        if known.replace(columns).is_some_and(|known| known != columns) {
+                            return None;
+                        }
+                    }
+                }
+                Some(Given {
+                    columns: known?,
+                    plain: false,
+                })
+            }
+            Target::Service => None,
+        }
+    }
+
+    /// How many columns a `SELECT` list gives.
+    fn width(self, elements: &[Element], depth: usize) -> Option<usize> {
+        let depth = depth.checked_sub(1)?;
+        let widths = elements.iter().map(|element| match element {
+            Element::Open => None,
+            Element::Star => Some(self.given(self.only_table()?, depth)?.columns),
+            _ => Some(1),
+        });
+        widths.sum()
+    }
+
+    /// The only table of a query that reads one.
+    fn only_table(self) -> Option<&'a TableReference> {
+        let mut tables = self.branch.scan.tables.iter();
+        let mut tables = tables
+            .by_ref()
+            .filter(|table| table.position == Position::From);
+        let table = tables.next()?;
+        tables.next().is_none().then_some(table)
+    }
+
+    /// The table of a data source whose columns are all known.
+    fn table(self, name: &ResourceName) -> Option<&'a TablePlan> {
+        let table = self.plan.tables.get(name)?;
+        let is_known = table.made_by.is_none()
+            && !table.columns.is_empty()
+            && !self.plan.gets_columns(name)
+            // Each of its elements is a column.
+            && !table.columns.iter().any(|column| {
+                let data_type = column.data_type.as_deref();
+                data_type.is_some_and(|text| text.starts_with("Nested"))
+            });
+        is_known.then_some(table)
+    }
+
+    /// Whether a name is surely a column that is no tuple, in every table that has it.
+    fn is_plain(self, qualifier: Option<&str>, name: &str, depth: usize) -> bool {
+        let Some(depth) = depth.checked_sub(1) else {
+            return false;
+        };
+        let tables = self.branch.scan.tables.iter();
+        let meant = tables.filter(|table| {
+            let named = table.alias.as_deref().unwrap_or(&table.name);
+            table.position == Position::From
+                && qualifier.is_none_or(|qualifier| qualifier == named || qualifier == table.name)
+        });
+        let mut found = false;
+        for table in meant {
+            match self.has(table, name, depth) {
+                Some(has) => found |= has,
+                None => return false,
+            }
+        }
+        found
+    }
+
+    /// Whether a table has a column of that name that is no tuple; `None` where that is not known.
+    fn has(self, table: &TableReference, name: &str, depth: usize) -> Option<bool> {
+        match self.target(table)? {
+            Target::Datasource(datasource) => {
+                let mut columns = self.table(&datasource.name)?.columns.iter();
+                match columns.find(|column| column.name == name) {
+                    Some(column) => is_plain_type(column).then_some(true),
+                    None => Some(false),
+                }
+            }
+            Target::Node(pipe, node) => {
+                let id = NodeId {
+                    pipe: pipe.name.clone(),
+                    node: node.name.value.clone(),
+                };
+                let mut found = false;
+                for of_node in places(self.plan, &id) {
+                    for elements in outputs(of_node.branch.rendered.sql.text())? {
+                        found |= of_node.gives(&elements, name, depth)?;
+                    }
+                }
+                Some(found)
+            }
+            Target::Service => None,
+        }
+    }
+
+    /// The same of the elements of a `SELECT` list.
+    fn gives(self, elements: &[Element], name: &str, depth: usize) -> Option<bool> {
+        let mut found = false;
+        for element in elements {
+            found |= match element {
+                Element::Open | Element::One => return None,
+                Element::Star => self.has(self.only_table()?, name, depth.checked_sub(1)?)?,
+                Element::Column {
+                    name: given,
+                    qualifier,
+                    column,
+                } => {
+                    given == name
+                        && (self.is_plain(qualifier.as_deref(), column, depth)).then_some(true)?
+                }
+                Element::Call {
+                    name: given,
+                    function,
+                } => given == name && gives_one_value(function).then_some(true)?,
+            };
+        }
+        Some(found)
+    }
+}
+
+/// The texts of a node.
+fn places<'a>(plan: &'a Plan, id: &'a NodeId) -> impl Iterator<Item = Place<'a>> {
+    let branches = plan.graph.reads.get(id).map(|reads| &reads.branches);
+    let branches = branches.into_iter().flatten();
+    branches.map(move |branch| Place { plan, id, branch })
+}
+
+/// Whether `*` stands for a column.
+fn in_star(column: &Column) -> bool {
+    let kind = column.default.as_ref().map(|(kind, _)| *kind);
+    matches!(kind, None | Some(DefaultKind::Default))
+}
+
+/// Whether values of a column are surely no tuples.
+fn is_plain_type(column: &Column) -> bool {
+    let data_type = column.data_type.as_deref();
+    data_type.is_some_and(|text| {
+        types::parse(text).is_ok_and(|parsed| {
+            let bare = parsed.bare();
+            PLAIN.contains(&bare.family.as_str()) || bare.is_number() || bare.is_date_or_time()
+        })
+    })
+}
