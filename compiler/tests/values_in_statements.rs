@@ -3,6 +3,7 @@
 use pipewright_compiler::plan::{Compiled, Plan, QueryError, RequestContext};
 use pipewright_compiler::project::SourceTree;
 use pipewright_compiler::template::{RenderContext, Values};
+use pipewright_grammar::diagnostic::Diagnostic;
 
 const TABLE: &str =
     "SCHEMA >\n    id Int64,\n    s String\n\nENGINE MergeTree\nENGINE_SORTING_KEY id\n";
@@ -32,6 +33,14 @@ fn plan(sql: &str) -> Plan {
             .any(|found| found.message.contains("internal"))
     );
     plan
+}
+
+fn assert_said(diagnostics: &[Diagnostic], text: &str) {
+    let mut found = diagnostics.iter();
+    assert!(
+        found.any(|found| found.message.contains(text)),
+        "{diagnostics:?}"
+    );
 }
 
 fn compile(plan: &Plan, values: &[(&str, &str)]) -> Result<Compiled, QueryError> {
@@ -107,12 +116,7 @@ fn check_says_that_a_value_stands_in_quotes() {
             &endpoint("SELECT id FROM a WHERE s = '{{String(x, 'a')}}'"),
         ),
     ]));
-    assert!(
-        diagnostics
-            .iter()
-            .any(|found| found.message.contains("a value stands inside of quotes")),
-        "{diagnostics:?}"
-    );
+    assert_said(&diagnostics, "a value stands inside of quotes");
 }
 
 #[test]
@@ -181,12 +185,7 @@ fn only_a_template_binds_a_query_parameter() {
         ("e.pipe", &endpoint(secret)),
         ("f.pipe", &endpoint("SELECT {key: String} AS k, id FROM e")),
     ]));
-    assert!(
-        diagnostics
-            .iter()
-            .any(|found| found.message.contains("query parameter `key`")),
-        "{diagnostics:?}"
-    );
+    assert_said(&diagnostics, "query parameter `key`");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 use super::views::place;
 use super::{Check, Rule};
 use crate::diagnostics::codes;
-use crate::graph::{NodeId, Target, resolve};
+use crate::graph::{NodeId, Target};
 use crate::plan::{NodePlan, PipePlan, Plan};
 use crate::sql::clauses::clauses;
 use crate::sql::outline::outline;
@@ -49,7 +49,7 @@ fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
 }
 
 fn of_node(plan: &Plan, node: &NodePlan) -> Option<Diagnostic> {
-    let branch = plan.graph.reads.get(&node.id)?.branches.first()?;
+    let branch = plan.graph.branches(&node.id).first()?;
     let sql = branch.rendered.sql.text();
     let clauses = clauses(sql);
     let (from, [join]) = (clauses.from?, clauses.joins.as_slice()) else {
@@ -65,28 +65,14 @@ fn of_node(plan: &Plan, node: &NodePlan) -> Option<Diagnostic> {
         })
     };
     let (left, right) = (behind(from.end)?, behind(join.end)?);
-    let (pipe, _) = plan.node(&node.id)?;
-    let scope = Plan::scope(pipe, &node.id.node);
-    let target = |table: &TableReference| {
-        let database = table.database.as_deref();
-        resolve(
-            &plan.project,
-            &plan.policies.common,
-            scope,
-            database,
-            &table.name,
-        )
-    };
+    let target = |table: &TableReference| plan.target(&node.id, table);
     let (Some(Target::Node(pipe, small)), Some(Target::Datasource(large))) =
         (target(left), target(right))
     else {
         return None;
     };
-    let small = NodeId {
-        pipe: pipe.name.clone(),
-        node: small.name.value.clone(),
-    };
-    let read = plan.graph.reads.get(&small)?.branches.first()?;
+    let small = NodeId::of(pipe, small);
+    let read = plan.graph.branches(&small).first()?;
     let outline = outline(read.rendered.sql.text());
     if !outline.grouped && !outline.limited {
         return None;

@@ -54,8 +54,7 @@ fn only_table<'a>(plan: &'a Plan, id: &NodeId) -> Option<&'a TablePlan> {
 
 fn of_node(plan: &Plan, node: &NodePlan, table: &TablePlan) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    let branches = plan.graph.reads.get(&node.id).map(|reads| &reads.branches);
-    let Some(branch) = branches.and_then(|branches| branches.first()) else {
+    let Some(branch) = plan.graph.branches(&node.id).first() else {
         return found;
     };
     let sql = branch.rendered.sql.text();

@@ -79,7 +79,7 @@ fn of_vertex(plan: &Plan, vertex: &Vertex) -> Vec<Statement> {
     } else {
         1
     };
-    let branches = branches(plan, id).iter().enumerate().take(certain);
+    let branches = plan.graph.branches(id).iter().enumerate().take(certain);
     let compiled = branches.filter_map(|(branch, read)| {
         Some(Statement {
             node: id.clone(),
@@ -90,20 +90,13 @@ fn of_vertex(plan: &Plan, vertex: &Vertex) -> Vec<Statement> {
     compiled.collect()
 }
 
-fn branches<'a>(plan: &'a Plan, id: &NodeId) -> &'a [Branch] {
-    plan.graph
-        .reads
-        .get(id)
-        .map_or(&[], |reads| &reads.branches)
-}
-
 /// Whether requests can take every branch of a node as it is rendered for a check: conditions that ask only which parameters are given do not exclude
 /// each other, and a node without branches does not depend on the choice of its reader.
 fn others_are_certain(plan: &Plan, id: &NodeId) -> bool {
     let vertex = Vertex::Node(id.clone());
     let closure = plan.graph.closure(&vertex);
     let sources_are_simple = closure.into_iter().all(|source| match source {
-        Vertex::Node(source) => source == id || branches(plan, source).len() <= 1,
+        Vertex::Node(source) => source == id || plan.graph.branches(source).len() <= 1,
         _ => true,
     });
     let asks_for_presence = plan.node(id).is_some_and(|(_, node)| {
@@ -146,7 +139,8 @@ fn stays_inside(plan: &Plan, vertex: &Vertex) -> bool {
         let Vertex::Node(id) = vertex else {
             return true;
         };
-        branches(plan, id)
+        plan.graph
+            .branches(id)
             .iter()
             .all(|branch| sql::guard(&branch.scan, &policy, Use::Node).is_empty())
     })
@@ -155,7 +149,7 @@ fn stays_inside(plan: &Plan, vertex: &Vertex) -> bool {
 impl Statement {
     /// The finding that a refusal is, if it would be one whatever a request brings.
     pub fn finding(&self, plan: &Plan, refusal: &Refusal) -> Option<Diagnostic> {
-        let branch = branches(plan, &self.node).get(self.branch)?;
+        let branch = plan.graph.branches(&self.node).get(self.branch)?;
         let node = plan.pipes.get(&self.node.pipe)?.node(&self.node.node)?;
         let text = &branch.rendered.sql;
         let names = named(&refusal.message);
@@ -295,7 +289,7 @@ fn converted(plan: &Plan, node: &NodePlan, message: &str) -> Option<Span> {
             let (_, rest) = message.split_once("outputs column with name '")?;
             rest.split_once('\'').map(|(name, _)| name)
         })?;
-    let branch = branches(plan, &node.id).first()?;
+    let branch = plan.graph.branches(&node.id).first()?;
     let items = outline(branch.rendered.sql.text()).items;
     let item = items
         .into_iter()

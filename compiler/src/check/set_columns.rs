@@ -6,7 +6,7 @@ use pipewright_grammar::syntax::DefaultKind;
 use super::views::place;
 use super::{Check, Rule};
 use crate::diagnostics::codes;
-use crate::graph::{Branch, NodeId, Target, resolve};
+use crate::graph::{Branch, NodeId, Target};
 use crate::plan::{Column, PipePlan, Plan, TablePlan};
 use crate::project::ResourceName;
 use crate::sql::memberships::{Element, Left, Right, gives_one_value, may_have_query};
@@ -66,8 +66,7 @@ const PLAIN: &[&str] = &[
 fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for node in &pipe.nodes {
-        let branches = plan.graph.reads.get(&node.id).map(|reads| &reads.branches);
-        for (at, branch) in branches.into_iter().flatten().enumerate() {
+        for (at, branch) in plan.graph.branches(&node.id).iter().enumerate() {
             let sql = branch.rendered.sql.text();
             let mut tables = branch.scan.tables.iter();
             let is_set = |table: &TableReference| table.position == Position::In;
@@ -160,11 +159,7 @@ impl<'a> Place<'a> {
     }
 
     fn target(self, table: &TableReference) -> Option<Target<'a>> {
-        let (pipe, _) = self.plan.node(self.id)?;
-        let scope = Plan::scope(pipe, &self.id.node);
-        let policy = &self.plan.policies.common;
-        let database = table.database.as_deref();
-        resolve(&self.plan.project, policy, scope, database, &table.name)
+        self.plan.target(self.id, table)
     }
 
     /// What a table gives.
@@ -183,10 +178,7 @@ impl<'a> Place<'a> {
                 })
             }
             Target::Node(pipe, node) => {
-                let id = NodeId {
-                    pipe: pipe.name.clone(),
-                    node: node.name.value.clone(),
-                };
+                let id = NodeId::of(pipe, node);
                 let mut known = None;
                 for of_node in places(self.plan, &id) {
                     for elements in outputs(of_node.branch.rendered.sql.text())? {
@@ -272,10 +264,7 @@ impl<'a> Place<'a> {
                 }
             }
             Target::Node(pipe, node) => {
-                let id = NodeId {
-                    pipe: pipe.name.clone(),
-                    node: node.name.value.clone(),
-                };
+                let id = NodeId::of(pipe, node);
                 let mut found = false;
                 for of_node in places(self.plan, &id) {
                     for elements in outputs(of_node.branch.rendered.sql.text())? {
@@ -315,8 +304,7 @@ impl<'a> Place<'a> {
 
 /// The texts of a node.
 fn places<'a>(plan: &'a Plan, id: &'a NodeId) -> impl Iterator<Item = Place<'a>> {
-    let branches = plan.graph.reads.get(id).map(|reads| &reads.branches);
-    let branches = branches.into_iter().flatten();
+    let branches = plan.graph.branches(id).iter();
     branches.map(move |branch| Place { plan, id, branch })
 }
 

@@ -1,6 +1,6 @@
 //! Data sources as nodes read them, with what rules ask of them.
 
-use crate::graph::{Branch, Target, resolve};
+use crate::graph::{Branch, Target};
 use crate::plan::{NodePlan, PipePlan, Plan, TablePlan};
 use crate::sql::{Position, TableReference};
 
@@ -21,8 +21,7 @@ pub(super) fn datasources<'a>(
     pipe: &'a PipePlan,
 ) -> impl Iterator<Item = Read<'a>> {
     pipe.nodes.iter().flat_map(|node| {
-        let branches = plan.graph.reads.get(&node.id).map(|reads| &reads.branches);
-        let branches = branches.into_iter().flatten().enumerate();
+        let branches = plan.graph.branches(&node.id).iter().enumerate();
         let mut seen = Vec::new();
         let mut reads = Vec::new();
         for (at, branch) in branches {
@@ -49,11 +48,7 @@ pub(super) fn datasources<'a>(
 }
 
 fn table<'a>(plan: &'a Plan, node: &NodePlan, reference: &TableReference) -> Option<&'a TablePlan> {
-    let (pipe, _) = plan.node(&node.id)?;
-    let scope = Plan::scope(pipe, &node.id.node);
-    let database = reference.database.as_deref();
-    let policy = &plan.policies.common;
-    match resolve(&plan.project, policy, scope, database, &reference.name)? {
+    match plan.target(&node.id, reference)? {
         Target::Datasource(datasource) => plan.tables.get(&datasource.name),
         _ => None,
     }

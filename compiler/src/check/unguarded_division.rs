@@ -36,8 +36,7 @@ A division by zero gives `inf` or `nan`, which JSON does not have: callers get `
 fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for node in &pipe.nodes {
-        let branches = plan.graph.reads.get(&node.id).map(|reads| &reads.branches);
-        let Some(branch) = branches.and_then(|branches| branches.first()) else {
+        let Some(branch) = plan.graph.branches(&node.id).first() else {
             continue;
         };
         for division in divisions(branch.rendered.sql.text()) {

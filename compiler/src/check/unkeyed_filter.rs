@@ -53,7 +53,7 @@ fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
 
 fn of_node(plan: &Plan, read: &Read<'_>) -> Option<Diagnostic> {
     let helps = helpful(read.table)?;
-    let branches = &plan.graph.reads.get(&read.node.id)?.branches;
+    let branches = plan.graph.branches(&read.node.id);
     let mut place_of = None;
     for branch in branches {
         // Whose column a name is, only the engine can tell of several tables.

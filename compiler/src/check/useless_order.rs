@@ -66,7 +66,7 @@ fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
 }
 
 fn of_node(plan: &Plan, node: &NodePlan) -> Option<Diagnostic> {
-    let branch = branches(plan, &node.id).first()?;
+    let branch = plan.graph.branches(&node.id).first()?;
     let outline = outline(branch.rendered.sql.text());
     let decides = outline.limited || outline.set_operator.is_some();
     let order = outline.order_by.filter(|_| !decides)?;
@@ -84,13 +84,6 @@ fn of_node(plan: &Plan, node: &NodePlan) -> Option<Diagnostic> {
     )
 }
 
-fn branches<'a>(plan: &'a Plan, id: &NodeId) -> &'a [Branch] {
-    plan.graph
-        .reads
-        .get(id)
-        .map_or(&[], |reads| &reads.branches)
-}
-
 /// Whether a node has readers, and none in whose rows the order of its rows can be seen.
 fn every_reader_orders_anew(plan: &Plan, id: &NodeId) -> bool {
     let readers = plan.graph.readers(&Vertex::Node(id.clone()));
@@ -99,7 +92,7 @@ fn every_reader_orders_anew(plan: &Plan, id: &NodeId) -> bool {
             let Vertex::Node(reader) = reader else {
                 return false;
             };
-            let branches = branches(plan, reader);
+            let branches = plan.graph.branches(reader);
             !branches.is_empty() && branches.iter().all(orders_anew)
         })
 }

@@ -5,7 +5,7 @@ use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 use super::views::{View, views};
 use super::{Check, Rule};
 use crate::diagnostics::codes;
-use crate::graph::{Target, resolve};
+use crate::graph::Target;
 use crate::plan::{PipePlan, Plan};
 use crate::sql::clauses::clauses;
 use crate::sql::{Position, TableReference};
@@ -86,12 +86,6 @@ fn of_view(plan: &Plan, view: &View<'_>) -> Vec<Diagnostic> {
 }
 
 fn is_own_datasource(plan: &Plan, view: &View<'_>, table: &TableReference) -> bool {
-    let Some((pipe, _)) = plan.node(&view.node.id) else {
-        return false;
-    };
-    let scope = Plan::scope(pipe, &view.node.id.node);
-    let database = table.database.as_deref();
-    let policy = &plan.policies.common;
-    let target = resolve(&plan.project, policy, scope, database, &table.name);
+    let target = plan.target(&view.node.id, table);
     matches!(target, Some(Target::Datasource(_)))
 }

@@ -26,7 +26,7 @@ pub(super) fn views<'a>(plan: &'a Plan, pipe: &'a PipePlan) -> impl Iterator<Ite
         let Role::Materialized { target } = &node.role else {
             return None;
         };
-        let branch = plan.graph.reads.get(&node.id)?.branches.first()?;
+        let branch = plan.graph.branches(&node.id).first()?;
         let target = plan.tables.get(target);
         Some(View {
             node,

@@ -19,10 +19,7 @@ impl<'a> Context<'a> {
                 if !matches!(node.kind, NodeKind::Sink | NodeKind::Stream) {
                     continue;
                 }
-                let id = NodeId {
-                    pipe: pipe.name.clone(),
-                    node: node.name.value.clone(),
-                };
+                let id = NodeId::of(pipe, node);
                 connectors.extend(self.sink(node, &id));
             }
         }

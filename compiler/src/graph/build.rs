@@ -63,10 +63,7 @@ pub(crate) fn build_again(
     let waiting: Vec<_> = nodes
         .into_iter()
         .map(|(pipe, node)| {
-            let id = NodeId {
-                pipe: pipe.name.clone(),
-                node: node.name.value.clone(),
-            };
+            let id = NodeId::of(pipe, node);
             let reads = known.remove(&id);
             (pipe, node, id, reads)
         })
@@ -155,33 +152,14 @@ fn read(
         node.template.branches(&context)
     };
     for (at, rendered) in branches.into_iter().enumerate() {
-        let mut found = Vec::new();
-        match rendered {
+        let found = match rendered {
             Err(error) if at == 0 || holds_for_any_value(error.kind) => {
-                found.push(error.to_diagnostic_at(node.body.span));
+                vec![error.to_diagnostic_at(node.body.span)]
             }
             // Conditions were forced there, so that values may be missing that a request which gets there would bring.
-            Err(_) => {}
-            Ok(rendered) => match scan(rendered, node) {
-                Ok(branch) => {
-                    found.extend(violations(&branch, policy, node));
-                    for table in &branch.scan.tables {
-                        resolve_table(
-                            project,
-                            policy,
-                            scope,
-                            &branch,
-                            table,
-                            &mut reads.sources,
-                            &mut found,
-                        );
-                    }
-                    reads.computes_names |= is_put_together(&branch);
-                    reads.branches.push(branch);
-                }
-                Err(diagnostic) => found.push(*diagnostic),
-            },
-        }
+            Err(_) => Vec::new(),
+            Ok(rendered) => read_branch(project, policy, scope, node, rendered, &mut reads),
+        };
         diagnostics.extend(found.into_iter().map(|diagnostic| {
             if at == 0 {
                 diagnostic
@@ -206,6 +184,29 @@ fn read(
     }
     dedup(&mut diagnostics);
     (reads, diagnostics)
+}
+
+/// Adds what a branch reads; gives what is found in it.
+fn read_branch(
+    project: &Project,
+    policy: &Policy,
+    scope: Scope<'_>,
+    node: &Node,
+    rendered: Rendered,
+    reads: &mut NodeReads,
+) -> Vec<Diagnostic> {
+    let branch = match scan(rendered, node) {
+        Ok(branch) => branch,
+        Err(diagnostic) => return vec![*diagnostic],
+    };
+    let mut found = violations(&branch, policy, node);
+    for table in &branch.scan.tables {
+        let sources = &mut reads.sources;
+        resolve_table(project, policy, scope, &branch, table, sources, &mut found);
+    }
+    reads.computes_names |= is_put_together(&branch);
+    reads.branches.push(branch);
+    found
 }
 
 /// Whether a value is a part of some table's name. What `table()` gave is looked at where it is written.
@@ -330,12 +331,9 @@ pub(crate) fn must_resolve(table: &TableReference) -> bool {
 }
 
 /// The vertex for what a name resolved to.
-fn vertex_of(target: &Target<'_>, database: Option<&str>, name: &str) -> Vertex {
+pub(crate) fn vertex_of(target: &Target<'_>, database: Option<&str>, name: &str) -> Vertex {
     match target {
-        Target::Node(pipe, node) => Vertex::Node(NodeId {
-            pipe: pipe.name.clone(),
-            node: node.name.value.clone(),
-        }),
+        Target::Node(pipe, node) => Vertex::Node(NodeId::of(pipe, node)),
         Target::Datasource(datasource) => Vertex::Datasource(datasource.name.clone()),
         Target::Service => Vertex::Service(
             database.map_or_else(|| name.to_owned(), |database| format!("{database}.{name}")),

@@ -15,12 +15,12 @@ use serde::Serialize;
 
 pub(crate) use build::build_again;
 pub use build::{Branch, NodeReads, build};
-pub(crate) use build::{modifier_on_node, must_resolve, unknown};
+pub(crate) use build::{modifier_on_node, must_resolve, unknown, vertex_of};
 pub use resolve::similar_names;
 pub use resolve::{SERVICE_DATABASES, Scope, Target, resolve, suggestions};
 pub(crate) use values::parts_of_others;
 
-use crate::project::ResourceName;
+use crate::project::{Node, Pipe, ResourceName};
 
 /// A node by its pipe and name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,6 +29,16 @@ pub struct NodeId {
     pub pipe: ResourceName,
     /// The node in the pipe.
     pub node: String,
+}
+
+impl NodeId {
+    /// The id of a node of a pipe.
+    pub fn of(pipe: &Pipe, node: &Node) -> Self {
+        Self {
+            pipe: pipe.name.clone(),
+            node: node.name.value.clone(),
+        }
+    }
 }
 
 impl fmt::Display for NodeId {
@@ -107,6 +117,11 @@ impl Graph {
         if !existing.any(|edge| is_same((edge.source(), edge.target(), *edge.weight()))) {
             self.inner.add_edge(from, to, edge);
         }
+    }
+
+    /// The branches of a node's template, each with what it reads; none for a node that cannot be rendered.
+    pub fn branches(&self, id: &NodeId) -> &[Branch] {
+        self.reads.get(id).map_or(&[], |reads| &reads.branches)
     }
 
     /// Every vertex, sorted.

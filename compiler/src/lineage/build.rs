@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use pipewright_grammar::syntax::DefaultKind;
 
 use super::{Column, ColumnId, Columns, Lineage};
-use crate::graph::{Branch, NodeId, Target, Vertex, resolve};
+use crate::graph::{Branch, NodeId, Vertex, vertex_of};
 use crate::plan::{Plan, TablePlan};
 use crate::sql::columns::{self, Inputs, TableColumns};
 use crate::sql::outline;
@@ -137,9 +137,8 @@ fn names(name: &str, data_type: Option<&str>) -> Vec<String> {
 
 /// A node: the union over its branches.
 fn node(plan: &Plan, lineage: &Lineage, id: &NodeId) -> Columns {
-    let branches = plan.graph.reads.get(id).map(|reads| &reads.branches);
     let mut all: Option<Columns> = None;
-    for branch in branches.into_iter().flatten() {
+    for branch in plan.graph.branches(id) {
         let columns = of_branch(plan, lineage, id, branch);
         match &mut all {
             Some(all) => merge(all, columns),
@@ -177,32 +176,12 @@ fn merge(all: &mut Columns, other: Columns) {
 }
 
 fn of_branch(plan: &Plan, lineage: &Lineage, id: &NodeId, branch: &Branch) -> Columns {
-    let Some((pipe, _)) = plan.node(id) else {
-        return Columns::default();
-    };
-    let scope = Plan::scope(pipe, &id.node);
     let mut vertices = Vec::new();
     let mut tables = Vec::new();
     for table in &branch.scan.tables {
         let database = table.database.as_deref();
-        let target = resolve(
-            &plan.project,
-            &plan.policies.common,
-            scope,
-            database,
-            &table.name,
-        );
-        let vertex = match target {
-            Some(Target::Node(pipe, node)) => Some(Vertex::Node(NodeId {
-                pipe: pipe.name.clone(),
-                node: node.name.value.clone(),
-            })),
-            Some(Target::Datasource(datasource)) => {
-                Some(Vertex::Datasource(datasource.name.clone()))
-            }
-            Some(Target::Service) => Some(Vertex::Service(table.display_name())),
-            None => None,
-        };
+        let target = plan.target(id, table);
+        let vertex = target.map(|target| vertex_of(&target, database, &table.name));
         tables.push(vertex.as_ref().map(|vertex| known(lineage, vertex)));
         vertices.push(vertex);
     }

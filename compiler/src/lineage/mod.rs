@@ -188,21 +188,24 @@ pub struct Readers {
 impl Readers {
     /// The columns that are made from a column, also those that are made from any column of what has it.
     pub fn values(&self, id: &ColumnId) -> BTreeSet<&ColumnId> {
-        let any = ColumnId {
-            vertex: id.vertex.clone(),
-            column: None,
-        };
-        let found = [self.values.get(id), self.values.get(&any)];
-        found.into_iter().flatten().flatten().collect()
+        of_column(&self.values, id)
     }
 
     /// The nodes whose rows depend on a column.
     pub fn rows(&self, id: &ColumnId) -> BTreeSet<&Vertex> {
-        let any = ColumnId {
-            vertex: id.vertex.clone(),
-            column: None,
-        };
-        let found = [self.rows.get(id), self.rows.get(&any)];
-        found.into_iter().flatten().flatten().collect()
+        of_column(&self.rows, id)
     }
+}
+
+/// What is noted of a column, and of any column of what has it.
+fn of_column<'a, T: Ord>(
+    noted: &'a BTreeMap<ColumnId, BTreeSet<T>>,
+    id: &ColumnId,
+) -> BTreeSet<&'a T> {
+    let any = ColumnId {
+        vertex: id.vertex.clone(),
+        column: None,
+    };
+    let found = [noted.get(id), noted.get(&any)];
+    found.into_iter().flatten().flatten().collect()
 }

@@ -28,9 +28,10 @@ pub use pipe::{CopyMode, NodePlan, PipePlan, Role};
 pub use query::{Compiled, QUERY_SOURCE, QueryError, RequestContext};
 pub use schedule::{Cron, Schedule, ScheduleError};
 
-use crate::graph::{Graph, NodeId, Scope, resolve};
+use crate::graph::{Graph, NodeId, Scope, Target, resolve};
 use crate::optimize::Rules;
 use crate::project::{Pipe, Policies, Project, ResourceName};
+use crate::sql::TableReference;
 
 /// A project that knows what everything is: the value from which artifacts are emitted and requests are compiled.
 #[derive(Debug)]
@@ -129,6 +130,15 @@ impl Plan {
     /// Whether `table()` may give a name.
     fn knows(&self, scope: Scope<'_>, name: &str) -> bool {
         resolve(&self.project, &self.policies.common, scope, None, name).is_some()
+    }
+
+    /// What a table in a node's SQL means; `None` for a name that means nothing.
+    pub(crate) fn target(&self, id: &NodeId, table: &TableReference) -> Option<Target<'_>> {
+        let (pipe, node) = self.node(id)?;
+        let scope = Self::scope(pipe, &node.name.value);
+        let policy = &self.policies.common;
+        let database = table.database.as_deref();
+        resolve(&self.project, policy, scope, database, &table.name)
     }
 
     /// The scope in which a node's SQL is resolved.

@@ -98,10 +98,6 @@ impl PipePlan {
 
 pub(super) fn plan(project: &Project, graph: &Graph, pipe: &Pipe) -> PipePlan {
     let mut found = Vec::new();
-    let id = |node: &Node| NodeId {
-        pipe: pipe.name.clone(),
-        node: node.name.value.clone(),
-    };
     for node in &pipe.nodes {
         found.extend(keys::check(&project.sources, pipe, node));
     }
@@ -109,7 +105,7 @@ pub(super) fn plan(project: &Project, graph: &Graph, pipe: &Pipe) -> PipePlan {
         .nodes
         .iter()
         .map(|node| NodePlan {
-            id: id(node),
+            id: NodeId::of(pipe, node),
             role: role(project, pipe, node, &mut found),
             shapes: ShapeCache::default(),
             recipes: RecipeCache::default(),

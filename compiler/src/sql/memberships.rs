@@ -72,18 +72,13 @@ pub(crate) fn gives_one_value(function: &str) -> bool {
 /// Whether a text may have an `IN` with a query on its right: a look without tokens, since most texts have none.
 pub(crate) fn may_have_query(sql: &str) -> bool {
     let bytes = sql.as_bytes();
-    let is_in = |at: &usize| {
-        bytes[*at..].starts_with(b"(")
-            && bytes[..*at]
-                .trim_ascii_end()
-                .last_chunk::<2>()
-                .is_some_and(|word| word.eq_ignore_ascii_case(b"in"))
-    };
-    let mut opening = (0..bytes.len()).filter(is_in);
+    let mut opening = sql.match_indices('(').map(|(at, _)| at);
     opening.any(|at| {
-        let inside = bytes[at + 1..].trim_ascii_start();
-        let first = inside.first().map(u8::to_ascii_lowercase);
-        matches!(first, Some(b's' | b'w' | b'f' | b'('))
+        let before = bytes[..at].trim_ascii_end().last_chunk::<2>();
+        let inside = bytes[at + 1..].trim_ascii_start().first();
+        let first = inside.map(u8::to_ascii_lowercase);
+        before.is_some_and(|word| word.eq_ignore_ascii_case(b"in"))
+            && matches!(first, Some(b's' | b'w' | b'f' | b'('))
     })
 }
 

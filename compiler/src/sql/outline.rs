@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::blocks::Statement;
 use super::identifier::unquote;
 use super::lexer::{self, Kind, Token};
 
@@ -155,7 +156,6 @@ impl Outer {
     }
 }
 
-/// The tokens outside of all brackets, with the brackets.
 /// Whether the outermost query of a statement reads from something.
 pub(crate) fn has_from(sql: &str) -> bool {
     let Ok(tokens) = lexer::tokenize(sql) else {
@@ -168,6 +168,7 @@ pub(crate) fn has_from(sql: &str) -> bool {
     })
 }
 
+/// The tokens outside of all brackets, with the brackets.
 fn outermost(tokens: &[Token]) -> Vec<Token> {
     let mut depth = 0_usize;
     let mut outer = Vec::new();
@@ -279,37 +280,13 @@ pub(crate) fn calls_of_columns(sql: &str) -> Vec<CallOfColumn> {
     calls
 }
 
-/// Words after which a name is no alias.
-const BEFORE_EXPRESSIONS: &[&str] = &[
-    "SELECT", "DISTINCT", "BY", "WHERE", "PREWHERE", "HAVING", "ON", "AND", "OR", "NOT", "IN",
-    "LIKE", "ILIKE", "BETWEEN", "CASE", "WHEN", "THEN", "ELSE", "USING", "INTERVAL",
-];
-
 /// Whether a statement may give a name a meaning of its own: an alias with or without `AS`, a common table expression, the argument of a lambda.
 pub(crate) fn may_define(sql: &str, name: &str) -> bool {
-    let Ok(tokens) = lexer::tokenize(sql) else {
-        return true;
-    };
-    let list = &tokens.list;
-    list.iter().enumerate().any(|(at, token)| {
-        if !is_name(*token) || !unquote(token.text(sql)).eq_ignore_ascii_case(name) {
-            return false;
-        }
-        let next = list.get(at + 1);
-        let introduces = next.is_some_and(|next| {
-            next.kind == Kind::Arrow || next.text(sql).eq_ignore_ascii_case("as")
-        });
-        let before = at.checked_sub(1).map(|before| list[before]);
-        let follows = before.is_some_and(|before| match before.kind {
-            Kind::Word => !BEFORE_EXPRESSIONS
-                .iter()
-                .any(|word| before.text(sql).eq_ignore_ascii_case(word)),
-            Kind::QuotedName | Kind::Text | Kind::Number | Kind::CloseRound | Kind::CloseSquare => {
-                true
-            }
-            _ => false,
-        });
-        introduces || follows
+    Statement::read(sql).is_none_or(|statement| {
+        let defined = statement.defines(&(0..statement.query.run.end));
+        defined
+            .iter()
+            .any(|defined| defined.eq_ignore_ascii_case(name))
     })
 }
 

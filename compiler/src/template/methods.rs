@@ -89,12 +89,7 @@ fn text_argument(arguments: &Arguments<'_>, at: usize, name: &str) -> Outcome<Op
 }
 
 fn needed(value: Option<String>, method: &str) -> Outcome<String> {
-    value.ok_or_else(|| {
-        TemplateError::new(
-            ErrorKind::MissingArgument,
-            format!("{method}() is missing an argument"),
-        )
-    })
+    value.ok_or_else(|| absent(method))
 }
 
 fn of_text(
@@ -205,10 +200,7 @@ fn split(text: &str, from_right: bool, arguments: &Arguments<'_>) -> Outcome<Val
 
 fn join(render: &mut Render, separator: &str, arguments: &Arguments<'_>) -> Outcome<Value> {
     let Some(items) = arguments.get(0, "") else {
-        return Err(TemplateError::new(
-            ErrorKind::MissingArgument,
-            "join() is missing an argument",
-        ));
+        return Err(absent("join"));
     };
     let mut out = String::new();
     for (at, item) in elements(items)?.iter().enumerate() {
@@ -351,6 +343,14 @@ fn of_sequence(items: &[Value], name: &str, arguments: &Arguments<'_>) -> Outcom
     })
 }
 
+/// A method that lacks an argument.
+fn absent(method: &str) -> TemplateError {
+    TemplateError::new(
+        ErrorKind::MissingArgument,
+        format!("{method}() is missing an argument"),
+    )
+}
+
 fn of_list(
     render: &mut Render,
     value: &Value,
@@ -361,12 +361,7 @@ fn of_list(
         return Ok(None);
     };
     let first = arguments.get(0, "").cloned();
-    let absent = || {
-        TemplateError::new(
-            ErrorKind::MissingArgument,
-            format!("{name}() is missing an argument"),
-        )
-    };
+    let absent = || absent(name);
     match name {
         "append" => {
             render.charge(16)?;
@@ -447,10 +442,7 @@ fn of_dict(
     };
     let key = || match arguments.get(0, "key") {
         Some(key) => Key::of(key),
-        None => Err(TemplateError::new(
-            ErrorKind::MissingArgument,
-            format!("{name}() is missing an argument"),
-        )),
+        None => Err(absent(name)),
     };
     let default = || arguments.get(1, "default").cloned().unwrap_or_else(none);
     Ok(Some(match name {

@@ -11,7 +11,7 @@ use pipewright_grammar::source::Span;
 use pipewright_grammar::template::{Collector, Comparison, Operator, Unary};
 
 use super::error::{ErrorKind, Outcome, Subject, TemplateError, value_error};
-use super::functions::{Arguments, Function};
+use super::functions::{Arguments, Function, any_class};
 use super::print::{kind, print};
 use super::render::{HANDOFF, Handoff, Render};
 use super::value::{
@@ -533,17 +533,7 @@ fn catch(render: &mut Render, class: Option<&Value>, slot: Option<usize>) -> boo
 }
 
 fn is_of_class(error: &TemplateError, class: &Value) -> bool {
-    if let View::Thing(Thing::Tuple(classes)) = view(class) {
-        let flat = |class: &&Value| !matches!(view(class), View::Thing(Thing::Tuple(_)));
-        return classes
-            .iter()
-            .filter(flat)
-            .any(|class| is_of_class(error, class));
-    }
-    let View::Thing(Thing::Function(function)) = view(class) else {
-        return false;
-    };
-    match function.name() {
+    any_class(class, |function| match function.name() {
         "KeyError" => error.kind == ErrorKind::MissingKey,
         "IndexError" => error.kind == ErrorKind::IndexOutOfRange,
         "TypeError" => error.kind == ErrorKind::TypeError,
@@ -558,7 +548,7 @@ fn is_of_class(error: &TemplateError, class: &Value) -> bool {
         ),
         "Exception" => true,
         _ => false,
-    }
+    })
 }
 
 /// A function as a value.

@@ -111,36 +111,36 @@ pub(super) fn split_format(body: &str) -> Option<Vec<RawPart<'_>>> {
     Some(parts)
 }
 
-fn closing_brace(text: &str) -> Option<usize> {
+/// The bytes of an expression outside of its quotes and brackets.
+fn outermost(text: &str) -> impl Iterator<Item = (usize, u8)> {
     let mut depth = 0usize;
     let mut quote = None;
-    for (at, byte) in text.bytes().enumerate() {
-        match (quote, byte) {
-            (Some(open), _) if byte == open => quote = None,
-            (None, b'\'' | b'"') => quote = Some(byte),
+    text.bytes().enumerate().filter(move |(_, byte)| {
+        let is_outside = quote.is_none() && depth == 0;
+        match (quote, *byte) {
+            (Some(open), byte) if byte == open => quote = None,
+            (None, b'\'' | b'"') => quote = Some(*byte),
             (None, b'{' | b'[' | b'(') => depth += 1,
-            (None, b'}') if depth == 0 => return Some(at),
             (None, b'}' | b']' | b')') => depth = depth.saturating_sub(1),
             (Some(_) | None, _) => {}
         }
-    }
-    None
+        is_outside
+    })
+}
+
+fn closing_brace(text: &str) -> Option<usize> {
+    let mut outermost = outermost(text);
+    outermost.find(|(_, byte)| *byte == b'}').map(|(at, _)| at)
 }
 
 fn split_value(text: &str, offset: usize) -> Option<RawPart<'_>> {
     let bytes = text.as_bytes();
-    let mut depth = 0usize;
-    let mut quote = None;
-    for (at, byte) in text.bytes().enumerate() {
-        match (quote, byte) {
-            (Some(open), _) if byte == open => quote = None,
-            (None, b'\'' | b'"') => quote = Some(byte),
-            (None, b'{' | b'[' | b'(') => depth += 1,
-            (None, b'}' | b']' | b')') => depth = depth.saturating_sub(1),
-            (None, b':') if depth == 0 => {
+    for (at, byte) in outermost(text) {
+        match byte {
+            b':' => {
                 return Some(RawPart::Value(&text[..at], None, &text[at + 1..], offset));
             }
-            (None, b'!') if depth == 0 && bytes.get(at + 1) != Some(&b'=') => {
+            b'!' if bytes.get(at + 1) != Some(&b'=') => {
                 let conversion = text[at + 1..].chars().next()?;
                 let rest = &text[at + 1 + conversion.len_utf8()..];
                 let specification = if rest.is_empty() {
@@ -155,7 +155,7 @@ fn split_value(text: &str, offset: usize) -> Option<RawPart<'_>> {
                     offset,
                 ));
             }
-            (Some(_) | None, _) => {}
+            _ => {}
         }
     }
     Some(RawPart::Value(text, None, "", offset))

@@ -348,18 +348,8 @@ fn dictionary(render: &mut Render, arguments: &Arguments<'_>) -> Outcome<Value> 
 }
 
 fn is_instance(value: &Value, class: &Value) -> bool {
-    if let View::Thing(Thing::Tuple(classes)) = view(class) {
-        let flat = |class: &&Value| !matches!(view(class), View::Thing(Thing::Tuple(_)));
-        return classes
-            .iter()
-            .filter(flat)
-            .any(|class| is_instance(value, class));
-    }
-    let View::Thing(Thing::Function(function)) = view(class) else {
-        return false;
-    };
     let name = type_name(&plain(value));
-    match function {
+    any_class(class, |function| match function {
         Function::Helper(Helper::Str) => as_text(value).is_some(),
         Function::Helper(Helper::ToInt) => matches!(name, "int" | "bool"),
         Function::Helper(Helper::ToFloat) => name == "float",
@@ -369,5 +359,17 @@ fn is_instance(value: &Value, class: &Value) -> bool {
         Function::Helper(Helper::TupleOf) => name == "tuple",
         Function::Helper(Helper::Set) => name == "set",
         _ => false,
+    })
+}
+
+/// Whether a class, or one of a tuple of classes, is such; a tuple in a tuple is none.
+pub(in crate::template) fn any_class(class: &Value, is_such: impl Fn(&Function) -> bool) -> bool {
+    let is_one = |class: &Value| match view(class) {
+        View::Thing(Thing::Function(function)) => is_such(function),
+        _ => false,
+    };
+    match view(class) {
+        View::Thing(Thing::Tuple(classes)) => classes.iter().any(is_one),
+        _ => is_one(class),
     }
 }

@@ -12,6 +12,8 @@ mod structured;
 
 use std::sync::LazyLock;
 
+pub(super) use builtin::any_class;
+
 use minijinja::Value;
 
 pub(super) use array::{Element, convert_elements};
