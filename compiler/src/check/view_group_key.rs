@@ -85,33 +85,28 @@ fn of_view(plan: &Plan, view: &View<'_>) -> Option<Diagnostic> {
         .filter(|name| given(name))
         .collect();
     let place = clauses.keys.first()?.start..clauses.keys.last()?.end;
-    let (message, names) = if lost.is_empty() {
+    let (message, names, why) = if lost.is_empty() {
         (
             format!(
                 "the rows of `{}` have more keys than their groups",
                 target.name
             ),
             split,
+            "in its sorting key and not in `GROUP BY`",
         )
     } else {
         (
             format!("`{}` merges rows of different groups", target.name),
             lost,
+            "not in its sorting key",
         )
     };
-    let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
     if names.is_empty() {
         return None;
     }
-    let (names, verb) = (
-        names.join(", "),
-        if names.len() == 1 { "is" } else { "are" },
-    );
-    let note = if message.contains("merges") {
-        format!("{names} {verb} not in its sorting key")
-    } else {
-        format!("{names} {verb} in its sorting key and not in `GROUP BY`")
-    };
+    let verb = if names.len() == 1 { "is" } else { "are" };
+    let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    let note = format!("{} {verb} {why}", names.join(", "));
     Some(
         Diagnostic::new(RULE.severity, RULE.code, message)
             .label(view.place(plan, place), "")

@@ -70,12 +70,9 @@ fn columns(endpoint: &str, before: &Contract, after: &Contract, changes: &mut Ve
             format!("not every column of `{endpoint}` is known {which}"),
         );
     }
-    let find = |columns: &[ContractColumn], name: &str| {
-        columns.iter().find(|column| column.name == name).cloned()
-    };
     for column in &before.columns {
         let name = &column.name;
-        let Some(now) = find(&after.columns, name) else {
+        let Some(now) = named(&after.columns, name) else {
             if !after.open {
                 push(
                     ChangeKind::ColumnRemoved,
@@ -96,7 +93,7 @@ fn columns(endpoint: &str, before: &Contract, after: &Contract, changes: &mut Ve
         }
     }
     for column in &after.columns {
-        if !before.open && find(&before.columns, &column.name).is_none() {
+        if !before.open && named(&before.columns, &column.name).is_none() {
             let name = &column.name;
             push(
                 ChangeKind::ColumnAdded,
@@ -105,15 +102,9 @@ fn columns(endpoint: &str, before: &Contract, after: &Contract, changes: &mut Ve
             );
         }
     }
-    let order = |columns: &[ContractColumn], others: &[ContractColumn]| -> Vec<String> {
-        let shared = columns
-            .iter()
-            .filter(|column| find(others, &column.name).is_some());
-        shared.map(|column| column.name.clone()).collect()
-    };
     let (was, is) = (
-        order(&before.columns, &after.columns),
-        order(&after.columns, &before.columns),
+        shared(&before.columns, &after.columns),
+        shared(&after.columns, &before.columns),
     );
     if was != is {
         push(
@@ -125,6 +116,16 @@ fn columns(endpoint: &str, before: &Contract, after: &Contract, changes: &mut Ve
             ),
         );
     }
+}
+
+fn named<'a>(columns: &'a [ContractColumn], name: &str) -> Option<&'a ContractColumn> {
+    columns.iter().find(|column| column.name == name)
+}
+
+/// The names of columns that others have too, in order.
+fn shared<'a>(columns: &'a [ContractColumn], others: &[ContractColumn]) -> Vec<&'a str> {
+    let names = columns.iter().map(|column| column.name.as_str());
+    names.filter(|name| named(others, name).is_some()).collect()
 }
 
 /// Whether every value of the new type can be read as one of the old type: the same, stored in another way, or no longer NULL.

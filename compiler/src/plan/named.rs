@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::Plan;
 use super::query::{Compilation, QueryError, names_engine_table};
 use super::shape::{self, Inline, Shape, TableUse};
 use crate::graph::{NodeId, Scope, Target, resolve};
 use crate::mapped_text::MappedText;
 use crate::project::ResourceName;
 use crate::sql::definitions;
-use crate::sql::{self, Position, Scan};
+use crate::sql::{self, Position, Scan, TableReference};
 
 impl Compilation<'_> {
     /// Resolves the names of a statement. The flag says whether the result holds for other values of its literals.
@@ -19,148 +20,191 @@ impl Compilation<'_> {
         scan: &Scan,
         scope: Scope<'_>,
     ) -> Result<(Shape, bool), QueryError> {
-        let plan = self.plan;
-        let mut shape = Shape::default();
-        let (mut cacheable, mut cacheable_names) = (true, true);
-        let (mut written_out, mut aliased) = (BTreeSet::new(), Vec::new());
-        let mut anchor = |offset: usize| {
-            shape::anchor(text, offset).unwrap_or_else(|| {
-                cacheable = false;
-                shape::Anchor::default()
-            })
+        let mut naming = Naming {
+            plan: self.plan,
+            text,
+            scan,
+            scope,
+            shape: Shape::default(),
+            cacheable: true,
+            written_out: BTreeSet::new(),
+            aliased: Vec::new(),
         };
-        shape.end = anchor(
-            scan.trailing_semicolon
-                .as_ref()
-                .map_or(text.text().len(), |semicolon| semicolon.start),
-        );
+        let end = scan.trailing_semicolon.as_ref();
+        naming.shape.end = naming.anchor(end.map_or(text.text().len(), |end| end.start));
         for table in &scan.tables {
-            let database = table.database.as_deref();
-            let (start, end) = (anchor(table.span.start), anchor(table.span.end));
-            // The name may be a value: another value may name another table.
-            cacheable_names &= !matches!(table.position, Position::Dictionary | Position::JoinGet);
-            match resolve(
-                &plan.project,
-                &plan.policies.common,
-                scope,
-                database,
-                &table.name,
-            ) {
-                Some(Target::Node(pipe, node)) => {
-                    if let Some(modifier) = table.needs_a_table() {
-                        return Err(crate::graph::modifier_on_node(
-                            &table.name,
-                            text.locate_range(modifier),
-                        )
-                        .into());
-                    }
-                    let target = NodeId {
-                        pipe: pipe.name.clone(),
-                        node: node.name.value.clone(),
-                    };
-                    if let (Position::From, Some(alias)) = (table.position, &table.alias) {
-                        aliased.push((table.name.as_str(), alias.as_str()));
-                    }
-                    let alias = (table.position == Position::From && table.alias.is_none())
-                        .then(|| sql::quote_identifier(&table.name));
-                    let inline = Inline {
-                        start,
-                        end,
-                        target,
-                        alias,
-                        scope: table.scope,
-                    };
-                    // The engine fails where a name right of an `IN` stands for a query with that alias.
-                    for set in scan.named_sets.iter().filter(|set| set.is_alias_of(table)) {
-                        shape.inlines.push(Inline {
-                            start: anchor(set.span.start),
-                            end: anchor(set.span.end),
-                            alias: None,
-                            ..inline.clone()
-                        });
-                        written_out.insert(set.span.start);
-                    }
-                    shape.inlines.push(inline);
-                }
-                Some(target @ (Target::Datasource(_) | Target::Service)) => {
-                    let mut modifiers: Vec<_> = table
-                        .is_final
-                        .iter()
-                        .chain(&table.sample)
-                        .map(|range| (anchor(range.start), anchor(range.end)))
-                        .collect();
-                    modifiers.sort();
-                    let (aliased, position) = (table.alias.is_some(), table.position);
-                    // `name__vN` stands for a table without a version in its name, and in the pipe of a workspace `name` for a table in its database.
-                    let (database, own) = match target {
-                        Target::Datasource(datasource) => {
-                            let workspace = datasource.name.workspace.clone();
-                            (table.database.clone().or(workspace), &datasource.name.name)
-                        }
-                        _ => (table.database.clone(), &table.name),
-                    };
-                    let is_another = *own != table.name || database != table.database;
-                    shape.tables.push(TableUse {
-                        database,
-                        name: own.clone(),
-                        written: is_another.then(|| table.name.clone()),
-                        start,
-                        end,
-                        position,
-                        aliased,
-                        modifiers,
-                    });
-                }
-                None if !crate::graph::must_resolve(table) && !names_engine_table(table) => {
-                    shape.unknown_sets.insert(table.name.clone());
-                }
-                None => {
-                    return Err(crate::graph::unknown(
-                        &plan.project,
-                        scope,
-                        &table.name,
-                        &table.display_name(),
-                        text.locate_range(table.span.clone()),
-                    )
-                    .into());
-                }
-            }
+            naming.table(table)?;
         }
+        naming.rename();
+        naming.doubt();
+        let Naming {
+            mut shape,
+            cacheable,
+            written_out,
+            ..
+        } = naming;
         let named_sets = scan.named_sets.iter();
         shape.named_sets = named_sets
             .filter(|set| !written_out.contains(&set.span.start))
             .map(|set| set.name.clone())
             .collect();
         shape.inlines.sort_by_key(|inline| inline.start);
-        let renamed = renamed(scan, &aliased);
-        if !renamed.is_empty() {
-            for place in sql::qualifiers(text.text()) {
-                let name = sql::unquote(&text.text()[place.clone()]);
-                if let Some(alias) = renamed.get(name.as_str()) {
-                    let alias = sql::quote_identifier(alias);
-                    let (start, end) = (anchor(place.start), anchor(place.end));
-                    shape.renamed.push((start, end, alias));
-                }
-            }
-        }
-        for table in &scan.doubtful_sets {
-            let policy = &plan.policies.common;
-            match resolve(&plan.project, policy, scope, None, &table.name) {
-                Some(Target::Datasource(datasource)) => {
-                    shape.doubtful.push(datasource.name.clone());
-                }
-                Some(Target::Service) => shape.doubtful.push(ResourceName::local(&table.name)),
-                // The engine has no table of that name.
-                Some(Target::Node(..)) => {}
-                None => _ = shape.unknown_sets.insert(table.name.clone()),
-            }
-        }
         shape.lambdas = scan.lambdas.iter().map(|(name, _)| name.clone()).collect();
         if !shape.inlines.is_empty() {
             shape.captors = Some(Arc::new(scan.captors().clone()));
         }
         shape.definitions = definitions::words(text.text(), scan);
-        Ok((shape, cacheable && cacheable_names))
+        Ok((shape, cacheable))
+    }
+}
+
+/// A statement whose names are being resolved.
+struct Naming<'a> {
+    plan: &'a Plan,
+    text: &'a MappedText,
+    scan: &'a Scan,
+    scope: Scope<'a>,
+    shape: Shape,
+    /// Whether the shape holds for other values of the literals.
+    cacheable: bool,
+    /// Names right of an `IN` in whose place the query is written that they stand for, by their place.
+    written_out: BTreeSet<usize>,
+    /// Nodes with an alias, and that.
+    aliased: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Naming<'a> {
+    fn anchor(&mut self, offset: usize) -> shape::Anchor {
+        shape::anchor(self.text, offset).unwrap_or_else(|| {
+            self.cacheable = false;
+            shape::Anchor::default()
+        })
+    }
+
+    fn resolve(&self, database: Option<&str>, name: &str) -> Option<Target<'a>> {
+        let policy = &self.plan.policies.common;
+        resolve(&self.plan.project, policy, self.scope, database, name)
+    }
+
+    fn table(&mut self, table: &'a TableReference) -> Result<(), QueryError> {
+        // The name may be a value: another value may name another table.
+        self.cacheable &= !matches!(table.position, Position::Dictionary | Position::JoinGet);
+        match self.resolve(table.database.as_deref(), &table.name) {
+            Some(Target::Node(pipe, node)) => self.node(table, NodeId::of(pipe, node)),
+            Some(Target::Datasource(datasource)) => {
+                self.own_table(table, Some(&datasource.name));
+                Ok(())
+            }
+            Some(Target::Service) => {
+                self.own_table(table, None);
+                Ok(())
+            }
+            None if !crate::graph::must_resolve(table) && !names_engine_table(table) => {
+                self.shape.unknown_sets.insert(table.name.clone());
+                Ok(())
+            }
+            None => Err(crate::graph::unknown(
+                &self.plan.project,
+                self.scope,
+                &table.name,
+                &table.display_name(),
+                self.text.locate_range(table.span.clone()),
+            )
+            .into()),
+        }
+    }
+
+    /// A name of a node, whose text goes in its place.
+    fn node(&mut self, table: &'a TableReference, target: NodeId) -> Result<(), QueryError> {
+        if let Some(modifier) = table.needs_a_table() {
+            let place = self.text.locate_range(modifier);
+            return Err(crate::graph::modifier_on_node(&table.name, place).into());
+        }
+        if let (Position::From, Some(alias)) = (table.position, &table.alias) {
+            self.aliased.push((table.name.as_str(), alias.as_str()));
+        }
+        let alias = (table.position == Position::From && table.alias.is_none())
+            .then(|| sql::quote_identifier(&table.name));
+        let inline = Inline {
+            start: self.anchor(table.span.start),
+            end: self.anchor(table.span.end),
+            target,
+            alias,
+            scope: table.scope,
+        };
+        // The engine fails where a name right of an `IN` stands for a query with that alias.
+        let sets = self.scan.named_sets.iter();
+        for set in sets.filter(|set| set.is_alias_of(table)) {
+            let written_out = Inline {
+                start: self.anchor(set.span.start),
+                end: self.anchor(set.span.end),
+                alias: None,
+                ..inline.clone()
+            };
+            self.shape.inlines.push(written_out);
+            self.written_out.insert(set.span.start);
+        }
+        self.shape.inlines.push(inline);
+        Ok(())
+    }
+
+    /// A name of a table, which stays or gives way to the table's own name: `name__vN` stands for a table without a version in its name, and in the pipe of a workspace
+    /// `name` for a table in its database.
+    fn own_table(&mut self, table: &TableReference, datasource: Option<&ResourceName>) {
+        let (start, end) = (self.anchor(table.span.start), self.anchor(table.span.end));
+        let modifiers = table.is_final.iter().chain(&table.sample);
+        let mut modifiers: Vec<_> = modifiers
+            .map(|range| (self.anchor(range.start), self.anchor(range.end)))
+            .collect();
+        modifiers.sort();
+        let workspace = datasource.and_then(|name| name.workspace.clone());
+        let database = table.database.clone().or(workspace);
+        let own = datasource.map_or(&table.name, |name| &name.name);
+        let is_another = *own != table.name || database != table.database;
+        self.shape.tables.push(TableUse {
+            database,
+            name: own.clone(),
+            written: is_another.then(|| table.name.clone()),
+            start,
+            end,
+            position: table.position,
+            aliased: table.alias.is_some(),
+            modifiers,
+        });
+    }
+
+    /// Finds the names of nodes before their columns where the nodes have an alias.
+    fn rename(&mut self) {
+        let renamed = renamed(self.scan, &self.aliased);
+        if renamed.is_empty() {
+            return;
+        }
+        let text = self.text.text();
+        for place in sql::qualifiers(text) {
+            let name = sql::unquote(&text[place.clone()]);
+            if let Some(alias) = renamed.get(name.as_str()) {
+                let alias = sql::quote_identifier(alias);
+                let (start, end) = (self.anchor(place.start), self.anchor(place.end));
+                self.shape.renamed.push((start, end, alias));
+            }
+        }
+    }
+
+    /// Finds the tables that a name right of an `IN` may mean beside an expression.
+    fn doubt(&mut self) {
+        for table in &self.scan.doubtful_sets {
+            match self.resolve(None, &table.name) {
+                Some(Target::Datasource(datasource)) => {
+                    self.shape.doubtful.push(datasource.name.clone());
+                }
+                Some(Target::Service) => {
+                    self.shape.doubtful.push(ResourceName::local(&table.name));
+                }
+                // The engine has no table of that name.
+                Some(Target::Node(..)) => {}
+                None => _ = self.shape.unknown_sets.insert(table.name.clone()),
+            }
+        }
     }
 }
 

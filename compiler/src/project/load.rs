@@ -53,121 +53,32 @@ pub(crate) struct Loaded {
 }
 
 /// The same, where some pipes are known from before.
-pub(crate) fn load_again(sources: SourceTree, mut known: BTreeMap<SourceId, Known>) -> Loaded {
-    let mut diagnostics = Vec::new();
-    let mut findings = Findings::new();
-    let mut project = Project {
-        sources,
-        ..Project::default()
+pub(crate) fn load_again(sources: SourceTree, known: BTreeMap<SourceId, Known>) -> Loaded {
+    let mut loading = Loading {
+        project: Project {
+            sources,
+            ..Project::default()
+        },
+        diagnostics: Vec::new(),
+        findings: Findings::new(),
     };
-    if let Some(file) = project.sources.file("pipewright.toml") {
+    if let Some(file) = loading.project.sources.file("pipewright.toml") {
         let (config, mut found) = Config::parse(file);
-        diagnostics.append(&mut found);
-        project.config = config;
+        loading.diagnostics.append(&mut found);
+        loading.project.config = config;
     }
-    let mut has_includes = false;
-    let mut parsed: Vec<(SourceId, Syntax)> = Vec::new();
-    let results: Vec<_> = project
-        .sources
-        .files()
-        .par_iter()
-        .filter(|file| !known.contains_key(&file.id()))
-        .filter_map(parse)
-        .collect();
-    let mut results: Vec<_> = results
-        .into_iter()
-        .chain(
-            std::mem::take(&mut known)
-                .into_iter()
-                .map(|(id, mut known)| {
-                    let found = std::mem::take(&mut known.findings.parsed);
-                    (id, Syntax::Known(Box::new(known)), found)
-                }),
-        )
-        .collect();
-    results.sort_by_key(|(id, ..)| *id);
-    for (id, syntax, found) in results {
-        has_includes |= !syntax.includes().is_empty();
-        let expanded = include::expand(
-            id,
-            syntax.includes(),
-            &mut project.sources,
-            &mut diagnostics,
-        );
-        let again = expanded.and_then(|id| parse(&project.sources[id]));
-        let own = again.is_none();
-        let (id, syntax, found) = again.unwrap_or((id, syntax, found));
-        if own && matches!(syntax, Syntax::Pipe(_) | Syntax::Known(_)) {
-            findings.entry(id).or_default().parsed.clone_from(&found);
-        }
-        diagnostics.extend(found);
-        parsed.push((id, syntax));
-    }
-    let mut pipes = Vec::new();
-    let mut claims = Claims::default();
-    let (mut connections, mut tokens) = (Claims::default(), Claims::default());
-    for (id, syntax) in parsed {
-        let Some(name) = resource_name(&project.sources[id], &mut diagnostics) else {
-            continue;
-        };
-        let span = file_span(&project.sources[id]);
-        match syntax {
-            Syntax::Pipe(tree) => {
-                if claims.claim(&name, "pipe", span, &project.sources, &mut diagnostics) {
-                    pipes.push((name, span, Ok(tree)));
-                }
-            }
-            Syntax::Known(known) => {
-                if claims.claim(&name, "pipe", span, &project.sources, &mut diagnostics) {
-                    pipes.push((name, span, Err(known)));
-                }
-            }
-            Syntax::Datasource(syntax) => {
-                if claims.claim(
-                    &name,
-                    "data source",
-                    span,
-                    &project.sources,
-                    &mut diagnostics,
-                ) {
-                    project.datasources.insert(
-                        name.clone(),
-                        Datasource {
-                            name,
-                            span,
-                            syntax,
-                            made_by: None,
-                        },
-                    );
-                }
-            }
-            Syntax::Connection(syntax) => {
-                let kind = "connection";
-                if connections.claim(&name, kind, span, &project.sources, &mut diagnostics) {
-                    keep_named(&mut project.connections, name, Connection { span, syntax });
-                }
-            }
-            Syntax::Token(syntax) => {
-                if tokens.claim(&name, "token", span, &project.sources, &mut diagnostics) {
-                    keep_named(&mut project.tokens, name, Token { span, syntax });
-                }
-            }
-        }
-    }
-    let built: Vec<_> = pipes
-        .into_par_iter()
-        .map(|(name, span, tree)| match tree {
-            Ok(tree) => build_pipe(name, span, tree, &project.sources),
-            Err(known) => (known.pipe, known.findings.built),
-        })
-        .collect();
-    for (pipe, mut found) in built {
-        if let Some(findings) = findings.get_mut(&pipe.span.source) {
-            findings.built.clone_from(&found);
-        }
-        diagnostics.append(&mut found);
-        project.pipes.insert(pipe.name.clone(), pipe);
-    }
+    let results = loading.parsed(known);
+    let has_includes = results
+        .iter()
+        .any(|(_, syntax, _)| !syntax.includes().is_empty());
+    let trees = loading.expanded(results);
+    let pipes = loading.claimed(trees);
+    loading.build(pipes);
+    let Loading {
+        mut project,
+        mut diagnostics,
+        findings,
+    } = loading;
     add_made_datasources(&mut project);
     refuse_quarantines(&mut project, &mut diagnostics);
     project.edition = Edition::of(&project, has_includes);
@@ -176,6 +87,125 @@ pub(crate) fn load_again(sources: SourceTree, mut known: BTreeMap<SourceId, Know
         project,
         diagnostics,
         findings,
+    }
+}
+
+/// A project on its way.
+struct Loading {
+    project: Project,
+    diagnostics: Vec<Diagnostic>,
+    findings: Findings,
+}
+
+/// A pipe that has its name for itself: its tree, or what was made of the same file before.
+type Claimed = (ResourceName, Span, Result<PipeFile, Box<Known>>);
+
+impl Loading {
+    /// Every file's tree with what was found in it, in order.
+    fn parsed(&self, known: BTreeMap<SourceId, Known>) -> Vec<(SourceId, Syntax, Vec<Diagnostic>)> {
+        let files = self.project.sources.files().par_iter();
+        let mut results: Vec<_> = files
+            .filter(|file| !known.contains_key(&file.id()))
+            .filter_map(parse)
+            .collect();
+        results.extend(known.into_iter().map(|(id, mut known)| {
+            let found = std::mem::take(&mut known.findings.parsed);
+            (id, Syntax::Known(Box::new(known)), found)
+        }));
+        results.sort_by_key(|(id, ..)| *id);
+        results
+    }
+
+    /// The trees with includes put in place.
+    fn expanded(
+        &mut self,
+        results: Vec<(SourceId, Syntax, Vec<Diagnostic>)>,
+    ) -> Vec<(SourceId, Syntax)> {
+        let mut trees = Vec::with_capacity(results.len());
+        for (id, syntax, found) in results {
+            let expanded = include::expand(
+                id,
+                syntax.includes(),
+                &mut self.project.sources,
+                &mut self.diagnostics,
+            );
+            let again = expanded.and_then(|id| parse(&self.project.sources[id]));
+            let own = again.is_none();
+            let (id, syntax, found) = again.unwrap_or((id, syntax, found));
+            if own && matches!(syntax, Syntax::Pipe(_) | Syntax::Known(_)) {
+                let kept = self.findings.entry(id).or_default();
+                kept.parsed.clone_from(&found);
+            }
+            self.diagnostics.extend(found);
+            trees.push((id, syntax));
+        }
+        trees
+    }
+
+    /// Gives each file its name, if no other has it, and keeps everything but pipes, which are given back.
+    fn claimed(&mut self, trees: Vec<(SourceId, Syntax)>) -> Vec<Claimed> {
+        let mut pipes = Vec::new();
+        let mut claims = Claims::default();
+        let (mut connections, mut tokens) = (Claims::default(), Claims::default());
+        let Self {
+            project,
+            diagnostics,
+            ..
+        } = self;
+        for (id, syntax) in trees {
+            let Some(name) = resource_name(&project.sources[id], diagnostics) else {
+                continue;
+            };
+            let span = file_span(&project.sources[id]);
+            let (claims, what) = match &syntax {
+                Syntax::Pipe(_) | Syntax::Known(_) => (&mut claims, "pipe"),
+                Syntax::Datasource(_) => (&mut claims, "data source"),
+                Syntax::Connection(_) => (&mut connections, "connection"),
+                Syntax::Token(_) => (&mut tokens, "token"),
+            };
+            if !claims.claim(&name, what, span, &project.sources, diagnostics) {
+                continue;
+            }
+            match syntax {
+                Syntax::Pipe(tree) => pipes.push((name, span, Ok(tree))),
+                Syntax::Known(known) => pipes.push((name, span, Err(known))),
+                Syntax::Datasource(syntax) => {
+                    let datasource = Datasource {
+                        name: name.clone(),
+                        span,
+                        syntax,
+                        made_by: None,
+                    };
+                    project.datasources.insert(name, datasource);
+                }
+                Syntax::Connection(syntax) => {
+                    keep_named(&mut project.connections, name, Connection { span, syntax });
+                }
+                Syntax::Token(syntax) => {
+                    keep_named(&mut project.tokens, name, Token { span, syntax });
+                }
+            }
+        }
+        pipes
+    }
+
+    /// Makes the pipes.
+    fn build(&mut self, pipes: Vec<Claimed>) {
+        let sources = &self.project.sources;
+        let built: Vec<_> = pipes
+            .into_par_iter()
+            .map(|(name, span, tree)| match tree {
+                Ok(tree) => build_pipe(name, span, tree, sources),
+                Err(known) => (known.pipe, known.findings.built),
+            })
+            .collect();
+        for (pipe, mut found) in built {
+            if let Some(findings) = self.findings.get_mut(&pipe.span.source) {
+                findings.built.clone_from(&found);
+            }
+            self.diagnostics.append(&mut found);
+            self.project.pipes.insert(pipe.name.clone(), pipe);
+        }
     }
 }
 

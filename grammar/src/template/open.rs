@@ -162,34 +162,42 @@ impl Kind {
             }
             Self::Try {
                 body,
-                mut handlers,
+                handlers,
                 otherwise,
                 part,
-            } => {
-                let mut body = body.unwrap_or_default();
-                let mut otherwise = otherwise.unwrap_or_default();
-                let mut finally = Vec::new();
-                match part {
-                    Part::Body => body = last,
-                    Part::Handler(class, name) => {
-                        handlers.push(Handler {
-                            class,
-                            name,
-                            body: last,
-                        });
-                    }
-                    Part::Otherwise => otherwise = last,
-                    Part::Finally => finally = last,
-                }
-                Item::Try {
-                    span,
-                    body,
-                    handlers,
-                    otherwise,
-                    finally,
-                }
-            }
+            } => guarded(span, (body, handlers, otherwise), part, last),
         })
+    }
+}
+
+/// A `try` with the items of its last part.
+fn guarded(
+    span: Span,
+    (body, mut handlers, otherwise): (Option<Vec<Item>>, Vec<Handler>, Option<Vec<Item>>),
+    part: Part,
+    last: Vec<Item>,
+) -> Item {
+    let mut body = body.unwrap_or_default();
+    let mut otherwise = otherwise.unwrap_or_default();
+    let mut finally = Vec::new();
+    match part {
+        Part::Body => body = last,
+        Part::Handler(class, name) => {
+            handlers.push(Handler {
+                class,
+                name,
+                body: last,
+            });
+        }
+        Part::Otherwise => otherwise = last,
+        Part::Finally => finally = last,
+    }
+    Item::Try {
+        span,
+        body,
+        handlers,
+        otherwise,
+        finally,
     }
 }
 

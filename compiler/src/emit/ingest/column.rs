@@ -241,26 +241,10 @@ fn json_column<'a>(
     trees: &mut Vec<path::Tree>,
 ) -> Input<'a> {
     let data_type = data_type(column);
-    let arguments = path::arguments(LINE, steps);
     if steps.is_empty() {
-        let value = if data_type.bare().family == "String" {
-            LINE.to_owned()
-        } else {
-            format!(
-                "JSONExtract({LINE}, {})",
-                quote_literal(&convert::json_type(&data_type))
-            )
-        };
-        return Input {
-            column,
-            value: convert::from_json(&value, &data_type),
-            raw: LINE.to_owned(),
-            absent: "0".to_owned(),
-            defaulted: None,
-            mismatch: None,
-            data_type,
-        };
+        return whole_line(column, data_type);
     }
+    let arguments = path::arguments(LINE, steps);
     // `[:]` into a column that is no array: the whole array is the value.
     let each = steps.iter().position(|step| *step == path::Step::Each);
     let (steps, leaf) = match path::leaf(&data_type, steps) {
@@ -283,20 +267,7 @@ fn json_column<'a>(
     // A Nullable column with a default takes NULL where NULL is written.
     let defaulted = (is_default && data_type.is_nullable())
         .then(|| format!("isNull({name}) AND NOT JSONHas({arguments})"));
-    let stray = stray::items(name, &arguments, steps, &data_type);
-    let mismatch = convert::json_kinds(&data_type).map(|kinds| {
-        let wrong = match data_type.bare().family.as_str() {
-            // An array of which no item can be read comes as an empty one.
-            "Array" | "Map" | "Nested" => format!(
-                "(empty({name}) AND (JSONType({arguments}) NOT IN ({kinds}, 'Null') OR JSONLength({arguments}) > 0))"
-            ),
-            _ => format!("(JSONType({arguments}) NOT IN ({kinds}, 'Null'))"),
-        };
-        match &stray {
-            Some(stray) => format!("{wrong} OR {stray}"),
-            None => wrong,
-        }
-    });
+    let mismatch = mismatch(name, &arguments, steps, &data_type);
     let raw = format!(
         "nullIf(if(JSONType({arguments}) = 'String', JSONExtractString({arguments}), JSONExtractRaw({arguments})), '')"
     );
@@ -309,6 +280,49 @@ fn json_column<'a>(
         defaulted,
         mismatch,
     }
+}
+
+/// A column that takes the whole row.
+fn whole_line(column: &Column, data_type: DataType) -> Input<'_> {
+    let value = if data_type.bare().family == "String" {
+        LINE.to_owned()
+    } else {
+        format!(
+            "JSONExtract({LINE}, {})",
+            quote_literal(&convert::json_type(&data_type))
+        )
+    };
+    Input {
+        column,
+        value: convert::from_json(&value, &data_type),
+        raw: LINE.to_owned(),
+        absent: "0".to_owned(),
+        defaulted: None,
+        mismatch: None,
+        data_type,
+    }
+}
+
+/// Whether a row has something else at a path than a column can take.
+fn mismatch(
+    name: &str,
+    arguments: &str,
+    steps: &[path::Step],
+    data_type: &DataType,
+) -> Option<String> {
+    let stray = stray::items(name, arguments, steps, data_type);
+    let kinds = convert::json_kinds(data_type)?;
+    let wrong = match data_type.bare().family.as_str() {
+        // An array of which no item can be read comes as an empty one.
+        "Array" | "Map" | "Nested" => format!(
+            "(empty({name}) AND (JSONType({arguments}) NOT IN ({kinds}, 'Null') OR JSONLength({arguments}) > 0))"
+        ),
+        _ => format!("(JSONType({arguments}) NOT IN ({kinds}, 'Null'))"),
+    };
+    Some(match &stray {
+        Some(stray) => format!("{wrong} OR {stray}"),
+        None => wrong,
+    })
 }
 
 /// Columns by their place in a CSV file, all read as text.
