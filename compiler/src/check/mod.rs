@@ -4,6 +4,7 @@
 //! engine: where the text leaves a doubt, it is silent. `-- pipewright: allow(code)` on the line of a finding or on the one above silences it.
 
 mod clock_in_view;
+mod computed_twice;
 mod ignored;
 mod inserts;
 mod join_order;
@@ -119,6 +120,7 @@ impl Rule {
 /// Every rule, in the order in which they run.
 pub const RULES: &[Rule] = &[
     clock_in_view::RULE,
+    computed_twice::RULE,
     join_order::RULE,
     missing_final::RULE,
     missing_merge::RULE,

@@ -59,6 +59,8 @@ declare_codes! {
     CLOCK_IN_VIEW = "clock-in-view";
     /// A function in a materialized view that gives another value at each insert.
     NONDETERMINISTIC_VIEW = "nondeterministic-view";
+    /// A node that may have other rows each time, and that one statement reads twice.
+    COMPUTED_TWICE = "computed-twice";
     /// `ORDER BY` without `LIMIT` in a node that others read.
     USELESS_ORDER = "useless-order";
     /// One parameter with two types in a pipe.

@@ -93,6 +93,14 @@ const CASES: &[Case] = &[
         ("today() - 7", "toDate('2026-01-01')"),
     ),
     case(
+        "computed-twice",
+        two!(
+            "SELECT user, n FROM hits LIMIT 10",
+            "SELECT a.n FROM a, a AS b WHERE a.n > b.n LIMIT 10"
+        ),
+        ("hits LIMIT", "hits ORDER BY user LIMIT"),
+    ),
+    case(
         "join-order",
         two!(
             "SELECT user FROM hits GROUP BY user LIMIT 10",

@@ -378,3 +378,48 @@ fn sides_of_in_that_may_fit_are_left_alone() {
         assert_eq!(sides(sql), [""; 0], "{sql}");
     }
 }
+
+/// What is said of nodes that are read twice in a pipe of a node `part` with this SQL, which `small` and `great` read, which `both` reads.
+fn twice(part: &str, both: &str) -> Vec<String> {
+    let pipe = format!(
+        "NODE part\nSQL >\n    {part}\n\nNODE small\nSQL >\n    SELECT * FROM part WHERE user = 'a'\n\nNODE great\nSQL >\n    SELECT * FROM part WHERE user = 'b'\n\nNODE both\nSQL >\n    {both}\n\nNODE end\nSQL >\n    SELECT * FROM both UNION ALL SELECT * FROM both\n\nTYPE endpoint\n"
+    );
+    let lints = "[lints]\ncomputed-twice = \"warning\"\n";
+    let found = findings(&[WEB, ("p.pipe", &pipe), ("pipewright.toml", lints)]).into_iter();
+    let found = found.filter_map(|found| Some(found.strip_prefix("computed-twice: ")?.to_owned()));
+    found.collect()
+}
+
+#[test]
+fn what_differs_each_time_is_found_where_one_statement_reads_it_twice() {
+    let united = "SELECT * FROM small UNION ALL SELECT * FROM great";
+    assert_eq!(
+        twice("SELECT * FROM web LIMIT 5", united),
+        [
+            "node `part` is read twice in one statement, and its `LIMIT` takes any rows",
+            "node `part` is read twice in one statement, and its `LIMIT` takes any rows",
+        ]
+    );
+    assert_eq!(
+        twice(
+            "SELECT day, toString(rand()) AS user FROM web",
+            "SELECT * FROM small"
+        ),
+        ["node `part` is read twice in one statement, and `rand` gives other values each time"]
+    );
+    assert_eq!(
+        twice("SELECT * FROM web ORDER BY day LIMIT 5", united),
+        [""; 0]
+    );
+    assert_eq!(twice("SELECT day, user FROM web", united), [""; 0]);
+    assert_eq!(
+        findings(&[
+            WEB,
+            (
+                "p.pipe",
+                "NODE part\nSQL >\n    SELECT * FROM web LIMIT 5\n\nNODE end\nSQL >\n    SELECT * FROM part WHERE user = 'a'\n\nTYPE endpoint\n"
+            )
+        ]),
+        [""; 0]
+    );
+}
