@@ -49,6 +49,11 @@ impl Purpose {
     }
 }
 
+/// Whether a key of a node, in upper case, has a meaning under one `TYPE` alone.
+pub fn needs_type(keyword: &str) -> bool {
+    Purpose::of(keyword).is_some()
+}
+
 fn is_engine(keyword: &str) -> bool {
     keyword == "ENGINE" || keyword.starts_with("ENGINE_")
 }
@@ -70,10 +75,11 @@ pub(super) fn check(sources: &SourceTree, pipe: &Pipe, node: &Node) -> Vec<Diagn
             .partition(|directive| is_target_of_copy(node, directive));
         found.extend(meant.into_iter().map(meant_for_copy));
         if let Some(first) = keys.first() {
+            let at = first.keyword.span;
             found.push(if is_untyped(pipe, node) {
-                without_type(sources, node, purpose, first, &keys)
+                without_type(purpose, at, &keys, typed(sources, node, purpose, at))
             } else {
-                of_another_type(node, purpose, first, &keys)
+                of_another_type(&node.kind, purpose, at, &keys)
             });
         }
     }
@@ -105,45 +111,25 @@ fn meant_for_copy(directive: &Directive) -> Diagnostic {
     )
 }
 
-fn without_type(
-    sources: &SourceTree,
-    node: &Node,
-    purpose: Purpose,
-    first: &Directive,
-    keys: &[&Directive],
-) -> Diagnostic {
+fn without_type(purpose: Purpose, at: Span, keys: &[&Directive], edit: Edit) -> Diagnostic {
     let wanted = purpose.name();
-    Diagnostic::error(
-        codes::MISPLACED_KEY,
-        format!("{} no effect in a node without `TYPE {wanted}`", have(keys)),
-    )
-    .label(first.keyword.span, "")
-    .help(format!("`TYPE {wanted}` might be missing"))
-    .fix(
-        format!("write `TYPE {wanted}`"),
-        Applicability::Unsafe,
-        vec![typed(sources, node, wanted, first.keyword.span)],
-    )
+    let message = format!("{} no effect in a node without `TYPE {wanted}`", have(keys));
+    Diagnostic::error(codes::MISPLACED_KEY, message)
+        .label(at, "")
+        .help(format!("`TYPE {wanted}` might be missing"))
+        .fix(
+            format!("write `TYPE {wanted}`"),
+            Applicability::Unsafe,
+            vec![edit],
+        )
 }
 
-fn of_another_type(
-    node: &Node,
-    purpose: Purpose,
-    first: &Directive,
-    keys: &[&Directive],
-) -> Diagnostic {
-    let wanted = purpose.name();
-    Diagnostic::new(
-        severity(&node.kind, keys),
-        codes::MISPLACED_KEY,
-        format!(
-            "{} no effect in a node of `TYPE {}`",
-            have(keys),
-            kind_name(&node.kind)
-        ),
-    )
-    .label(first.keyword.span, format!("for `TYPE {wanted}`"))
-    .help(format!("take it away, or make a node of `TYPE {wanted}`"))
+fn of_another_type(kind: &NodeKind, purpose: Purpose, at: Span, keys: &[&Directive]) -> Diagnostic {
+    let (wanted, own) = (purpose.name(), kind_name(kind));
+    let message = format!("{} no effect in a node of `TYPE {own}`", have(keys));
+    Diagnostic::new(severity(kind, keys), codes::MISPLACED_KEY, message)
+        .label(at, format!("for `TYPE {wanted}`"))
+        .help(format!("take it away, or make a node of `TYPE {wanted}`"))
 }
 
 /// The keys by name, and the verb.
@@ -161,7 +147,8 @@ fn have(keys: &[&Directive]) -> String {
 }
 
 /// The edit that gives a node its type.
-fn typed(sources: &SourceTree, node: &Node, wanted: &str, key: Span) -> Edit {
+fn typed(sources: &SourceTree, node: &Node, purpose: Purpose, key: Span) -> Edit {
+    let wanted = purpose.name();
     if let Some(span) = node.kind_at {
         // A `TYPE` without a word has its own place for that of a value.
         let is_empty = sources.slice(span).eq_ignore_ascii_case("type");

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use pipewright_compiler::diagnostics::render;
+use pipewright_compiler::plan::needs_type;
 use pipewright_grammar::diagnostic::Severity;
 use pipewright_grammar::parse_pipe;
 use pipewright_grammar::source::{SourceFile, SourceId};
@@ -50,7 +51,7 @@ impl NodeText {
     /// Makes the node a plain one: neither served, nor filling a data source.
     pub fn make_standard(&mut self) {
         self.kind = None;
-        self.directives.retain(|(name, _)| !is_purpose(name));
+        self.directives.retain(|(name, _)| !needs_type(name));
     }
 
     fn print(&self) -> String {
@@ -80,15 +81,6 @@ impl NodeText {
         }
         out
     }
-}
-
-/// Directives that say what a node fills and when.
-fn is_purpose(keyword: &str) -> bool {
-    keyword == "DATASOURCE"
-        || keyword == "TARGET_DATASOURCE"
-        || keyword.starts_with("ENGINE")
-        || keyword.starts_with("COPY_")
-        || keyword == "MODE"
 }
 
 fn print_description(text: &str) -> String {
@@ -444,6 +436,23 @@ TYPE endpoint
               a
             FROM first
         "#);
+    }
+
+    #[test]
+    fn a_plain_node_keeps_no_key_of_its_type() {
+        let mut pipe = PipeText::new(
+            "NODE n\nSQL >\n    SELECT 1\nTYPE copy\nTARGET_DATASOURCE t\nCOPY_SCHEDULE 0 * * * *\nMODE replace\nON_DEMAND_COMPUTE true\n\nNODE m\nSQL >\n    SELECT 1\nTYPE materialized\nDATASOURCE t\nDEPLOYMENT_METHOD alter\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"a\"\n\nNODE s\nSQL >\n    SELECT 1\nTYPE sink\nEXPORT_CONNECTION_NAME c\nEXPORT_KAFKA_TOPIC t\n",
+        );
+        for name in ["n", "m", "s"] {
+            let mut node = pipe.node(name).unwrap();
+            node.make_standard();
+            assert_eq!(
+                (node.kind.as_ref(), node.directives.as_slice()),
+                (None, &[][..])
+            );
+            pipe.replace(name, &node).unwrap();
+        }
+        assert!(!pipe.into_text().contains("TYPE"));
     }
 
     #[test]
