@@ -19,8 +19,8 @@ pub use explain::{
     explain_text,
 };
 pub use ingest::{
-    Also, BAD_ROW, Ingestion, Input, create_quarantine, extend_quarantine, given_columns,
-    insert_json, quarantine_name,
+    Also, BAD_ROW, Ingestion, Input, create_quarantine, csv_fields, csv_settings,
+    extend_quarantine, given_columns, insert_json, quarantine_name,
 };
 pub use lineage::{graph, lineage};
 pub use manifest::manifest;

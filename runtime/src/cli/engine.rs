@@ -57,7 +57,10 @@ pub(super) async fn open(
     printer: &Printer,
 ) -> anyhow::Result<Arc<dyn Engine>> {
     let config = if let Some(url) = &config.server.clickhouse_url {
-        Config::Server(engine::server::Config::new(url))
+        // Rows on their way to it wait in the state folder, and who changes its tables must know of them.
+        let mut config = engine::server::Config::new(url);
+        config.state = Some(state.to_owned());
+        Config::Server(config)
     } else {
         installed(printer)?;
         Config::embedded(state)

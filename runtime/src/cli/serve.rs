@@ -179,7 +179,6 @@ async fn deploy_and_serve(
         &folder.join(STATE_FOLDER).join("state.sqlite"),
     )?);
     // Before anything else: what a deploy that was cut off says of the files and the tables must be true.
-    // Rows are given to the engine as files, which a server on another machine does not see.
     let embedded = sources.plan.project.config.server.clickhouse_url.is_none();
     let open = if embedded {
         Ingest::open
@@ -207,11 +206,7 @@ async fn deploy_and_serve(
         let secrets = secrets.or(state.variables().values()?);
         deploy::connect(&plan, engine.as_ref(), &secrets, &Lines(printer)).await?;
     }
-    let data = if embedded {
-        take_rows(&plan, &state, ingest, &secrets, printer).await?
-    } else {
-        copy_only(&plan, &state, ingest, &secrets)
-    };
+    let data = take_rows(&plan, &state, ingest, &secrets, printer).await?;
     let address = listener.local_addr()?;
     let app = App::new(catalog, secrets, Arc::clone(engine)).await?;
     app.lack(deployed.refused);
@@ -298,24 +293,11 @@ async fn take_rows(
         (COPY, copies(state, &ingest, secrets)),
     ];
     Ok(Data {
-        takes_rows: true,
         jobs: Jobs::new(Arc::clone(state), works, limits(plan)),
         ingest,
         events,
         deploys,
     })
-}
-
-/// What runs on a ClickHouse server: copies are its own statements from beginning to end.
-fn copy_only(plan: &Plan, state: &Arc<State>, ingest: Arc<Ingest>, secrets: &Secrets) -> Data {
-    let works = [(COPY, copies(state, &ingest, secrets))];
-    Data {
-        takes_rows: false,
-        events: Events::new(Arc::clone(&ingest), EventLimits::default()),
-        jobs: Jobs::new(Arc::clone(state), works, limits(plan)),
-        ingest,
-        deploys: Arc::default(),
-    }
 }
 
 fn copies(state: &Arc<State>, ingest: &Arc<Ingest>, secrets: &Secrets) -> Arc<dyn Work> {

@@ -12,6 +12,7 @@ mod discreet;
 mod error;
 mod format;
 pub mod install;
+mod lock;
 mod mortal;
 pub mod server;
 
@@ -202,12 +203,15 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// The columns a `SELECT` would return.
     async fn describe(&self, sql: &str) -> Result<Vec<Column>, EngineError> {
         // The closing parenthesis has its own line because the text may end in a `--` comment.
-        let query = Query::new(format!("DESCRIBE TABLE (\n{sql}\n)"), "JSONCompactEachRow")
-            .timeout(DESCRIBE_LIMIT);
-        let described = self.query(query).await;
-        let bytes = described.map_err(|error| error.shifted(DESCRIBE_PREFIX, sql.len()))?;
-        let bytes = bytes.bytes().await?;
-        columns(&bytes)
+        let query = Query::new(format!("DESCRIBE TABLE (\n{sql}\n)"), "JSONCompactEachRow");
+        let described = self.described(query).await;
+        described.map_err(|error| error.shifted(DESCRIBE_PREFIX, sql.len()))
+    }
+
+    /// The columns that a `DESCRIBE` in `JSONCompactEachRow` gives.
+    async fn described(&self, query: Query) -> Result<Vec<Column>, EngineError> {
+        let answer = self.query(query.timeout(DESCRIBE_LIMIT)).await?;
+        columns(&answer.bytes().await?)
     }
 
     /// The ClickHouse version, `26.7.2.1` for instance.
@@ -268,7 +272,7 @@ pub async fn open(config: Config) -> Result<Arc<dyn Engine>, EngineError> {
             let engine = opened.map_err(std::io::Error::other)??;
             mortal::maybe(Arc::new(engine))
         }
-        Config::Server(config) => Arc::new(server::Server::open(config).await?),
+        Config::Server(config) => mortal::maybe(Arc::new(server::Server::open(config).await?)),
     };
     Ok(Arc::new(discreet::Discreet(engine)))
 }

@@ -4,8 +4,9 @@
 //! knows, in chunks whatever the format. A server may be older than what a statement needs: what is known to be
 //! missing is refused before it is sent, and every refusal of an old server names its version.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -17,6 +18,7 @@ use futures::StreamExt;
 use pipewright_compiler::sql::quote_identifier;
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::lock::FolderLock;
 use super::{Answer, DATABASE, Engine, EngineError, Insert, Query, Rows, Statistics, Written};
 
 /// How a server is reached.
@@ -30,6 +32,8 @@ pub struct Config {
     pub password: Option<SecretString>,
     /// The database that names without one stand for, made if it is not there; [`DATABASE`] when not given.
     pub database: Option<String>,
+    /// The state folder whose lock is held for as long as the server is used; none for one who changes nothing.
+    pub state: Option<PathBuf>,
 }
 
 impl Config {
@@ -40,6 +44,7 @@ impl Config {
             user: None,
             password: None,
             database: None,
+            state: None,
         }
     }
 
@@ -76,6 +81,8 @@ pub struct Server {
     version: String,
     /// Distinguishes the statements of this process on the server.
     prefix: String,
+    /// Held until the server is let go of; never read.
+    lock: Mutex<Option<FolderLock>>,
 }
 
 impl std::fmt::Debug for Server {
@@ -94,6 +101,10 @@ impl Server {
     pub async fn open(config: Config) -> Result<Self, EngineError> {
         const PATIENCE: Duration = Duration::from_secs(10);
         let config = config.with_plain_url()?;
+        let lock = match &config.state {
+            Some(state) => Some(FolderLock::take(state)?),
+            None => None,
+        };
         let mut client = Client::default().with_url(&config.url);
         if let Some(user) = &config.user {
             client = client.with_user(user);
@@ -108,6 +119,7 @@ impl Server {
             url: config.url,
             version: String::new(),
             prefix: format!("pipewright-{:016x}", u64::from_ne_bytes(random)),
+            lock: Mutex::new(lock),
         };
         let asked = server
             .query(Query::new("SELECT version()", "TabSeparatedRaw").timeout(PATIENCE))
@@ -368,6 +380,7 @@ impl Engine for Server {
             url: self.url.clone(),
             version: self.version.clone(),
             prefix: String::new(),
+            lock: Mutex::default(),
         };
         let explain: Explain = Arc::new(move |error, sql| described.error(error, sql));
         let chunks = futures::stream::unfold(Some(reading), move |reading| {
@@ -405,7 +418,10 @@ impl Engine for Server {
         &self.version
     }
 
-    async fn shutdown(&self) {}
+    async fn shutdown(&self) {
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(lock.take());
+    }
 }
 
 #[cfg(test)]

@@ -117,7 +117,7 @@ pub(super) async fn run(
         copy_job::request(&call.app, &current, &copy, asked, &call.access.filters).await?;
     copy_job::refuse_too_many_rows(&call.app, &current.plan, &request).await?;
     let most = current.plan.project.config.limits.copies;
-    let job = call.app.working()?.jobs.submit_within(
+    let job = call.app.data()?.jobs.submit_within(
         COPY,
         &super::jobs::by(
             &call.access,
@@ -176,7 +176,7 @@ pub(super) async fn cancel(
         let schedules = state.schedules();
         schedules.pause(&pipe_id, cron, true, schedule::now())?;
     }
-    let jobs = &call.app.working()?.jobs;
+    let jobs = &call.app.data()?.jobs;
     let mut active = jobs.active(COPY)?;
     active.retain(|job| job.request["pipe_id"] == pipe_id);
     if active.is_empty() && cron.is_none() {
@@ -429,7 +429,7 @@ async fn fits(call: &Call, plan: &Plan, id: &NodeId) -> Result<(), ApiError> {
     let compiled = emit::default_sql(plan, id).map_err(|error| ApiError::query(plan, error))?;
     matched_columns(&call.app, plan, &compiled, table).await?;
     if *mode == CopyMode::Replace
-        && let Ok(data) = call.app.working()
+        && let Ok(data) = call.app.data()
         && let Some(reason) = data
             .ingest
             .not_replaceable(&target.name)

@@ -131,11 +131,7 @@ pub(super) async fn request(
     let columns = matched_columns(app, plan, &compiled, table).await?;
     let mode = asked.mode.unwrap_or(copy.mode);
     if mode == CopyMode::Replace {
-        let reason = app
-            .working()?
-            .ingest
-            .not_replaceable(&copy.target.name)
-            .await;
+        let reason = app.data()?.ingest.not_replaceable(&copy.target.name).await;
         if let Some(reason) = reason.map_err(crate::ingest::IngestError::from)? {
             return Err(ApiError::BadRequest(reason));
         }

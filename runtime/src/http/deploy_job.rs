@@ -199,12 +199,17 @@ impl Deploys {
             audience: &switch,
             progress: &progress,
         };
-        run.run(&plan)
-            .await
-            .map_err(|error| failed(with_causes(&error)))?;
+        let (done, connected) = app.while_disconnected(&progress, run.run(&plan)).await;
+        done.map_err(|error| failed(with_causes(&error)))?;
         drop(writer);
         app.lack(plan.left_out());
         super::declared::ensure(app).map_err(failed)?;
+        connected.map_err(|error| {
+            failed(format!(
+                "the version is in force, and rows do not come from everywhere: {}",
+                with_causes(&error)
+            ))
+        })?;
         progress.say("deployed");
         Ok(())
     }

@@ -29,7 +29,7 @@ pub(super) async fn list(
         status: parameters.text_of("status"),
         asked_by: (!access.is_admin()).then_some(access.id.as_str()),
     };
-    let jobs = app.working()?.jobs.list(&wanted, LISTED)?;
+    let jobs = app.data()?.jobs.list(&wanted, LISTED)?;
     let origin = origin(&headers);
     let jobs: Vec<Value> = jobs.iter().map(|job| body(job, &origin)).collect();
     Ok(Json(json!({ "jobs": jobs })))
@@ -54,11 +54,7 @@ pub(super) async fn cancel(
 ) -> Result<Json, ApiError> {
     let (_, access) = asked(&app, &uri, &headers)?;
     let before = find(&app, &access, &id)?;
-    let job = app
-        .working()?
-        .jobs
-        .cancel(&id)?
-        .ok_or_else(|| no_such(&id))?;
+    let job = app.data()?.jobs.cancel(&id)?.ok_or_else(|| no_such(&id))?;
     if before.status.is_final() || matches!(job.status, JobStatus::Done | JobStatus::Error) {
         return Err(ApiError::BadRequest(format!(
             "job `{id}` has ended already: there is nothing to cancel"
@@ -90,7 +86,7 @@ fn sees(access: &Access, job: &Job) -> bool {
 
 /// A job that the token may see. Of others it is not even told whether they are there.
 fn find(app: &App, access: &Access, id: &str) -> Result<Job, ApiError> {
-    let job = app.working()?.jobs.find(id)?;
+    let job = app.data()?.jobs.find(id)?;
     match job {
         Some(job) if sees(access, &job) => Ok(job),
         None if access.is_admin() => Err(no_such(id)),

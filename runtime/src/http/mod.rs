@@ -7,6 +7,7 @@ mod admission;
 mod analyze;
 mod call;
 mod columns;
+mod connected;
 mod connections;
 mod copies;
 mod copy_job;
@@ -111,8 +112,6 @@ pub enum StartError {
 /// What a server has that also writes.
 #[derive(Debug, Clone)]
 pub struct Data {
-    /// Whether it takes rows: the engine has to be in this process, for it is given them as files. Copies need the engine alone.
-    pub takes_rows: bool,
     /// Files of rows.
     pub ingest: Arc<Ingest>,
     /// Single rows.
@@ -257,7 +256,7 @@ impl App {
         }
     }
 
-    /// Makes the app take rows, if they can be taken, run jobs and follow the schedules of copies; without this it only answers queries.
+    /// Makes the app take rows, run jobs and follow the schedules of copies; without this it only answers queries.
     pub fn write(self: &Arc<Self>, data: Data) -> Result<(), StateError> {
         operations::listen(self, &data);
         data.deploys.serve(self);
@@ -271,19 +270,10 @@ impl App {
         Ok(())
     }
 
-    /// What rows go through.
+    /// What rows and jobs go through.
     pub(crate) fn data(&self) -> Result<&Data, ApiError> {
-        self.working()
-            .ok()
-            .filter(|data| data.takes_rows)
-            .ok_or_else(|| ApiError::Unavailable("this server takes no rows".to_owned()))
-    }
-
-    /// What jobs go through.
-    pub(crate) fn working(&self) -> Result<&Data, ApiError> {
-        self.data
-            .get()
-            .ok_or_else(|| ApiError::Unavailable("this server runs no jobs".to_owned()))
+        let none = || ApiError::Unavailable("this server takes no rows".to_owned());
+        self.data.get().ok_or_else(none)
     }
 
     /// Replaces a part of what is served; requests under way finish with what they started with.

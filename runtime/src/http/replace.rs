@@ -92,7 +92,14 @@ async fn replaced(
         audience: &Asking(app),
         progress: &Quiet,
     };
-    run.run(&plan).await.map_err(|error| refused(&error))
+    let (done, connected) = app.while_disconnected(&Quiet, run.run(&plan)).await;
+    if let Err(error) = connected {
+        tracing::error!(
+            error = with_causes(&error),
+            "connectors bring no rows until the next deploy"
+        );
+    }
+    done.map_err(|error| refused(&error))
 }
 
 /// Why rows were not replaced. What the engine says of rows may show those of others, and goes to the log.

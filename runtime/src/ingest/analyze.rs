@@ -1,17 +1,22 @@
 //! A sample → columns and types.
 
 use std::io;
+use std::path::Path;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use pipewright_compiler::sql::{quote_identifier, quote_literal};
 
+use super::given::{Contents, described, of_bytes, readable};
 use super::{Format, Ingest, IngestError, on_disk, unique};
-use crate::engine::{EngineError, Query};
+use crate::engine::{Column, EngineError, Query};
 
 /// How much of a body is looked at. Parquet has its schema at the end, and is read whole up to the larger bound.
 const SAMPLE_BYTES: usize = 8 * 1024 * 1024;
 const PARQUET_BYTES: usize = 512 * 1024 * 1024;
+
+/// How much of it a server is sent, in the text of a statement.
+const SENT_BYTES: usize = 1024 * 1024;
 
 /// What a file looks like.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,12 +78,14 @@ impl Ingest {
 
     async fn analyze_at(
         &self,
-        path: &std::path::Path,
+        path: &Path,
         format: Format,
         body: impl Stream<Item = io::Result<Bytes>> + Send,
     ) -> Result<Analysis, IngestError> {
         let limit = if format == Format::Parquet {
             PARQUET_BYTES
+        } else if self.on_server {
+            SENT_BYTES
         } else {
             SAMPLE_BYTES
         };
@@ -114,50 +121,11 @@ impl Ingest {
                     .map_or(limit, |at| at + 1),
             );
         }
-        let to = path.to_owned();
-        on_disk(move || std::fs::write(to, sample)).await?;
-        let format = match format {
-            Format::Csv => "CSV",
-            Format::Ndjson => "JSONEachRow",
-            Format::Parquet => "Parquet",
-        };
-        let source = format!(
-            "SELECT * FROM file({}, '{format}')",
-            quote_literal(&path.to_string_lossy())
-        );
-        let described = self
-            .engine
-            .describe(&source)
-            .await
-            .map_err(|error| unreadable(path, error))?;
-        let shares: Vec<String> = described
-            .iter()
-            .map(|column| {
-                format!(
-                    "round(countIf(isNotNull({})) / greatest(count(), 1), 4)",
-                    quote_identifier(&column.name)
-                )
-            })
-            .collect();
-        let answer = self
-            .engine
-            .query(Query::new(
-                format!("SELECT {} FROM ({source})", shares.join(", ")),
-                "JSONCompactEachRow",
-            ))
-            .await;
-        let shares = answer
-            .map_err(|error| unreadable(path, error))?
-            .bytes()
-            .await?;
-        let shares: Vec<f64> = serde_json::from_slice(shares.trim_ascii()).unwrap_or_default();
-        let preview = self
-            .engine
-            .query(Query::new(format!("{source} LIMIT 10"), "JSON"))
-            .await
-            .map_err(|error| unreadable(path, error))?
-            .bytes()
-            .await?;
+        let found = self.look_into(path, format, sample).await;
+        let (described, shares, preview) = found.map_err(|error| match error {
+            IngestError::Engine(error) => unreadable(path, error),
+            other => other,
+        })?;
         let columns = described
             .into_iter()
             .enumerate()
@@ -179,7 +147,7 @@ impl Ingest {
                 } else {
                     ""
                 };
-                let path = (format == "JSONEachRow").then(|| format!("$.{}{each}", column.name));
+                let path = (format == Format::Ndjson).then(|| format!("$.{}{each}", column.name));
                 AnalyzedColumn {
                     name: column.name,
                     path,
@@ -189,6 +157,65 @@ impl Ingest {
             })
             .collect();
         Ok(Analysis { columns, preview })
+    }
+}
+
+/// What the engine finds in a sample: its columns, the share of rows that have a value in each, and the first rows.
+type Found = (Vec<Column>, Vec<f64>, Bytes);
+
+impl Ingest {
+    async fn look_into(
+        &self,
+        path: &Path,
+        format: Format,
+        sample: Vec<u8>,
+    ) -> Result<Found, IngestError> {
+        let name = match format {
+            Format::Csv => "CSV",
+            Format::Ndjson => "JSONEachRow",
+            Format::Parquet => "Parquet",
+        };
+        if self.on_server && format != Format::Parquet {
+            let rows = of_bytes(name, &sample);
+            let columns = self.engine.described(described(&rows)).await?;
+            return self.looked_at(columns, &rows).await;
+        }
+        let to = path.to_owned();
+        on_disk(move || std::fs::write(to, sample)).await?;
+        if format == Format::Parquet {
+            let description = self.parquet_description(path).await?;
+            let columns = self.engine.described(description).await?;
+            let types: Vec<(String, String)> = columns
+                .iter()
+                .map(|column| (column.name.clone(), column.type_name.clone()))
+                .collect();
+            let given = self.give(path, Contents::Parquet(&types)).await?;
+            return self.looked_at(columns, &given.rows).await;
+        }
+        let rows = format!("file({}, '{name}')", quote_literal(&path.to_string_lossy()));
+        let columns = self.engine.described(described(&rows)).await?;
+        self.looked_at(columns, &rows).await
+    }
+
+    async fn looked_at(&self, columns: Vec<Column>, rows: &str) -> Result<Found, IngestError> {
+        let shares: Vec<String> = columns
+            .iter()
+            .map(|column| {
+                format!(
+                    "round(countIf(isNotNull({})) / greatest(count(), 1), 4)",
+                    quote_identifier(&column.name)
+                )
+            })
+            .collect();
+        let asked = async |sql: String, format: &str| -> Result<Bytes, EngineError> {
+            let query = readable(Query::new(sql, format));
+            self.engine.query(query).await?.bytes().await
+        };
+        let shares = format!("SELECT {} FROM {rows}", shares.join(", "));
+        let shares = asked(shares, "JSONCompactEachRow").await?;
+        let shares: Vec<f64> = serde_json::from_slice(shares.trim_ascii()).unwrap_or_default();
+        let preview = asked(format!("SELECT * FROM {rows} LIMIT 10"), "JSON").await?;
+        Ok((columns, shares, preview))
     }
 }
 
@@ -209,7 +236,7 @@ fn unpacked(sample: &[u8], limit: usize) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(unpacked))
 }
 
-fn unreadable(path: &std::path::Path, error: EngineError) -> IngestError {
+fn unreadable(path: &Path, error: EngineError) -> IngestError {
     match error {
         EngineError::Exception { message, .. } => IngestError::Unreadable(format!(
             "the file cannot be read: {}",

@@ -12,12 +12,12 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use pipewright_compiler::emit::Input;
 use pipewright_compiler::plan::{Plan, TablePlan};
-use pipewright_compiler::sql::quote_literal;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
+use super::given::Contents;
 use super::known::Known;
-use super::load::{Counts, Views, columns_source, json_source};
+use super::load::{Counts, Views};
 use super::spool::{self, COLUMNS, Format, SpoolError, Spooled};
 use super::{Ingest, IngestError, on_disk, unique};
 use crate::engine::EngineError;
@@ -152,10 +152,8 @@ impl Ingest {
     }
 
     async fn parquet_columns(&self, path: &Path) -> Result<Vec<(String, String)>, IngestError> {
-        let described = self
-            .engine
-            .describe(&format!("SELECT * FROM {}", parquet(path)))
-            .await;
+        let description = self.parquet_description(path).await?;
+        let described = self.engine.described(description).await;
         let columns = described.map_err(|error| match error {
             EngineError::Exception { message, .. } => IngestError::Unreadable(format!(
                 "the file is not Parquet: {}",
@@ -216,43 +214,54 @@ impl Ingest {
             return Ok(Counts::default());
         }
         let token = format!("{import_id}:{number}");
+        let (spooled, to) = (&note.spooled, (token.as_str(), views));
         let counts = match note.format {
             Format::Ndjson if path.extension().is_some_and(|ending| ending == COLUMNS) => {
-                let types = &note.spooled.types;
-                let source = columns_source(path, types);
-                let input = Input::Typed(&source, types);
-                self.load_within(table, &input, *rows, &token, views)
-                    .await?
+                let types = &spooled.types;
+                let given = self.give(path, Contents::Columns(types)).await?;
+                let input = Input::Typed(&given.rows, types);
+                self.load_within(table, &input, *rows, to).await?
             }
             Format::Ndjson => {
-                let source = json_source(path);
-                let input = Input::Json(&source);
-                self.load_within(table, &input, *rows, &token, views)
-                    .await?
+                let given = self.give(path, Contents::Lines).await?;
+                let input = Input::Json(&given.rows);
+                self.load_within(table, &input, *rows, to).await?
             }
-            Format::Csv => {
-                let header = &note.spooled.header;
-                let input = Input::Csv {
-                    path: &path.to_string_lossy(),
-                    columns: header.names.as_deref(),
-                    delimiter: header.delimiter.unwrap_or(','),
-                };
-                self.load_within(table, &input, *rows, &token, views)
-                    .await?
-            }
+            Format::Csv => self.write_csv(table, spooled, (path, *rows), to).await?,
             Format::Parquet => {
                 let columns = self.parquet_columns(path).await?;
-                let rows = self
-                    .count(&format!("SELECT count() FROM {}", parquet(path)))
-                    .await?;
-                let source = parquet(path);
-                let input = Input::Typed(&source, &columns);
-                self.load_large(table, &input, rows, &token, views).await?
+                let given = self.give(path, Contents::Parquet(&columns)).await?;
+                let counted = format!("SELECT count() FROM {}", given.rows);
+                let rows = self.count(&counted).await?;
+                let input = Input::Typed(&given.rows, &columns);
+                self.load_large(table, &input, rows, to).await?
             }
         };
         let done = path.clone();
         on_disk(move || std::fs::remove_file(done)).await?;
         Ok(counts)
+    }
+
+    async fn write_csv(
+        &self,
+        table: &TablePlan,
+        spooled: &Spooled,
+        (path, rows): (&Path, u64),
+        to: (&str, Views),
+    ) -> Result<Counts, IngestError> {
+        let columns = spooled.header.names.as_deref();
+        let delimiter = spooled.header.delimiter.unwrap_or(',');
+        let contents = Contents::Csv {
+            columns: columns.map_or_else(|| csv_columns(table).len(), <[String]>::len),
+            delimiter,
+        };
+        let given = self.give(path, contents).await?;
+        let input = Input::Csv {
+            rows: &given.rows,
+            columns,
+            delimiter,
+        };
+        self.load_within(table, &input, rows, to).await
     }
 
     /// Writes the rest of an append that was cut off. For one who shares the data source.
@@ -326,13 +335,6 @@ impl Ingest {
         }
         Ok(finished)
     }
-}
-
-fn parquet(path: &Path) -> String {
-    format!(
-        "file({}, 'Parquet')",
-        quote_literal(&path.to_string_lossy())
-    )
 }
 
 fn csv_columns(table: &TablePlan) -> Vec<String> {

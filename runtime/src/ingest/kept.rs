@@ -45,33 +45,37 @@ impl Drop for Kept {
 impl Kept {
     /// The bytes of the file.
     pub fn rows(&self) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
-        let path = self.path.clone();
-        let first: Opening = Box::new(move || File::open(path));
-        futures::stream::unfold(Some(first), |opening| async {
-            let piece = tokio::task::spawn_blocking(move || -> io::Result<_> {
-                let Some(opening) = opening else {
-                    return Ok(None);
-                };
-                let mut file = opening()?;
-                let mut piece = vec![0; PIECE];
-                let read = file.read(&mut piece)?;
-                piece.truncate(read);
-                Ok((read > 0).then_some((Bytes::from(piece), file)))
-            });
-            match piece
-                .await
-                .map_err(io::Error::other)
-                .and_then(|piece| piece)
-            {
-                Ok(None) => None,
-                Ok(Some((piece, file))) => {
-                    let next: Opening = Box::new(move || Ok(file));
-                    Some((Ok(piece), Some(next)))
-                }
-                Err(error) => Some((Err(error), None)),
-            }
-        })
+        pieces(self.path.clone())
     }
+}
+
+/// The bytes of a file, piece by piece.
+pub(super) fn pieces(path: PathBuf) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    let first: Opening = Box::new(move || File::open(path));
+    futures::stream::unfold(Some(first), |opening| async {
+        let piece = tokio::task::spawn_blocking(move || -> io::Result<_> {
+            let Some(opening) = opening else {
+                return Ok(None);
+            };
+            let mut file = opening()?;
+            let mut piece = vec![0; PIECE];
+            let read = file.read(&mut piece)?;
+            piece.truncate(read);
+            Ok((read > 0).then_some((Bytes::from(piece), file)))
+        });
+        match piece
+            .await
+            .map_err(io::Error::other)
+            .and_then(|piece| piece)
+        {
+            Ok(None) => None,
+            Ok(Some((piece, file))) => {
+                let next: Opening = Box::new(move || Ok(file));
+                Some((Ok(piece), Some(next)))
+            }
+            Err(error) => Some((Err(error), None)),
+        }
+    })
 }
 
 impl Ingest {
@@ -102,36 +106,42 @@ impl Ingest {
     /// Lets the engine read a file from another server into one here. The caller has made sure that the URL may be read.
     pub async fn fetch(&self, url: &str, format: Format) -> Result<Kept, IngestError> {
         let kept = self.keep_at()?;
-        let format = match format {
-            Format::Parquet => "Parquet",
-            // Lines as they are: what is in them is looked at here, as with any other body.
-            Format::Csv | Format::Ndjson => "LineAsString",
+        // Lines as they are: what is in them is looked at here, as with any other body.
+        let (read, written) = match format {
+            Format::Parquet => ("Parquet", "Parquet"),
+            Format::Csv | Format::Ndjson => ("LineAsString", "TSVRaw"),
         };
-        let sql = format!(
-            "INSERT INTO FUNCTION file({}, '{format}') SELECT * FROM url({}, '{format}')",
-            quote_literal(&kept.path.to_string_lossy()),
-            quote_literal(url)
-        );
+        let path = kept.path.to_string_lossy().into_owned();
+        let rows = format!("SELECT * FROM url({}, '{read}')", quote_literal(url));
+        let query = if self.on_server {
+            Query::new(rows, written)
+        } else {
+            let file = quote_literal(&path);
+            let sql = format!("INSERT INTO FUNCTION file({file}, '{read}') {rows}");
+            Query::new(sql, "Null")
+        };
+        let unreadable = |error: EngineError| match error {
+            EngineError::Exception { message, name, .. } => IngestError::Unreadable(format!(
+                "the URL cannot be read: {} ({name})",
+                // The path is of this server, and what follows `?` may be a secret.
+                message
+                    .replace(&path, "the file")
+                    .replace(url, without_query(url))
+            )),
+            other => IngestError::Engine(other),
+        };
         // An allowed server must not lead to one that is not.
-        let query = Query::new(sql, "Null").setting("max_http_get_redirects", "0");
-        let answer = self
-            .engine
-            .query(query)
-            .await
-            .map_err(|error| match error {
-                EngineError::Exception { message, name, .. } => IngestError::Unreadable(format!(
-                    "the URL cannot be read: {} ({name})",
-                    // The path is of this server, and what follows `?` may be a secret.
-                    message
-                        .replace(&*kept.path.to_string_lossy(), "the file")
-                        .replace(url, without_query(url))
-                )),
-                other => IngestError::Engine(other),
-            })?;
-        answer.bytes().await?;
-        // No rows, no file.
-        let path = kept.path.clone();
-        on_disk(move || File::options().create(true).append(true).open(path)).await?;
+        let query = query.setting("max_http_get_redirects", "0");
+        let mut answer = self.engine.query(query).await.map_err(unreadable)?;
+        let mut file = on_disk({
+            let path = kept.path.clone();
+            move || File::options().create(true).append(true).open(path)
+        })
+        .await?;
+        while let Some(chunk) = answer.next().await {
+            let chunk = chunk.map_err(unreadable)?;
+            file = on_disk(move || file.write_all(&chunk).map(|()| file)).await?;
+        }
         Ok(kept)
     }
 }

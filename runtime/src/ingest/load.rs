@@ -5,8 +5,8 @@ use std::path::Path;
 
 use pipewright_compiler::emit::{BAD_ROW, Ingestion, Input};
 use pipewright_compiler::plan::TablePlan;
-use pipewright_compiler::sql::{quote_identifier, quote_literal};
 
+use super::given::Contents;
 use super::{Ingest, IngestError};
 use crate::engine::{EngineError, Query};
 
@@ -30,26 +30,6 @@ impl Counts {
             quarantined: self.quarantined + other.quarantined,
         }
     }
-}
-
-/// The table expression of a file with one JSON object in each line.
-pub(super) fn json_source(path: &Path) -> String {
-    format!(
-        "file({}, 'LineAsString', 'line String')",
-        quote_literal(&path.to_string_lossy())
-    )
-}
-
-/// The table expression of a file of columns with these names and types.
-pub(super) fn columns_source(path: &Path, types: &[(String, String)]) -> String {
-    let columns = types
-        .iter()
-        .map(|(name, data_type)| format!("{} {data_type}", quote_identifier(name)));
-    format!(
-        "file({}, 'Native', {})",
-        quote_literal(&path.to_string_lossy()),
-        quote_literal(&columns.collect::<Vec<_>>().join(", "))
-    )
 }
 
 /// Which views of a data source must get rows that go into it.
@@ -102,8 +82,7 @@ impl Ingest {
         table: &TablePlan,
         input: &Input<'_>,
         rows: u64,
-        token: &str,
-        views: Views,
+        (token, views): (&str, Views),
     ) -> Result<Counts, IngestError> {
         let (table, ingestion) = self.planned(table, input).await?;
         match self
@@ -132,8 +111,9 @@ impl Ingest {
         types: &[(String, String)],
         token: &str,
     ) -> Result<bool, IngestError> {
-        let source = columns_source(path, types);
-        let (newest, ingestion) = self.planned(table, &Input::Typed(&source, types)).await?;
+        let given = self.give(path, Contents::Columns(types)).await?;
+        let input = Input::Typed(&given.rows, types);
+        let (newest, ingestion) = self.planned(table, &input).await?;
         if newest.name != table.name || newest.columns != table.columns {
             return Ok(false);
         }
@@ -148,8 +128,7 @@ impl Ingest {
         table: &TablePlan,
         input: &Input<'_>,
         rows: u64,
-        token: &str,
-        views: Views,
+        (token, views): (&str, Views),
     ) -> Result<Counts, IngestError> {
         let (table, ingestion) = self.planned(table, input).await?;
         // Blocks are written as they come, so that bad rows must be known before.
@@ -219,8 +198,8 @@ impl Ingest {
         table: &TablePlan,
         path: &Path,
     ) -> Result<Vec<u64>, IngestError> {
-        let source = json_source(path);
-        let ingestion = Ingestion::new(table, &Input::Json(&source));
+        let given = self.give(path, Contents::Lines).await?;
+        let ingestion = Ingestion::new(table, &Input::Json(&given.rows));
         // Counting takes all processors and any order, and finds nothing as a rule.
         if self.count(&ingestion.count_bad()).await? == 0 {
             return Ok(Vec::new());

@@ -9,6 +9,7 @@ mod append;
 mod certain;
 mod copy;
 mod events;
+mod given;
 mod gone;
 mod kept;
 mod known;

@@ -16,7 +16,8 @@ use pipewright_compiler::sql::quote_literal;
 
 use super::append::write_durably;
 use super::events::{cut_torn_line, token};
-use super::load::{Views, json_source};
+use super::given::Contents;
+use super::load::Views;
 use super::prepare::WINDOW;
 use super::{Ingest, IngestError, on_disk};
 
@@ -199,8 +200,9 @@ impl Ingest {
         let to = path.to_owned();
         let rows = on_disk(move || cut_torn_line(&to)).await?;
         if rows > 0 {
-            let source = json_source(path);
-            self.load_within(table, &Input::Json(&source), rows, &token(path), views)
+            let given = self.give(path, Contents::Lines).await?;
+            let input = Input::Json(&given.rows);
+            self.load_within(table, &input, rows, (&token(path), views))
                 .await?;
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -10,11 +10,21 @@ use pipewright::engine::{Config, Engine, EngineError, Insert, Query, open};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-/// A server. There can be one in a process, as there can be one engine.
+/// A server. There can be one in a process at a time, as there can be one engine.
 pub(crate) struct ClickHouse {
     pub(crate) address: SocketAddr,
     asked: Arc<Asked>,
     _folder: TempDir,
+    _alone: MutexGuard<'static, ()>,
+}
+
+/// Tests that have a server come one after the other.
+static ALONE: Mutex<()> = Mutex::new(());
+
+impl Drop for ClickHouse {
+    fn drop(&mut self) {
+        self.asked.runtime.block_on(self.asked.engine.shutdown());
+    }
 }
 
 struct Asked {
@@ -24,6 +34,7 @@ struct Asked {
 
 impl ClickHouse {
     pub(crate) fn start() -> Self {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::tempdir().expect("a folder");
         let runtime = Runtime::new().expect("a runtime");
         let engine = runtime
@@ -43,14 +54,19 @@ impl ClickHouse {
             address,
             asked,
             _folder: folder,
+            _alone: alone,
         }
     }
 
     /// Runs a statement; its answer as tab-separated text.
     pub(crate) fn ask(&self, sql: &str) -> String {
-        let query = Query::new(sql, "TSV");
-        let answer = self.asked.run(query).expect(sql);
+        let answer = self.bytes(sql, "TSV");
         String::from_utf8_lossy(&answer).trim().to_owned()
+    }
+
+    /// Runs a statement; its answer in a format.
+    pub(crate) fn bytes(&self, sql: &str, format: &str) -> Bytes {
+        self.asked.run(Query::new(sql, format)).expect(sql)
     }
 }
 
@@ -111,6 +127,10 @@ impl Asked {
             return written.map(|_| Bytes::new());
         }
         let (sql, parameters) = request.statement();
+        // A server on another machine has none of the files of this one.
+        if sql.contains("file('") {
+            return Err(EngineError::Unavailable(format!("no such file: {sql}")));
+        }
         if let Some(format) = format {
             let mut query = Query::new(sql, format);
             (query.settings, query.parameters) = (settings, parameters);

@@ -1,8 +1,9 @@
 //! Copies on a ClickHouse server, which takes no files of rows.
 
+use std::path::Path;
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::clickhouse::ClickHouse;
 use crate::copies::{admin, done, ended};
@@ -101,12 +102,7 @@ fn copies_run_on_a_clickhouse_server() {
     assert_eq!(clickhouse.ask(&format!("{changed}'others'")), "0\t0");
     assert_eq!(clickhouse.ask(&format!("{changed}'pipewright'")), "1\t0");
 
-    // A deploy by another process would not see the rows that come meanwhile.
-    let begun = done(&server, "POST", "/v0/pipes/slow/copy", "");
-    let slow = begun["job"]["id"].as_str().expect("an id");
-    while server.get(&format!("/v0/jobs/{slow}")).json()["status"] == "waiting" {
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
+    // Another process would not see the rows that come meanwhile.
     let deployed = Command::new(env!("CARGO_BIN_EXE_pipewright"))
         .arg("deploy")
         .current_dir(project.path())
@@ -114,17 +110,40 @@ fn copies_run_on_a_clickhouse_server() {
         .expect("the binary runs");
     let said = String::from_utf8_lossy(&deployed.stderr).into_owned();
     assert!(!deployed.status.success(), "{said}");
-    assert!(said.contains("(copy) is under way"), "{said}");
-    assert_eq!(ended(&server, slow)["status"], "done");
+    let owner = format!("in use by another process (process id {})", server.id());
+    assert!(said.contains(&owner) && said.contains("--host"), "{said}");
 
-    // What needs files is said to be not there.
-    for (path, body) in [
-        ("/v0/events?name=copied", "{\"id\": 1}"),
-        ("/v0/datasources?name=copied&mode=append", "1\n"),
-        ("/v0/pipes/view/nodes/n/population", ""),
-        ("/v0/datasources/copied/truncate", ""),
-    ] {
-        let answer = admin(&server, "POST", path, body);
-        assert_eq!(answer.status, 503, "{path}: {}", answer.text());
-    }
+    // The one that serves knows of them, and of a copy that it runs.
+    let begun = done(&server, "POST", "/v0/pipes/slow/copy", "");
+    let slow = begun["job"]["id"].as_str().expect("an id");
+    let changed = COPIED.replace(
+        "ENGINE_SORTING_KEY \"id\"",
+        "ENGINE_SORTING_KEY \"id % 7, id\"",
+    );
+    let mut files = files(project.path());
+    files["copied.datasource"] = changed.into();
+    let version = json!({ "files": files }).to_string();
+    let deployed = admin(&server, "POST", "/v1/deploy?wait=true", &version);
+    assert_eq!(deployed.status, 200, "{}", deployed.text());
+    let deployment = &deployed.json()["deployment"];
+    assert_eq!(deployment["status"], "live", "{deployment}");
+    assert_eq!(ended(&server, slow)["status"], "done");
+    let key =
+        "SELECT sorting_key FROM system.tables WHERE database = 'pipewright' AND name = 'copied'";
+    assert_eq!(clickhouse.ask(key), "id % 7, id");
+    assert_eq!(clickhouse.ask("SELECT count() FROM copied"), "7");
+}
+
+/// The files of a project as a deploy sends them.
+fn files(folder: &Path) -> Value {
+    let read = std::fs::read_dir(folder).expect("a folder").flatten();
+    let files = read.filter(|file| file.path().is_file());
+    let pairs = files.map(|file| {
+        let text = std::fs::read_to_string(file.path()).expect("a text");
+        (
+            file.file_name().to_string_lossy().into_owned(),
+            Value::from(text),
+        )
+    });
+    Value::Object(pairs.collect())
 }

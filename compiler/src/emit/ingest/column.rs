@@ -325,35 +325,7 @@ fn mismatch(
     })
 }
 
-/// Columns by their place in a CSV file, all read as text.
-pub(super) fn csv<'a>(
-    table: &'a TablePlan,
-    path: &str,
-    columns: Option<&[String]>,
-    delimiter: char,
-) -> (Row, Vec<Input<'a>>) {
-    let count = columns.map_or_else(|| given(table).count(), <[String]>::len);
-    let structure: Vec<String> = (0..=count)
-        .map(|at| format!("pw_field{at} Nullable(String)"))
-        .collect();
-    let source = format!(
-        "file({}, 'CSV', {})",
-        quote_literal(path),
-        quote_literal(&structure.join(", "))
-    );
-    let settings = vec![
-        ("format_csv_delimiter", delimiter.to_string()),
-        (
-            "input_format_csv_allow_variable_number_of_columns",
-            "1".to_owned(),
-        ),
-        ("input_format_csv_empty_as_default", "0".to_owned()),
-        ("format_csv_null_representation", "\u{1}".to_owned()),
-    ];
-    fields(table, source, columns, settings)
-}
-
-/// The same for fields that a table expression has as `pw_field0`, `pw_field1`, …
+/// Columns by their place in rows of fields, which a table expression has as `pw_field0`, `pw_field1`, …, all read as text.
 pub(super) fn fields<'a>(
     table: &'a TablePlan,
     source: String,

@@ -28,8 +28,8 @@ pub enum Input<'a> {
     Json(&'a str),
     /// A CSV file.
     Csv {
-        /// The file as the engine opens it.
-        path: &'a str,
+        /// A table expression with the columns of [`csv_fields`].
+        rows: &'a str,
         /// The column names in the file's order; the table's order when absent.
         columns: Option<&'a [String]>,
         /// What separates fields.
@@ -103,10 +103,13 @@ impl Ingestion {
             Input::Json(source) => column::json(table, source, false),
             Input::Messages { rows, .. } => column::json(table, rows, true),
             Input::Csv {
-                path,
+                rows,
                 columns,
                 delimiter,
-            } => column::csv(table, path, *columns, *delimiter),
+            } => {
+                let settings = csv_settings(*delimiter).into();
+                column::fields(table, (*rows).to_owned(), *columns, settings)
+            }
             Input::Fields(rows) => column::fields(table, (*rows).to_owned(), None, Vec::new()),
             Input::Typed(source, columns)
             | Input::TypedMessages {
@@ -327,6 +330,27 @@ impl Ingestion {
             all => format!("\nSETTINGS {all}"),
         }
     }
+}
+
+/// The columns, with their types, as which the rows of a CSV file of so many columns are read: texts, and one for what is too much.
+pub fn csv_fields(columns: usize) -> String {
+    let fields: Vec<String> = (0..=columns)
+        .map(|at| format!("pw_field{at} Nullable(String)"))
+        .collect();
+    fields.join(", ")
+}
+
+/// Settings under which the engine reads a CSV file as these columns.
+pub fn csv_settings(delimiter: char) -> [(&'static str, String); 4] {
+    [
+        ("format_csv_delimiter", delimiter.to_string()),
+        (
+            "input_format_csv_allow_variable_number_of_columns",
+            "1".to_owned(),
+        ),
+        ("input_format_csv_empty_as_default", "0".to_owned()),
+        ("format_csv_null_representation", "\u{1}".to_owned()),
+    ]
 }
 
 /// An `INSERT … SELECT` of JSON rows from a table expression with a column `line String`, which stops at a row that does not fit.

@@ -6,7 +6,6 @@
 //! next statement, and a second process on the same data folder is told who holds it.
 
 pub mod ffi;
-mod lock;
 mod pipe;
 mod pool;
 mod repair;
@@ -22,8 +21,8 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use tokio::sync::{mpsc, oneshot};
 
+use super::lock::FolderLock;
 use super::{Answer, Engine, EngineError, Insert, Query, Rows, Written};
-use lock::FolderLock;
 use pool::{Job, Pool, RowChunk};
 use ticket::Ticket;
 

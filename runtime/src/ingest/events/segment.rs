@@ -12,8 +12,9 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::super::certain::{Columns, Fitting};
+use super::super::given::Contents;
 use super::super::known::Known;
-use super::super::load::{Counts, Views, json_source};
+use super::super::load::{Counts, Views};
 use super::super::{Ingest, IngestError, on_disk, unique};
 use super::left::token;
 use super::{Flushed, Reserved, Told};
@@ -156,14 +157,13 @@ impl Segment {
                 Err(error) => tracing::debug!(%error, "rows that have been read are read again"),
             }
         }
-        let input = Input::Json(&json_source(&self.path));
+        let given = ingest.give(&self.path, Contents::Lines).await?;
         ingest
             .load_within(
                 &self.known.table,
-                &input,
+                &Input::Json(&given.rows),
                 self.rows,
-                &token(&self.path),
-                Views::All,
+                (&token(&self.path), Views::All),
             )
             .await
     }

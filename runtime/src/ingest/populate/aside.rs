@@ -10,11 +10,12 @@ use tokio::sync::OwnedRwLockWriteGuard;
 
 use super::{PopulateRequest, upstream};
 use crate::engine::EngineError;
+use crate::ingest::given::GIVEN;
 use crate::ingest::{Ingest, IngestError, unique};
 use crate::jobs::Job;
 
-/// How the tables that populates and copies make for themselves begin.
-const OF_JOBS: [&str; 4] = ["pw_from_", "pw_to_", "pw_whole_", "pw_copy_"];
+/// How the tables that populates and copies make for themselves begin, and those of rows that were sent to a server.
+const OF_JOBS: [&str; 5] = ["pw_from_", "pw_to_", "pw_whole_", "pw_copy_", GIVEN];
 
 impl Ingest {
     /// No rows come to what a node reads while this is held, and none wait.

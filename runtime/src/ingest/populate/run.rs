@@ -266,10 +266,7 @@ impl Run<'_> {
 
     /// Makes ready what the snapshot's rows go to.
     async fn prepare(&self, progress: &mut Progress, target: &str) -> Result<(), WorkError> {
-        self.execute(&format!("DROP TABLE IF EXISTS {} SYNC", self.beside))
-            .await?;
-        self.execute(&format!("CREATE TABLE {} AS {target}", self.beside))
-            .await?;
+        self.make_beside().await?;
         // A query that the engine refuses must not have emptied the target.
         self.columns().await?;
         if self.request.truncate {
@@ -292,11 +289,19 @@ impl Run<'_> {
         self.note(progress)
     }
 
+    /// An empty table beside the target.
+    async fn make_beside(&self) -> Result<(), WorkError> {
+        let target = quote_identifier(&self.request.datasource.name);
+        self.execute(&format!("DROP TABLE IF EXISTS {} SYNC", self.beside))
+            .await?;
+        self.execute(&format!("CREATE TABLE {} AS {target}", self.beside))
+            .await
+    }
+
     /// Runs the view's query over the snapshot, one partition after the other.
     async fn copy(&self, progress: &mut Progress) -> Result<(), WorkError> {
-        // What an earlier process copied may be half a partition.
-        self.execute(&format!("TRUNCATE TABLE {}", self.beside))
-            .await?;
+        // What an earlier process copied may be half a partition, and on a server its statement may still run: into a table that is gone then.
+        self.make_beside().await?;
         progress.rows = 0;
         #[expect(clippy::cast_precision_loss, reason = "a share")]
         let most = SUBSET_ROWS / progress.rows_total.max(1) as f64;

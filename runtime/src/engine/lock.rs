@@ -1,4 +1,4 @@
-//! One process for each data folder.
+//! One process for each state folder: the embedded engine has its data there, and rows on their way to a server wait there.
 //!
 //! The lock is the operating system's, on a file in the state folder: it vanishes with the process, however that ends.
 //! The file holds the owner's process id, so that a second process can say whom to stop.
@@ -7,7 +7,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
 
-use super::super::EngineError;
+use super::EngineError;
 
 /// The lock of a state folder, held until dropped.
 #[derive(Debug)]
