@@ -26,9 +26,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
-use tower::ServiceExt as _;
 
 use super::error::ApiError;
+use super::leaving;
 
 /// Bytes in a second below which a client is too slow.
 const SLOWEST: u64 = 1024;
@@ -157,10 +157,7 @@ fn connection(
     let alive = Arc::new(());
     let service = service_fn(move |request: Request<Incoming>| -> Answered {
         if request.body().is_end_stream() {
-            return router
-                .clone()
-                .oneshot(request.map(|_| Body::empty()))
-                .boxed();
+            return leaving::answer(router.clone(), request.map(|_| Body::empty())).boxed();
         }
         let cut = Arc::new(AtomicU8::new(0));
         // What holds the body does not live as long as the bytes: these go into the request's parameters, and with them into its query.
@@ -169,7 +166,7 @@ fn connection(
         let connection = Arc::downgrade(&alive);
         let mut request = request.map(|incoming| Body::new(body.reads(incoming, connection)));
         request.extensions_mut().insert(Room(Arc::clone(&room)));
-        let answer = router.clone().oneshot(request);
+        let answer = leaving::answer(router.clone(), request);
         async move {
             let answer = answer.await?;
             drop(held.0.lock().unwrap_or_else(PoisonError::into_inner).take());

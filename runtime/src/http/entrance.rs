@@ -4,6 +4,7 @@
 
 use std::error::Error as _;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::body::{Body, HttpBody as _, to_bytes};
 use axum::extract::{Request, State};
@@ -18,6 +19,7 @@ use super::connections::SMALL;
 use super::error::ApiError;
 use super::extract::in_time;
 use super::parameters::{MOST, too_many};
+use super::run::Format;
 
 /// Lets a request in that has a token, or whose body may have one.
 pub(super) async fn token_first(
@@ -25,10 +27,31 @@ pub(super) async fn token_first(
     request: Request,
     next: Next,
 ) -> Response {
+    // Without a body it is let in, and counted where it is answered.
+    let begun = (!request.body().is_end_stream()).then(|| (counted(&request), Instant::now()));
     match admitted(&app, request).await {
         Ok(request) => next.run(request).await,
-        Err(error) => error.into_response(),
+        Err(error) => {
+            let answer = error.into_response();
+            if let Some((Some(route), since)) = begun {
+                let status = answer.status().as_u16();
+                app.metrics.request(route, status, since.elapsed());
+            }
+            answer
+        }
     }
+}
+
+/// What a request is counted as where it is let in.
+fn counted(request: &Request) -> Option<&'static str> {
+    let path = request.uri().path().trim_end_matches('/');
+    let routes = ["/v0/sql", "/v0/events", "/v0/datasources"];
+    let route = routes.into_iter().find(|route| *route == path);
+    route.or_else(|| {
+        let (name, ending) = path.strip_prefix("/v0/pipes/")?.rsplit_once('.')?;
+        let is_data = !name.contains('/') && Format::of_ending(ending).is_some();
+        is_data.then_some("/v0/pipes")
+    })
 }
 
 async fn admitted(app: &App, request: Request) -> Result<Request, ApiError> {

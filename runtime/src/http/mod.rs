@@ -31,6 +31,7 @@ mod handover;
 mod import;
 mod jobs;
 mod jwt;
+mod leaving;
 mod materialization;
 mod metrics;
 mod nodes;

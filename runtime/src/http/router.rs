@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::HttpBody as _;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::uri::PathAndQuery;
-use axum::http::{Uri, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post, put};
 use tower::ServiceExt as _;
@@ -34,8 +35,9 @@ pub fn router(app: Arc<App>) -> Router {
     for (path, handlers) in bounded.chain(datasource_routes()).chain(workspace_routes()) {
         routes = routes.route(path, handlers);
     }
-    routes = routes.layer(from_fn_with_state(Arc::clone(&app), refuse_long_bodies));
+    routes = routes.layer(from_fn_with_state(Arc::clone(&app), refuse_bodies));
     for (path, handlers) in streamed() {
+        let handlers: MethodRouter<Arc<App>> = handlers.layer(from_fn(refuse_encodings));
         routes = routes.route(path, handlers.layer(DefaultBodyLimit::disable()));
     }
     routes = routes.layer(from_fn_with_state(Arc::clone(&app), token_first));
@@ -47,12 +49,17 @@ pub fn router(app: Arc<App>) -> Router {
         .clone()
         .fallback(not_found)
         .with_state(Arc::clone(&app));
-    routes
+    let routes = routes
         .fallback(move |request| without_slash(exact.clone(), request))
-        .layer(DefaultBodyLimit::max(app.body_bytes))
-        .layer(cross_origin())
+        .layer(DefaultBodyLimit::max(app.body_bytes));
+    guarded(routes).with_state(app)
+}
+
+/// Answers panics, and says to pages of other origins that they may read what is answered, be it that.
+fn guarded<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
+    routes
         .layer(CatchPanicLayer::custom(panicked))
-        .with_state(app)
+        .layer(cross_origin())
 }
 
 /// A mistake of ours ends one request, with an answer, and not its connection. What it was is on the standard error already.
@@ -139,7 +146,7 @@ fn pipe_routes() -> Vec<Handled> {
 
 fn datasource_routes() -> Vec<Handled> {
     vec![
-        ("/v0/events", post(events::post)),
+        (EVENTS, post(events::post)),
         (
             "/v0/datasources/{datasource}",
             get(datasources::get)
@@ -243,16 +250,54 @@ async fn without_slash(routes: Router, mut request: Request) -> Response {
     }
 }
 
-/// A body that says that it is too long is not read.
-async fn refuse_long_bodies(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let length = request
-        .headers()
+/// A body that says that it is too long is not read, nor one that says that it is packed: only rows may be.
+async fn refuse_bodies(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    if request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    let headers = request.headers();
+    let length = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > app.body_bytes as u64) {
         return too_long(app.body_bytes).into_response();
     }
-    next.run(request).await
+    let are_rows = request.uri().path().trim_end_matches('/') == EVENTS;
+    match encoded_otherwise(headers, if are_rows { &PACKED[..1] } else { &[] }) {
+        Some(refusal) => refusal.into_response(),
+        None => next.run(request).await,
+    }
+}
+
+/// Files of rows may be packed in some ways and no others.
+async fn refuse_encodings(request: Request, next: Next) -> Response {
+    match encoded_otherwise(request.headers(), &PACKED) {
+        Some(refusal) => refusal.into_response(),
+        None => next.run(request).await,
+    }
+}
+
+/// How rows may be packed, events in the first way alone.
+const PACKED: [&str; 2] = ["gzip", "zstd"];
+
+const EVENTS: &str = "/v0/events";
+
+/// The refusal of a body that is encoded, unless in one of these ways.
+fn encoded_otherwise(headers: &HeaderMap, known: &[&str]) -> Option<ApiError> {
+    let encoding = headers.get(header::CONTENT_ENCODING)?;
+    let encoding = encoding.to_str().unwrap_or("?").trim();
+    let is = |name: &str| encoding.eq_ignore_ascii_case(name);
+    if encoding.is_empty() || is("identity") || known.iter().any(|name| is(name)) {
+        return None;
+    }
+    let taken = match known {
+        [] => "send the body as it is".to_owned(),
+        known => format!("send {} or plain rows", known.join(", ")),
+    };
+    Some(ApiError::Body(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        format!("`{encoding}` is not read; {taken}"),
+    ))
 }
 
 /// Pages of every origin may ask: what counts is the token, and no cookie is ever looked at.
@@ -285,11 +330,14 @@ mod tests {
         async fn broken() {
             panic!("the test says so");
         }
-        let routes: Router =
-            Router::new().route("/", get(broken).layer(CatchPanicLayer::custom(panicked)));
-        let answer = routes.oneshot(Request::new(Body::empty())).await.unwrap();
+        let routes: Router = guarded(Router::new().route("/", get(broken)));
+        let request = Request::builder().header(header::ORIGIN, "https://page.example");
+        let request = request.body(Body::empty()).unwrap();
+        let answer = routes.oneshot(request).await.unwrap();
         assert_eq!(answer.status().as_u16(), 500);
-        assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/json");
+        let headers = answer.headers();
+        assert_eq!(headers[header::CONTENT_TYPE], "application/json");
+        assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
     }
 
     #[test]

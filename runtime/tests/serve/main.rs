@@ -17,6 +17,7 @@ mod flags;
 mod guarded;
 mod harness;
 mod hidden_reads;
+mod leaving;
 mod lifecycle;
 mod limits;
 mod literate;
