@@ -190,6 +190,10 @@ impl EngineError {
             394 => return Self::Cancelled,
             _ => {}
         }
+        // Where the stack and the frame are is nobody's affair.
+        if name == "TOO_DEEP_RECURSION" && message.contains("tack address") {
+            message = "the statement is nested too deeply";
+        }
         Self::Exception {
             code,
             name: if name.is_empty() {
@@ -324,6 +328,17 @@ mod tests {
             } => (code, name, message, position.map(|place| place.offset)),
             other => panic!("not an exception: {other:?}"),
         }
+    }
+
+    #[test]
+    fn where_the_stack_is_is_not_said() {
+        let text = "Code: 306. DB::Exception: Stack size too large. Stack address: 0x7f1c2a400000, frame address: 0x7f1c2a3ff000, stack size: 1048576, maximum stack size: 8388608: In scope SELECT [[1]]. (TOO_DEEP_RECURSION) (version 26.7.2.1)";
+        let (code, name, message, _) = parsed(text, "SELECT [[1]]");
+        assert_eq!((code, name.as_str()), (306, "TOO_DEEP_RECURSION"));
+        assert_eq!(message, "the statement is nested too deeply");
+        let depth =
+            "Code: 306. DB::Exception: Maximum parse depth (1000) exceeded. (TOO_DEEP_RECURSION)";
+        assert!(parsed(depth, "").2.starts_with("Maximum parse depth"));
     }
 
     #[test]

@@ -76,6 +76,14 @@ impl Call {
         }
     }
 
+    /// What only admins may do; `what` begins the sentence that says so.
+    pub(crate) fn require_admin(&self, what: &str) -> Result<(), ApiError> {
+        if self.access.is_admin() {
+            return Ok(());
+        }
+        Err(ApiError::Forbidden(format!("{what} an admin token")))
+    }
+
     /// The right to change pipes.
     pub(crate) fn require_create_pipes(&self) -> Result<(), ApiError> {
         Self::require(self.access.creates_pipes(), "PIPES:CREATE")

@@ -10,7 +10,7 @@ use pipewright_compiler::plan::{
 };
 use pipewright_compiler::project::{Pipe, ResourceName};
 use pipewright_compiler::sql::{quote_identifier, quote_literal};
-use pipewright_compiler::template::{RenderContext, Values};
+use pipewright_compiler::template::{RenderContext, Settings, Values};
 use pipewright_grammar::syntax::DefaultKind;
 use serde_json::Value;
 
@@ -147,7 +147,7 @@ pub(super) async fn request(
             name: copy.target.name.clone(),
         },
         query_id: crate::state::uuid().map_err(|error| ApiError::Internal(error.to_string()))?,
-        settings: engine_settings(&compiled.settings),
+        settings: settings(plan, &compiled.settings),
         secrets: compiled.secrets.into_iter().collect(),
         hides_rows: compiled.hides_rows,
         query_sql: compiled.sql.into_text(),
@@ -182,9 +182,7 @@ pub(super) async fn refuse_too_many_rows(
         most.saturating_add(1)
     );
     // What is read is the copy's affair.
-    let mut query = Query::new(sql, "TSV")
-        .timeout(app.timeout)
-        .within_memory(&plan.project.config.limits);
+    let mut query = Query::new(sql, "TSV").timeout(app.timeout);
     query.settings.extend_from_slice(&request.settings);
     let served = app.served.load_full();
     for name in &request.secrets {
@@ -310,26 +308,20 @@ async fn described(
     secrets: &std::collections::BTreeSet<String>,
 ) -> Result<Vec<Column>, EngineError> {
     const BEFORE: &str = "DESCRIBE TABLE (\n";
-    let mut query = Query::new(format!("{BEFORE}{sql}\n)"), "JSONEachRow").timeout(app.timeout);
+    let mut query = Query::new(format!("{BEFORE}{sql}\n)"), "JSONCompactEachRow");
     for name in secrets {
         query = query.text(name.clone(), "");
     }
-    let shifted = |error: EngineError| error.shifted(BEFORE.len(), sql.len());
-    let answer = app.engine.query(query).await.map_err(shifted)?;
-    let bytes = answer.bytes().await.map_err(shifted)?;
-    let lines = bytes
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty());
-    lines
-        .map(|line| {
-            let row: Value = serde_json::from_slice(line).map_err(std::io::Error::from)?;
-            let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
-            Ok(Column {
-                name: text("name"),
-                type_name: text("type"),
-            })
-        })
-        .collect()
+    let described = app.engine.described(query).await;
+    described.map_err(|error| error.shifted(BEFORE.len(), sql.len()))
+}
+
+/// The engine's settings for the query of a copy: those of its template, and the memory that a query has.
+fn settings(plan: &Plan, of_template: &Settings) -> Vec<(String, String)> {
+    let within = Query::default().within_memory(&plan.project.config.limits);
+    let mut settings = engine_settings(of_template);
+    settings.extend(within.settings);
+    settings
 }
 
 /// Whether the engine can turn values of one type into another.

@@ -110,13 +110,7 @@ fn number(id: &str) -> Result<i64, ApiError> {
 }
 
 fn require_admin(call: &Call) -> Result<(), ApiError> {
-    if call.access.is_admin() {
-        Ok(())
-    } else {
-        Err(ApiError::Forbidden(
-            "deployments need an admin token".to_owned(),
-        ))
-    }
+    call.require_admin("deployments need")
 }
 
 /// The files of a request.

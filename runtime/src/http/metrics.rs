@@ -38,6 +38,7 @@ pub struct Metrics {
     duration: Histogram,
     rows: Counter,
     bytes: Counter,
+    dropped: Counter,
     waiting: Family<Source, Gauge>,
     held: Family<Source, Gauge>,
     /// Kept while a text is written.
@@ -63,6 +64,12 @@ impl Default for Metrics {
             Unit::Bytes,
             bytes.clone(),
         );
+        let dropped = Counter::default();
+        registry.register(
+            "statistics_dropped",
+            "Rows of the service data sources that were left out because too many were to be written",
+            dropped.clone(),
+        );
         let (waiting, held) = (Family::default(), Family::default());
         registry.register(
             "ingest_waiting_files",
@@ -80,6 +87,7 @@ impl Default for Metrics {
             duration,
             rows,
             bytes,
+            dropped,
             waiting,
             held,
             writing: Mutex::default(),
@@ -101,9 +109,16 @@ impl Metrics {
     }
 
     /// The text of `/metrics`. What the engine has not taken is told of each data source to those who may know their names, and of all together to others.
-    pub(super) fn text(&self, untaken: &BTreeMap<String, Untaken>, named: bool) -> String {
+    pub(super) fn text(
+        &self,
+        untaken: &BTreeMap<String, Untaken>,
+        dropped: u64,
+        named: bool,
+    ) -> String {
         // Another text may be written at the same time, for those who may not know.
         let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.dropped
+            .inc_by(dropped.saturating_sub(self.dropped.get()));
         self.waiting.clear();
         self.held.clear();
         for (name, files) in untaken {
@@ -140,7 +155,7 @@ mod tests {
             ("secret_sales".to_owned(), files(1, 4)),
         ]);
         let lines = |named: bool| {
-            let text = metrics.text(&untaken, named);
+            let text = metrics.text(&untaken, 3, named);
             let mut lines: Vec<String> = text
                 .lines()
                 .filter(|line| line.starts_with("pipewright_ingest"))
@@ -149,6 +164,11 @@ mod tests {
             lines.sort();
             lines.join("\n")
         };
+        let text = metrics.text(&untaken, 5, false);
+        assert!(
+            text.contains("pipewright_statistics_dropped_total 5\n"),
+            "{text}"
+        );
         insta::assert_snapshot!(lines(true), @r#"
         pipewright_ingest_held_files{datasource="orders"} 0
         pipewright_ingest_held_files{datasource="secret_sales"} 4

@@ -406,7 +406,8 @@ async fn metrics(
             header::CONTENT_TYPE,
             "application/openmetrics-text; version=1.0.0; charset=utf-8",
         )],
-        app.metrics.text(&untaken.unwrap_or_default(), named),
+        app.metrics
+            .text(&untaken.unwrap_or_default(), app.service.dropped(), named),
     )
         .into_response())
 }
@@ -416,10 +417,6 @@ pub(crate) struct Json(pub(crate) serde_json::Value);
 
 impl IntoResponse for Json {
     fn into_response(self) -> Response {
-        (
-            [(header::CONTENT_TYPE, "application/json")],
-            self.0.to_string(),
-        )
-            .into_response()
+        call::json_response(&self.0)
     }
 }

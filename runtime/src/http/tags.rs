@@ -127,12 +127,7 @@ pub(super) async fn delete(Path(name): Path<String>, call: Call) -> Result<Respo
 }
 
 fn require_admin(call: &Call) -> Result<(), ApiError> {
-    if call.access.is_admin() {
-        return Ok(());
-    }
-    Err(ApiError::Forbidden(
-        "changing tags needs an admin token".to_owned(),
-    ))
+    call.require_admin("changing tags needs")
 }
 
 fn exists(call: &Call, name: &str) -> Result<(), ApiError> {

@@ -87,13 +87,7 @@ fn find(call: &Call, name: &str) -> Result<Variable, ApiError> {
 }
 
 fn require_admin(call: &Call) -> Result<(), ApiError> {
-    if call.access.is_admin() {
-        Ok(())
-    } else {
-        Err(ApiError::Forbidden(
-            "variables need an admin token".to_owned(),
-        ))
-    }
+    call.require_admin("variables need")
 }
 
 fn missing(name: &str) -> ApiError {

@@ -3,6 +3,7 @@
 mod acknowledged;
 mod answers;
 mod bodies;
+mod bounded;
 mod classic;
 mod clickhouse;
 mod connections;

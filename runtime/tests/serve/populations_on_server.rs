@@ -84,6 +84,19 @@ fn views_are_populated_on_a_clickhouse_server() {
         std::thread::sleep(Duration::from_millis(20));
     }
     nothing_is_left(&clickhouse);
+
+    // What cannot be moved into is refused with the reason.
+    clickhouse.ask("DROP TABLE per_site");
+    clickhouse.ask("CREATE TABLE per_site (site String, hits UInt64) ENGINE = Memory");
+    let refused = admin(&server, "POST", PATH, "");
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    assert!(
+        refused
+            .text()
+            .contains("`per_site` is a table of the engine Memory"),
+        "{}",
+        refused.text()
+    );
 }
 
 /// A server that dies at a statement, once a file is there that says at which.

@@ -64,6 +64,9 @@ pub struct PopulateRequest {
     /// Whether the view is to be taken away when this fails.
     #[serde(default)]
     pub unlinks: bool,
+    /// How much memory its query may use; any amount where this is 0.
+    #[serde(default)]
+    pub memory_bytes: u64,
     /// The table that has the rows of before, where they were put aside when the view was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,
@@ -118,6 +121,9 @@ impl Ingest {
         let Some(table) = plan.table(&source).filter(|table| table.keeps_rows()) else {
             return refuse(format!("`{source}` keeps no rows to populate from"));
         };
+        if let Some(reason) = self.not_movable(&source, &target.to_string()).await? {
+            return refuse(reason);
+        }
         if let Some(condition) = &options.condition {
             self.check_condition(plan, table, condition).await?;
         }
@@ -138,6 +144,7 @@ impl Ingest {
             },
             pipe_id: String::new(),
             unlinks: false,
+            memory_bytes: plan.project.config.limits.memory_bytes,
             snapshot: None,
             upstream: upstream(plan, &source),
             upstream_of_target: upstream(plan, &target.to_string()),
@@ -153,6 +160,17 @@ impl Ingest {
             populate_condition: options.condition,
             populate_subset: options.subset,
         })
+    }
+
+    /// Why parts of tables cannot be linked and moved, as a populate does; nothing when they can.
+    async fn not_movable(&self, source: &str, target: &str) -> Result<Option<String>, EngineError> {
+        let sql = format!(
+            "SELECT concat('`', name, '` is a table of the engine ', engine, ': views are populated from and into tables of the MergeTree family that are not replicated') FROM system.tables WHERE database = currentDatabase() AND name IN ({}, {}) AND (engine NOT LIKE '%MergeTree' OR startsWith(engine, 'Replicated') OR startsWith(engine, 'Shared')) ORDER BY name LIMIT 1",
+            quote_literal(source),
+            quote_literal(target)
+        );
+        let found = self.text(&sql).await?;
+        Ok(found.lines().next().map(ToOwned::to_owned))
     }
 
     /// What the engine keeps of a view's query and target, in short.

@@ -324,9 +324,10 @@ impl Run<'_> {
             };
             self.control.check()?;
             self.execute(&format!(
-                "INSERT INTO {} ({columns})\n{}\nSETTINGS max_partitions_per_insert_block = 0, insert_deduplicate = 0{in_order}",
+                "INSERT INTO {} ({columns})\n{}\nSETTINGS max_partitions_per_insert_block = 0, insert_deduplicate = 0, max_memory_usage = {}{in_order}",
                 self.beside,
-                self.query(&readable, partition, share)
+                self.query(&readable, partition, share),
+                self.request.memory_bytes
             ))
             .await?;
             progress.rows += rows.parse::<u64>().unwrap_or(0);
