@@ -178,7 +178,7 @@ impl Ingest {
         for number in 0..note.spooled.chunks.len() {
             // Until it is said that the rows are in: a table that is made anew in between would not know their token.
             let _together = self.together(table).await;
-            let written = self.write_chunk(table, note, (import_id, number), Views::All);
+            let written = Box::pin(self.write_chunk(table, note, (import_id, number), Views::All));
             match written.await {
                 Ok(more) => counts = counts.plus(more),
                 // A part is in already: without the rest the file would be neither in nor out. What is to replace rows is thrown away as a whole.
@@ -276,8 +276,7 @@ impl Ingest {
         let note: Note = serde_json::from_slice(&note).map_err(io::Error::from)?;
         let import_id = folder.file_name().unwrap_or_default().to_string_lossy();
         for number in 0..note.spooled.chunks.len() {
-            self.write_chunk(table, &note, (&import_id, number), views)
-                .await?;
+            Box::pin(self.write_chunk(table, &note, (&import_id, number), views)).await?;
         }
         Ok(())
     }

@@ -28,6 +28,16 @@ const FOOTER_BYTES: u64 = 16 * 1024 * 1024;
 /// What a Parquet file begins and ends with.
 const PARQUET: &[u8] = b"PAR1";
 
+/// The first release of ClickHouse that reads rows as they are sent here.
+const SINCE: [u32; 2] = [23, 8];
+
+/// Whether a server is too old to be sent rows.
+pub(super) fn is_too_old(version: &str) -> bool {
+    let numbers = version.split('.').map_while(|number| number.parse().ok());
+    let numbers: Vec<u32> = numbers.take(SINCE.len()).collect();
+    !numbers.is_empty() && numbers.as_slice() < SINCE.as_slice()
+}
+
 /// What is in a file of rows.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Contents<'a> {
@@ -210,4 +220,19 @@ fn footer(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let mut whole = PARQUET.to_vec();
     file.read_to_end(&mut whole)?;
     Ok(Some(whole))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_too_old;
+
+    #[test]
+    fn a_server_of_before_23_8_is_too_old() {
+        for old in ["18.16.1", "22.8.1.1", "23.7.9"] {
+            assert!(is_too_old(old), "{old}");
+        }
+        for new in ["23.8.1.1", "23.12.3", "24.1.1", "26.7.2.1", "head"] {
+            assert!(!is_too_old(new), "{new}");
+        }
+    }
 }

@@ -17,6 +17,7 @@ use serde::Deserialize;
 use tokio::sync::{OwnedMutexGuard, OwnedRwLockWriteGuard};
 use tokio::time::Instant;
 
+use super::given::is_too_old;
 use super::populate::upstream_by;
 use super::{Ingest, IngestError};
 use crate::engine::{Engine, EngineError, Query};
@@ -84,6 +85,12 @@ impl Ingest {
         &self,
         table: &'a TablePlan,
     ) -> Result<Cow<'a, TablePlan>, IngestError> {
+        if self.on_server && is_too_old(self.engine.version()) {
+            return Err(IngestError::Engine(EngineError::Unsupported {
+                feature: "taking rows".to_owned(),
+                version: self.engine.version().to_owned(),
+            }));
+        }
         let table = self.newest(table);
         if !table.columns.is_empty() {
             return Ok(table);

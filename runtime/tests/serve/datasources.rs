@@ -359,7 +359,7 @@ fn rows_are_read_from_urls_that_the_project_allows() {
 }
 
 /// The least of a server of files.
-fn answer_file(mut stream: std::net::TcpStream) {
+pub(crate) fn answer_file(mut stream: std::net::TcpStream) {
     use std::io::{Read as _, Write as _};
     let mut head = Vec::new();
     let mut byte = [0];

@@ -6,6 +6,7 @@ mod bodies;
 mod bounded;
 mod classic;
 mod clickhouse;
+mod connected;
 mod connections;
 mod copies;
 mod copies_on_server;

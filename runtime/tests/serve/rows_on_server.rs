@@ -1,13 +1,14 @@
 //! Rows that go to a ClickHouse server, which sees no file of this machine.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::clickhouse::ClickHouse;
 use crate::copies::{admin, ended};
-use crate::harness::{ADMIN, Answer, Project, Server};
+use crate::harness::{ADMIN, Answer, Project, Server, serve};
 
 const VISITS: &str = "SCHEMA >\n    `day` Date `json:$.day`,\n    `site` String `json:$.site`,\n    `hits` UInt32 `json:$.hits`\n\nENGINE \"MergeTree\"\nENGINE_PARTITION_KEY \"toYYYYMM(day)\"\nENGINE_SORTING_KEY \"site\"\n";
 const PER_SITE: &str = "SCHEMA >\n    `site` String,\n    `hits` UInt64\n\nENGINE \"SummingMergeTree\"\nENGINE_SORTING_KEY \"site\"\n";
@@ -178,4 +179,110 @@ fn a_clickhouse_server_tells_what_a_file_has_and_takes_it() {
         );
     }
     nothing_is_left(&clickhouse);
+}
+
+#[test]
+fn rows_of_another_address_reach_a_clickhouse_server() {
+    let files = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let host = files.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in files.incoming() {
+            crate::datasources::answer_file(stream.expect("a connection"));
+        }
+    });
+    let clickhouse = ClickHouse::start();
+    let settings = format!(
+        "[server]\nclickhouse_url = \"http://{}\"\n[allow]\nurls = [\"http://{host}/exports/\"]\n",
+        clickhouse.address
+    );
+    let hits = "SCHEMA >\n    `site` String `json:$.site`,\n    `hits` UInt32 `json:$.hits`\n";
+    let project = Project::new(&[("pipewright.toml", &settings), ("hits.datasource", hits)]);
+    let server = Server::start(&project);
+    let import = |url: &str| {
+        let path =
+            format!("/v0/datasources?mode=append&name=hits&format=ndjson&url=http://{host}{url}");
+        admin(&server, "POST", &path, "")
+    };
+    let appended = import("/exports/rows.ndjson?signature=secret");
+    assert_eq!(counted(&appended, 200), (json!(2), json!(1)));
+    let found = clickhouse.ask("SELECT site, hits FROM hits ORDER BY site");
+    assert_eq!(found, "a \"quoted\"\t1\nb\\tc\t2");
+    for url in [
+        "/exports/missing?signature=secret",
+        "/exports/moved?signature=secret",
+    ] {
+        let refused = import(url);
+        assert_eq!(refused.status, 400, "{url}: {}", refused.text());
+        assert!(!refused.text().contains("secret"), "{}", refused.text());
+    }
+}
+
+#[test]
+fn what_was_acknowledged_reaches_a_clickhouse_server_once_wherever_the_process_ends() {
+    let clickhouse = ClickHouse::start();
+    let project = project(&clickhouse);
+    let mortal = || {
+        let mut command = serve(project.path(), &["--admin-token", ADMIN]);
+        command.env("PIPEWRIGHT_DIE_AT", project.path().join("die"));
+        Server::run(command)
+    };
+    let mut server = mortal();
+    let (mut number, mut sent, mut died, mut taken) = (1, 0_u64, 0, Vec::new());
+    loop {
+        let mut lived = true;
+        for when in ["before", "during", "after"] {
+            std::fs::write(project.path().join("die"), format!("{number} {when} "))
+                .expect("a file");
+            // Rows that are known to fit, and rows of which the server says so.
+            let row = if sent.is_multiple_of(2) {
+                format!("{{\"day\":\"2026-01-02\",\"site\":\"{sent}\",\"hits\":1}}")
+            } else {
+                format!("{{\"day\":\"2026-01-02 00:00:00\",\"site\":\"{sent}\",\"hits\":\"1\"}}")
+            };
+            if push(&server, &row) == Some(202) {
+                taken.push(sent.to_string());
+            }
+            sent += 1;
+            // What was taken is in, or the process is dead, or both.
+            let until = Instant::now() + Duration::from_secs(20);
+            let lives = |server: &Server| TcpStream::connect(server.address()).is_ok();
+            while lives(&server) && missing(&clickhouse, &taken) > 0 {
+                assert!(Instant::now() < until, "{number} {when}");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+            if !lives(&server) {
+                (died, lived) = (died + 1, false);
+                drop(server);
+                server = mortal();
+            }
+            assert_eq!(missing(&clickhouse, &taken), 0, "{number} {when}");
+            let once = clickhouse.ask("SELECT (SELECT (uniqExact(site), uniqExact(site)) FROM visits) = (SELECT (count(), (SELECT sum(hits) FROM per_site)) FROM visits)");
+            assert_eq!(once, "1", "{number} {when}");
+        }
+        if lived {
+            break;
+        }
+        number += 2;
+    }
+    assert!(died > 3, "{died}");
+    nothing_is_left(&clickhouse);
+}
+
+/// Sends a row; the status, if there is an answer.
+fn push(server: &Server, row: &str) -> Option<u16> {
+    let mut stream = TcpStream::connect(server.address()).ok()?;
+    write!(stream, "POST /v0/events?name=visits HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {ADMIN}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{row}", row.len()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    answer.split(' ').nth(1)?.parse().ok()
+}
+
+/// How many of these rows are not there.
+fn missing(clickhouse: &ClickHouse, taken: &[String]) -> usize {
+    let list = taken.join("','");
+    let found = clickhouse.ask(&format!(
+        "SELECT uniqExact(site) FROM visits WHERE site IN ('{list}')"
+    ));
+    taken.len() - found.parse::<usize>().expect("a number")
 }
