@@ -30,7 +30,7 @@ pub(super) fn findings(
         .build()?;
     runtime.block_on(async {
         let Some(asked) = explain::open(plan, folder).await? else {
-            bail!("budgets cannot be checked: the embedded ClickHouse is not installed; `pipewright engine install` fetches it");
+            bail!("budgets cannot be checked: {}", crate::engine::absence());
         };
         let found = if asked.has_data {
             measure(plan, &asked, printer).await

@@ -88,7 +88,10 @@ fn all(folder: &Path) -> anyhow::Result<Vec<Report>> {
 /// Adds what the engine says of the statements; without an engine, says so.
 fn add_types(folder: &Path, reports: &mut [Report], printer: &Printer) -> anyhow::Result<()> {
     let Some(mut typist) = Typist::new()? else {
-        printer.note("columns and types are not checked: the embedded ClickHouse is not installed; `pipewright engine install` fetches it");
+        printer.note(&format!(
+            "columns and types are not checked: {}",
+            crate::engine::absence()
+        ));
         return Ok(());
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -79,7 +79,10 @@ fn described(
         return Ok(nothing());
     }
     let Some(mut typist) = Typist::new()? else {
-        printer.note("types are not compared, only names of columns: the embedded ClickHouse is not installed; `pipewright engine install` fetches it");
+        printer.note(&format!(
+            "types are not compared, only names of columns: {}",
+            crate::engine::absence()
+        ));
         return Ok(nothing());
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()

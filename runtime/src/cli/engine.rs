@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use pipewright_compiler::project::Config as ProjectConfig;
 
@@ -22,8 +22,7 @@ pub(super) fn run(command: &EngineCommand, printer: &Printer) -> anyhow::Result<
         }
         EngineCommand::Info => {
             let Some(path) = engine::locate() else {
-                printer.note("the embedded ClickHouse is not installed");
-                printer.hint("`pipewright engine install` fetches it");
+                printer.note(&engine::absence());
                 return Ok(ExitStatus::Findings);
             };
             printer.data(&format!(
@@ -40,6 +39,9 @@ pub(super) fn run(command: &EngineCommand, printer: &Printer) -> anyhow::Result<
 fn installed(printer: &Printer) -> anyhow::Result<PathBuf> {
     if let Some(path) = engine::locate() {
         return Ok(path);
+    }
+    if engine::missing().is_some() {
+        bail!(engine::absence());
     }
     printer.note("fetching the embedded ClickHouse (about 180 MB, once for all projects)");
     let mut bar = Bar::new(printer);

@@ -85,7 +85,10 @@ fn ask(
             Some(view)
         }
         Ok(None) => {
-            printer.note("types and the engine's plan are not shown: the embedded ClickHouse is not installed; `pipewright engine install` fetches it");
+            printer.note(&format!(
+                "types and the engine's plan are not shown: {}",
+                crate::engine::absence()
+            ));
             None
         }
         Err(error) => {

@@ -139,6 +139,23 @@ pub fn locate() -> Option<PathBuf> {
     locate_in(&|name| std::env::var_os(name))
 }
 
+/// Why [`locate`] finds nothing, and what helps.
+pub fn absence() -> String {
+    match named_in(&|name| std::env::var_os(name)) {
+        Some(path) => format!(
+            "PIPEWRIGHT_CHDB names `{}`, and there is no such file",
+            path.display()
+        ),
+        None => "the embedded ClickHouse is not installed; `pipewright engine install` fetches it"
+            .to_owned(),
+    }
+}
+
+/// The file that `PIPEWRIGHT_CHDB` names and that is not there.
+pub fn missing() -> Option<PathBuf> {
+    named_in(&|name| std::env::var_os(name)).filter(|path| !path.is_file())
+}
+
 /// The file where [`install`] puts the library.
 pub fn cached_path() -> Option<PathBuf> {
     Some(library_folder(&|name| std::env::var_os(name))?.join(FILE))
@@ -146,10 +163,14 @@ pub fn cached_path() -> Option<PathBuf> {
 
 type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
-fn locate_in(environment: Environment<'_>) -> Option<PathBuf> {
+fn named_in(environment: Environment<'_>) -> Option<PathBuf> {
     let named = environment("PIPEWRIGHT_CHDB").filter(|path| !path.is_empty());
-    let path = match named {
-        Some(path) => PathBuf::from(path),
+    named.map(PathBuf::from)
+}
+
+fn locate_in(environment: Environment<'_>) -> Option<PathBuf> {
+    let path = match named_in(environment) {
+        Some(path) => path,
         None => library_folder(environment)?.join(FILE),
     };
     path.is_file().then_some(path)
@@ -286,10 +307,14 @@ impl Installation {
         let started = Command::new(&self.npm)
             .args([
                 "pack",
-                "--silent",
+                "--loglevel=error",
                 "--ignore-scripts",
                 "--no-audit",
                 "--no-update-notifier",
+                // Without a network, its own two further attempts would take more than a minute.
+                "--fetch-retries=1",
+                "--fetch-retry-mintimeout=1000",
+                "--fetch-retry-maxtimeout=2000",
             ])
             // A cache of its own in the work folder: its growth is the progress, and 170 MB do not stay behind.
             .arg("--cache")
@@ -367,17 +392,25 @@ fn archive_in(work: &Path) -> io::Result<Option<PathBuf>> {
 }
 
 /// What npm said last, on one line.
+/// What npm said that tells people most: why it had no connection, else the first of its lines.
 fn last_lines(said: &str, status: std::process::ExitStatus) -> String {
+    const UNREACHED: &str = "failed, reason: ";
     let errors: Vec<&str> = said
         .lines()
         .filter_map(|line| line.strip_prefix("npm error "))
         .filter(|line| !line.contains("complete log of this run"))
-        .take(3)
+        .take(6)
         .collect();
+    let unreached = errors.iter().find_map(|line| line.split_once(UNREACHED));
+    if let Some((_, reason)) = unreached {
+        return format!(
+            "its registry is not reached ({reason}); without a network, name a libchdb with PIPEWRIGHT_CHDB"
+        );
+    }
     if errors.is_empty() {
         status.to_string()
     } else {
-        errors.join("; ")
+        errors[..errors.len().min(3)].join("; ")
     }
 }
 

@@ -28,7 +28,7 @@ use pipewright_compiler::project::Limits;
 
 pub use answer::{Answer, Statistics};
 pub use error::{EngineError, Position};
-pub use install::{InstallError, install, locate};
+pub use install::{InstallError, absence, install, locate, missing};
 
 /// The database that holds the project's tables; unqualified names mean its tables.
 pub const DATABASE: &str = "pipewright";

@@ -127,10 +127,13 @@ fn check_build_and_compile_never_look_at_the_engine() {
     }
     let mut command = project.command(&["sql", "SELECT 1"]);
     command.env("PIPEWRIGHT_CHDB", "/nowhere/libchdb.so");
+    let output = command.output().expect("the binary runs");
+    assert_eq!(output.status.code(), Some(2), "a query needs the engine");
+    // Nothing is fetched in the place of what somebody names.
+    let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(
-        command.output().expect("the binary runs").status.code(),
-        Some(2),
-        "a query needs the engine"
+        said,
+        "error: PIPEWRIGHT_CHDB names `/nowhere/libchdb.so`, and there is no such file\n"
     );
 }
 

@@ -331,7 +331,7 @@ fn without_an_engine_the_rest_is_checked() {
     let project = Project::new(&[HITS, FORWARD, ("a.pipe", &node("a", "SELECT * FROM hist"))]);
     let mut command = project.command(&["check", "--types", "--format", "concise"]);
     let output = command
-        .env("PIPEWRIGHT_CHDB", "/nowhere/libchdb.so")
+        .env("PIPEWRIGHT_CACHE", "/nowhere")
         .output()
         .expect("the binary runs");
     insta::assert_snapshot!(String::from_utf8_lossy(&output.stdout), @"a.pipe:3:19: error[unknown-resource]: `hist` is no node, pipe or data source of this project");

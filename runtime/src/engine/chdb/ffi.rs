@@ -119,7 +119,13 @@ impl Library {
         if let Some(library) = OPENED.get() {
             return Ok(library);
         }
-        let library = Self::map(path).map_err(|error| error.to_string())?;
+        let library = Self::map(path).map_err(|error| {
+            // What the system's loader said is the error's cause.
+            match std::error::Error::source(&error) {
+                Some(reason) => format!("it is no libchdb that can be used here: {reason}"),
+                None => format!("it is no libchdb that can be used here: {error}"),
+            }
+        })?;
         Ok(OPENED.get_or_init(|| library))
     }
 

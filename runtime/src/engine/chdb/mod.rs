@@ -77,12 +77,8 @@ impl Chdb {
     pub fn open(config: &Config) -> Result<Self, EngineError> {
         let state = std::path::absolute(&config.state)?;
         std::fs::create_dir_all(&state)?;
-        let library = config.library.clone().or_else(super::locate).ok_or_else(|| {
-            EngineError::Unavailable(
-                "the engine is not installed: run `pipewright engine install`, or name a libchdb with PIPEWRIGHT_CHDB"
-                    .to_owned(),
-            )
-        })?;
+        let library = config.library.clone().or_else(super::locate);
+        let library = library.ok_or_else(|| EngineError::Unavailable(super::absence()))?;
         let lock = FolderLock::take(&state)?;
         let repaired = repair::repair(&state)?;
         if repaired > 0 {
@@ -123,7 +119,8 @@ impl Chdb {
         let unusable =
             |error: String| EngineError::Unavailable(format!("{}: {error}", library.display()));
         let library = ffi::Library::open(library).map_err(unusable)?;
-        let arguments = vec![format!("--path={path}")];
+        // On a terminal the library writes notes about its own threads among what the user reads; what is wrong comes back as errors.
+        let arguments = vec![format!("--path={path}"), "--logger.console=0".to_owned()];
         let started = Pool::start(library, arguments, config.connection_count())?;
         *POOL.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&started.0);
         guard_exit();

@@ -121,6 +121,15 @@ fn what_fails_leaves_nothing() {
     insta::assert_snapshot!(error, @"npm could not fetch @test/library@26.7.3-stable.1: code E404");
     assert!(stage.kept().is_empty());
 
+    let stage = Stage::new(
+        "package/libchdb.so",
+        b"x",
+        "echo 'npm error code ECONNREFUSED' >&2; echo 'npm error FetchError: request to the registry failed, reason: connect ECONNREFUSED' >&2; exit 1",
+    );
+    let error = stage.installation.run(&mut |_| ()).unwrap_err();
+    insta::assert_snapshot!(error, @"npm could not fetch @test/library@26.7.3-stable.1: its registry is not reached (connect ECONNREFUSED); without a network, name a libchdb with PIPEWRIGHT_CHDB");
+    assert!(stage.kept().is_empty());
+
     let mut stage = Stage::delivering(b"library");
     stage.installation.npm = stage.folder.path().join("missing");
     let error = stage.installation.run(&mut |_| ()).unwrap_err();
