@@ -18,10 +18,12 @@ mod plan;
 mod planner;
 mod renames;
 mod replace;
+mod resources;
 mod run;
 mod shadow;
 mod shape;
 mod standing;
+mod told;
 mod views;
 
 use std::collections::BTreeMap;
@@ -30,6 +32,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pipewright_compiler::deploy as steps;
+use pipewright_compiler::diagnostics;
 use pipewright_compiler::plan::Plan;
 use pipewright_compiler::sql::quote_identifier;
 use pipewright_grammar::diagnostic::Diagnostic;
@@ -44,8 +47,12 @@ pub use plan::{Action, DeployPlan, DeployStep, Estimate, Size, destructive};
 pub use planner::plan;
 pub(crate) use planner::retag;
 pub use replace::{Replacement, plan_replacement};
+pub use resources::{
+    Fate, ResourceChange, ResourceKind, Version, ending_endpoints, resource_changes,
+};
 pub use run::{Audience, Nobody, Run};
 pub use standing::stand;
+pub use told::{told, with_causes};
 
 use crate::catalog::Rename;
 use crate::engine::Engine;
@@ -234,11 +241,14 @@ pub fn to_roll_back(done: &[Deployment]) -> Result<&Deployment, String> {
     }
 }
 
+/// What is wrong and where; how grave it is follows from where it is said.
 fn describe(plan: &Plan, diagnostic: &Diagnostic) -> String {
-    pipewright_compiler::diagnostics::render::concise(
-        std::slice::from_ref(diagnostic),
-        plan.project.sources.files(),
-    )
-    .trim_end()
-    .to_owned()
+    let files = plan.project.sources.files();
+    let text = diagnostics::render::concise(std::slice::from_ref(diagnostic), files);
+    let code = format!("[{}]: ", diagnostic.code);
+    let Some((place, message)) = text.trim_end().split_once(&code) else {
+        return text.trim_end().to_owned();
+    };
+    let place = place.rsplit_once(' ').map_or("", |(place, _)| place);
+    format!("{place} {message}").trim_start().to_owned()
 }

@@ -78,6 +78,41 @@ pub(super) async fn post(State(app): State<Arc<App>>, request: Request) -> Respo
     response
 }
 
+/// `POST /v1/datasources/<name>/append`: rows to those that are there.
+pub(super) async fn append(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Response {
+    let path = "/v1/datasources/{datasource}/append";
+    write_to(&app, path, name, import::Mode::Append, request).await
+}
+
+/// `POST /v1/datasources/<name>/replace`: rows in the place of those that are there.
+pub(super) async fn replace(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Response {
+    let path = "/v1/datasources/{datasource}/replace";
+    write_to(&app, path, name, import::Mode::Replace, request).await
+}
+
+async fn write_to(
+    app: &Arc<App>,
+    path: &'static str,
+    name: String,
+    mode: import::Mode,
+    request: Request,
+) -> Response {
+    let started = Instant::now();
+    let answered = import::write_to(app, name, mode, request).await;
+    let response = answered.unwrap_or_else(IntoResponse::into_response);
+    let status = response.status().as_u16();
+    app.metrics.request(path, status, started.elapsed());
+    response
+}
+
 /// `POST /v0/datasources/<name>/truncate`: all rows away.
 pub(super) async fn truncate(
     State(app): State<Arc<App>>,

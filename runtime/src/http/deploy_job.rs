@@ -1,15 +1,15 @@
 //! A deploy as a job: the files of a version, which are on disk, into force.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 
+use super::deployments::{version, version_before};
 use super::{App, handover};
 use crate::catalog::{self, Author, Draft, Drift, Writer};
-use crate::deploy::{self, Audience, DeployError, DeployPlan, Progress};
+use crate::deploy::{self, Audience, DeployError, DeployPlan, Progress, ResourceChange};
 use crate::jobs::{Control, Job, Work, WorkError};
 use crate::state::{Deployment, DeploymentStatus, State};
 
@@ -70,7 +70,7 @@ impl Work for Deploys {
         };
         match deployment.status {
             // An earlier process came to its end, or this one at its start.
-            DeploymentStatus::Done => return Ok(result(&deployment)),
+            DeploymentStatus::Done | DeploymentStatus::Staged => return Ok(result(&deployment)),
             DeploymentStatus::Failed => {
                 let why = deployment.error.unwrap_or_default();
                 return Err(WorkError::Failed(why));
@@ -171,12 +171,15 @@ impl Deploys {
         let before = Arc::clone(&draft.before().plan);
         let plan = deploy::plan(draft.plan(), Some(&before), ingest)
             .await
-            .map_err(|error| failed(with_causes(&error)))?;
+            .map_err(|error| failed(deploy::told(&error, draft.plan())))?;
         let steps = serde_json::to_string(&plan.steps).map_err(failed)?;
         state.deployments().set_steps(id, &steps).map_err(failed)?;
         let drift = writer.taken_back(&draft, &wish.author).map_err(failed)?;
+        let resources = deploy::resource_changes(Some(version_before(&draft)), version(&draft));
+        let asks = matches!(wish.author, Author::Files);
+        let ending = deploy::ending_endpoints(&resources).filter(|_| asks);
         if !wish.allows_destruction
-            && let Some(refusal) = refusal(&plan, &drift)
+            && let Some(refusal) = refusal(&plan, &drift, ending)
         {
             return Err(failed(refusal));
         }
@@ -200,7 +203,7 @@ impl Deploys {
             progress: &progress,
         };
         let (done, connected) = app.while_disconnected(&progress, run.run(&plan)).await;
-        done.map_err(|error| failed(with_causes(&error)))?;
+        done.map_err(|error| failed(deploy::told(&error, draft.plan())))?;
         drop(writer);
         app.lack(plan.left_out());
         super::declared::ensure(app).map_err(failed)?;
@@ -272,47 +275,40 @@ pub(super) async fn alone(
     }
 }
 
-/// An error with its causes.
-pub(super) fn with_causes(error: &DeployError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let words = error.to_string();
-        if !text.contains(&words) {
-            _ = write!(text, ": {words}");
-        }
-        cause = error.source();
-    }
-    text
-}
-
 /// Why a version that takes something away does not come into force; `None` if it takes nothing away.
-pub(super) fn refusal(plan: &DeployPlan, drift: &[Drift]) -> Option<String> {
-    let mut lost: Vec<String> = plan
-        .destructive()
-        .iter()
-        .map(|step| {
-            format!(
-                "{} {}: {}",
-                step.action.words(),
-                step.name,
-                step.what.join("; ")
-            )
-        })
-        .collect();
-    let what = if lost.is_empty() {
-        "what the API has"
-    } else {
-        "rows or values"
-    };
+pub(super) fn refusal<'a>(
+    plan: &DeployPlan,
+    drift: &[Drift],
+    ending: impl Iterator<Item = &'a ResourceChange>,
+) -> Option<String> {
+    let rows = plan.destructive().into_iter().map(|step| {
+        let words = step.action.words();
+        format!("{words} {}: {}", step.name, step.what.join("; "))
+    });
+    let rows: Vec<String> = rows.collect();
     let gone = drift.iter().filter(|drift| drift.goes);
-    lost.extend(gone.map(|drift| drift.message.clone()));
-    (!lost.is_empty()).then(|| {
-        format!(
-            "this deploy takes {what} away and is not run without `allow_destructive_operations=true`: {}",
-            lost.join(" · ")
-        )
-    })
+    let of_api: Vec<String> = gone.clone().map(|drift| drift.message.clone()).collect();
+    // What the API made is told with how it can be kept.
+    let told: Vec<&str> = gone.map(|drift| drift.path.as_str()).collect();
+    let ending = ending.filter(|change| !told.contains(&change.path.as_str()));
+    let endpoints: Vec<String> = ending
+        .map(|change| format!("endpoint {} goes", change.name))
+        .collect();
+    let kinds = [
+        ("rows or values", rows),
+        ("endpoints", endpoints),
+        ("what the API has", of_api),
+    ];
+    let lost: Vec<_> = kinds.iter().filter(|(_, lost)| !lost.is_empty()).collect();
+    let (what, _) = lost.first()?;
+    let all: Vec<&str> = lost
+        .iter()
+        .flat_map(|(_, lost)| lost.iter().map(String::as_str))
+        .collect();
+    Some(format!(
+        "this deploy takes {what} away and is not run without `allow_destructive_operations=true`: {}",
+        all.join(" · ")
+    ))
 }
 
 /// Progress that is written down with the job.

@@ -4,26 +4,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest as _, Multipart, Request, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
-use pipewright_compiler::project::FileKind;
+use axum::extract::{Request, State};
+use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::call::{Call, json_response};
-use super::deploy_job::{DEPLOY, is_overtaken, refusal, with_causes};
+use super::deploy_form;
+use super::deploy_job::{DEPLOY, is_overtaken, refusal};
+use super::deployment_shown::{self, live};
 use super::error::ApiError;
-use super::extract::{Path, Whole};
-use super::parameters::media_type;
+use super::extract::Path;
 use super::{App, Data, jobs};
-use crate::catalog::{Author, ChangeError, Draft, Drift, Writer, format_micros};
-use crate::deploy::{self, DeployPlan, DeployStep, destructive};
+use crate::catalog::{Author, ChangeError, Draft, Writer, format_micros};
+use crate::deploy::{self, DeployPlan, DeployStep};
 use crate::ingest::Ingest;
 use crate::jobs::{Job, SubmitError, Wanted};
 use crate::state::{Deployment, DeploymentKind, DeploymentStatus, NewDeployment};
-
-/// The project's settings, of which those of the server are its own affair.
-const SETTINGS: &str = "pipewright.toml";
 
 /// `POST /v1/deploy`: the files as parts of a form, each with its path as file name, or as JSON, `{"files": {path: text}}`.
 pub(super) async fn create(
@@ -33,9 +29,15 @@ pub(super) async fn create(
     let (uri, headers) = (request.uri().clone(), request.headers().clone());
     let call = Call::new(&app, &uri, &headers, &Bytes::new()).await?;
     require_admin(&call)?;
-    let files = read_files(&app, request, &headers).await?;
-    let files = checked(&call, files)?;
-    begin(call, files, Author::Files, None).await
+    let sent = deploy_form::read(&app, request, &headers).await?;
+    // Clients for Forward say so when a version is to be in force as soon as it can be.
+    let at_once = match call.parameters.given("auto_promote") {
+        Some(_) => call.parameters.flag("auto_promote")?,
+        None => !sent.is_of_forward,
+    };
+    let own = call.current();
+    let files = deploy_form::checked(sent, own.files.get("pipewright.toml"))?;
+    begin(call, files, Author::Files, None, !at_once).await
 }
 
 /// `POST /v1/rollback`: back to the version before the last deploy.
@@ -52,17 +54,21 @@ pub(super) async fn rollback(call: Call) -> Result<Response, ApiError> {
         ))
     })?;
     let author = Author::Earlier(deployments.files_of_api(last.id)?);
-    begin(call, before, author, Some(last.id)).await
+    let undoes = Some(last.id);
+    begin(call, before, author, undoes, false).await
 }
 
-/// `GET /v1/deployments`.
+/// `GET /v1/deployments`: the one in force and what is on its way; with `include_deleted`, those of before as well. The oldest first.
 pub(super) async fn list(call: Call) -> Result<Response, ApiError> {
     require_admin(&call)?;
+    let everything = call.parameters.flag("include_deleted")?;
     let deployments = call.app.catalog.state().deployments().list()?;
     let live = live(&deployments);
     let shown: Vec<Value> = deployments
         .iter()
-        .map(|deployment| body(deployment, live))
+        .rev()
+        .filter(|deployment| everything || deployment_shown::is_current(deployment, live))
+        .map(|deployment| deployment_shown::body(deployment, live))
         .collect();
     Ok(json_response(&json!({ "deployments": shown })))
 }
@@ -70,38 +76,100 @@ pub(super) async fn list(call: Call) -> Result<Response, ApiError> {
 /// `GET /v1/deployments/<id>`.
 pub(super) async fn get(Path(id): Path<String>, call: Call) -> Result<Response, ApiError> {
     require_admin(&call)?;
-    let shown = shown(&call, number(&id)?)?;
+    answer(&call, number(&id)?)
+}
+
+fn answer(call: &Call, id: i64) -> Result<Response, ApiError> {
+    let shown = shown(call, id)?;
     Ok(json_response(
         &json!({ "result": "success", "deployment": shown }),
     ))
 }
 
 fn shown(call: &Call, id: i64) -> Result<Value, ApiError> {
+    let found = find(call, id)?;
     let deployments = call.app.catalog.state().deployments();
-    let found = deployments
-        .find(id)?
-        .ok_or_else(|| ApiError::NotFound(format!("there is no deployment {id}")))?;
     let live = live(&deployments.done()?);
-    let mut shown = body(&found, live);
-    let job = call.app.data()?.jobs.list(&Wanted::of_kind(DEPLOY), 1000)?;
-    let job = job.iter().find(|job| job.request["deployment_id"] == id);
-    if let (Some(job), Value::Object(fields)) = (job, &mut shown) {
-        fields.insert("job".to_owned(), jobs::body(job, &call.host));
+    let mut shown = deployment_shown::body(&found, live);
+    if let (Some(job), Value::Object(fields)) = (job_of(call, id)?, &mut shown) {
+        fields.insert("job".to_owned(), jobs::body(&job, &call.host));
     }
     Ok(shown)
 }
 
-/// `POST /v1/deployments/<id>/set-live`: a deployment is in force as soon as it is done.
+fn find(call: &Call, id: i64) -> Result<Deployment, ApiError> {
+    let found = call.app.catalog.state().deployments().find(id)?;
+    found.ok_or_else(|| ApiError::NotFound(format!("there is no deployment {id}")))
+}
+
+fn job_of(call: &Call, id: i64) -> Result<Option<Job>, ApiError> {
+    let jobs = call.app.data()?.jobs.list(&Wanted::of_kind(DEPLOY), 1000)?;
+    let mut jobs = jobs.into_iter();
+    Ok(jobs.find(|job| job.request["deployment_id"] == id))
+}
+
+/// `POST /v1/deployments/<id>/set-live`: a version that waits comes into force. One that did not wait is in force as soon as it is done.
 pub(super) async fn set_live(Path(id): Path<String>, call: Call) -> Result<Response, ApiError> {
     require_admin(&call)?;
     let id = number(&id)?;
+    let found = find(&call, id)?;
+    if found.status == DeploymentStatus::Staged {
+        return Call::finish(promote(call, found)).await;
+    }
     let deployments = call.app.catalog.state().deployments();
     if live(&deployments.done()?) == Some(id) {
-        return get(Path(id.to_string()), call).await;
+        return answer(&call, id);
     }
     Err(ApiError::Conflict(format!(
-        "deployment {id} is not the latest that is done: `rollback` returns to the version before it"
+        "deployment {id} does not wait to be in force: `rollback` returns to the version before the latest"
     )))
+}
+
+/// Brings a version that waits into force, and answers when it is.
+async fn promote(call: Call, staged: Deployment) -> Result<Response, ApiError> {
+    let data = call.app.data()?.clone();
+    refuse_busy(&data)?;
+    let deployments = call.app.catalog.state().deployments();
+    let Some(allowed) = deployments.promote(staged.id)? else {
+        return Err(busy(None));
+    };
+    let request = json!({
+        "deployment_id": staged.id,
+        "deployment_kind": staged.kind.as_str(),
+        "allow_destructive_operations": allowed,
+    });
+    let job = submit(&call, staged.id, &request)?;
+    data.jobs.ended(&job.id).await?;
+    refuse_overtaken(&call, staged.id)?;
+    let ended = find(&call, staged.id)?;
+    match (ended.status, ended.error) {
+        (DeploymentStatus::Failed, error) => Err(ApiError::BadRequest(error.unwrap_or_default())),
+        _ => answer(&call, staged.id),
+    }
+}
+
+/// `DELETE /v1/deployments/<id>`: a version that waits does not come into force, and one that is on its way is stopped.
+pub(super) async fn discard(Path(id): Path<String>, call: Call) -> Result<Response, ApiError> {
+    require_admin(&call)?;
+    let id = number(&id)?;
+    let found = find(&call, id)?;
+    let deployments = call.app.catalog.state().deployments();
+    match found.status {
+        DeploymentStatus::Staged => deployments.discard(id, "it was discarded")?,
+        DeploymentStatus::Running => {
+            if let Some(job) = job_of(&call, id)? {
+                call.app.data()?.jobs.cancel(&job.id)?;
+            }
+        }
+        DeploymentStatus::Done if live(&deployments.done()?) == Some(id) => {
+            return Err(ApiError::Conflict(format!(
+                "deployment {id} is in force: deploy another version, or `rollback` to the one before"
+            )));
+        }
+        // Nothing of it is there any more.
+        DeploymentStatus::Done | DeploymentStatus::Failed => {}
+    }
+    answer(&call, id)
 }
 
 fn number(id: &str) -> Result<i64, ApiError> {
@@ -113,99 +181,13 @@ fn require_admin(call: &Call) -> Result<(), ApiError> {
     call.require_admin("deployments need")
 }
 
-/// The files of a request.
-async fn read_files(
-    app: &Arc<App>,
-    request: Request,
-    headers: &HeaderMap,
-) -> Result<BTreeMap<String, String>, ApiError> {
-    if !media_type(headers).starts_with("multipart/") {
-        #[derive(serde::Deserialize)]
-        struct Body {
-            files: BTreeMap<String, String>,
-        }
-        let Whole(bytes) = Whole::from_request(request, app).await?;
-        let body: Body = serde_json::from_slice(&bytes).map_err(|error| {
-            ApiError::BadRequest(format!(
-                "send the files as a form, or as JSON, {{\"files\": {{path: text}}}}: {error}"
-            ))
-        })?;
-        return Ok(body.files);
-    }
-    let bad =
-        |error: axum::extract::multipart::MultipartError| ApiError::BadRequest(error.body_text());
-    let mut form = Multipart::from_request(request, app)
-        .await
-        .map_err(|error| ApiError::BadRequest(error.body_text()))?;
-    let mut files = BTreeMap::new();
-    while let Some(field) = form.next_field().await.map_err(bad)? {
-        let Some(path) = field.file_name().map(ToOwned::to_owned) else {
-            continue;
-        };
-        files.insert(path, field.text().await.map_err(bad)?);
-    }
-    Ok(files)
-}
-
-/// The files as they would be in force: only datafiles, at places inside the project, and with the server's own settings.
-fn checked(
-    call: &Call,
-    files: BTreeMap<String, String>,
-) -> Result<BTreeMap<String, String>, ApiError> {
-    let mut kept = BTreeMap::new();
-    for (path, text) in files {
-        let inside = std::path::Path::new(&path)
-            .components()
-            .all(|part| matches!(part, std::path::Component::Normal(_)));
-        if !inside || path.contains('\\') {
-            return Err(ApiError::BadRequest(format!(
-                "`{path}` is no path inside a project"
-            )));
-        }
-        if FileKind::of(&path).is_none() {
-            return Err(ApiError::BadRequest(format!("`{path}` is no datafile")));
-        }
-        kept.insert(path, text);
-    }
-    if kept.is_empty() {
-        return Err(ApiError::BadRequest("there is no datafile".to_owned()));
-    }
-    let current = call.current();
-    let own = current.files.get(SETTINGS);
-    match settings(kept.remove(SETTINGS).as_deref(), own.map(String::as_str))? {
-        Some(text) => _ = kept.insert(SETTINGS.to_owned(), text),
-        None => _ = kept.remove(SETTINGS),
-    }
-    Ok(kept)
-}
-
-/// The settings of a version with the server's own about itself.
-fn settings(sent: Option<&str>, own: Option<&str>) -> Result<Option<String>, ApiError> {
-    let read = |text: Option<&str>| -> Result<toml::Table, ApiError> {
-        text.unwrap_or("")
-            .parse()
-            .map_err(|error| ApiError::BadRequest(format!("{SETTINGS}: {error}")))
-    };
-    let (mut wanted, own_table) = (read(sent)?, read(own)?);
-    wanted.remove("server");
-    if let Some(server) = own_table.get("server") {
-        wanted.insert("server".to_owned(), server.clone());
-    }
-    if wanted == own_table {
-        return Ok(own.map(ToOwned::to_owned));
-    }
-    if sent.is_none() && wanted.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(wanted.to_string()))
-}
-
-/// Plans a version, and deploys it unless only the plan is asked for.
+/// Plans a version, and deploys it unless only the plan is asked for, or it is to wait.
 async fn begin(
     call: Call,
     files: BTreeMap<String, String>,
     author: Author,
     undoes: Option<i64>,
+    waits: bool,
 ) -> Result<Response, ApiError> {
     let (check, wait) = (
         call.parameters.flag("check")?,
@@ -216,39 +198,56 @@ async fn begin(
         author,
         undoes,
         check,
+        waits,
         allowed: call.parameters.flag("allow_destructive_operations")?,
     };
     Call::finish(async move {
         // A deploy that goes on has the catalog until its end, and who asks for another is not to wait for that.
         refuse_busy(call.app.data()?)?;
         let writer = call.app.catalog.write().await;
-        let shown = match version.begin(&call, writer).await? {
-            Begun::Invalid(errors) => return Ok(invalid(&errors)),
-            Begun::Planned { result, shown, .. } => {
-                return Ok(json_response(
-                    &json!({ "result": result, "deployment": shown }),
-                ));
-            }
-            Begun::Refused { error, mut shown } => {
-                shown["status"] = "failed".into();
-                let answer = json!({ "result": "failed", "error": error, "deployment": shown });
-                return Ok((StatusCode::BAD_REQUEST, json_response(&answer)).into_response());
-            }
-            Begun::Started { id, job, drift, .. } => {
+        let (result, shown) = match version.begin(&call, writer).await? {
+            Begun::Invalid(errors) => return Ok(deployment_shown::invalid(&errors)),
+            Begun::Refused { error, shown } => return Ok(deployment_shown::refused(&error, shown)),
+            Begun::Planned { result, shown, .. } => (result, shown),
+            Begun::Staged { id, planned } => ("success", with_plan(shown(&call, id)?, planned)),
+            Begun::Started {
+                id, job, planned, ..
+            } => {
                 if wait {
                     call.app.data()?.jobs.ended(&job).await?;
                     refuse_overtaken(&call, id)?;
                 }
-                let mut shown = shown(&call, id)?;
-                shown["drift"] = json!(drift);
-                shown
+                ("success", with_plan(shown(&call, id)?, planned))
             }
         };
         Ok(json_response(
-            &json!({ "result": "success", "deployment": shown }),
+            &json!({ "result": result, "deployment": shown }),
         ))
     })
     .await
+}
+
+/// A deployment with what its plan said of it.
+fn with_plan(mut shown: Value, planned: Value) -> Value {
+    let Value::Object(planned) = planned else {
+        return shown;
+    };
+    // In answers to a deploy, each error is an object.
+    let errors = shown["errors"].as_array().into_iter().flatten();
+    let errors: Vec<Value> = errors.map(|error| json!({ "error": error })).collect();
+    if let Value::Object(fields) = &mut shown {
+        for (name, value) in planned {
+            match (fields.get_mut(&name), name.as_str()) {
+                (Some(Value::Array(said)), "feedback") => {
+                    said.extend(value.as_array().into_iter().flatten().cloned());
+                }
+                (Some(_), _) => {}
+                (None, _) => _ = fields.insert(name, value),
+            }
+        }
+        fields.insert("errors".to_owned(), errors.into());
+    }
+    shown
 }
 
 /// An error if a deployment failed because others were faster.
@@ -275,12 +274,14 @@ pub(super) async fn apply(
         author: Author::Api(path),
         undoes: None,
         check,
+        waits: false,
         allowed,
     };
     match version.begin(call, writer).await? {
         Begun::Invalid(errors) => Err(ApiError::BadRequest(errors)),
         Begun::Planned { steps, .. } => Ok(steps),
         Begun::Refused { error, .. } => Err(ApiError::BadRequest(error)),
+        Begun::Staged { .. } => Ok(Vec::new()),
         Begun::Started { id, job, steps, .. } => {
             call.app.data()?.jobs.ended(&job).await?;
             refuse_overtaken(call, id)?;
@@ -305,7 +306,9 @@ struct Version {
     undoes: Option<i64>,
     /// Whether only the plan is asked for.
     check: bool,
-    /// Whether rows and values may go, and what the API made or changed.
+    /// Whether it is to wait, planned, until it is told to come into force.
+    waits: bool,
+    /// Whether rows and values may go, endpoints, and what the API made or changed.
     allowed: bool,
 }
 
@@ -321,11 +324,15 @@ enum Begun {
         error: String,
         shown: Value,
     },
+    Staged {
+        id: i64,
+        planned: Value,
+    },
     Started {
         id: i64,
         job: String,
         steps: Vec<DeployStep>,
-        drift: Vec<Drift>,
+        planned: Value,
     },
 }
 
@@ -337,7 +344,7 @@ impl Version {
         let Ok(_planning) = data.deploys.planning.try_lock() else {
             return Err(busy(None));
         };
-        let draft = match writer.draft(self.files).await {
+        let draft = match writer.draft(self.files.clone()).await {
             Ok(draft) => draft,
             Err(ChangeError::Invalid(errors)) => return Ok(Begun::Invalid(errors)),
             Err(error) => return Err(error.into()),
@@ -345,8 +352,9 @@ impl Version {
         let plan = planned(&draft, &data.ingest).await?;
         let drift = writer.taken_back(&draft, &self.author)?;
         drop(writer);
+        let resources = deploy::resource_changes(Some(version_before(&draft)), version(&draft));
         let same = plan.is_empty() && draft.before().files == *draft.files();
-        let shown = shown_plan(&draft, &plan, &drift);
+        let shown = deployment_shown::plan(&draft, &plan, &drift, &resources);
         if self.check || same {
             return Ok(Begun::Planned {
                 result: if same { "no_changes" } else { "success" },
@@ -354,16 +362,45 @@ impl Version {
                 steps: plan.steps,
             });
         }
+        let asks = matches!(self.author, Author::Files);
+        let ending = deploy::ending_endpoints(&resources).filter(|_| asks);
         if !self.allowed
-            && let Some(error) = refusal(&plan, &drift)
+            && let Some(error) = refusal(&plan, &drift, ending)
         {
             return Ok(Begun::Refused { error, shown });
         }
+        self.start(call, &draft, plan, shown)
+    }
+
+    /// Writes the deployment down, and begins it unless it waits.
+    fn start(
+        self,
+        call: &Call,
+        draft: &Draft,
+        plan: DeployPlan,
+        planned: Value,
+    ) -> Result<Begun, ApiError> {
         let kind = match self.author {
             Author::Files | Author::Api(_) => DeploymentKind::Deploy,
             Author::Earlier(_) => DeploymentKind::Rollback,
         };
-        let id = start(call, &draft, &plan, kind)?;
+        let deployments = call.app.catalog.state().deployments();
+        if !matches!(self.author, Author::Api(_)) {
+            deployments.discard_all("another deployment took its place")?;
+        }
+        let steps = serde_json::to_string(&plan.steps).map_err(crate::state::StateError::from)?;
+        let new = NewDeployment {
+            artifact_hash: &deploy::hash_of(draft.files()),
+            kind,
+            files: draft.files(),
+            before: Some(&draft.before().files),
+            steps: &steps,
+        };
+        if self.waits {
+            let id = deployments.stage(new, self.allowed)?;
+            return Ok(Begun::Staged { id, planned });
+        }
+        let id = deployments.start(new)?;
         let mut request = json!({
             "deployment_id": id,
             "deployment_kind": kind.as_str(),
@@ -375,46 +412,49 @@ impl Version {
         if let Some(undoes) = self.undoes {
             request["undoes"] = undoes.into();
         }
-        match data.jobs.submit_within(DEPLOY, &request, 1) {
-            Ok(job) => Ok(Begun::Started {
-                id,
-                job: job.id,
-                steps: plan.steps,
-                drift,
-            }),
-            Err(error) => {
-                let text = error.to_string();
-                let deployments = call.app.catalog.state().deployments();
-                deployments.finish(id, DeploymentStatus::Failed, Some(&text))?;
-                Err(match error {
-                    SubmitError::TooManyOfKind(_) => busy(None),
-                    other => other.into(),
-                })
-            }
-        }
+        Ok(Begun::Started {
+            id,
+            job: submit(call, id, &request)?.id,
+            steps: plan.steps,
+            planned,
+        })
+    }
+}
+
+/// The job that runs a deployment which is written down.
+fn submit(call: &Call, id: i64, request: &Value) -> Result<Job, ApiError> {
+    let submitted = call.app.data()?.jobs.submit_within(DEPLOY, request, 1);
+    submitted.or_else(|error| {
+        let text = error.to_string();
+        let deployments = call.app.catalog.state().deployments();
+        deployments.finish(id, DeploymentStatus::Failed, Some(&text))?;
+        Err(match error {
+            SubmitError::TooManyOfKind(_) => busy(None),
+            other => other.into(),
+        })
+    })
+}
+
+/// The version that a draft is to take the place of.
+pub(super) fn version_before(draft: &Draft) -> deploy::Version<'_> {
+    let before = draft.before();
+    deploy::Version {
+        files: &before.files,
+        plan: &before.plan,
+    }
+}
+
+/// The version that a draft is.
+pub(super) fn version(draft: &Draft) -> deploy::Version<'_> {
+    deploy::Version {
+        files: draft.files(),
+        plan: draft.plan(),
     }
 }
 
 async fn planned(draft: &Draft, ingest: &Ingest) -> Result<DeployPlan, ApiError> {
     let plan = deploy::plan(draft.plan(), Some(&draft.before().plan), ingest).await;
-    plan.map_err(|error| ApiError::BadRequest(with_causes(&error)))
-}
-
-fn start(
-    call: &Call,
-    draft: &Draft,
-    plan: &DeployPlan,
-    kind: DeploymentKind,
-) -> Result<i64, ApiError> {
-    let steps = serde_json::to_string(&plan.steps).map_err(crate::state::StateError::from)?;
-    let new = NewDeployment {
-        artifact_hash: &deploy::hash_of(draft.files()),
-        kind,
-        files: draft.files(),
-        before: Some(&draft.before().files),
-        steps: &steps,
-    };
-    Ok(call.app.catalog.state().deployments().start(new)?)
+    plan.map_err(|error| ApiError::BadRequest(deploy::told(&error, draft.plan())))
 }
 
 fn refuse_busy(data: &Data) -> Result<(), ApiError> {
@@ -432,66 +472,4 @@ fn busy(job: Option<&Job>) -> ApiError {
     ApiError::Conflict(format!(
         "another deploy is going on{which}: one goes on at a time, try again when it has ended"
     ))
-}
-
-fn invalid(errors: &str) -> Response {
-    let errors: Vec<Value> = errors
-        .lines()
-        .map(|line| json!({ "error": line }))
-        .collect();
-    let answer = json!({
-        "result": "failed",
-        "error": "the project has errors and is not deployed",
-        "deployment": { "status": "failed", "errors": errors },
-    });
-    (StatusCode::BAD_REQUEST, json_response(&answer)).into_response()
-}
-
-fn shown_plan(draft: &Draft, plan: &DeployPlan, drift: &[Drift]) -> Value {
-    let (old, new) = (&draft.before().files, draft.files());
-    let paths = |wanted: &dyn Fn(&String) -> bool, of: &BTreeMap<String, String>| -> Vec<String> {
-        of.keys().filter(|path| wanted(path)).cloned().collect()
-    };
-    json!({
-        "status": "valid",
-        "steps": plan.steps,
-        "destructive": plan.destructive().len(),
-        "drift": drift,
-        "new_files": paths(&|path| !old.contains_key(path), new),
-        "changed_files": paths(&|path| old.get(path).is_some_and(|text| new.get(path) != Some(text)), new),
-        "deleted_files": paths(&|path| !new.contains_key(path), old),
-    })
-}
-
-/// The deployment whose version is in force.
-fn live(deployments: &[Deployment]) -> Option<i64> {
-    deployments
-        .iter()
-        .filter(|deployment| deployment.status == DeploymentStatus::Done)
-        .map(|deployment| deployment.id)
-        .max()
-}
-
-fn body(deployment: &Deployment, live: Option<i64>) -> Value {
-    let time = |milliseconds: i64| format_micros(milliseconds.saturating_mul(1000));
-    let steps: Vec<DeployStep> = serde_json::from_str(&deployment.steps).unwrap_or_default();
-    let is_live = live == Some(deployment.id);
-    json!({
-        "id": deployment.id,
-        "kind": deployment.kind.as_str(),
-        "status": match deployment.status {
-            DeploymentStatus::Running => "deploying",
-            DeploymentStatus::Done if is_live => "live",
-            DeploymentStatus::Done => "done",
-            DeploymentStatus::Failed => "failed",
-        },
-        "live": is_live,
-        "phase": deployment.phase.as_str(),
-        "created_at": time(deployment.started_at),
-        "updated_at": deployment.finished_at.map(time),
-        "rolled_back": deployment.undone,
-        "error": deployment.error,
-        "destructive": destructive(&steps).len(),
-        "steps": steps,
-    })
 }

@@ -1,4 +1,5 @@
-//! `POST /v0/datasources` with rows: into a data source that is there, or into one that is made for them.
+//! `POST /v0/datasources` with rows: into a data source that is there, or into one that is made for them; and `/v1/datasources/<name>/append` and `replace`, where the
+//! name and the mode are in the path.
 //!
 //! The rows are the body, a part of a form, or what a URL has, when `[allow] urls` names it.
 
@@ -30,7 +31,7 @@ use crate::ingest::{Append, Appended, Format, Ingest, Kept, is_allowed, reader};
 
 /// What becomes of the rows that are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
+pub(super) enum Mode {
     Create,
     Append,
     Replace,
@@ -64,11 +65,12 @@ struct Import {
     parameters: Parameters,
     name: String,
     mode: Mode,
+    /// Whether the client asks for a job afterwards, and waits for its end.
+    is_watched: bool,
 }
 
 pub(super) async fn write(app: &Arc<App>, request: Request) -> Result<Response, ApiError> {
-    let (uri, headers) = (request.uri().clone(), request.headers().clone());
-    let (_, access, parameters) = authenticated(app, &uri, &headers)?;
+    let (_, access, parameters) = authenticated(app, request.uri(), request.headers())?;
     let name = parameters.given("name").ok_or_else(|| {
         ApiError::BadRequest("say which data source: `?name=<data source>`".to_owned())
     })?;
@@ -78,19 +80,47 @@ pub(super) async fn write(app: &Arc<App>, request: Request) -> Result<Response, 
         name: named(app, name.to_owned()),
         mode: Mode::of(&parameters)?,
         parameters,
+        is_watched: false,
     };
-    import.authorize()?;
-    let place = import.ingest()?.place_for_append().await;
-    // A client that leaves in the middle of its body leaves a body that fails, and nothing of it stays; one that leaves after it is served as if it were there.
-    Call::finish(async move {
-        let written = import.read(request, &headers).await;
-        drop(place);
-        written
-    })
-    .await
+    import.run(request).await
 }
 
+/// The same where the path says which data source, and how.
+pub(super) async fn write_to(
+    app: &Arc<App>,
+    name: String,
+    mode: Mode,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (_, access, parameters) = authenticated(app, request.uri(), request.headers())?;
+    let import = Import {
+        app: Arc::clone(app),
+        access,
+        name: named(app, name),
+        mode,
+        parameters,
+        is_watched: true,
+    };
+    import.run(request).await
+}
+
+/// The kind of the jobs under which imports are found that a client watches.
+const IMPORT: &str = "import";
+
 impl Import {
+    async fn run(self, request: Request) -> Result<Response, ApiError> {
+        self.authorize()?;
+        let headers = request.headers().clone();
+        let place = self.ingest()?.place_for_append().await;
+        // A client that leaves in the middle of its body leaves a body that fails, and nothing of it stays; one that leaves after it is served as if it were there.
+        Call::finish(async move {
+            let written = self.read(request, &headers).await;
+            drop(place);
+            written
+        })
+        .await
+    }
+
     /// Takes the rows from where the request says they are.
     async fn read(&self, request: Request, headers: &HeaderMap) -> Result<Response, ApiError> {
         if let Some(url) = self.parameters.given("url") {
@@ -281,7 +311,38 @@ impl Import {
         } else {
             done.record_insert(app);
         }
-        Ok((status, Json(written(app, table, &appended).await?)).into_response())
+        let mut answer = written(app, table, &appended).await?;
+        if self.is_watched {
+            self.note(&mut answer)?;
+        }
+        Ok((status, Json(answer)).into_response())
+    }
+
+    /// Notes an import that is done as a job, for clients that look for one.
+    fn note(&self, answer: &mut Value) -> Result<(), ApiError> {
+        let datasource = &answer["datasource"];
+        let request = json!({
+            "datasource": { "id": datasource["id"], "name": self.name },
+            "mode": self.mode.name(),
+            "import_id": answer["import_id"],
+        });
+        let result = json!({
+            "successful_rows": answer["successful_rows"],
+            "quarantined_rows": answer["quarantined_rows"],
+        });
+        let request = super::jobs::by(&self.access, request);
+        let jobs = self.app.catalog.state().jobs();
+        let job = jobs.add_done(IMPORT, &request, &result)?;
+        answer["id"] = job.id.clone().into();
+        answer["job_id"] = job.id.into();
+        // For these clients, a field of that name says that nothing was written.
+        let fields = answer.as_object_mut();
+        if let Some(fields) = fields
+            && let Some(Value::String(said)) = fields.remove("error")
+        {
+            fields.insert("warning".to_owned(), said.into());
+        }
+        Ok(())
     }
 }
 

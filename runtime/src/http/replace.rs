@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use pipewright_compiler::plan::TablePlan;
 
-use super::deploy_job::{alone, with_causes};
+use super::deploy_job::alone;
 use super::error::ApiError;
 use super::{App, handover};
 use crate::deploy::{self, Audience, DeployError, Progress, Replacement};
@@ -111,11 +111,11 @@ fn refused(error: &DeployError) -> ApiError {
         | DeployError::Waiting(_)
         | DeployError::Unfinished(_) => ApiError::Conflict(error.to_string()),
         DeployError::Fill { .. } => {
-            tracing::warn!(error = with_causes(error), "rows are not replaced");
+            tracing::warn!(error = deploy::with_causes(error), "rows are not replaced");
             ApiError::BadRequest(format!("{error}: a view cannot take the new rows"))
         }
         _ => {
-            tracing::error!(error = with_causes(error), "rows are not replaced");
+            tracing::error!(error = deploy::with_causes(error), "rows are not replaced");
             ApiError::Internal("the rows could not be replaced; the log says why".to_owned())
         }
     }

@@ -20,9 +20,9 @@ use super::entrance::token_first;
 use super::error::ApiError;
 use super::extract::too_long;
 use super::{
-    App, analyze, copies, datasource_change, datasources, deployments, endpoint, events, explain,
-    handover, health, jobs, materialization, metrics, nodes, page, pipes, population, sql, tags,
-    tokens, variables, workspace,
+    App, analyze, copies, datasource_change, datasources, deployments, endpoint, events, examples,
+    explain, handover, health, jobs, materialization, metrics, nodes, page, pipes, population, sql,
+    tags, tokens, variables, workspace,
 };
 
 /// A path and what answers there.
@@ -141,6 +141,7 @@ fn pipe_routes() -> Vec<Handled> {
         ("/v0/pipes/{pipe}/copy/resume", post(copies::resume)),
         ("/v0/pipes/{pipe}/copy/cancel", post(copies::cancel)),
         ("/v1/pipes/{pipe}", get(pipes::file)),
+        ("/examples/query.http", get(examples::address)),
     ]
 }
 
@@ -187,6 +188,9 @@ fn workspace_routes() -> Vec<Handled> {
                 .delete(variables::delete),
         ),
         ("/v0/workspace", get(workspace::get)),
+        ("/v1/workspace", get(workspace::get)),
+        ("/v1/user/workspaces", get(workspace::list)),
+        ("/v1/environments", get(workspace::environments)),
         ("/v0/workspaces/{workspace}", get(workspace::named)),
         ("/v0/user/workspaces", get(workspace::list)),
         ("/v0/auth", get(workspace::auth)),
@@ -207,7 +211,10 @@ fn workspace_routes() -> Vec<Handled> {
         ("/v1/deploy", post(deployments::create)),
         ("/v1/rollback", post(deployments::rollback)),
         ("/v1/deployments", get(deployments::list)),
-        ("/v1/deployments/{deployment}", get(deployments::get)),
+        (
+            "/v1/deployments/{deployment}",
+            get(deployments::get).delete(deployments::discard),
+        ),
         (
             "/v1/deployments/{deployment}/set-live",
             post(deployments::set_live),
@@ -221,6 +228,14 @@ fn streamed() -> Vec<Handled> {
         (
             "/v0/datasources",
             get(datasources::list).post(datasources::post),
+        ),
+        (
+            "/v1/datasources/{datasource}/append",
+            post(datasources::append),
+        ),
+        (
+            "/v1/datasources/{datasource}/replace",
+            post(datasources::replace),
         ),
         ("/v0/analyze", post(analyze::post)),
     ]

@@ -18,6 +18,8 @@ pub enum DeploymentStatus {
     Done,
     /// A step failed, and nothing has changed.
     Failed,
+    /// Planned, and not begun: it waits to be brought into force.
+    Staged,
 }
 
 impl DeploymentStatus {
@@ -27,11 +29,13 @@ impl DeploymentStatus {
             Self::Running => "running",
             Self::Done => "done",
             Self::Failed => "failed",
+            Self::Staged => "staged",
         }
     }
 
-    fn parse(text: &str) -> Self {
+    fn parse(text: &str, staged: i64) -> Self {
         match text {
+            _ if staged > 0 => Self::Staged,
             "done" => Self::Done,
             "failed" => Self::Failed,
             _ => Self::Running,
@@ -165,7 +169,7 @@ pub struct Deployments<'state> {
 /// The files of so many deployments are kept.
 const KEPT: i64 = 50;
 
-const SELECT: &str = "SELECT id, artifact_hash, status, started_at, finished_at, kind, phase, journal, steps, error, undone FROM deployments";
+const SELECT: &str = "SELECT id, artifact_hash, status, started_at, finished_at, kind, phase, journal, steps, error, undone, staged FROM deployments";
 
 impl<'state> Deployments<'state> {
     pub(super) fn new(state: &'state State) -> Self {
@@ -174,6 +178,46 @@ impl<'state> Deployments<'state> {
 
     /// Notes that a deployment begins; returns its id.
     pub fn start(&self, new: NewDeployment<'_>) -> Result<i64, StateError> {
+        self.insert(new, DeploymentStatus::Running, 0)
+    }
+
+    /// Notes a version that waits to be brought into force, and whether it may take anything away then; returns its id.
+    pub fn stage(&self, new: NewDeployment<'_>, allowed: bool) -> Result<i64, StateError> {
+        self.insert(new, DeploymentStatus::Failed, if allowed { 2 } else { 1 })
+    }
+
+    /// Begins a deployment that waits: whether it may take anything away. Nothing if it does not wait.
+    pub fn promote(&self, id: i64) -> Result<Option<bool>, StateError> {
+        let sql = "UPDATE deployments SET status = 'running', started_at = ?1, finished_at = NULL, staged = 0 WHERE id = ?2 AND staged = ?3";
+        for (staged, allowed) in [(1, false), (2, true)] {
+            if self.state.execute(sql, params![now(), id, staged])? > 0 {
+                return Ok(Some(allowed));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Notes that a deployment which waits does not come into force, and why.
+    pub fn discard(&self, id: i64, why: &str) -> Result<(), StateError> {
+        let sql = "UPDATE deployments SET staged = 0, error = ?1, finished_at = ?2 WHERE id = ?3 AND staged > 0";
+        self.state.execute(sql, params![why, now(), id])?;
+        Ok(())
+    }
+
+    /// The same of all that wait.
+    pub fn discard_all(&self, why: &str) -> Result<(), StateError> {
+        let sql =
+            "UPDATE deployments SET staged = 0, error = ?1, finished_at = ?2 WHERE staged > 0";
+        self.state.execute(sql, params![why, now()])?;
+        Ok(())
+    }
+
+    fn insert(
+        self,
+        new: NewDeployment<'_>,
+        status: DeploymentStatus,
+        staged: i64,
+    ) -> Result<i64, StateError> {
         let of_api: BTreeMap<String, Origin> = self
             .state
             .catalog()
@@ -188,16 +232,17 @@ impl<'state> Deployments<'state> {
         let of_api = serde_json::to_string(&of_api)?;
         let written = || {
             connection.execute(
-            "INSERT INTO deployments (artifact_hash, status, started_at, kind, files, files_before, steps, files_of_api) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO deployments (artifact_hash, status, started_at, kind, files, files_before, steps, files_of_api, staged) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             params![
                 new.artifact_hash,
-                DeploymentStatus::Running.as_str(),
+                status.as_str(),
                 now(),
                 new.kind.as_str(),
                 files,
                 before,
                 new.steps,
-                of_api
+                of_api,
+                staged
             ],
         )
         };
@@ -432,7 +477,7 @@ fn deployment(row: &Row<'_>) -> rusqlite::Result<Deployment> {
     Ok(Deployment {
         id: row.get(0)?,
         artifact_hash: row.get(1)?,
-        status: DeploymentStatus::parse(&row.get::<_, String>(2)?),
+        status: DeploymentStatus::parse(&row.get::<_, String>(2)?, row.get(11)?),
         started_at: row.get(3)?,
         finished_at: row.get(4)?,
         kind: DeploymentKind::parse(&row.get::<_, String>(5)?),

@@ -156,6 +156,24 @@ impl<'state> Jobs<'state> {
         aside(|| insert(&connection, kind, request))
     }
 
+    /// Adds a job whose work is done already.
+    pub fn add_done(&self, kind: &str, request: &Value, result: &Value) -> Result<Job, StateError> {
+        let mut connection = self.state.connection();
+        let transaction = connection.transaction()?;
+        let job = insert(&transaction, kind, request)?;
+        transaction.execute(
+            "UPDATE jobs SET status = 'done', result = ?1, started_at = created_at WHERE id = ?2",
+            params![result.to_string(), job.id],
+        )?;
+        aside(|| transaction.commit())?;
+        Ok(Job {
+            status: JobStatus::Done,
+            result: Some(result.clone()),
+            started_at: Some(job.created_at),
+            ..job
+        })
+    }
+
     /// The job with this id.
     pub fn find(&self, id: &str) -> Result<Option<Job>, StateError> {
         let connection = self.state.connection();

@@ -22,6 +22,7 @@ const STEPS: &[&str] = &[
     include_str!("migrations/0011_guest_tokens.sql"),
     include_str!("migrations/0012_origin_of_files.sql"),
     include_str!("migrations/0013_jobs_found.sql"),
+    include_str!("migrations/0014_staged.sql"),
 ];
 
 /// Runs the steps that `connection` lacks. Others may run them at the same time: each step is looked for when nobody else writes.

@@ -3,10 +3,14 @@
 
 mod command_line;
 mod command_line_forms;
+mod forward;
+mod forward_sdk;
 #[path = "../serve/harness.rs"]
 #[expect(dead_code, reason = "the tests of the server use more of it")]
 mod harness;
+mod offline;
 mod packages;
 mod page;
 mod schemathesis;
+mod terminal;
 mod tools;

@@ -13,8 +13,17 @@ fn folder(name: &str) -> PathBuf {
 
 /// The folder of the programs that Python packages bring.
 pub(crate) fn python() -> PathBuf {
-    let folder = folder("clients-python");
-    let wanted = include_str!("requirements.txt");
+    programs("clients-python", include_str!("requirements.txt"))
+}
+
+/// The same of the packages for Forward, whose modules have the names of the others.
+pub(crate) fn python_of_forward() -> PathBuf {
+    let wanted = include_str!("requirements_forward.txt");
+    programs("clients-python-forward", wanted)
+}
+
+fn programs(name: &str, wanted: &str) -> PathBuf {
+    let folder = folder(name);
     let programs = folder.join("bin");
     install(&folder, wanted, |list| {
         run(

@@ -61,6 +61,8 @@ GET /v0/datasources/events | | ADMIN DATASOURCES:READ:events
 POST /v0/events?name=events | {} | ADMIN DATASOURCES:APPEND:events
 POST /v0/datasources?name=events&mode=append | | ADMIN DATASOURCES:APPEND:events
 POST /v0/datasources?name=events&mode=replace | | ADMIN
+POST /v1/datasources/events/append | | ADMIN DATASOURCES:APPEND:events
+POST /v1/datasources/events/replace | | ADMIN
 POST /v0/datasources/events/delete | delete_condition=0 | ADMIN DATASOURCES:DROP:events
 POST /v0/datasources/events/truncate | | ADMIN DATASOURCES:DROP:events
 GET /v0/datasources/events.datasource | | ADMIN DATASOURCES:READ:events
@@ -79,7 +81,12 @@ POST /v1/rollback?check=true | | ADMIN
 GET /v1/deployments | | ADMIN
 GET /v1/deployments/1 | | ADMIN
 POST /v1/deployments/1/set-live | | ADMIN
+DELETE /v1/deployments/99 | | ADMIN
 GET /v0/workspace | | all
+GET /v1/workspace | | all
+GET /v1/user/workspaces | | all
+GET /v1/environments | | all
+GET /examples/query.http?pipe=on_top | | ADMIN PIPES:READ:on_top
 GET /v0/workspaces/other | | all
 GET /v0/user/workspaces | | all
 GET /v0/auth | | all

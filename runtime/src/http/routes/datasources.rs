@@ -5,6 +5,14 @@ use super::{Route, route};
 const APPEND: &str = "ADMIN or DATASOURCES:APPEND:<data source>";
 const DROP: &str = "ADMIN or DATASOURCES:DROP:<data source>";
 
+/// What says where rows are, how they are written and which ones they replace.
+const ROWS_QUERY: &[(&str, &str)] = &[
+    ("format", "string"),
+    ("url", "string"),
+    ("dialect_delimiter", "string"),
+    ("replace_condition", "string"),
+];
+
 pub(super) const ROUTES: &[Route] = &[
     route(
         "/v0/events",
@@ -43,6 +51,24 @@ pub(super) const ROUTES: &[Route] = &[
         ("dialect_delimiter", "string"),
         ("replace_condition", "string"),
     ])
+    .body("application/octet-stream"),
+    route(
+        "/v1/datasources/{datasource}/append",
+        "post",
+        "A file of rows beside the rows that are there; the answer names a job, which is done",
+        APPEND,
+        &[200, 202, 400, 403, 404, 429],
+    )
+    .query(ROWS_QUERY)
+    .body("application/octet-stream"),
+    route(
+        "/v1/datasources/{datasource}/replace",
+        "post",
+        "A file of rows in the place of those that are there; the answer names a job, which is done",
+        "ADMIN or DATASOURCES:APPEND:<data source> with DATASOURCES:DROP:<data source>",
+        &[200, 202, 400, 403, 404, 429],
+    )
+    .query(ROWS_QUERY)
     .body("application/octet-stream"),
     route(
         "/v0/datasources/{datasource}",

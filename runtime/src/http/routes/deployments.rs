@@ -8,6 +8,13 @@ const DEPLOY_QUERY: &[(&str, &str)] = &[
     ("allow_destructive_operations", "boolean"),
 ];
 
+const CREATE_QUERY: &[(&str, &str)] = &[
+    ("check", "boolean"),
+    ("wait", "boolean"),
+    ("allow_destructive_operations", "boolean"),
+    ("auto_promote", "boolean"),
+];
+
 pub(super) const ROUTES: &[Route] = &[
     route(
         "/v1/deploy",
@@ -16,7 +23,7 @@ pub(super) const ROUTES: &[Route] = &[
         "ADMIN",
         &[200, 400, 403, 409, 429],
     )
-    .query(DEPLOY_QUERY)
+    .query(CREATE_QUERY)
     .body("multipart/form-data"),
     route(
         "/v1/rollback",
@@ -29,10 +36,11 @@ pub(super) const ROUTES: &[Route] = &[
     route(
         "/v1/deployments",
         "get",
-        "The deployments, the latest first",
+        "The deployment in force, and those that are on their way or wait; with include_deleted, all",
         "ADMIN",
-        &[200, 403, 429],
-    ),
+        &[200, 400, 403, 429],
+    )
+    .query(&[("include_deleted", "boolean")]),
     route(
         "/v1/deployments/{deployment}",
         "get",
@@ -43,7 +51,14 @@ pub(super) const ROUTES: &[Route] = &[
     route(
         "/v1/deployments/{deployment}/set-live",
         "post",
-        "Whether a deployment is in force, which it is as soon as it is done",
+        "Bring a deployment that waits into force",
+        "ADMIN",
+        &[200, 400, 403, 404, 409, 429],
+    ),
+    route(
+        "/v1/deployments/{deployment}",
+        "delete",
+        "Give up a deployment that waits, or stop one that is on its way",
         "ADMIN",
         &[200, 403, 404, 409, 429],
     ),

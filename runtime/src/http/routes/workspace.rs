@@ -79,6 +79,35 @@ pub(super) const ROUTES: &[Route] = &[
         &[200, 403, 429],
     ),
     route(
+        "/v1/workspace",
+        "get",
+        "The workspace",
+        "a token",
+        &[200, 403, 429],
+    ),
+    route(
+        "/v1/user/workspaces",
+        "get",
+        "The workspaces of whoever asks: this one",
+        "a token",
+        &[200, 403, 429],
+    ),
+    route(
+        "/v1/environments",
+        "get",
+        "The branches: none",
+        "a token",
+        &[200, 403, 429],
+    ),
+    route(
+        "/examples/query.http",
+        "get",
+        "The address at which an endpoint answers, with its parameters",
+        "ADMIN or PIPES:READ:<pipe>",
+        &[200, 400, 403, 404, 429],
+    )
+    .query(&[("pipe", "string"), ("format", "string")]),
+    route(
         "/v0/workspaces/{workspace}",
         "get",
         "The workspace by its id or name",
