@@ -25,7 +25,9 @@ pub(super) fn run(
     } else {
         Default::default()
     };
-    if report_errors(&plan, &diagnostics, printer) || report_errors(&plan, &found, printer) {
+    if report_errors(&plan, &diagnostics, &folder, printer)
+        || report_errors(&plan, &found, &folder, printer)
+    {
         printer.error("nothing was written, because the project has errors");
         return Ok(ExitStatus::Findings);
     }

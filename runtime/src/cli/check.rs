@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::arguments::{Check, ReportFormat};
 use super::printer::Printer;
-use super::{ExitStatus, budget, count, project_folder, watch};
+use super::{ExitStatus, budget, count, place, project_folder, watch};
 use crate::typing::Typist;
 use crate::workspace;
 
@@ -54,7 +54,7 @@ pub(super) fn run(
         .iter()
         .map(|(plan, diagnostics)| (plan, diagnostics.as_slice()))
         .collect();
-    print(check.format, &shown, printer)?;
+    print(check.format, &shown, &folder, printer)?;
     if let Some(said) = of_types.filter(|_| check.format == ReportFormat::Text) {
         printer.note(&said);
     }
@@ -173,10 +173,11 @@ fn cache(folder: &Path, at: usize, of: usize) -> PathBuf {
     }
 }
 
-/// Prints the findings of a check.
+/// Prints the findings of a check of a folder.
 pub(super) fn print(
     format: ReportFormat,
     reports: &[Shown<'_>],
+    folder: &Path,
     printer: &Printer,
 ) -> anyhow::Result<()> {
     if format == ReportFormat::Json {
@@ -194,12 +195,16 @@ pub(super) fn print(
         return Ok(());
     }
     for (plan, diagnostics) in reports {
-        let sources = plan.project.sources.files();
+        let files = plan.project.sources.files();
+        let sources = match format {
+            ReportFormat::Github => place::from_repository(files, folder),
+            _ => place::from_here(files, folder),
+        };
         printer.styled(&match format {
-            ReportFormat::Concise => render::concise(diagnostics, sources),
-            ReportFormat::Github => render::github(diagnostics, sources),
+            ReportFormat::Concise => render::concise(diagnostics, &*sources),
+            ReportFormat::Github => render::github(diagnostics, &*sources),
             ReportFormat::Text | ReportFormat::Json => {
-                render::text(diagnostics, sources, printer.style())
+                render::text(diagnostics, &*sources, printer.style())
             }
         })?;
     }

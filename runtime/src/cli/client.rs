@@ -253,7 +253,10 @@ pub(super) fn complaint(status: StatusCode, value: &Value) -> String {
     };
     let errors = value["deployment"]["errors"].as_array();
     for error in errors.into_iter().flatten() {
-        _ = write!(text, "\n  {}", error["error"].as_str().unwrap_or_default());
+        let error = error["error"].as_str().unwrap_or_default();
+        if !text.contains(error) {
+            _ = write!(text, "\n  {error}");
+        }
     }
     text
 }

@@ -11,7 +11,7 @@ use pipewright_compiler::template::{RenderContext, Values};
 
 use super::arguments::Compile;
 use super::printer::Printer;
-use super::{ExitStatus, checked, choose_rules, project_folder};
+use super::{ExitStatus, checked, choose_rules, place, project_folder};
 
 pub(super) fn run(
     compile: &Compile,
@@ -22,9 +22,10 @@ pub(super) fn run(
     let (mut plan, diagnostics) = checked(&folder)?;
     choose_rules(&mut plan, &compile.optimize)?;
     let Ok(id) = find(&plan, &compile.target) else {
-        super::report_errors(&plan, &diagnostics, printer);
+        super::report_errors(&plan, &diagnostics, &folder, printer);
         return find(&plan, &compile.target).map(|_| ExitStatus::Error);
     };
+    say_unknown_parameters(&plan, &id, &compile.parameters, printer);
     let values: Values = compile
         .parameters
         .iter()
@@ -50,15 +51,28 @@ pub(super) fn run(
                 (QueryError::Sql(diagnostic), _) => *diagnostic,
                 (error, _) => return Err(error.into()),
             };
-            printer.note(&render::text(
-                &[diagnostic],
-                plan.project.sources.files(),
-                printer.style(),
-            ));
+            let files = place::from_here(plan.project.sources.files(), &folder);
+            printer.note(&render::text(&[diagnostic], &*files, printer.style()));
             return Ok(ExitStatus::Findings);
         }
     }
     Ok(ExitStatus::Success)
+}
+
+/// A value for a parameter that is not there changes nothing, as in a request; on the command line it is more likely a slip.
+fn say_unknown_parameters(plan: &Plan, id: &NodeId, given: &[(String, String)], printer: &Printer) {
+    let Some(pipe) = plan.pipes.get(&id.pipe) else {
+        return;
+    };
+    let known: Vec<&String> = pipe.parameters.iter().map(|known| &known.name).collect();
+    for (name, _) in given.iter().filter(|(name, _)| !known.contains(&name)) {
+        let names = known.iter().map(|name| (*name).clone());
+        let error = unknown("parameter", name, names);
+        let said = error
+            .to_string()
+            .replace("the project has none", "the pipe has none");
+        printer.note(&format!("warning: {said}"));
+    }
 }
 
 /// `pipe` or `pipe.node`.

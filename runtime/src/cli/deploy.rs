@@ -2,23 +2,21 @@
 //! there is none.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::bail;
-use pipewright_compiler::deploy::Effect;
+use anyhow::{Context as _, anyhow, bail};
 use pipewright_compiler::plan::Plan;
 use pipewright_compiler::project::SourceTree;
-use serde_json::json;
 
 use super::arguments::{Deploy, OutputFormat};
 use super::bar::Bar;
 use super::client::Client;
+use super::plan_text::{self, Shown, show};
 use super::printer::Printer;
 use super::{ExitStatus, engine, project_folder, remote, report_errors};
 use crate::catalog::{Author, Catalog, Draft, Drift};
-use crate::deploy::{self, DeployPlan, DeployStep, Nobody, Run, Size};
+use crate::deploy::{self, DeployPlan, Nobody, Run};
 use crate::engine::Engine;
 use crate::ingest::{COPY, EventLimits, Events, Ingest};
 use crate::jobs::{Job, JobStatus};
@@ -32,14 +30,16 @@ pub(super) fn run(
     project: Option<&Path>,
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
-    let folder = project_folder(arguments.dir.as_deref(), project)?;
+    let folder = deployed_folder(arguments, project)?;
     let workspace = workspace::read(&folder)?;
     let tree = workspace.sources.clone();
     let (plan, mut diagnostics) = pipewright_compiler::check(workspace.sources);
     diagnostics.extend(workspace.diagnostics);
-    if report_errors(&plan, &diagnostics, printer) {
+    if report_errors(&plan, &diagnostics, &folder, printer) {
+        plan_text::show_errors(&plan, &diagnostics, arguments.format, printer)?;
         return Ok(ExitStatus::Findings);
     }
+    refuse_empty(&plan, &folder, arguments.remote.host.is_some())?;
     let wish = Wish {
         applies: apply && !arguments.check,
         allow_destructive: arguments.allow_destructive,
@@ -85,12 +85,65 @@ pub(super) fn rollback(
     let workspace = workspace::read(&folder)?;
     let tree = workspace.sources.clone();
     let (plan, _) = pipewright_compiler::check(workspace.sources);
+    refuse_empty(&plan, &folder, false)?;
     runtime.block_on(async {
         let here = Here::open(&folder, &tree, plan, printer).await?;
         let done = here.rollback(&wish, printer).await;
         here.engine.shutdown().await;
         done
     })
+}
+
+/// The folder of the project: one that divides a project by kind, such as `datasources`, is not a whole one, and its files alone would take the rest away.
+fn deployed_folder(arguments: &Deploy, project: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let folder = project_folder(arguments.dir.as_deref(), project)?;
+    let whole = std::path::absolute(&folder)?;
+    let whole = whole.canonicalize().unwrap_or(whole);
+    let is_named = arguments.dir.is_some() || project.is_some();
+    // One with a mark of its own is whole wherever it lies.
+    let Some(part) = whole
+        .ancestors()
+        .take_while(|folder| !is_marked(folder))
+        .take(if is_named { 1 } else { usize::MAX })
+        .find(|folder| is_part(folder))
+    else {
+        return Ok(folder);
+    };
+    match part.parent() {
+        Some(around) if !is_named => Ok(around.to_path_buf()),
+        _ => bail!(
+            "`{}` is a part of the project around it: deploy that folder, or put a pipewright.toml into this one",
+            folder.display()
+        ),
+    }
+}
+
+fn is_marked(folder: &Path) -> bool {
+    folder.join("pipewright.toml").is_file() || folder.join(".pipewright").is_dir()
+}
+
+/// Whether a folder is one of those into which a project is divided, with others beside it.
+fn is_part(folder: &Path) -> bool {
+    let name = folder.file_name().and_then(|name| name.to_str());
+    let is_kind = name.is_some_and(|name| workspace::KINDS.contains(&name));
+    let Some(parent) = folder.parent().filter(|_| is_kind) else {
+        return false;
+    };
+    let others = workspace::KINDS.iter().filter(|kind| Some(**kind) != name);
+    others.into_iter().any(|kind| parent.join(kind).is_dir())
+}
+
+/// A folder without datafiles is more likely the wrong one than one whose tables are all to go. One that has been served may have what the API made.
+fn refuse_empty(plan: &Plan, folder: &Path, goes_to_server: bool) -> anyhow::Result<()> {
+    let is_empty = plan.project.pipes.is_empty() && plan.project.datasources.is_empty();
+    let has_state = folder.join(".pipewright").is_dir();
+    if is_empty && (goes_to_server || !has_state) {
+        bail!(
+            "there is no .pipe or .datasource file below `{}`: nothing is deployed from it",
+            folder.display()
+        );
+    }
+    Ok(())
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
@@ -150,7 +203,8 @@ impl Here {
         printer: &Printer,
     ) -> anyhow::Result<Self> {
         let state_folder = folder.join(".pipewright");
-        std::fs::create_dir_all(&state_folder)?;
+        std::fs::create_dir_all(&state_folder)
+            .with_context(|| format!("cannot make `{}`", state_folder.display()))?;
         let engine = engine::open(&plan.project.config, &state_folder, printer).await;
         let engine = engine.inspect_err(|error| hint_at_server(error, printer))?;
         let state = Arc::new(State::open(&state_folder.join("state.sqlite"))?);
@@ -291,17 +345,33 @@ impl Here {
         wish: &Wish,
         printer: &Printer,
     ) -> anyhow::Result<ExitStatus> {
-        show(&planned.steps, &version.drift, wish.format, printer)?;
+        let before = version.before.zip(version.plan_before);
+        let before = before.map(|(files, plan)| deploy::Version { files, plan });
+        let now = deploy::Version {
+            files: version.files,
+            plan: version.plan,
+        };
+        let shown = Shown {
+            steps: &planned.steps,
+            resources: &deploy::resource_changes(before, now),
+            drift: &version.drift,
+        };
+        show(&shown, wish.format, printer)?;
         if !wish.applies {
             return Ok(ExitStatus::Success);
         }
-        let takes_rows = !planned.destructive().is_empty();
-        if (takes_rows || version.drift.iter().any(|drift| drift.goes)) && !wish.allow_destructive {
-            let what = if takes_rows {
-                "rows or values"
-            } else {
-                "what the API has"
-            };
+        // Who rolls back wants what came with a deploy to go with it.
+        let asks = version.kind == DeploymentKind::Deploy;
+        let lost = [
+            ("rows or values", !planned.destructive().is_empty()),
+            ("endpoints", asks && shown.ends_endpoints()),
+            (
+                "what the API has",
+                version.drift.iter().any(|drift| drift.goes),
+            ),
+        ];
+        let lost = lost.iter().find(|(_, goes)| *goes);
+        if let Some((what, _)) = lost.filter(|_| !wish.allow_destructive) {
             printer.error(&format!("this deploy takes {what} away, and is not run"));
             printer.hint("`--allow-destructive` runs it");
             return Ok(ExitStatus::Findings);
@@ -333,7 +403,8 @@ impl Here {
             audience: &Nobody,
             progress: &Lines::new(printer),
         };
-        run.run(planned).await?;
+        let done = run.run(planned).await;
+        done.map_err(|error| anyhow!(deploy::told(&error, version.plan)))?;
         printer.note("deployed");
         Ok(ExitStatus::Success)
     }
@@ -401,62 +472,4 @@ fn version_before(state: &State) -> anyhow::Result<Option<(BTreeMap<String, Stri
     );
     let (plan, _) = pipewright_compiler::check(tree);
     Ok(Some((files, plan)))
-}
-
-/// Prints steps, and what files and API disagree about.
-pub(super) fn show(
-    steps: &[DeployStep],
-    drift: &[Drift],
-    format: OutputFormat,
-    printer: &Printer,
-) -> anyhow::Result<()> {
-    if format == OutputFormat::Json {
-        let shown = serde_json::to_string_pretty(&json!({ "steps": steps, "drift": drift }))?;
-        return Ok(printer.data(&shown)?);
-    }
-    let mut text = String::new();
-    if steps.is_empty() && !drift.iter().any(|drift| drift.goes) {
-        text.push_str("nothing to do: the engine has what the project says\n");
-    }
-    for step in steps {
-        push_step(&mut text, step);
-    }
-    for drift in drift {
-        _ = writeln!(text, "{}", drift.message);
-    }
-    Ok(printer.data(&text)?)
-}
-
-fn push_step(text: &mut String, step: &DeployStep) {
-    let size = |size: Size| format!("{} rows ({} bytes)", size.rows, size.bytes);
-    let estimate = step.estimate;
-    let mut costs = Vec::new();
-    if estimate.reads != Size::default() {
-        costs.push(format!("reads {}", size(estimate.reads)));
-    }
-    if estimate.rewrites != Size::default() {
-        costs.push(format!("writes {} anew", size(estimate.rewrites)));
-    }
-    if step.effect == Effect::Destroys {
-        costs.push(format!(
-            "TAKES ROWS OR VALUES AWAY: {} are there",
-            size(estimate.destroys)
-        ));
-    } else if costs.is_empty() {
-        costs.push("rows stay as they are".to_owned());
-    }
-    let from = step
-        .from
-        .as_ref()
-        .map_or(String::new(), |from| format!("{from} -> "));
-    _ = writeln!(text, "{} {from}{}", step.action.words(), step.name);
-    for what in &step.what {
-        _ = writeln!(text, "  {what}");
-    }
-    _ = writeln!(text, "  {}", costs.join("; "));
-    for sql in &step.sql {
-        for line in sql.lines() {
-            _ = writeln!(text, "    {line}");
-        }
-    }
 }

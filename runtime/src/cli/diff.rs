@@ -30,7 +30,7 @@ pub(super) fn run(
     let mut plans = Vec::new();
     for (version, name) in [(&old, "old"), (&new, "new")] {
         let (plan, diagnostics) = checked(&version.folder)?;
-        if report_errors(&plan, &diagnostics, printer) {
+        if report_errors(&plan, &diagnostics, version.shown_at(&folder), printer) {
             printer.note(&format!(
                 "the {name} version has errors: what it serves is compared as far as it can be told"
             ));

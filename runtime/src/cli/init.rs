@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 
 use super::ExitStatus;
 use super::arguments::Init;
@@ -40,10 +40,12 @@ pub(super) fn run(
     for (name, content) in FILES {
         let path = folder.join(name);
         if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent)?;
+            std::fs::create_dir_all(parent)
+                .with_context(|| format!("cannot make `{}`", parent.display()))?;
         }
         if !path.exists() {
-            std::fs::write(&path, content)?;
+            std::fs::write(&path, content)
+                .with_context(|| format!("cannot write `{}`", path.display()))?;
             printer.note(&format!("made {}", path.display()));
         }
     }

@@ -24,7 +24,7 @@ pub(super) fn run(
     let folder = project_folder(None, project)?;
     let (plan, diagnostics) = checked(&folder)?;
     // A project with errors has a lineage all the same, of what can be read.
-    report_errors(&plan, &diagnostics, printer);
+    report_errors(&plan, &diagnostics, &folder, printer);
     let found = lineage(&plan);
     let is_json = arguments.format == OutputFormat::Json;
     let Some(text) = &arguments.column else {

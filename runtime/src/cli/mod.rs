@@ -16,6 +16,8 @@ mod explain;
 mod init;
 mod job;
 mod lineage;
+mod place;
+mod plan_text;
 mod printer;
 mod pull;
 mod remote;
@@ -166,19 +168,21 @@ fn count(diagnostics: &[Diagnostic], severity: Severity) -> usize {
         .count()
 }
 
-/// Prints the errors among the findings to stderr; true if there are any.
-fn report_errors(plan: &Plan, diagnostics: &[Diagnostic], printer: &Printer) -> bool {
+/// Prints the errors among the findings of a folder to stderr; true if there are any.
+fn report_errors(
+    plan: &Plan,
+    diagnostics: &[Diagnostic],
+    folder: &Path,
+    printer: &Printer,
+) -> bool {
     let errors: Vec<Diagnostic> = diagnostics
         .iter()
         .filter(|diagnostic| diagnostic.severity == Severity::Error)
         .cloned()
         .collect();
     if !errors.is_empty() {
-        printer.note(&render::text(
-            &errors,
-            plan.project.sources.files(),
-            printer.style(),
-        ));
+        let files = place::from_here(plan.project.sources.files(), folder);
+        printer.note(&render::text(&errors, &*files, printer.style()));
     }
     !errors.is_empty()
 }

@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 use super::ExitStatus;
 use super::bar::Bar;
 use super::client::{Client, complaint};
-use super::deploy::{Wish, show};
+use super::deploy::Wish;
+use super::plan_text::{Shown, show};
 use super::printer::Printer;
 use crate::catalog::Drift;
-use crate::deploy::{Action, DeployStep};
+use crate::deploy::{Action, DeployStep, ResourceChange};
 
 /// So often the server is asked how far it is.
 const EVERY: Duration = Duration::from_millis(200);
@@ -62,11 +63,21 @@ async fn run(
     // A server of before this was said has none.
     let drift = answer["deployment"]["drift"].clone();
     let drift: Vec<Drift> = serde_json::from_value(drift).unwrap_or_default();
+    let resources = answer["deployment"]["resources"].clone();
+    let resources: Vec<ResourceChange> = serde_json::from_value(resources).unwrap_or_default();
+    let shown = |steps: &[DeployStep]| {
+        let shown = Shown {
+            steps,
+            resources: &resources,
+            drift: &drift,
+        };
+        show(&shown, wish.format, printer)
+    };
     if !status.is_success() {
         if let Ok(steps) = serde_json::from_value::<Vec<DeployStep>>(steps) {
-            show(&steps, &drift, wish.format, printer)?;
+            shown(&steps)?;
         }
-        printer.error(&complaint(status, &answer));
+        printer.error(&as_flag(&complaint(status, &answer)));
         let known = [
             StatusCode::BAD_REQUEST,
             StatusCode::CONFLICT,
@@ -79,7 +90,7 @@ async fn run(
         });
     }
     let steps: Vec<DeployStep> = serde_json::from_value(steps)?;
-    show(&steps, &drift, wish.format, printer)?;
+    shown(&steps)?;
     if !wish.applies {
         return Ok(ExitStatus::Success);
     }
@@ -95,6 +106,11 @@ async fn run(
         ExitStatus::Success if !is_whole => Ok(ExitStatus::Findings),
         status => Ok(status),
     }
+}
+
+/// The leave that a server names as its parameter is a flag here.
+fn as_flag(said: &str) -> String {
+    said.replace("allow_destructive_operations=true", "--allow-destructive")
 }
 
 /// Shows how far a deployment is until it has ended.
@@ -121,8 +137,8 @@ async fn follow(client: &Client, id: i64, printer: &Printer) -> anyhow::Result<E
         }
         drop(bar);
         let error = deployment["error"].as_str();
-        if deployment["status"] == "failed" {
-            printer.error(error.unwrap_or("the deploy failed"));
+        if deployment["outcome"] == "failed" {
+            printer.error(&as_flag(error.unwrap_or("the deploy failed")));
             return Ok(ExitStatus::Findings);
         }
         if let Some(error) = error {

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 #[derive(Debug)]
 pub(super) struct Version {
     pub(super) folder: PathBuf,
-    _checked_out: Option<TempDir>,
+    checked_out: Option<TempDir>,
 }
 
 /// The version that a text names: a folder that is there, else a revision of the repository around `project`.
@@ -20,21 +20,31 @@ pub(super) fn version(text: &str, project: &Path) -> anyhow::Result<Version> {
     if folder.is_dir() {
         return Ok(Version {
             folder,
-            _checked_out: None,
+            checked_out: None,
         });
     }
     let checked_out = check_out(text, project)?;
     Ok(Version {
         folder: checked_out.path().to_path_buf(),
-        _checked_out: Some(checked_out),
+        checked_out: Some(checked_out),
     })
+}
+
+impl Version {
+    /// Where its files are for who reads about them: those of a revision are where the project has them.
+    pub(super) fn shown_at<'a>(&'a self, project: &'a Path) -> &'a Path {
+        match &self.checked_out {
+            Some(_) => project,
+            None => &self.folder,
+        }
+    }
 }
 
 /// The working folder itself.
 pub(super) fn working(project: &Path) -> Version {
     Version {
         folder: project.to_path_buf(),
-        _checked_out: None,
+        checked_out: None,
     }
 }
 

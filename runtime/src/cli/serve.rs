@@ -38,7 +38,7 @@ pub(super) fn run(
     let (mut plan, mut diagnostics) = pipewright_compiler::check(workspace.sources);
     choose_rules(&mut plan, &serve.optimize)?;
     diagnostics.extend(workspace.diagnostics);
-    if report_errors(&plan, &diagnostics, printer) {
+    if report_errors(&plan, &diagnostics, &folder, printer) {
         printer.error("the project has errors and is not served");
         return Ok(ExitStatus::Findings);
     }
@@ -128,11 +128,19 @@ where
     let tree = workspace.sources.clone();
     let (plan, mut diagnostics) = pipewright_compiler::check(workspace.sources);
     diagnostics.extend(workspace.diagnostics);
-    if report_errors(&plan, &diagnostics, printer) {
+    if report_errors(&plan, &diagnostics, folder, printer) {
         return Ok(ExitStatus::Findings);
     }
     let state_folder = folder.join(STATE_FOLDER);
-    std::fs::create_dir_all(&state_folder)?;
+    let is_empty = plan.project.pipes.is_empty() && plan.project.datasources.is_empty();
+    if is_empty && !state_folder.is_dir() && !folder.join("pipewright.toml").is_file() {
+        bail!(
+            "there is no .pipe or .datasource file below `{}`",
+            folder.display()
+        );
+    }
+    std::fs::create_dir_all(&state_folder)
+        .with_context(|| format!("cannot make `{}`", state_folder.display()))?;
     let engine = engine::open(&plan.project.config, &state_folder, printer).await;
     let engine = engine.inspect_err(|error| super::deploy::hint_at_server(error, printer))?;
     let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
@@ -234,7 +242,7 @@ async fn deploy_and_serve(
 /// Says which tables and views are not there, and which fixtures are not whole.
 pub(super) fn say_what_is_missing(plan: &Plan, deployed: &deploy::Deployed, printer: &Printer) {
     for (name, said) in &deployed.refused {
-        let file = deploy::file_of(plan, name);
+        let file = deploy::file_of(plan, name).filter(|file| !said.starts_with(file));
         let place = file.map_or(String::new(), |file| format!("{file}: "));
         printer.error(&format!(
             "{place}`{name}` cannot be made, and what needs it does not work: {said}"

@@ -92,7 +92,7 @@ impl Projects {
             .iter()
             .map(|(plan, diagnostics)| (*plan, diagnostics.as_slice()))
             .collect();
-        print(format, &shown, printer)?;
+        print(format, &shown, folder, printer)?;
         self.sources = Some(workspace.sources);
         Ok(())
     }

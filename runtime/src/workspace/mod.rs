@@ -6,6 +6,6 @@ mod read;
 mod secrets;
 
 pub use discover::discover;
-pub use projects::projects;
+pub use projects::{KINDS, projects};
 pub use read::{ReadError, Workspace, read};
 pub use secrets::{SecretsError, secrets};

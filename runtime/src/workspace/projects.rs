@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pipewright_compiler::project::{FileKind, ResourceName, SourceTree};
 
 /// Folders that divide a project by kind: the project is what contains them.
-const KINDS: &[&str] = &[
+pub const KINDS: &[&str] = &[
     "connections",
     "copies",
     "datasources",

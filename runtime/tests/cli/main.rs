@@ -6,5 +6,6 @@ mod diff;
 mod explain;
 mod harness;
 mod lineage;
+mod places;
 mod types;
 mod watch;

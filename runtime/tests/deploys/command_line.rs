@@ -46,13 +46,7 @@ fn the_command_line_deploys_to_a_server() {
     let changed = written(&files);
     let run = |arguments: &[&str], folder: &Path| run(Some(&server), folder, arguments);
     let (code, out, _) = run(&["plan"], changed.path());
-    assert_eq!(
-        (code, out.as_str()),
-        (
-            Some(0),
-            "nothing to do: the engine has what the project says\n"
-        )
-    );
+    assert_eq!((code, out.as_str()), (Some(0), "change endpoint by_part\n"));
     let (code, _, said) = run(&["deploy"], changed.path());
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("as deployment 2"), "{said}");

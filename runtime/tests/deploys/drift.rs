@@ -106,7 +106,7 @@ fn what_the_api_changed_or_deleted_is_told_and_kept() {
     );
     let more = written(&files);
     assert_eq!(run(&["deploy"], more.path()).0, Some(0));
-    let (code, out, said) = run(&["deploy"], folder.path());
+    let (code, out, said) = run(&["deploy", "--allow-destructive"], folder.path());
     assert_eq!((code, out.contains("API")), (Some(0), false), "{out}{said}");
     assert_eq!(run(&["deploy"], more.path()).0, Some(0));
 

@@ -12,6 +12,7 @@ mod command_line;
 mod connect;
 mod datafiles;
 mod drift;
+mod endpoints;
 mod gone;
 mod journal;
 mod kills;
