@@ -93,10 +93,17 @@ fn a_node_under_an_alias_is_known_by_its_own_name_too() {
     ");
     // Something else has the name, or the pipe has two.
     for text in [
+        "SELECT p.v FROM (SELECT q.id AS k, q.a + 100 AS v FROM p AS q) AS p JOIN t AS q ON p.k = q.id",
+        "SELECT p.id FROM (SELECT q.id FROM p AS q WHERE q.id > 1) AS p",
+        "SELECT p.id FROM (SELECT 7 AS id) AS p, p AS x",
+        "SELECT p.id, arrayMap(p -> p.id, [tuple(1)]) FROM p AS x",
+        "SELECT p.id, arrayMap((a, p) -> p.id, [1], [tuple(1)]) FROM p AS x",
+        "SELECT p.id FROM (SELECT id FROM t) AS p UNION ALL SELECT x.id FROM p AS x",
+        "SELECT p.id, tuple(1 AS id) AS p FROM p AS x",
         "SELECT p.id FROM t AS p, p AS q",
         "SELECT p.id FROM p AS q, p AS r",
     ] {
-        assert!(query(&plan, text).starts_with("SELECT p.id"), "{text}");
+        assert!(query(&plan, text).starts_with("SELECT p."), "{text}");
     }
 }
 

@@ -175,7 +175,8 @@ impl<'a> Naming<'a> {
 
     /// Finds the names of nodes before their columns where the nodes have an alias.
     fn rename(&mut self) {
-        let renamed = renamed(self.scan, &self.aliased);
+        let mut renamed = renamed(self.scan, &self.aliased);
+        renamed.retain(|name, _| self.means_only_the_node(name));
         if renamed.is_empty() {
             return;
         }
@@ -205,6 +206,22 @@ impl<'a> Naming<'a> {
                 None => _ = self.shape.unknown_sets.insert(table.name.clone()),
             }
         }
+    }
+
+    /// Whether a node's name is nothing else in the statement: it stands there as the table and before columns alone, and no column has it. Another query of the
+    /// statement may give it to something of its own, and a lambda or a tuple may have it.
+    fn means_only_the_node(&self, name: &str) -> bool {
+        let text = self.text.text();
+        let columns = self.plan.tables.values().flat_map(|table| &table.columns);
+        if columns.into_iter().any(|column| column.name == name) {
+            return false;
+        }
+        let tables = self.scan.tables.iter().map(|table| table.span.start);
+        let qualifiers = sql::qualifiers(text);
+        let mut known: BTreeSet<usize> = qualifiers.iter().map(|place| place.start).collect();
+        known.extend(tables);
+        let places = sql::places_of_name(text, name);
+        places.iter().all(|place| known.contains(place))
     }
 }
 

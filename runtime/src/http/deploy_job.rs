@@ -9,7 +9,9 @@ use serde_json::{Map, Value, json};
 use super::deployments::{version, version_before};
 use super::{App, handover};
 use crate::catalog::{self, Author, Draft, Drift, Writer};
-use crate::deploy::{self, Audience, DeployError, DeployPlan, Progress, ResourceChange};
+use crate::deploy::{
+    self, Audience, DeployError, DeployPlan, Progress, ResourceChange, with_causes,
+};
 use crate::jobs::{Control, Job, Work, WorkError};
 use crate::state::{Deployment, DeploymentStatus, State};
 

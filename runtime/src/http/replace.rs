@@ -9,7 +9,7 @@ use pipewright_compiler::plan::TablePlan;
 use super::deploy_job::alone;
 use super::error::ApiError;
 use super::{App, handover};
-use crate::deploy::{self, Audience, DeployError, Progress, Replacement};
+use crate::deploy::{self, Audience, DeployError, Progress, Replacement, with_causes};
 use crate::ingest::{Appended, Ingest, IngestError, Mark, Staged};
 use crate::state::{DeploymentKind, NewDeployment};
 
@@ -111,11 +111,11 @@ fn refused(error: &DeployError) -> ApiError {
         | DeployError::Waiting(_)
         | DeployError::Unfinished(_) => ApiError::Conflict(error.to_string()),
         DeployError::Fill { .. } => {
-            tracing::warn!(error = deploy::with_causes(error), "rows are not replaced");
+            tracing::warn!(error = with_causes(error), "rows are not replaced");
             ApiError::BadRequest(format!("{error}: a view cannot take the new rows"))
         }
         _ => {
-            tracing::error!(error = deploy::with_causes(error), "rows are not replaced");
+            tracing::error!(error = with_causes(error), "rows are not replaced");
             ApiError::Internal("the rows could not be replaced; the log says why".to_owned())
         }
     }
