@@ -12,6 +12,7 @@ use crate::optimize::is_random;
 use crate::plan::{NodePlan, PipePlan, Plan};
 use crate::sql::outline::outline;
 use crate::sql::{Position, TableReference};
+use crate::template::is_aggregate;
 
 pub(super) const RULE: Rule = Rule {
     code: codes::COMPUTED_TWICE,
@@ -118,6 +119,9 @@ fn differs(plan: &Plan, id: &NodeId) -> Option<String> {
         return Some(format!("`{}` gives other values each time", called.name));
     }
     let outline = outline(branch.rendered.sql.text());
-    let cut = outline.limited && outline.order_by.is_none();
+    // An aggregate over all rows is one row.
+    let mut calls = outline.items.iter().filter_map(|item| item.call.as_deref());
+    let is_one_row = !outline.grouped && calls.any(is_aggregate);
+    let cut = outline.limited && outline.order_by.is_none() && !is_one_row;
     cut.then(|| "its `LIMIT` takes any rows".to_owned())
 }

@@ -412,6 +412,8 @@ fn what_differs_each_time_is_found_where_one_statement_reads_it_twice() {
         [""; 0]
     );
     assert_eq!(twice("SELECT day, user FROM web", united), [""; 0]);
+    let one_row = "SELECT max(day) AS day, max(user) AS user FROM web LIMIT 1";
+    assert_eq!(twice(one_row, united), [""; 0]);
     assert_eq!(
         findings(&[
             WEB,

@@ -286,7 +286,7 @@ pub(super) fn is_known(name: &str) -> bool {
 
 /// Takes combinators off the end until the name of an aggregate function is left. Every way to take them off is tried, because one combinator may end like
 /// another; how many are tried is bounded, because the name may come with the request.
-fn is_aggregate(name: &str) -> bool {
+pub(crate) fn is_aggregate(name: &str) -> bool {
     let mut left = vec![name];
     let mut at = 0;
     while let Some(candidate) = left.get(at).copied() {
