@@ -17,6 +17,7 @@ use super::fill::Filling;
 use super::journal::{Journal, Operation};
 use super::names;
 use super::plan::{Blueprint, DeployPlan, Feed};
+use super::told::told;
 use super::{DeployError, Progress};
 use crate::engine::{Engine, EngineError};
 use crate::ingest::{Ingest, MarksAfter, table_id, upstream};
@@ -102,7 +103,7 @@ impl Run<'_> {
                 if !matches!(error, DeployError::Unfinished(_)) {
                     journal.take_back(self.engine(), self.progress).await;
                 }
-                let text = describe_error(&error);
+                let text = told(&error, self.wanted);
                 deployments.finish(self.id, DeploymentStatus::Failed, Some(&text))?;
                 Err(error)
             }
@@ -429,19 +430,4 @@ fn cleaning(blueprint: &Blueprint) -> Vec<String> {
         }
     }
     statements
-}
-
-/// An error with its causes.
-pub(super) fn describe_error(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let words = error.to_string();
-        if !text.contains(&words) {
-            text.push_str(": ");
-            text.push_str(&words);
-        }
-        cause = error.source();
-    }
-    text
 }

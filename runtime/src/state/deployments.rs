@@ -539,6 +539,38 @@ mod tests {
     }
 
     #[test]
+    fn a_version_that_waits_is_begun_once_or_given_up() {
+        let state = State::in_memory().unwrap();
+        let files = Files::from([("a.pipe".to_owned(), "new".to_owned())]);
+        let new = NewDeployment {
+            artifact_hash: "aaa",
+            kind: DeploymentKind::Deploy,
+            files: &files,
+            before: None,
+            steps: "[]",
+        };
+        let deployments = state.deployments();
+        let status = |id: i64| deployments.find(id).unwrap().unwrap().status;
+        let first = deployments.stage(new, true).unwrap();
+        let second = deployments.stage(new, false).unwrap();
+        assert_eq!(status(first), DeploymentStatus::Staged);
+        // What a process finds at its start is neither under way nor done.
+        assert_eq!(deployments.running().unwrap(), []);
+        assert_eq!(deployments.done().unwrap(), []);
+        assert_eq!(deployments.promote(first).unwrap(), Some(true));
+        assert_eq!(status(first), DeploymentStatus::Running);
+        assert_eq!(deployments.promote(first).unwrap(), None);
+        deployments.discard_all("given up").unwrap();
+        let given_up = deployments.find(second).unwrap().unwrap();
+        assert_eq!(
+            (given_up.status, given_up.error.as_deref()),
+            (DeploymentStatus::Failed, Some("given up"))
+        );
+        assert_eq!(status(first), DeploymentStatus::Running);
+        assert_eq!(deployments.promote(second).unwrap(), None);
+    }
+
+    #[test]
     fn files_come_into_force_with_the_version_and_go_with_it() {
         let state = State::in_memory().unwrap();
         let file = |text: &str| StoredFile {

@@ -23,6 +23,7 @@ mod ordered;
 mod populated;
 mod recovered;
 mod replaced;
+mod said;
 mod served;
 #[path = "../ingest/server.rs"]
 mod server;
