@@ -114,7 +114,7 @@ impl Import {
         let place = self.ingest()?.place_for_append().await;
         // A client that leaves in the middle of its body leaves a body that fails, and nothing of it stays; one that leaves after it is served as if it were there.
         Call::finish(async move {
-            let written = self.read(request, &headers).await;
+            let written = Box::pin(self.read(request, &headers)).await;
             drop(place);
             written
         })

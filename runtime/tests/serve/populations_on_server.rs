@@ -118,7 +118,7 @@ fn try_send(server: &Server, method: &str, path: &str) -> Option<Value> {
 
 /// Waits until the jobs are done, or the server is dead; whether it lives.
 fn lives(server: &Server) -> bool {
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_mins(1);
     while let Some(listed) = try_send(server, "GET", "/v0/jobs?kind=populateview") {
         let jobs = listed["jobs"].as_array().expect("a list");
         if jobs.iter().all(|job| job["status"] == "done") {
