@@ -89,12 +89,12 @@ impl Contents<'_> {
 
     /// Settings under which a server reads the bytes.
     fn settings(self) -> Vec<(String, String)> {
-        match self {
-            Self::Csv { delimiter, .. } => csv_settings(delimiter)
-                .map(|(name, value)| (name.to_owned(), value))
-                .into(),
-            _ => Vec::new(),
+        // All rows are to be there when the statement is done, in their order, whatever is usual on the server.
+        let mut settings = vec![("async_insert".to_owned(), "0".to_owned())];
+        if let Self::Csv { delimiter, .. } = self {
+            settings.extend(csv_settings(delimiter).map(|(name, value)| (name.to_owned(), value)));
         }
+        settings
     }
 }
 
