@@ -9,8 +9,7 @@ use pipewright_compiler::plan::Plan;
 use pipewright_compiler::project::{Edition, Pipe};
 
 use super::{Change, Current, EditError, PipeText, Rename};
-
-const SETTINGS: &str = "pipewright.toml";
+use crate::workspace::SETTINGS;
 
 /// Adds to a change what it must say besides; whether anything was added. `files` and `plan` are what it would make of the project.
 pub(super) fn amend(

@@ -18,6 +18,7 @@ use super::bar::Bar;
 use super::client::{Client, escaped};
 use super::printer::Printer;
 use super::session::{follow, run as with_server, table};
+use crate::ingest::Format;
 
 /// What is read of a file at once.
 const CHUNK: usize = 1 << 18;
@@ -131,18 +132,14 @@ fn kind_of(file: &Path, said: Option<RowFormat>) -> anyhow::Result<&'static str>
     if let Some(said) = said {
         return Ok(said.name());
     }
-    let name = file.to_string_lossy();
-    let name = name.strip_suffix(".gz").unwrap_or(&name);
-    let name = name.strip_suffix(".zst").unwrap_or(name);
-    match name.rsplit_once('.').map(|(_, ending)| ending) {
-        Some("csv") => Ok("csv"),
-        Some("ndjson" | "jsonl" | "json") => Ok("ndjson"),
-        Some("parquet") => Ok("parquet"),
-        _ => bail!(
+    let format = Format::of_file(&file.to_string_lossy());
+    let format = format.with_context(|| {
+        format!(
             "the name `{}` does not say how its rows are written: `--rows csv`, `ndjson` or `parquet` does",
             file.display()
-        ),
-    }
+        )
+    })?;
+    Ok(format.name())
 }
 
 /// The bytes of a file, or of standard input for `-`, as they are wanted; what has been read is counted.

@@ -14,12 +14,10 @@ use super::plan_text::{Shown, show};
 use super::printer::Printer;
 use crate::catalog::Drift;
 use crate::deploy::{Action, DeployStep, ResourceChange};
+use crate::workspace::SETTINGS;
 
 /// So often the server is asked how far it is.
 const EVERY: Duration = Duration::from_millis(200);
-
-/// The settings of which those about the server stay here: where it listens, and passwords in addresses, are no part of a version.
-const SETTINGS: &str = "pipewright.toml";
 
 /// Sends a project to be planned or deployed.
 pub(super) async fn deploy(
@@ -28,6 +26,7 @@ pub(super) async fn deploy(
     wish: &Wish,
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
+    // Those about the server stay here: where it listens, and passwords in addresses, are no part of a version.
     if let Some(text) = files.get_mut(SETTINGS) {
         let mut table: toml::Table = text.parse()?;
         if table.remove("server").is_some() {

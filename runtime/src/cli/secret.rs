@@ -10,10 +10,7 @@ use serde_json::json;
 use super::arguments::{OutputFormat, Secret};
 use super::printer::Printer;
 use super::{ExitStatus, project_folder};
-use crate::state::{State, Variable};
-
-/// A value may be a certificate or a key file, and no more.
-const MAX_VALUE: u64 = 64 * 1024;
+use crate::state::{MAX_VALUE, State, Variable};
 
 pub(super) fn run(
     secret: &Secret,
@@ -67,12 +64,12 @@ fn read_value(name: &str, printer: &Printer) -> anyhow::Result<String> {
         printer.note(&format!("the value of `{name}`, one line:"));
         std::io::stdin().read_line(&mut value)?;
     } else {
-        let mut input = std::io::stdin().take(MAX_VALUE + 1);
+        let mut input = std::io::stdin().take(MAX_VALUE as u64 + 1);
         input
             .read_to_string(&mut value)
             .context("the value is not UTF-8")?;
     }
-    if value.len() as u64 > MAX_VALUE {
+    if value.len() > MAX_VALUE {
         bail!("the value of `{name}` is longer than {MAX_VALUE} bytes");
     }
     // A shell's `echo` ends what it prints with a newline that nobody means.

@@ -44,7 +44,7 @@ pub(super) fn run(
     }
     let is_empty = plan.project.pipes.is_empty() && plan.project.datasources.is_empty();
     // With one it is a project that others are to put files into, by `push` or the API.
-    if is_empty && !workspace.root.join("pipewright.toml").is_file() {
+    if is_empty && !workspace.root.join(workspace::SETTINGS).is_file() {
         bail!(
             "there is no .pipe or .datasource file below `{}`: `pipewright init` makes a project to start from, and a folder with an empty pipewright.toml is served as it is",
             folder.display()

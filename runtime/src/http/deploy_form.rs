@@ -11,9 +11,7 @@ use super::App;
 use super::error::ApiError;
 use super::extract::Whole;
 use super::parameters::media_type;
-
-/// The project's settings, of which those of the server are its own affair.
-const SETTINGS: &str = "pipewright.toml";
+use crate::workspace::SETTINGS;
 
 /// How Forward's clients name the parts of a form that are files of the project, and those that tell of the client.
 const PROJECT_PARTS: &str = "data_project";

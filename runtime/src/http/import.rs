@@ -27,7 +27,7 @@ use super::parameters::{Parameters, media_type};
 use super::replace::with_what_follows;
 use super::{App, Json};
 use crate::catalog::{Change, DatasourceParts, DatasourceText};
-use crate::ingest::{Append, Appended, Format, Ingest, Kept, is_allowed, reader};
+use crate::ingest::{Append, Appended, Format, Ingest, Kept, is_allowed, reader, without_query};
 
 /// What becomes of the rows that are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +124,7 @@ impl Import {
     /// Takes the rows from where the request says they are.
     async fn read(&self, request: Request, headers: &HeaderMap) -> Result<Response, ApiError> {
         if let Some(url) = self.parameters.given("url") {
-            let format = self.format(format_of(url))?;
+            let format = self.format(Format::of_file(without_query(url)))?;
             let allowed = &self.app.served.load().plan.project.config.allow.urls;
             if !is_allowed(url, allowed) {
                 return Err(ApiError::BadRequest(
@@ -156,7 +156,7 @@ impl Import {
         let found = field
             .name()
             .and_then(Format::parse)
-            .or_else(|| format_of(field.file_name()?));
+            .or_else(|| Format::of_file(field.file_name()?));
         let format = self.format(found)?;
         self.take(format, field.map_err(io::Error::other)).await
     }
@@ -392,16 +392,6 @@ async fn written(app: &App, table: &TablePlan, appended: &Appended) -> Result<Va
         "quarantined_rows": counts.quarantined,
         "error": error.map_or(Value::Bool(false), Value::String),
     }))
-}
-
-/// The format that the name of a file, packed or not, says.
-fn format_of(name: &str) -> Option<Format> {
-    let name = crate::ingest::without_query(name);
-    let name = [".gz", ".zst"]
-        .iter()
-        .find_map(|ending| name.strip_suffix(ending))
-        .unwrap_or(name);
-    Format::parse(name.rsplit('.').next()?)
 }
 
 fn is_form(headers: &HeaderMap) -> bool {

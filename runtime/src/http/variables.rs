@@ -6,10 +6,7 @@ use serde_json::{Value, json};
 use super::call::{Call, json_response};
 use super::error::ApiError;
 use super::extract::Path;
-use crate::state::Variable;
-
-/// A value may be a certificate or a key file, and no more.
-const MAX_VALUE: usize = 64 * 1024;
+use crate::state::{MAX_VALUE, Variable};
 
 pub(super) async fn list(call: Call) -> Result<Response, ApiError> {
     require_admin(&call)?;

@@ -36,7 +36,7 @@ pub use schedules::{Schedules, Slot, StoredSchedule};
 pub use scopes::{Fates, ScopeChanges};
 pub use tags::Tags;
 pub use tokens::{AdminToken, Declared, NewToken, SecretHasher, Token, Tokens};
-pub use variables::{Variable, Variables};
+pub use variables::{MAX_VALUE, Variable, Variables};
 
 /// Why the state could not be read or written.
 #[derive(Debug, thiserror::Error)]

@@ -7,6 +7,9 @@ use rusqlite::{OptionalExtension as _, Row, params};
 use super::{State, StateError, now};
 use crate::secrets::Secrets;
 
+/// How long a value may be: a certificate or a key file is shorter.
+pub const MAX_VALUE: usize = 64 * 1024;
+
 /// A secret, without its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variable {

@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+/// The file with the settings of a project.
+pub const SETTINGS: &str = "pipewright.toml";
+
 /// Files that mark the root of a project.
 const MARKERS: &[&str] = &[
-    "pipewright.toml",
+    SETTINGS,
     "tinybird.config.json",
     "tinybird.config.mjs",
     ".tinyb",

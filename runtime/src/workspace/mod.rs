@@ -5,7 +5,7 @@ mod projects;
 mod read;
 mod secrets;
 
-pub use discover::discover;
+pub use discover::{SETTINGS, discover};
 pub use projects::{KINDS, projects};
 pub use read::{ReadError, Workspace, read};
 pub use secrets::{SecretsError, secrets};

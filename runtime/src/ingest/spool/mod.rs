@@ -42,6 +42,28 @@ impl Format {
             _ => None,
         }
     }
+
+    /// The format that the name of a file, packed or not, says.
+    pub fn of_file(name: &str) -> Option<Self> {
+        let packed = [".gz", ".zst"];
+        let name = packed
+            .iter()
+            .find_map(|ending| name.strip_suffix(ending))
+            .unwrap_or(name);
+        match name.rsplit_once('.')?.1 {
+            "jsonl" => Some(Self::Ndjson),
+            ending => Self::parse(ending),
+        }
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Ndjson => "ndjson",
+            Self::Parquet => "parquet",
+        }
+    }
 }
 
 /// Why a body was not taken.
