@@ -99,6 +99,7 @@ impl Writer<'_> {
             reverted,
             objects,
             removed,
+            job: None,
         })
     }
 

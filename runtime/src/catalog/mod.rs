@@ -61,6 +61,9 @@ pub enum ChangeError {
     /// The engine did not answer.
     #[error("{0}")]
     Engine(String),
+    /// An earlier change could neither be finished nor taken back.
+    #[error("{0}")]
+    Unfinished(String),
     /// The text of a file cannot be edited so.
     #[error(transparent)]
     Edit(#[from] EditError),
@@ -282,6 +285,8 @@ impl Writer<'_> {
                 objects,
                 errors,
             }),
+            job: None,
+            views: migration.views().clone(),
         })
     }
 }

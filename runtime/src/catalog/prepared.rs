@@ -1,12 +1,13 @@
 //! A change whose tables and views are made and that is not in force: the moment in which it can still be taken back, with every row.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::fates::scope_changes;
 use super::{Catalog, Change, ChangeError, Current, hash};
 use crate::deploy::Carried;
 use crate::engine::Engine;
-use crate::state::{CatalogWrite, Origin, StateError, StoredFile};
+use crate::state::{CatalogWrite, NewJob, Origin, StateError, StoredFile};
 
 /// A change that is committed or taken back next.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct Prepared<'a> {
     pub(super) gone: Vec<String>,
     pub(super) before: Arc<Current>,
     pub(super) current: Arc<Current>,
+    pub(super) job: Option<NewJob>,
+    pub(super) views: BTreeSet<String>,
 }
 
 impl Prepared<'_> {
@@ -35,6 +38,16 @@ impl Prepared<'_> {
     /// The data sources that are no more then.
     pub fn gone(&self) -> &[String] {
         &self.gone
+    }
+
+    /// The views that it makes or changes.
+    pub fn views(&self) -> &BTreeSet<String> {
+        &self.views
+    }
+
+    /// Has a job written with the change: who makes one has the other.
+    pub fn with_job(&mut self, job: NewJob) {
+        self.job = Some(job);
     }
 
     /// Writes the change and brings it into force. On an error nothing has changed.
@@ -83,6 +96,7 @@ impl Prepared<'_> {
             objects: stored,
             removed,
             scopes: scope_changes(&self.before.plan, &self.current.plan, renames),
+            job: self.job.clone(),
         };
         self.carried.write(&self.catalog.state, &written)
     }

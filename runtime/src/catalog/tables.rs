@@ -23,6 +23,8 @@ pub(super) struct Migration {
     cleanup: Vec<String>,
     /// The data sources that are no more then.
     gone: Vec<String>,
+    /// The views that are made, or get another query or target.
+    views: BTreeSet<String>,
 }
 
 impl Migration {
@@ -51,11 +53,13 @@ impl Migration {
             let before = find(&old, &step.name);
             let exists = actual.contains(&step.name);
             match before {
-                Some(before) if before.sql == step.sql && exists => {}
+                // Also where it is to have the same columns: its rows go.
                 Some(_) if exists && change.anew.as_ref() == Some(&step.name) => {
                     migration.make_anew(step, &actual);
                 }
+                Some(before) if before.sql == step.sql && exists => {}
                 Some(before) if step.kind == StepKind::CreateMaterializedView && exists => {
+                    migration.views.insert(step.name.clone());
                     migration.alter_view(before, step);
                 }
                 _ if step.kind == StepKind::CreateDatabase => {
@@ -65,10 +69,14 @@ impl Migration {
                     });
                 }
                 _ if exists => {}
-                _ => migration.forward.push(Carry::Run {
-                    sql: step.sql_with_comment(),
-                    undo: step.undo(),
-                }),
+                _ => {
+                    // Those of tables are passed over where they are looked at.
+                    migration.views.insert(step.name.clone());
+                    migration.forward.push(Carry::Run {
+                        sql: step.sql_with_comment(),
+                        undo: step.undo(),
+                    });
+                }
             }
         }
         // Views go before the tables that they read.
@@ -127,7 +135,8 @@ impl Migration {
         let quarantine = quarantine_name(&ResourceName::local(&step.name)).to_string();
         if actual.contains(&quarantine) {
             let quarantine = quote_identifier(&quarantine);
-            self.cleanup.push(format!("DROP TABLE {quarantine} SYNC"));
+            self.cleanup
+                .push(format!("DROP TABLE IF EXISTS {quarantine} SYNC"));
         }
     }
 
@@ -171,7 +180,13 @@ impl Migration {
         carried.await.map_err(|error| match error {
             CarryError::Engine(error) => ChangeError::Refused(error.to_string()),
             CarryError::State(error) => error.into(),
+            error @ CarryError::Unfinished(_) => ChangeError::Unfinished(error.to_string()),
         })
+    }
+
+    /// The views that have not seen the rows of before.
+    pub(super) fn views(&self) -> &BTreeSet<String> {
+        &self.views
     }
 
     /// The data sources that are no more when the change is written.

@@ -218,7 +218,7 @@ impl Here {
         let catalog = Catalog::open(Arc::clone(&state), tree, plan)?;
         let before = version_before(&state)?;
         ingest.know_renames(deploy::renames(&state)?);
-        deploy::sweep(engine.as_ref()).await?;
+        deploy::sweep(&state, engine.as_ref(), &Lines::new(printer)).await?;
         // Rows on disk must be in before tables change: a new table would not know whether it has them.
         let current = Arc::clone(&catalog.current().plan);
         deploy::stand(&current, &state, &ingest).await?;

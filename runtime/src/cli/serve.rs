@@ -202,6 +202,7 @@ async fn deploy_and_serve(
     let plan = Arc::clone(&catalog.current().plan);
     let secrets = workspace::secrets(folder, &plan)?;
     deploy::stand(&plan, &state, &ingest).await?;
+    deploy::sweep(&state, engine.as_ref(), &Lines(printer)).await?;
     let deployed = deploy::deploy(&plan, &sources.root, &ingest, &Lines(printer)).await?;
     say_what_is_missing(&plan, &deployed, printer);
     for name in &deployed.drifted {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use pipewright_compiler::deploy::{Statement, Step};
+use pipewright_compiler::deploy::{Statement, Step, StepKind};
 use pipewright_compiler::sql::quote_identifier;
 
 use super::journal::{Journal, Operation};
@@ -38,6 +38,11 @@ pub(crate) enum CarryError {
     /// The journal cannot be written.
     #[error(transparent)]
     State(#[from] StateError),
+    /// What an earlier deploy or change has left holds rows that are nowhere else.
+    #[error(
+        "deployment {0} could neither be finished nor taken back: the next start of the server does one of them, and nothing is changed before"
+    )]
+    Unfinished(i64),
 }
 
 /// What has been done in the engine for a change that is not written yet.
@@ -59,6 +64,14 @@ impl Carried {
         let mut carried = Self::default();
         if carries.is_empty() && after.is_empty() {
             return Ok(carried);
+        }
+        let running = state.deployments().running()?;
+        let cut_off = running.iter().find(|other| {
+            let phase = other.phase;
+            matches!(phase, DeploymentPhase::Switching | DeploymentPhase::Undoing)
+        });
+        if let Some(other) = cut_off {
+            return Err(CarryError::Unfinished(other.id));
         }
         let id = state.deployments().start(NewDeployment {
             artifact_hash: "",
@@ -124,7 +137,15 @@ impl Carried {
         state: &State,
         engine: &dyn Engine,
     ) -> Result<(), CarryError> {
-        let sql = create_as(step, &step.sql_with_comment(), &names::next(&step.name));
+        let name = names::next(&step.name);
+        // An earlier one may not have been able to take its own away.
+        let kind = match step.kind {
+            StepKind::CreateMaterializedView => "VIEW",
+            _ => "TABLE",
+        };
+        let sql = format!("DROP {kind} IF EXISTS {} SYNC", quote_identifier(&name));
+        engine.execute(&sql).await?;
+        let sql = create_as(step, &step.sql_with_comment(), &name);
         // Taken away with all that is there for a moment.
         let create = Operation::Run(Statement::new(sql, None));
         self.run(create, state, engine).await
@@ -186,16 +207,31 @@ impl Carried {
 
     /// Takes everything back: the change could not be made or written.
     pub(crate) async fn take_back(&self, state: &State, engine: &dyn Engine) {
-        let mut done = self.journal.take_back_switch(engine).await;
-        if done.is_ok() {
-            done = super::journal::sweep_own(engine).await;
-        }
-        match done {
-            Ok(()) => self.end(state, DeploymentStatus::Failed),
+        match self.journal.take_back_switch(engine).await {
+            Ok(()) => {
+                let own = self.id.unwrap_or(super::journal::NONE);
+                if let Err(error) = super::journal::sweep_own((state, own), engine).await {
+                    tracing::warn!(%error, "a table that nobody needs stays until the next start");
+                }
+                self.end(state, DeploymentStatus::Failed);
+            }
             Err(error) => {
                 tracing::error!(%error, "a change of the catalog cannot be taken back in the engine; the next start does");
+                if let Err(error) = self.leave(state, engine).await {
+                    tracing::error!(%error, "what comes until then cannot be told from what was there");
+                }
             }
         }
+    }
+
+    /// Takes down what the next start has to know of tables that are in places which are not theirs.
+    async fn leave(&self, state: &State, engine: &dyn Engine) -> Result<(), CarryError> {
+        let Some(id) = self.id else { return Ok(()) };
+        let mut journal = self.journal.clone();
+        journal.note_left(engine).await?;
+        let text = serde_json::to_string(&journal).map_err(StateError::from)?;
+        let undoing = DeploymentPhase::Undoing;
+        Ok(state.deployments().note(id, undoing, &text)?)
     }
 
     fn end(&self, state: &State, status: DeploymentStatus) {

@@ -323,7 +323,8 @@ impl<'a> Filling<'a> {
             Feed::Replaced { staging, condition } => {
                 let new = (batch == Batch::Snapshot).then(|| staging.clone());
                 let old = condition.as_ref().map(|_| of_root(&build.name));
-                let tables = new.into_iter().chain(old);
+                // The new ones come last, as they have come last.
+                let tables = old.into_iter().chain(new);
                 tables
                     .map(|table| (build.name.clone(), table, None))
                     .collect()
@@ -506,7 +507,8 @@ impl<'a> Filling<'a> {
         let mut query = Query::new(sql, "Null")
             .setting("insert_deduplicate", "0")
             .setting("max_partitions_per_insert_block", "0");
-        if build.heeds_order {
+        // Also where the order counts in what follows from this table alone.
+        if self.blueprint.builds.iter().any(|build| build.heeds_order) {
             // One thread reads parts one after the other, as they were written.
             query = query
                 .setting("max_threads", "1")

@@ -2,21 +2,23 @@
 //!
 //! Before anything is done, what takes it back is on disk. The moment in which the new version comes into force is one transaction: before it the deploy is taken
 //! back, after it it is finished, whatever happens. Every statement may be run again: those that the engine would refuse then look first whether there is
-//! something to do. What the engine refuses all the same is taken back and told, and the process begins.
+//! something to do. What the engine refuses all the same is taken back and told, and the process begins. What it does not let be taken back either stays
+//! as it is, under the names that it has, for the next start.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
 use pipewright_compiler::deploy::Statement;
-use pipewright_compiler::sql::quote_identifier;
+use pipewright_compiler::sql::{quote_identifier, quote_literal};
 
 use super::ask::text;
 use super::names;
 use super::{DeployError, Progress};
 use crate::engine::{Engine, EngineError};
 use crate::ingest::{Ingest, MarksAfter, table_id};
-use crate::state::{Deployment, DeploymentPhase, DeploymentStatus, State};
+use crate::state::{Deployment, DeploymentPhase, DeploymentStatus, State, StateError};
 
 /// What is on disk of a deploy that is under way.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -36,6 +38,8 @@ pub(super) struct Journal {
     pub(super) undoes: Option<i64>,
     /// Whether the catalog changes with it.
     pub(super) writes_catalog: bool,
+    /// What was in tables that the engine did not let be taken back.
+    pub(super) left: BTreeMap<String, String>,
 }
 
 /// One operation of the moment in which the new version comes into force.
@@ -175,14 +179,20 @@ impl Journal {
     }
 
     /// Takes back what was prepared. What cannot be taken back is told and left.
-    pub(super) async fn take_back(&self, engine: &dyn Engine, progress: &dyn Progress) {
-        _ = sweep_own(engine).await;
+    pub(super) async fn take_back(
+        &self,
+        place: (&State, i64),
+        engine: &dyn Engine,
+        progress: &dyn Progress,
+    ) {
+        _ = sweep_own(place, engine).await;
         self.take_back_prepared(engine, progress).await;
     }
 
     /// Takes back everything that the engine lets be taken back; what it does not, is returned. For a process that begins: it is to serve whatever the engine refuses.
     async fn take_back_all(
         &self,
+        place: (&State, i64),
         engine: &dyn Engine,
         progress: &dyn Progress,
     ) -> Result<Vec<String>, EngineError> {
@@ -196,12 +206,52 @@ impl Journal {
             }
         }
         if refused.is_empty() {
-            self.take_back(engine, progress).await;
-        } else {
-            // What is called as a deploy calls it for a moment may have rows that are nowhere else.
-            self.take_back_prepared(engine, progress).await;
+            self.keep_what_came(place.1, engine, progress).await?;
+            self.take_back(place, engine, progress).await;
         }
         Ok(refused)
+    }
+
+    /// Takes down what is in the tables that are still in the places of others, for the process that takes them back: what comes until then is nowhere else.
+    pub(super) async fn note_left(&mut self, engine: &dyn Engine) -> Result<(), EngineError> {
+        for operation in &self.switch {
+            let Operation::Exchange { table, new, .. } = operation else {
+                continue;
+            };
+            if !self.left.contains_key(table) && table_id(engine, table).await? == *new {
+                let extent = extent(engine, table).await?;
+                self.left.insert(table.clone(), extent);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives tables to which rows have come while they could not be taken back a name under which they stay.
+    async fn keep_what_came(
+        &self,
+        id: i64,
+        engine: &dyn Engine,
+        progress: &dyn Progress,
+    ) -> Result<(), EngineError> {
+        for operation in &self.switch {
+            let Operation::Exchange { table, with, .. } = operation else {
+                continue;
+            };
+            let Some(before) = self.left.get(table) else {
+                continue;
+            };
+            if extent(engine, with).await? == *before {
+                continue;
+            }
+            let kept = names::kept(table, id);
+            rename(engine, with, &kept).await?;
+            let text = format!(
+                "rows came to `{table}` while deployment {id} could not be taken back: the table that they came to is kept as `{kept}`"
+            );
+            tracing::error!("{text}");
+            progress.say(&text);
+        }
+        Ok(())
     }
 
     async fn take_back_prepared(&self, engine: &dyn Engine, progress: &dyn Progress) {
@@ -213,7 +263,7 @@ impl Journal {
     }
 
     /// Does what is left to do when the new version is in force; returns what could not be done.
-    pub(super) async fn clean(&self, ingest: &Ingest) -> Vec<String> {
+    pub(super) async fn clean(&self, place: (&State, i64), ingest: &Ingest) -> Vec<String> {
         let engine = ingest.engine();
         let mut failed = Vec::new();
         for statement in &self.after {
@@ -224,32 +274,82 @@ impl Journal {
         for name in &self.gone {
             ingest.forget_gone(name);
         }
-        if let Err(error) = sweep_own(engine).await {
-            failed.push(error.to_string());
+        if let Err(error) = sweep_own(place, engine).await {
+            failed.push(super::run::describe_error(&error));
         }
         failed
     }
+
+    /// The tables for a moment that its switch is about.
+    fn passing(&self) -> impl Iterator<Item = &str> {
+        let named = self.switch.iter().flat_map(|operation| match operation {
+            Operation::Run(_) => [None, None],
+            Operation::Exchange { table, with, .. } => [Some(table), Some(with)],
+            Operation::Rename { from, to } | Operation::Move { from, to, .. } => {
+                [Some(from), Some(to)]
+            }
+        });
+        let named = named.flatten().map(String::as_str);
+        named.filter(|name| names::is_passing(name))
+    }
 }
 
-/// Takes away what deploys make for a moment. Not while another deploy runs.
-pub(super) async fn sweep_own(engine: &dyn Engine) -> Result<(), EngineError> {
+/// How many rows a table has, and which was the last block that came.
+async fn extent(engine: &dyn Engine, table: &str) -> Result<String, EngineError> {
+    let sql = format!(
+        "SELECT sum(rows), max(max_block_number) FROM system.parts WHERE active AND database = currentDatabase() AND table = {}",
+        quote_literal(table)
+    );
+    text(engine, &sql).await
+}
+
+/// What other deployments have left that could be neither finished nor taken back: rows may be in it that are nowhere else.
+fn spared(state: &State, own: i64) -> Result<BTreeSet<String>, StateError> {
+    let mut spared = BTreeSet::new();
+    for other in state.deployments().running()? {
+        let is_between = matches!(
+            other.phase,
+            DeploymentPhase::Switching | DeploymentPhase::Undoing
+        );
+        if other.id != own && is_between {
+            let journal: Journal = serde_json::from_str(&other.journal)?;
+            spared.extend(journal.passing().map(ToOwned::to_owned));
+        }
+    }
+    Ok(spared)
+}
+
+/// No deployment at all.
+pub(super) const NONE: i64 = -1;
+
+/// Takes away what deploys make for a moment, for the deployment with this id. Not while another deploy runs. What the engine does not drop is told in the end.
+pub(super) async fn sweep_own(
+    (state, own): (&State, i64),
+    engine: &dyn Engine,
+) -> Result<(), DeployError> {
+    let spared = spared(state, own)?;
+    let swept = sweep_all_but(&spared, engine).await;
+    swept.map_err(|source| DeployError::Introspect { source })
+}
+
+async fn sweep_all_but(spared: &BTreeSet<String>, engine: &dyn Engine) -> Result<(), EngineError> {
     // Views first: what they fill must not go before them.
     let sql = format!(
         "SELECT if(engine LIKE '%View', 'VIEW', 'TABLE'), name FROM system.tables WHERE database = currentDatabase() AND {} ORDER BY engine LIKE '%View' DESC, name",
         names::of_deploys()
     );
+    let mut swept = Ok(());
     for line in text(engine, &sql).await?.lines() {
         let Some((kind, name)) = line.split_once('\t') else {
             continue;
         };
-        engine
-            .execute(&format!(
-                "DROP {kind} IF EXISTS {} SYNC",
-                quote_identifier(name)
-            ))
-            .await?;
+        if spared.contains(name) {
+            continue;
+        }
+        let sql = format!("DROP {kind} IF EXISTS {} SYNC", quote_identifier(name));
+        swept = swept.and(engine.execute(&sql).await);
     }
-    Ok(())
+    swept
 }
 
 /// What became of a deploy that had been cut off.
@@ -258,6 +358,8 @@ enum Recovered {
     InForce(Vec<String>),
     /// It is not, for this reason.
     TakenBack(String),
+    /// It is not, and the engine does not let all of it be taken back now.
+    Left,
 }
 
 /// Finishes a deploy that an earlier process did not end, or takes it back. To be called before rows come in and anything is served. Returns whether there was one,
@@ -271,7 +373,7 @@ pub async fn recover(
     let mut outcome = None;
     for deployment in deployments.running()? {
         let journal: Journal =
-            serde_json::from_str(&deployment.journal).map_err(crate::state::StateError::from)?;
+            serde_json::from_str(&deployment.journal).map_err(StateError::from)?;
         match recover_one(state, ingest, progress, &deployment, &journal).await? {
             Recovered::InForce(left) => {
                 for failure in &left {
@@ -288,6 +390,7 @@ pub async fn recover(
                 progress.say("took back a deploy that had been cut off");
                 outcome = Some(false);
             }
+            Recovered::Left => outcome = Some(false),
         }
     }
     Ok(outcome)
@@ -300,12 +403,12 @@ async fn recover_one(
     deployment: &Deployment,
     journal: &Journal,
 ) -> Result<Recovered, DeployError> {
-    let engine = ingest.engine();
+    let (engine, place) = (ingest.engine(), (state, deployment.id));
     let failed = |source| DeployError::Recover { source };
     let mut why = "the process ended in the middle of it".to_owned();
     match deployment.phase {
         DeploymentPhase::Preparing => {
-            journal.take_back(engine, progress).await;
+            journal.take_back(place, engine, progress).await;
             why.push_str("; what it had prepared is taken back");
             return Ok(Recovered::TakenBack(why));
         }
@@ -314,7 +417,7 @@ async fn recover_one(
             None => {
                 let marked = ingest.set_marks(&journal.marks);
                 marked.map_err(|error| failed(error.into()))?;
-                return Ok(Recovered::InForce(journal.clean(ingest).await));
+                return Ok(Recovered::InForce(journal.clean(place, ingest).await));
             }
             Some(refused) => {
                 _ = write!(
@@ -327,20 +430,26 @@ async fn recover_one(
             }
         },
         DeploymentPhase::Cleaning => {
-            return Ok(Recovered::InForce(journal.clean(ingest).await));
+            return Ok(Recovered::InForce(journal.clean(place, ingest).await));
         }
     }
-    let left = journal.take_back_all(engine, progress).await;
+    let left = journal.take_back_all(place, engine, progress).await;
     let left = left.map_err(failed)?;
     why.push_str("; what it had prepared is taken back");
-    if !left.is_empty() {
-        let left = left.join("; ");
-        tracing::error!(deployment = deployment.id, "cannot be taken back: {left}");
-        progress.say(&format!("cannot be taken back: {left}"));
-        _ = write!(
-            why,
-            ", but for this, which the engine refuses to take back: {left}. Tables that begin with `pw_next_` hold what was there before, until the next deploy"
-        );
+    if left.is_empty() {
+        return Ok(Recovered::TakenBack(why));
     }
-    Ok(Recovered::TakenBack(why))
+    let mut journal = journal.clone();
+    journal.note_left(engine).await.map_err(failed)?;
+    let text = serde_json::to_string(&journal).map_err(StateError::from)?;
+    let undoing = DeploymentPhase::Undoing;
+    state.deployments().note(deployment.id, undoing, &text)?;
+    let said = format!(
+        "deployment {} was cut off and cannot be taken back: {}. Tables that begin with `pw_next_` hold what was there before; the next start tries again, and nothing is deployed or changed until then",
+        deployment.id,
+        left.join("; ")
+    );
+    tracing::error!("{said}");
+    progress.say(&said);
+    Ok(Recovered::Left)
 }

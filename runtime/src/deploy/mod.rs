@@ -106,7 +106,6 @@ pub async fn deploy(
 ) -> Result<Deployed, DeployError> {
     let engine = ingest.engine();
     let (desired, _) = steps::desired(plan);
-    sweep(engine).await?;
     let actual = introspect(engine, &plan.database).await?;
     let drifted = actual.drifted(&desired);
     let missing = steps::missing(desired, &actual.names());
@@ -114,6 +113,9 @@ pub async fn deploy(
     for (name, diagnostic) in steps::uncompiled(plan) {
         refused.insert(name, describe(plan, &diagnostic));
     }
+    let views = created.iter().cloned().collect();
+    let marked = ingest.mark_partial(plan, &views).await;
+    marked.map_err(|error| DeployError::Waiting(error.to_string()))?;
     let mut deployed = Deployed {
         created,
         drifted,
@@ -140,19 +142,27 @@ pub fn file_of<'a>(plan: &'a Plan, name: &str) -> Option<&'a str> {
     Some(file.name())
 }
 
-/// Takes away what a deploy or a replace that was cut off left beside its tables. Not while the ways in for rows are open.
-pub async fn sweep(engine: &dyn Engine) -> Result<(), DeployError> {
+/// Takes away what a deploy or a replace that was cut off left beside its tables. Not while the ways in for rows are open. What the engine does not drop is told: it
+/// harms nobody, and is tried again at the next start.
+pub async fn sweep(
+    state: &State,
+    engine: &dyn Engine,
+    progress: &dyn Progress,
+) -> Result<(), DeployError> {
     let failed = |source| DeployError::Introspect { source };
-    journal::sweep_own(engine).await.map_err(failed)?;
+    let told = |error: &dyn std::error::Error| {
+        let text = run::describe_error(error);
+        progress.say(&format!("warning: a table that nobody needs stays: {text}"));
+    };
+    if let Err(error) = journal::sweep_own((state, journal::NONE), engine).await {
+        told(&error);
+    }
     let sql = "SELECT name FROM system.tables WHERE database = currentDatabase() AND startsWith(name, 'pw_replace_')";
     for name in ask::lines(engine, sql).await.map_err(failed)? {
-        engine
-            .execute(&format!(
-                "DROP TABLE IF EXISTS {} SYNC",
-                quote_identifier(&name)
-            ))
-            .await
-            .map_err(failed)?;
+        let sql = format!("DROP TABLE IF EXISTS {} SYNC", quote_identifier(&name));
+        if let Err(error) = engine.execute(&sql).await {
+            told(&error);
+        }
     }
     Ok(())
 }

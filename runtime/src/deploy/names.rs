@@ -3,6 +3,7 @@
 /// How all of them begin. Those of a deploy come first; jobs and replaces have names of their own.
 const OF_DEPLOYS: &[&str] = &[
     "pw_next_",
+    "pw_before_",
     "pw_snap_",
     "pw_delta_",
     "pw_taken_",
@@ -40,6 +41,11 @@ pub(super) fn taken(name: &str) -> String {
 /// What is made of that part.
 pub(super) fn batch(name: &str) -> String {
     format!("pw_batch_{name}")
+}
+
+/// What a table is called that came into a place which was not to be its, and to which rows have come there. It stays.
+pub(super) fn kept(name: &str, id: i64) -> String {
+    format!("pw_kept_{id}_{name}")
 }
 
 /// The view that sees what comes into a table.

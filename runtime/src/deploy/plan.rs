@@ -171,6 +171,8 @@ pub(super) struct Blueprint {
     pub(super) touched: BTreeSet<String>,
     /// Tables that stay other ones than the new version says, as the engine does not make those.
     pub(super) left: BTreeSet<String>,
+    /// Data sources that have not all that their views would make of the rows that are there.
+    pub(super) partial: BTreeSet<String>,
 }
 
 impl Blueprint {

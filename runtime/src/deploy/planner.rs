@@ -262,6 +262,7 @@ impl Planner<'_> {
         let direct = self.direct(&step.name);
         let feedings = self.feedings_of_new(&step.name);
         if feedings.is_empty() {
+            self.is_partial(&step.name);
             self.planned.blueprint.creates.push(step.clone());
             self.planned.steps.push(DeployStep {
                 action: Action::CreateTable,
@@ -285,7 +286,10 @@ impl Planner<'_> {
         let direct = self.direct(&step.name);
         match self.standing_of(&step.name, is_rebuilt) {
             Standing::Same => {}
-            Standing::Kept(why) => _ = self.kept.insert(step.name.clone(), why),
+            Standing::Kept(why) => {
+                self.is_partial(&step.name);
+                self.kept.insert(step.name.clone(), why);
+            }
             Standing::Filled {
                 feedings,
                 mut what,
@@ -302,6 +306,15 @@ impl Planner<'_> {
         match change {
             Some(change) if is_rebuilt => self.rebuild(step, change),
             change => self.alter(step, change),
+        }
+    }
+
+    /// Notes that what is in a table is not all that its views would make, if there is something of which they would make more.
+    fn is_partial(&mut self, name: &str) {
+        let has_rows = |trigger: &String| self.size(trigger).rows > 0;
+        let mut views = self.views.iter().filter(|view| view.target == name);
+        if views.any(|view| view.trigger.as_ref().is_some_and(has_rows)) {
+            self.planned.blueprint.partial.insert(name.to_owned());
         }
     }
 

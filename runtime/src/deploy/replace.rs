@@ -111,10 +111,13 @@ impl Planner<'_> {
                 feedings,
                 what,
                 effect,
-            } => {
+            } if !self.ingest.is_partial(target) => {
                 self.fill(step, (feedings, direct), true, what, effect);
                 Ok(())
             }
+            Standing::Filled { .. } => Err(format!(
+                "`{target}` follows from it, and a view was made, changed or populated without all rows that were there: they would come to `{target}` now; a populate with `truncate=true` lets them"
+            )),
         }
     }
 }

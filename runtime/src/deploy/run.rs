@@ -87,7 +87,7 @@ impl Run<'_> {
         let deployments = self.state.deployments();
         match done {
             Ok(()) => {
-                let failed = journal.clean(self.ingest).await;
+                let failed = journal.clean((self.state, self.id), self.ingest).await;
                 for failure in &failed {
                     self.progress.say(&format!("cannot clean up: {failure}"));
                 }
@@ -101,7 +101,8 @@ impl Run<'_> {
             Err(error) => {
                 // What another deploy has left is not this one's to take away.
                 if !matches!(error, DeployError::Unfinished(_)) {
-                    journal.take_back(self.engine(), self.progress).await;
+                    let place = (self.state, self.id);
+                    journal.take_back(place, self.engine(), self.progress).await;
                 }
                 let text = told(&error, self.wanted);
                 deployments.finish(self.id, DeploymentStatus::Failed, Some(&text))?;
@@ -143,9 +144,7 @@ impl Run<'_> {
         self.prepare(blueprint, journal).await?;
         for _ in 0..TRIES {
             self.progress.check()?;
-            super::journal::sweep_own(self.engine())
-                .await
-                .map_err(|source| DeployError::Introspect { source })?;
+            super::journal::sweep_own((self.state, self.id), self.engine()).await?;
             let mut filling = Filling::new(self, blueprint);
             filling.fill().await?;
             let gates = self.gates(blueprint, &filling).await?;
@@ -396,7 +395,7 @@ impl Run<'_> {
             .filter(|build| matches!(build.feed, Feed::Views { .. }));
         self.ingest.marks_after(
             &blueprint.renames,
-            filled.map(|build| build.name.as_str()),
+            (filled.map(|build| build.name.as_str()), &blueprint.partial),
             blueprint.drops.iter().map(|gone| gone.name.as_str()),
         )
     }

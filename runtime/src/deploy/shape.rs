@@ -19,7 +19,8 @@ pub(super) fn create_as(step: &Step, sql: &str, name: &str) -> String {
             "CREATE {kind} IF NOT EXISTS {}",
             quote_identifier(&step.name)
         ),
-        &format!("CREATE {kind} IF NOT EXISTS {}", quote_identifier(name)),
+        // What is there already under a name for a moment is something else.
+        &format!("CREATE {kind} {}", quote_identifier(name)),
         1,
     )
 }

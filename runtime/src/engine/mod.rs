@@ -49,6 +49,9 @@ pub const OWN_SETTINGS: &[(&str, &str)] = &[
     ("join_algorithm", "direct,hash"),
     // Public projects join subqueries and `numbers(…)` without naming them.
     ("joined_subquery_requires_alias", "0"),
+    // Who may drop what is asked elsewhere; a table that is larger than the engine likes must go, too.
+    ("max_partition_size_to_drop", "0"),
+    ("max_table_size_to_drop", "0"),
     ("output_format_parallel_formatting", "0"),
 ];
 

@@ -236,6 +236,9 @@ fn first_word_is(sql: &str, word: &str) -> bool {
         .is_some_and(|first| first.eq_ignore_ascii_case(word))
 }
 
+/// What a server answers that does not drop a table of this size without being told that it may.
+const TOO_LARGE_TO_DROP: i32 = 359;
+
 /// Stops a statement on the server when dropped before its end.
 struct Watch {
     client: Client,
@@ -391,6 +394,21 @@ impl Engine for Server {
 
     async fn execute(&self, sql: &str) -> Result<(), EngineError> {
         let executed = self.client.query_raw(sql).execute().await;
+        let refused = executed.map_err(|error| self.error(error, sql));
+        let Err(EngineError::Exception {
+            code: TOO_LARGE_TO_DROP,
+            ..
+        }) = refused
+        else {
+            return refused;
+        };
+        // Who may drop what is asked elsewhere. Said only now, as an old server does not know these settings.
+        let allowed = self
+            .client
+            .query_raw(sql)
+            .with_setting("max_table_size_to_drop", "0")
+            .with_setting("max_partition_size_to_drop", "0");
+        let executed = allowed.execute().await;
         executed.map_err(|error| self.error(error, sql))
     }
 

@@ -1,5 +1,6 @@
 //! What the management routes share: a request with its token, and changes that finish even when the client goes away.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -108,7 +109,29 @@ impl Call {
         change: Change,
     ) -> Result<Arc<Current>, ApiError> {
         let prepared = self.prepare(writer, change).await?;
+        let views = prepared.views().clone();
+        let prepared = self.mark_partial(prepared, &views).await?;
         self.commit_prepared(prepared).await
+    }
+
+    /// Notes what views of a change have not seen and are not to be filled with.
+    pub(crate) async fn mark_partial<'a>(
+        &self,
+        prepared: Prepared<'a>,
+        views: &BTreeSet<String>,
+    ) -> Result<Prepared<'a>, ApiError> {
+        // Where no rows come, nothing is replaced.
+        let Ok(data) = self.app.data() else {
+            return Ok(prepared);
+        };
+        let plan = &prepared.current().plan;
+        match data.ingest.mark_partial(plan, views).await {
+            Ok(()) => Ok(prepared),
+            Err(error) => {
+                prepared.take_back().await;
+                Err(error.into())
+            }
+        }
     }
 
     /// Makes the tables and views of a change, which is committed or taken back next.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use axum::response::Response;
+use pipewright_compiler::deploy::view_name;
 use pipewright_compiler::graph::NodeId;
 use pipewright_compiler::plan::{Plan, Role};
 use pipewright_compiler::project::ResourceName;
@@ -19,6 +20,7 @@ use super::nodes::edited;
 use crate::catalog::{Change, Current, NodeText, Writer};
 use crate::ingest::{PopulateOptions, PopulateRequest};
 use crate::jobs::{Job, JobStatus, Wanted};
+use crate::state::{NewJob, StateError};
 
 /// The kind of the jobs.
 pub(super) const POPULATE: &str = "populateview";
@@ -125,15 +127,19 @@ fn submit(
     call: &Call,
     current: &Current,
     id: &NodeId,
-    mut request: PopulateRequest,
+    request: PopulateRequest,
 ) -> Result<Job, ApiError> {
-    let data = call.app.data()?;
+    let request = named(call, current, id, request);
+    Ok(call.app.data()?.jobs.submit(POPULATE, &request)?)
+}
+
+/// A populate as the job has it: with ids, and with who has asked for it.
+fn named(call: &Call, current: &Current, id: &NodeId, mut request: PopulateRequest) -> Value {
     let id_of = |object: Option<&crate::catalog::Object>| object.map(|object| object.id.clone());
     request.pipe_id = id_of(current.objects.pipe(&id.pipe.name)).unwrap_or_default();
     let target = current.objects.datasource(&request.datasource.name);
     request.datasource.id = id_of(target).unwrap_or_default();
-    let request = super::jobs::by(&call.access, json!(request));
-    Ok(data.jobs.submit(POPULATE, &request)?)
+    super::jobs::by(&call.access, json!(request))
 }
 
 /// Makes a change by which a node is materialized, and populates what it fills if the request says so. What cannot be populated is not made.
@@ -153,6 +159,11 @@ pub(super) async fn commit(
     // What comes from the moment on in which the view is made is the view's, and what was there before is the job's.
     let gates = data.ingest.sources_alone(&after, id).await?;
     let prepared = call.prepare(writer, change).await?;
+    let mut views = prepared.views().clone();
+    if wish.condition.is_none() && wish.subset.is_none() {
+        views.remove(&view_name(&id.pipe, &id.node));
+    }
+    let mut prepared = call.mark_partial(prepared, &views).await?;
     // A data source that is made anew loses its rows with the commit, so that what may go wrong goes wrong before it.
     let request = match put_aside(call, prepared.current(), id, wish).await {
         Ok(request) => request,
@@ -162,13 +173,23 @@ pub(super) async fn commit(
         }
     };
     drop(gates);
+    let job = NewJob {
+        id: crate::state::uuid().map_err(StateError::from)?,
+        kind: POPULATE.to_owned(),
+        request: named(call, prepared.current(), id, request.clone()),
+    };
+    let job_id = job.id.clone();
+    prepared.with_job(job);
     let committed = call.commit_prepared(prepared).await;
     if committed.is_err() {
         data.ingest.forget_aside(&request).await;
     }
     let current = committed?;
-    let job = submit(call, &current, id, request)?;
-    Ok((current, Some(job)))
+    let job = data.jobs.find(&job_id)?;
+    if let Some(job) = &job {
+        data.jobs.take_on(job.clone());
+    }
+    Ok((current, job))
 }
 
 /// Looks whether a view that has just been made can be filled as wished, and keeps the rows of before for that.
@@ -207,6 +228,7 @@ pub(super) fn ended(app: &Arc<App>, job: &Job) {
     tokio::spawn(async move {
         if let Ok(data) = app.data() {
             data.ingest.forget_aside(&request).await;
+            data.ingest.left_partial(&request, job.status).await;
         }
         if job.status != JobStatus::Error {
             return;
@@ -237,7 +259,7 @@ fn is_first_failure(app: &App, job: &Job) -> Result<bool, ApiError> {
     let others = app.data()?.jobs.list(&failed, EARLIER)?;
     let is_earlier = |other: &Job| {
         other.id != job.id
-            && other.updated_at <= job.updated_at
+            && (other.updated_at, &other.id) < (job.updated_at, &job.id)
             && ["pipe_id", "node_name"]
                 .iter()
                 .all(|field| other.request[field] == job.request[field])

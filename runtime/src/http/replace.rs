@@ -10,7 +10,7 @@ use super::deploy_job::alone;
 use super::error::ApiError;
 use super::{App, handover};
 use crate::deploy::{self, Audience, DeployError, Progress, Replacement, with_causes};
-use crate::ingest::{Appended, Ingest, IngestError, Mark, Staged};
+use crate::ingest::{Appended, Ingest, IngestError, Mark, Staged, left_over};
 use crate::state::{DeploymentKind, NewDeployment};
 
 /// Those who ask while tables change places. The version stays the same.
@@ -45,7 +45,7 @@ pub(super) async fn with_what_follows(
     let replaced = replaced(app, ingest, table, &staged, condition).await;
     let dropped = ingest.unstage(&staged.table).await;
     replaced?;
-    dropped?;
+    left_over(dropped);
     Ok(staged.appended)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A mark is an empty file in the state folder, so that it outlives the process; what happens while a deploy runs is counted beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,8 @@ pub(crate) enum Mark {
     Rewritten,
     /// All its rows were made anew by its views.
     Filled,
+    /// A view that fills it was made, changed or populated without all rows of before.
+    Partial,
 }
 
 /// What marks are from the moment on in which a deploy comes into force: noted with it, so that another process can say so.
@@ -30,13 +32,14 @@ pub(crate) enum Mark {
 pub(crate) struct MarksAfter(Vec<(Mark, String, Option<SystemTime>)>);
 
 impl Mark {
-    const ALL: [Self; 3] = [Self::Direct, Self::Rewritten, Self::Filled];
+    const ALL: [Self; 4] = [Self::Direct, Self::Rewritten, Self::Filled, Self::Partial];
 
     fn folder(self) -> &'static str {
         match self {
             Self::Direct => "direct",
             Self::Rewritten => "rewritten",
             Self::Filled => "filled",
+            Self::Partial => "partial",
         }
     }
 }
@@ -72,11 +75,11 @@ impl Ingest {
         Ok(())
     }
 
-    /// What marks are when data sources have other names, others have been filled by their views, and others are gone.
+    /// What marks are when data sources have other names, others have been filled by their views, or not with all rows, and others are gone.
     pub(crate) fn marks_after<'a>(
         &self,
         renames: &'a [(String, String)],
-        filled: impl Iterator<Item = &'a str>,
+        (filled, partial): (impl Iterator<Item = &'a str>, &BTreeSet<String>),
         dropped: impl Iterator<Item = &'a str>,
     ) -> MarksAfter {
         let mut after = BTreeMap::new();
@@ -90,6 +93,9 @@ impl Ingest {
         for name in filled {
             after.insert((Mark::Direct, name.to_owned()), None);
             after.insert((Mark::Filled, name.to_owned()), Some(SystemTime::now()));
+        }
+        for name in partial {
+            after.insert((Mark::Partial, name.clone()), Some(SystemTime::now()));
         }
         let marks = after.into_iter();
         MarksAfter(marks.map(|((mark, name), at)| (mark, name, at)).collect())

@@ -51,7 +51,7 @@ impl Ingest {
         // After the exchange this holds the old rows, and before it the new ones of a failed attempt.
         let dropped = self.unstage(&staged.table).await;
         replaced?;
-        dropped?;
+        left_over(dropped);
         Ok(staged.appended)
     }
 
@@ -85,7 +85,7 @@ impl Ingest {
                 appended,
             }),
             Err(error) => {
-                self.unstage(&staging).await?;
+                left_over(self.unstage(&staging).await);
                 Err(error)
             }
         }
@@ -119,15 +119,16 @@ impl Ingest {
     /// Takes the table of staged rows away.
     pub async fn unstage(&self, staging: &TablePlan) -> Result<(), IngestError> {
         let name = &staging.name;
+        let mut dropped = Ok(());
         for name in [
             table_name(name),
             table_name(&pipewright_compiler::emit::quarantine_name(name)),
+            whole(staging),
         ] {
-            self.engine
-                .execute(&format!("DROP TABLE IF EXISTS {name} SYNC"))
-                .await?;
+            let sql = format!("DROP TABLE IF EXISTS {name} SYNC");
+            dropped = dropped.and(self.engine.execute(&sql).await);
         }
-        Ok(())
+        Ok(dropped?)
     }
 
     /// Refuses rows that were staged for a table which a deploy has made another one since.
@@ -147,24 +148,42 @@ impl Ingest {
         staged: &Staged,
         condition: Option<&str>,
     ) -> Result<(), IngestError> {
-        let (name, new) = (table_name(&table.name), table_name(&staged.table.name));
+        let (name, mut new) = (table_name(&table.name), table_name(&staged.table.name));
         let _alone = self.alone(&table.name).await;
         self.still_fits(table, staged).await?;
         for mark in [Mark::Direct, Mark::Rewritten] {
             self.mark(mark, &table.name.to_string()).await?;
         }
         if let Some(condition) = condition {
-            self.engine.execute(&format!("ALTER TABLE {new} DELETE WHERE NOT ifNull((\n{condition}\n), 0) SETTINGS mutations_sync = 2")).await?;
-            self.engine
-                .execute(&format!(
-                    "INSERT INTO {new} SELECT * FROM {name} WHERE NOT ifNull((\n{condition}\n), 0)"
-                ))
+            let whole = whole(&staged.table);
+            self.put_behind_the_rest((&name, &new, &whole), condition)
                 .await?;
+            new = whole;
         }
         self.engine
             .execute(&format!("EXCHANGE TABLES {name} AND {new}"))
             .await?;
         self.tables_changed();
+        Ok(())
+    }
+
+    /// Puts the new rows that a condition names behind the old ones that it does not, in a table beside. These stay in their parts, and in the order in which they
+    /// came: it says which row is the last one of its key.
+    async fn put_behind_the_rest(
+        &self,
+        (name, new, whole): (&str, &str, &str),
+        condition: &str,
+    ) -> Result<(), EngineError> {
+        let is_named = format!("ifNull((\n{condition}\n), 0)");
+        for sql in [
+            format!("ALTER TABLE {new} DELETE WHERE NOT {is_named} SETTINGS mutations_sync = 2"),
+            format!("CREATE TABLE {whole} AS {name}"),
+            format!("ALTER TABLE {whole} ATTACH PARTITION ALL FROM {name}"),
+            format!("ALTER TABLE {whole} DELETE WHERE {is_named} SETTINGS mutations_sync = 2"),
+            format!("ALTER TABLE {whole} ATTACH PARTITION ALL FROM {new}"),
+        ] {
+            self.engine.execute(&sql).await?;
+        }
         Ok(())
     }
 
@@ -230,6 +249,18 @@ impl Ingest {
         }
         self.engine.describe(&query).await?;
         Ok(())
+    }
+}
+
+/// The table that holds old rows and new ones before it takes the place of the old ones.
+fn whole(staging: &TablePlan) -> String {
+    table_name(&ResourceName::local(format!("{}_whole", staging.name)))
+}
+
+/// A table for a moment that could not be dropped changes nothing of what has been done; the next start drops it.
+pub(crate) fn left_over(dropped: Result<(), IngestError>) {
+    if let Err(error) = dropped {
+        tracing::warn!(%error, "a table that nobody needs stays until the next start");
     }
 }
 

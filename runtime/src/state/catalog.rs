@@ -4,6 +4,7 @@
 
 use rusqlite::params;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{ScopeChanges, State, StateError, aside};
 
@@ -166,7 +167,7 @@ impl<'state> CatalogStore<'state> {
             reverted: reverted.to_vec(),
             objects: objects.to_vec(),
             removed: removed.to_vec(),
-            scopes: ScopeChanges::default(),
+            ..CatalogWrite::default()
         })
     }
 
@@ -193,6 +194,19 @@ pub struct CatalogWrite {
     pub removed: Vec<String>,
     /// What becomes of the scopes of tokens.
     pub scopes: ScopeChanges,
+    /// A job that goes with it.
+    pub job: Option<NewJob>,
+}
+
+/// A job that is written together with something else.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    /// Its id.
+    pub id: String,
+    /// What kind of work it is.
+    pub kind: String,
+    /// What is asked for.
+    pub request: Value,
 }
 
 impl CatalogWrite {
@@ -221,6 +235,9 @@ impl CatalogWrite {
                 "INSERT INTO catalog_objects (id, kind, parent, name, digest, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                 params![object.id, object.kind.as_str(), object.parent, object.name, object.digest, object.created_at, object.updated_at],
             )?;
+        }
+        if let Some(job) = &self.job {
+            super::jobs::insert_as(transaction, &job.id, &job.kind, &job.request)?;
         }
         self.scopes.run(transaction)
     }

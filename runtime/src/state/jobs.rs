@@ -296,14 +296,24 @@ pub(super) fn insert(
     kind: &str,
     request: &Value,
 ) -> Result<Job, StateError> {
-    let (id, now) = (random::uuid()?, now());
+    insert_as(connection, &random::uuid()?, kind, request)
+}
+
+/// The same with an id that is known already.
+pub(super) fn insert_as(
+    connection: &Connection,
+    id: &str,
+    kind: &str,
+    request: &Value,
+) -> Result<Job, StateError> {
+    let now = now();
     connection.execute(
         "INSERT INTO jobs (id, number, kind, status, request, progress, created_at, updated_at)
          VALUES (?1, (SELECT ifnull(max(number), 0) + 1 FROM jobs), ?2, 'waiting', ?3, '{}', ?4, ?4)",
         params![id, kind, request.to_string(), now],
     )?;
     Ok(Job {
-        id,
+        id: id.to_owned(),
         kind: kind.to_owned(),
         status: JobStatus::Waiting,
         request: request.clone(),

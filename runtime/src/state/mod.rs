@@ -26,7 +26,9 @@ use rusqlite::{Connection, OptionalExtension, Params, TransactionBehavior, param
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 
-pub use catalog::{CatalogStore, CatalogWrite, ObjectKind, Origin, StoredFile, StoredObject};
+pub use catalog::{
+    CatalogStore, CatalogWrite, NewJob, ObjectKind, Origin, StoredFile, StoredObject,
+};
 pub use deployments::{
     Deployment, DeploymentKind, DeploymentPhase, DeploymentStatus, Deployments, NewDeployment,
 };

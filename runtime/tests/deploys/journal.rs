@@ -9,7 +9,7 @@ use pipewright::engine::Engine;
 use pipewright::state::{DeploymentKind, NewDeployment, State};
 use pipewright_compiler::plan::Plan;
 
-use super::{Bench, Silent, checked, datasource};
+use super::{Bench, Silent, checked, datasource, opened};
 
 /// Lets writing an entry of the journal fail from now on.
 fn break_journal(path: &Path, when: &str) {
@@ -51,7 +51,17 @@ async fn run(
     audience: &dyn Audience,
 ) -> (i64, Result<(), DeployError>) {
     let planned = bench.plan(wanted, Some(before)).await;
-    let id = begin(bench, &planned);
+    run_planned(bench, &planned, (before, wanted), undoes, audience).await
+}
+
+async fn run_planned(
+    bench: &Bench,
+    planned: &DeployPlan,
+    (before, wanted): (&Plan, &Plan),
+    undoes: Option<i64>,
+    audience: &dyn Audience,
+) -> (i64, Result<(), DeployError>) {
+    let id = begin(bench, planned);
     let run = Run {
         ingest: &bench.ingest,
         state: &bench.state,
@@ -63,7 +73,7 @@ async fn run(
         audience,
         progress: &Silent,
     };
-    (id, run.run(&planned).await)
+    (id, run.run(planned).await)
 }
 
 /// An engine with rows under the first version, and a journal on disk.
@@ -205,4 +215,99 @@ async fn a_switch_that_the_engine_refuses_to_finish_is_taken_back_by_the_next_st
     let (_, done) = run(&bench, (&first, &second), None, &Nobody).await;
     done.unwrap();
     assert_eq!(key(&bench).await, "part, id\t100\n");
+}
+
+/// Takes the second of two new tables away in the last moment.
+struct ThiefOfOther<'a>(&'a dyn Engine);
+
+#[async_trait]
+impl Audience for ThiefOfOther<'_> {
+    async fn hold(&self) -> Box<dyn Send> {
+        let taken = self.0.execute("DROP TABLE pw_next_rows SYNC").await;
+        taken.unwrap();
+        Box::new(())
+    }
+
+    fn present(&self) {}
+}
+
+/// Two data sources, one of which comes first.
+fn two(key: &str) -> Plan {
+    let text = datasource(
+        "`id` UInt64,\n`part` UInt8",
+        &format!("ENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"{key}\"\n"),
+    );
+    checked(&[("first.datasource", &text), ("rows.datasource", &text)])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_engine_does_not_take_back_keeps_its_rows_until_a_start_can() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.sqlite");
+    for comes in [0, 7] {
+        let (bench, _) = bench(folder.path()).await;
+        let first = two("id");
+        let planned = bench.plan(&first, None).await;
+        bench.run(&first, None, &planned).await.unwrap();
+        bench
+            .execute("INSERT INTO first SELECT number, 0 FROM numbers(50)")
+            .await;
+        break_journal(&path, "NEW.phase = 'undoing'");
+        let thief = ThiefOfOther(bench.engine.as_ref());
+        let second = two("part, id");
+        let (id, done) = run(&bench, (&first, &second), None, &thief).await;
+        assert!(matches!(done, Err(DeployError::Unnoted { .. })), "{done:?}");
+        mend_journal(&path);
+        let again = bench.plan(&second, Some(&first)).await;
+        // Half of the switch is done, and cannot be taken back: a disk may refuse in the same way.
+        let sql = "SELECT metadata_path FROM system.tables WHERE database = currentDatabase() AND name = 'first'";
+        let file = opened("deploy-tests")
+            .1
+            .join("chdb")
+            .join(bench.tsv(sql).await.trim());
+        let hidden = file.with_extension("hidden");
+        std::fs::rename(&file, &hidden).unwrap();
+        for _ in 0..2 {
+            let recovered = deploy::recover(&bench.state, &bench.ingest, &Silent).await;
+            assert_eq!(recovered.unwrap(), Some(false));
+            deploy::sweep(&bench.state, bench.engine.as_ref(), &Silent)
+                .await
+                .unwrap();
+            assert_eq!(bench.passing().await, "pw_next_first\n");
+        }
+        let held = bench.tsv("SELECT count() FROM pw_next_first").await;
+        assert_eq!(held, "50\n");
+        let noted = bench.state.deployments().find(id).unwrap().unwrap();
+        assert_eq!(noted.status.as_str(), "running");
+        let (_, done) = run_planned(&bench, &again, (&first, &second), None, &Nobody).await;
+        assert!(
+            matches!(done, Err(DeployError::Unfinished(other)) if other == id),
+            "{done:?}"
+        );
+        bench
+            .execute(&format!(
+                "INSERT INTO first SELECT number, 1 FROM numbers({comes})"
+            ))
+            .await;
+        std::fs::rename(&hidden, &file).unwrap();
+        let recovered = deploy::recover(&bench.state, &bench.ingest, &Silent).await;
+        assert_eq!(recovered.unwrap(), Some(false));
+        assert_eq!(bench.tsv("SELECT count() FROM first").await, "50\n");
+        assert_eq!(key(&bench).await, "(id)\t100\n");
+        let kept = format!("pw_kept_{id}_first");
+        if comes == 0 {
+            assert_eq!(bench.passing().await, "");
+        } else {
+            assert_eq!(bench.passing().await, format!("{kept}\n"));
+            let rows = bench
+                .tsv(&format!("SELECT countIf(part = 1) FROM {kept}"))
+                .await;
+            assert_eq!(rows, "7\n");
+        }
+        let noted = bench.state.deployments().find(id).unwrap().unwrap();
+        assert_eq!(noted.status.as_str(), "failed");
+        let (_, done) = run(&bench, (&first, &second), None, &Nobody).await;
+        done.unwrap();
+        assert_eq!(key(&bench).await, "part, id\t100\n");
+    }
 }

@@ -16,7 +16,9 @@ mod endpoints;
 mod gone;
 mod journal;
 mod kills;
+mod large;
 mod losses;
+mod meanwhile;
 #[path = "../ingest/opened.rs"]
 mod opened;
 mod ordered;

@@ -11,8 +11,8 @@ use tokio::sync::OwnedRwLockWriteGuard;
 use super::{PopulateRequest, upstream};
 use crate::engine::EngineError;
 use crate::ingest::given::GIVEN;
-use crate::ingest::{Ingest, IngestError, unique};
-use crate::jobs::Job;
+use crate::ingest::{Ingest, IngestError, Mark, unique};
+use crate::jobs::{Job, JobStatus};
 
 /// How the tables that populates and copies make for themselves begin, and those of rows that were sent to a server.
 const OF_JOBS: [&str; 5] = ["pw_from_", "pw_to_", "pw_whole_", "pw_copy_", GIVEN];
@@ -59,6 +59,17 @@ impl Ingest {
         }
     }
 
+    /// Notes that a view which was to be filled when it was made has not been.
+    pub async fn left_partial(&self, request: &PopulateRequest, status: JobStatus) {
+        if status == JobStatus::Done || request.snapshot.is_none() {
+            return;
+        }
+        let name = &request.datasource.name;
+        if let Err(error) = self.mark(Mark::Partial, name).await {
+            tracing::warn!(%error, datasource = name, "cannot note that rows are missing");
+        }
+    }
+
     /// Takes away the tables of jobs that are over. For the time when none goes on.
     pub async fn sweep_jobs(&self, unfinished: &[Job]) -> Result<(), EngineError> {
         let conditions = OF_JOBS.map(|start| format!("startsWith(name, {})", quote_literal(start)));
@@ -74,7 +85,9 @@ impl Ingest {
                 continue;
             }
             let sql = format!("DROP TABLE IF EXISTS {} SYNC", quote_identifier(name));
-            self.engine.execute(&sql).await?;
+            if let Err(error) = self.engine.execute(&sql).await {
+                tracing::warn!(%error, table = name, "a table of a job that is over stays");
+            }
         }
         Ok(())
     }

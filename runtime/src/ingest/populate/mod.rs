@@ -6,6 +6,7 @@ mod aside;
 mod run;
 
 use std::collections::BTreeSet;
+use std::time::UNIX_EPOCH;
 
 use pipewright_compiler::deploy::view_name;
 use pipewright_compiler::emit;
@@ -19,7 +20,7 @@ pub use run::Populate;
 
 use super::copy::Target;
 use super::rewrite::reader;
-use super::{Ingest, IngestError};
+use super::{Ingest, IngestError, Mark, table_id};
 use crate::engine::{EngineError, Query};
 
 /// What a populate job needs to know, so that it can be done by a later process.
@@ -46,6 +47,12 @@ pub struct PopulateRequest {
     /// The view as it was then; empty where that is not known.
     #[serde(default)]
     pub view: String,
+    /// The engine's id of the view, which it keeps when its pipe gets another name.
+    #[serde(default)]
+    pub view_id: String,
+    /// When all that is in the target had been made anew by its views for the last time, in nanoseconds since 1970 (never: 0), as it was then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filled: Option<u64>,
     /// Whether the target shows of rows with the same key one by the order in which they came.
     #[serde(default)]
     pub heeds_order: bool,
@@ -117,6 +124,7 @@ impl Ingest {
         let Some(source) = source.lines().next().map(ToOwned::to_owned) else {
             return refuse(format!("there is no view `{view}` yet"));
         };
+        let view_id = table_id(self.engine(), &view).await?;
         let view = self.view_as_it_is(&view).await?;
         let Some(table) = plan.table(&source).filter(|table| table.keeps_rows()) else {
             return refuse(format!("`{source}` keeps no rows to populate from"));
@@ -152,6 +160,8 @@ impl Ingest {
             source,
             sql: compiled.sql.into_text(),
             view,
+            view_id,
+            filled: Some(self.filled(&target.to_string())),
             truncate: options.truncate,
             is_whole: options.truncate
                 && options.condition.is_none()
@@ -176,16 +186,41 @@ impl Ingest {
     /// What the engine keeps of a view's query and target, in short.
     async fn view_as_it_is(&self, view: &str) -> Result<String, EngineError> {
         let sql = format!(
-            "SELECT hex(sipHash128(as_select, extract(create_table_query, ' TO ([^ (]+)'))) FROM system.tables WHERE database = currentDatabase() AND name = {}",
+            "SELECT {IN_SHORT} FROM system.tables WHERE database = currentDatabase() AND name = {}",
             quote_literal(view)
         );
         Ok(self.text(&sql).await?.trim().to_owned())
     }
 
-    /// Whether the view of a populate is the one that was there when it was asked for.
+    /// Whether the view of a populate is the one that was there when it was asked for. It may have another name since, or have been made again as it was.
     pub async fn is_view_of(&self, request: &PopulateRequest) -> Result<bool, EngineError> {
+        if request.view.is_empty() {
+            return Ok(true);
+        }
         let name = view_name(&ResourceName::local(&request.pipe_name), &request.node_name);
-        Ok(request.view.is_empty() || self.view_as_it_is(&name).await? == request.view)
+        let sql = format!(
+            "SELECT count() FROM system.tables WHERE database = currentDatabase() AND (name = {} OR toString(uuid) = {}) AND {IN_SHORT} = {}",
+            quote_literal(&name),
+            quote_literal(&request.view_id),
+            quote_literal(&request.view)
+        );
+        Ok(self.text(&sql).await?.trim() != "0")
+    }
+
+    /// Whether all that a populate would put into its target has been put there since it was asked for.
+    fn is_filled_since(&self, request: &PopulateRequest) -> bool {
+        let target = &request.datasource.name;
+        let then = request.filled.filter(|_| !request.truncate);
+        then.is_some_and(|then| then != self.filled(target))
+    }
+
+    /// When all that is in a data source was made anew by its views for the last time.
+    fn filled(&self, name: &str) -> u64 {
+        let at = self.marked(Mark::Filled, name);
+        let since = at.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        since.map_or(0, |since| {
+            u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+        })
     }
 
     pub(super) async fn text(&self, sql: &str) -> Result<String, EngineError> {
@@ -198,6 +233,9 @@ impl Ingest {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 }
+
+/// A view's query and target, in a query over the engine's tables.
+const IN_SHORT: &str = "hex(sipHash128(as_select, extract(create_table_query, ' TO ([^ (]+)')))";
 
 /// How many views fill a data source.
 fn views_into(plan: &Plan, target: &ResourceName) -> usize {

@@ -168,6 +168,9 @@ impl Run<'_> {
     async fn run(&self, progress: &mut Progress) -> Result<Value, WorkError> {
         if progress.phase == Phase::Starting {
             self.control.check()?;
+            if !progress.empties && self.ingest.is_filled_since(&self.request) {
+                return self.nothing_to_do(progress);
+            }
             self.start(progress).await?;
         }
         if progress.phase == Phase::Copying {
@@ -188,6 +191,24 @@ impl Run<'_> {
             "read_bytes": progress.bytes_total,
             "written_rows": progress.written_rows,
             "written_bytes": progress.written_bytes,
+        }))
+    }
+
+    /// A deploy, or rows that took the place of others, have made the target anew while this waited: what was to be put into it is there.
+    fn nothing_to_do(&self, progress: &mut Progress) -> Result<Value, WorkError> {
+        progress.percentage = 100.0;
+        self.note(progress)?;
+        Ok(json!({
+            "rows": 0,
+            "bytes": 0,
+            "read_rows": 0,
+            "read_bytes": 0,
+            "written_rows": 0,
+            "written_bytes": 0,
+            "note": format!(
+                "`{}` has been made anew with all rows since this was asked for",
+                self.request.datasource.name
+            ),
         }))
     }
 
@@ -226,7 +247,7 @@ impl Run<'_> {
             return Ok(());
         }
         Err(WorkError::Failed(format!(
-            "the view of `{pipe}.{node}` has changed since this was asked for, and `{}` is as it was: ask again",
+            "the view of `{pipe}.{node}` has changed since this was asked for, and `{}` is as it was: ask again, with `truncate=true` if rows have come since, which would count twice",
             self.request.datasource.name
         )))
     }
@@ -269,6 +290,13 @@ impl Run<'_> {
         self.make_beside().await?;
         // A query that the engine refuses must not have emptied the target.
         self.columns().await?;
+        let is_part =
+            self.request.populate_condition.is_some() || self.request.populate_subset.is_some();
+        if is_part {
+            let name = &self.request.datasource.name;
+            let marked = self.ingest.mark(Mark::Partial, name).await;
+            marked.map_err(failed)?;
+        }
         if self.request.truncate {
             // For later deploys: whether to make the target anew would give other rows than it has.
             let mark = if self.request.is_whole {
