@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::Request;
+use axum::http::{HeaderValue, Request, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::{BoxError, Router};
 use futures::FutureExt as _;
@@ -170,13 +170,18 @@ fn connection(
         async move {
             let answer = answer.await?;
             drop(held.0.lock().unwrap_or_else(PoisonError::into_inner).take());
-            Ok(match cut.load(Ordering::Acquire) {
+            let mut answer = match cut.load(Ordering::Acquire) {
+                WHOLE => return Ok(answer),
                 TOO_SLOW => {
                     ApiError::Timeout("the body came too slowly".to_owned()).into_response()
                 }
                 NO_ROOM => ApiError::TooMany.into_response(),
                 _ => answer,
-            })
+            };
+            // What is left of the body cannot be told from the next request: there is none.
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(header::CONNECTION, close);
+            Ok(answer)
         }
         .boxed()
     });
@@ -237,6 +242,8 @@ impl Pace {
 /// Why a body was cut off.
 const TOO_SLOW: u8 = 1;
 const NO_ROOM: u8 = 2;
+/// It was not: all of it was read.
+const WHOLE: u8 = 3;
 
 /// What a request has of the memory for bodies until it is answered.
 #[derive(Debug, Clone, Default)]
@@ -337,13 +344,21 @@ impl http_body::Body for PatientBody {
                     return this.cut_off(NO_ROOM, "there is no room for the body");
                 }
                 this.pace.moved(bytes);
+                if this.length == Some(this.pace.bytes) {
+                    this.cut.store(WHOLE, Ordering::Release);
+                }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(None) if this.is_broken_off() => {
                 this.incoming = None;
                 Poll::Ready(Some(Err("the body was broken off".into())))
             }
-            Poll::Ready(other) => Poll::Ready(other.map(|frame| frame.map_err(Into::into))),
+            Poll::Ready(other) => {
+                if other.is_none() {
+                    this.cut.store(WHOLE, Ordering::Release);
+                }
+                Poll::Ready(other.map(|frame| frame.map_err(Into::into)))
+            }
             Poll::Pending => match this.pace.poll_expired(context) {
                 Poll::Ready(()) => this.cut_off(TOO_SLOW, "the body came too slowly"),
                 Poll::Pending => Poll::Pending,

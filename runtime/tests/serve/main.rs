@@ -43,3 +43,4 @@ mod service_data;
 mod spellings;
 mod story;
 mod tokens;
+mod unread_bodies;
