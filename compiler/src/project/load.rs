@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 use super::again::{Findings, Known};
 use super::claims::{Claims, keep_named};
+use super::prose::described;
 use super::{
     Config, Connection, Datasource, Edition, FileKind, Node, PASSING, Pipe, Project, ResourceName,
     SourceTree, Token, edition, include, is_valid_name, quarantine_name,
@@ -376,7 +377,7 @@ fn build_pipe(
     let pipe = Pipe {
         name,
         span,
-        description: tree.description.as_ref().map(|text| dedent(&text.value)),
+        description: tree.description.as_ref().map(|text| described(&text.value)),
         tokens: tree.tokens,
         tags: tree.tags.into_iter().map(|tag| tag.value).collect(),
         nodes,
@@ -421,33 +422,11 @@ fn build_node(node: NodeDecl, diagnostics: &mut Vec<Diagnostic>) -> Option<Node>
     Some(Node {
         name: node.name,
         span: node.span,
-        description: node.description.as_ref().map(|text| dedent(&text.value)),
+        description: node.description.as_ref().map(|text| described(&text.value)),
         kind_at: node.kind.as_ref().map(|kind| kind.span),
         kind: node.kind.map_or(NodeKind::Standard, |kind| kind.value),
         body,
         template,
         directives: node.directives,
     })
-}
-
-/// Takes the common indentation off a block of prose.
-fn dedent(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().collect();
-    let rest = || lines.iter().skip(1).filter(|line| !line.trim().is_empty());
-    let indent = rest()
-        .map(|line| line.len() - line.trim_start().len())
-        .min()
-        .unwrap_or(0);
-    let mut out = String::with_capacity(text.len());
-    for (index, line) in lines.iter().enumerate() {
-        if index > 0 {
-            out.push('\n');
-        }
-        out.push_str(if index == 0 {
-            line.trim()
-        } else {
-            line.get(indent..).unwrap_or("").trim_end()
-        });
-    }
-    out.trim().to_owned()
 }

@@ -9,6 +9,7 @@ mod edition;
 mod include;
 mod load;
 mod names;
+pub mod prose;
 mod resource;
 mod tree;
 

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use pipewright_compiler::diagnostics::render;
 use pipewright_compiler::plan::needs_type;
+use pipewright_compiler::project::prose::{with_marks, without_marks};
 use pipewright_grammar::diagnostic::Severity;
 use pipewright_grammar::parse_pipe;
 use pipewright_grammar::source::{SourceFile, SourceId};
@@ -83,8 +84,14 @@ impl NodeText {
     }
 }
 
-fn print_description(text: &str) -> String {
-    format!("DESCRIPTION >\n{}\n", indent(text.trim(), Text::Prose))
+pub(super) fn print_description(text: &str) -> String {
+    let text = with_marks(text.trim());
+    format!("DESCRIPTION >\n{}\n", indent(&text, Text::Prose))
+}
+
+/// The description that stands at a place in a file.
+pub(super) fn description_at(file: &str, place: Range<usize>) -> String {
+    without_marks(&dedent(file, place, Text::Prose))
 }
 
 /// Why a text cannot be edited.
@@ -158,7 +165,7 @@ impl PipeText {
             description: node
                 .description
                 .as_ref()
-                .map(|text| dedent(&self.text, range(text.span), Text::Prose)),
+                .map(|text| description_at(&self.text, range(text.span))),
             sql,
             kind: node
                 .kind
@@ -272,7 +279,7 @@ impl PipeText {
         let found = changed
             .tree()
             .description
-            .map(|text| dedent(&changed.text, range(text.span), Text::Prose));
+            .map(|text| description_at(&changed.text, range(text.span)));
         if found.as_deref().unwrap_or("") != description.trim()
             || changed.tree().nodes.len() != tree.nodes.len()
         {

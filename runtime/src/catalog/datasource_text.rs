@@ -8,7 +8,8 @@ use pipewright_grammar::source::{SourceFile, SourceId, Span};
 use pipewright_grammar::syntax::DatasourceFile;
 
 use super::EditError;
-use super::indent::{Text, dedent, indent};
+use super::datafile::{description_at, print_description};
+use super::indent::{Text, indent};
 
 /// What a new data source is made of.
 #[derive(Debug, Clone, Default)]
@@ -102,7 +103,7 @@ impl DatasourceText {
         let printed = if description.is_empty() {
             String::new()
         } else {
-            format!("DESCRIPTION >\n{}\n", indent(description, Text::Prose))
+            print_description(description)
         };
         let text = match &tree.description {
             Some(old) => self.replaced(old.span, "DESCRIPTION", &printed),
@@ -114,7 +115,7 @@ impl DatasourceText {
         let found = after
             .description
             .as_ref()
-            .map(|text| dedent(&changed.text, range(text.span), Text::Prose));
+            .map(|text| description_at(&changed.text, range(text.span)));
         if found.as_deref().unwrap_or("") != description
             || after.columns.len() != tree.columns.len()
             || after.directives.len() != tree.directives.len()

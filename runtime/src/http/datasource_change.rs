@@ -7,6 +7,7 @@ use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use pipewright_compiler::emit;
 use pipewright_compiler::plan::{Column, Plan, TablePlan};
+use pipewright_compiler::project::prose;
 use pipewright_compiler::sql::quote_identifier;
 use serde_json::json;
 
@@ -255,7 +256,7 @@ async fn deploy(
 fn described(current: &Current, name: &str) -> String {
     let datasource = current.plan.project.datasource(name);
     let text = datasource.and_then(|datasource| datasource.syntax.description.as_ref());
-    text.map_or(String::new(), |text| text.value.trim().to_owned())
+    text.map_or(String::new(), |text| prose::described(&text.value))
 }
 
 /// The columns that a change adds behind the others; nothing when it is another change.

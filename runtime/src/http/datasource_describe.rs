@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use pipewright_compiler::emit;
 use pipewright_compiler::graph::Vertex;
 use pipewright_compiler::plan::{Column, TablePlan};
+use pipewright_compiler::project::prose;
 use pipewright_compiler::sql::quote_literal;
 use pipewright_grammar::syntax::DefaultKind;
 use serde_json::{Value, json};
@@ -111,7 +112,7 @@ pub(super) fn with_size(app: &App, table: &TablePlan, sizes: &Sizes) -> Value {
 fn description(current: &Current, name: &str) -> String {
     let datasource = current.plan.project.datasource(name);
     let description = datasource.and_then(|datasource| datasource.syntax.description.as_ref());
-    description.map_or(String::new(), |text| text.value.clone())
+    description.map_or(String::new(), |text| prose::described(&text.value))
 }
 
 fn column(column: &Column) -> Value {

@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 use pipewright_compiler::graph::NodeId;
-use pipewright_compiler::project::Pipe;
+use pipewright_compiler::project::{Pipe, prose};
 use pipewright_compiler::sql::quote_identifier;
 use pipewright_compiler::{emit, project::ResourceName};
 use pipewright_grammar::syntax::NodeKind;
@@ -176,7 +176,7 @@ pub(super) async fn prepare(
     let mut text = datasource_text(call, &columns)?;
     let described = before.and_then(|before| before.syntax.description.as_ref());
     if let Some(description) = described {
-        text.describe(&description.value)?;
+        text.describe(&prose::described(&description.value))?;
     }
     let path = current.datasource_path(&target);
     let path = path.map_or_else(

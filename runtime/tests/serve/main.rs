@@ -14,6 +14,7 @@ mod copies_refused;
 mod copies_survive;
 mod crash;
 mod datasources;
+mod descriptions;
 mod filters;
 mod flags;
 mod guarded;
