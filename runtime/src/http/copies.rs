@@ -9,7 +9,7 @@ use pipewright_grammar::syntax::NodeKind;
 use serde_json::Value;
 
 use super::call::{Call, find_node, find_pipe, json_response, no_content};
-use super::copy_job::{self, matched_columns};
+use super::copy_job::{self, CopyNode, matched_columns};
 use super::describe::{self, Wanted};
 use super::error::ApiError;
 use super::extract::Path;
@@ -57,17 +57,31 @@ pub(super) async fn update(
         let pipe = find_pipe(&current, &reference)?;
         let node = copy_node(&current, pipe, &node_reference)?;
         let wish = Wish::of(&call, &current)?;
-        // As when it was made: the schedule fills the target in nobody's name.
         let present = copy_job::find(&current.plan, pipe)?;
-        let target = wish.target.as_ref().unwrap_or(&present.target.name);
-        let mode = wish.mode.unwrap_or(present.mode);
-        require_target(&call, target, mode == CopyMode::Replace)?;
+        may_change(&call, &present, &wish)?;
         let change = edited(&current, pipe, &node, |node| wish.write(node))?;
         let names = (pipe.name.name.clone(), node);
         let current = commit(&call, &writer, change, &names).await?;
         shown(&call, &current, &names.0, false)
     })
     .await
+}
+
+/// Another target has to be one that the token may fill, as when the copy was made. What was there is filled by leave of who made it: when is up to who may change
+/// pipes; but that rows go which did not go before needs the right to take them away.
+fn may_change(call: &Call, present: &CopyNode, wish: &Wish) -> Result<(), ApiError> {
+    let mode = wish.mode.unwrap_or(present.mode);
+    if let Some(target) = &wish.target {
+        return require_target(call, target, mode == CopyMode::Replace);
+    }
+    if mode == CopyMode::Replace && present.mode != CopyMode::Replace {
+        let target = &present.target.name;
+        Call::require(
+            call.access.drops_datasource(target),
+            &format!("PIPES:CREATE and DATASOURCES:DROP:{target}"),
+        )?;
+    }
+    Ok(())
 }
 
 /// Makes a copy node a plain one.

@@ -1,6 +1,7 @@
 //! From a copy node and the values of a request, or a time of its schedule, to the request of a job.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pipewright_compiler::graph::NodeId;
@@ -167,6 +168,9 @@ pub(super) async fn request(
     })
 }
 
+/// How long the rows of a copy are counted while the client waits for its job.
+const COUNTED_FOR: Duration = Duration::from_secs(1);
+
 /// Refuses a copy whose query has too many rows, as far as that can be found out while the client waits; the job looks again.
 pub(super) async fn refuse_too_many_rows(
     app: &App,
@@ -182,7 +186,8 @@ pub(super) async fn refuse_too_many_rows(
         most.saturating_add(1)
     );
     // What is read is the copy's affair.
-    let mut query = Query::new(sql, "TSV").timeout(app.timeout);
+    let patience = app.timeout.min(COUNTED_FOR);
+    let mut query = Query::new(sql, "TSV").timeout(patience);
     query.settings.extend_from_slice(&request.settings);
     let served = app.served.load_full();
     for name in &request.secrets {

@@ -313,9 +313,12 @@ fn a_copy_that_takes_rows_away_needs_the_right_to_it() {
             .status
     };
     assert_eq!(update(&appends, "mode=replace"), 403);
-    assert_eq!(update(&creates, "schedule_cron=0 * * * *"), 403);
-    assert_eq!(update(&appends, "schedule_cron=0 * * * *"), 200);
+    // What it fills was allowed to who made it: when it does so, and that it adds rows, is up to who may change pipes.
+    assert_eq!(update(&creates, "schedule_cron=0 * * * *"), 200);
+    assert_eq!(update(&creates, "mode=append"), 200);
+    assert_eq!(update(&creates, "target_datasource=copied"), 403);
+    assert_eq!(update(&creates, "mode=replace"), 403);
     assert_eq!(update(&drops, "mode=replace"), 200);
-    // As it is now, whoever only adds rows changes nothing of it.
-    assert_eq!(update(&appends, "schedule_cron=None"), 403);
+    assert_eq!(update(&creates, "schedule_cron=None"), 200);
+    assert_eq!(update(&appends, "target_datasource=copied"), 403);
 }
