@@ -11,6 +11,7 @@ mod drift;
 mod edition;
 mod fates;
 mod indent;
+mod fits;
 mod merge;
 mod objects;
 mod prepared;

@@ -52,6 +52,11 @@ impl Migration {
         for step in &new {
             let before = find(&old, &step.name);
             let exists = actual.contains(&step.name);
+            let is_changed = before.is_none_or(|before| before.sql != step.sql);
+            if step.kind == StepKind::CreateMaterializedView && is_changed {
+                let anew = change.anew.as_deref();
+                super::fits::refuse_misfit(after, step, anew, engine).await?;
+            }
             match before {
                 // Also where it is to have the same columns: its rows go.
                 Some(_) if exists && change.anew.as_ref() == Some(&step.name) => {

@@ -231,7 +231,7 @@ const DESCRIBE_LIMIT: Duration = Duration::from_secs(30);
 const DESCRIBE_PREFIX: usize = "DESCRIBE TABLE (\n".len();
 
 /// Reads the rows of a `DESCRIBE` in `JSONCompactEachRow`: arrays that begin with name and type.
-fn columns(rows: &[u8]) -> Result<Vec<Column>, EngineError> {
+pub(crate) fn columns(rows: &[u8]) -> Result<Vec<Column>, EngineError> {
     rows.split(|byte| *byte == b'\n')
         .filter(|line| !line.is_empty())
         .map(|line| {

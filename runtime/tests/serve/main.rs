@@ -45,3 +45,4 @@ mod spellings;
 mod story;
 mod tokens;
 mod unread_bodies;
+mod view_targets;

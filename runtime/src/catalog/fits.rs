@@ -1,0 +1,99 @@
+//! Whether what a view gives fits what it fills. Columns go by name, and the engine finds out about a type only when a row comes: then the insert into what the view
+//! reads fails. It looks at the names when a view is made, and at nothing when its query is changed.
+
+use pipewright_compiler::deploy::{Step, view_name};
+use pipewright_compiler::diagnostics::{codes, render};
+use pipewright_compiler::emit;
+use pipewright_compiler::plan::{NodePlan, Plan, Role};
+use pipewright_compiler::project::ResourceName;
+use pipewright_compiler::sql::{quote_identifier, quote_literal};
+use pipewright_grammar::diagnostic::Diagnostic;
+
+use super::ChangeError;
+use crate::engine::{Column, Engine, EngineError, Query};
+
+/// Refuses the view of a step, if its target cannot take what it gives. A target that is not there yet, or that the change makes `anew`, is made for it.
+pub(super) async fn refuse_misfit(
+    plan: &Plan,
+    step: &Step,
+    anew: Option<&str>,
+    engine: &dyn Engine,
+) -> Result<(), ChangeError> {
+    let Some((node, target)) = filled(plan, step) else {
+        return Ok(());
+    };
+    if target.workspace.is_none() && anew == Some(target.name.as_str()) {
+        return Ok(());
+    }
+    let Some((_, query)) = step.sql.split_once(" AS\n") else {
+        return Ok(());
+    };
+    let (Some(gives), Some(takes)) = (
+        said(engine.describe(query).await)?,
+        said(columns(target, engine).await)?,
+    ) else {
+        return Ok(());
+    };
+    let mut wrong = Vec::new();
+    for column in &gives {
+        let name = quote_identifier(&column.name);
+        let Some(place) = takes.iter().find(|place| place.name == column.name) else {
+            wrong.push(format!("it has no column `{}`", column.name));
+            continue;
+        };
+        if place.type_name == column.type_name {
+            continue;
+        }
+        let wanted = quote_literal(&place.type_name);
+        let cast = format!("SELECT CAST({name}, {wanted}) FROM (\n{query}\n)");
+        if said(engine.describe(&cast).await)?.is_none() {
+            wrong.push(format!(
+                "`{}` is {} here and {} there",
+                column.name, column.type_name, place.type_name
+            ));
+        }
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "what node `{}` gives does not fit data source `{target}`: {}",
+        node.id.node,
+        wrong.join("; ")
+    );
+    let mut diagnostic = Diagnostic::error(codes::TARGET_COLUMNS, message);
+    let pipe = plan.project.pipes.get(&node.id.pipe);
+    if let Some(written) = pipe.and_then(|pipe| pipe.node(&node.id.node)) {
+        diagnostic = diagnostic.label(written.name.span, "");
+    }
+    let text = render::concise(&[diagnostic], plan.project.sources.files());
+    Err(ChangeError::Invalid(text.trim_end().to_owned()))
+}
+
+/// The node of a view, and what it fills.
+fn filled<'a>(plan: &'a Plan, step: &Step) -> Option<(&'a NodePlan, &'a ResourceName)> {
+    let mut nodes = plan.pipes.values().flat_map(|pipe| &pipe.nodes);
+    nodes.find_map(|node| match &node.role {
+        Role::Materialized { target } if view_name(&node.id.pipe, &node.id.node) == step.name => {
+            Some((node, target))
+        }
+        _ => None,
+    })
+}
+
+/// The columns of a table; none if there is no such table.
+async fn columns(table: &ResourceName, engine: &dyn Engine) -> Result<Vec<Column>, EngineError> {
+    let table = emit::table_name(table);
+    let sql = format!("DESCRIBE TABLE {table}");
+    let answer = engine.query(Query::new(sql, "JSONCompactEachRow")).await?;
+    crate::engine::columns(&answer.bytes().await?)
+}
+
+/// What the engine says, if it says something: what it cannot read is refused elsewhere, or waits for something that the same change makes.
+fn said<T>(answer: Result<T, EngineError>) -> Result<Option<T>, ChangeError> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(EngineError::Exception { .. }) => Ok(None),
+        Err(error) => Err(ChangeError::Engine(error.to_string())),
+    }
+}
