@@ -4,14 +4,15 @@
 //! ids of its resources. A change is a set of texts; it is compiled like files, brought to the engine, written in one transaction and only then seen.
 //! Changes go one after the other; readers never wait.
 
+mod captured;
 mod datafile;
 mod datasource_text;
 mod draft;
 mod drift;
 mod edition;
 mod fates;
-mod indent;
 mod fits;
+mod indent;
 mod merge;
 mod objects;
 mod prepared;
@@ -59,6 +60,9 @@ pub enum ChangeError {
     /// The engine refused a table or view.
     #[error("{0}")]
     Refused(String),
+    /// After a rename, something would read another thing than before.
+    #[error("{0}")]
+    Captured(String),
     /// The engine did not answer.
     #[error("{0}")]
     Engine(String),
@@ -268,6 +272,7 @@ impl Writer<'_> {
     ) -> Result<Prepared<'a>, ChangeError> {
         let before = self.current();
         let (files, plan, errors) = self.compiled(&before, &mut change).await?;
+        captured::refuse_captured(&before.plan, &plan, &change.renames)?;
         refuse_new_errors(&errors, &before.errors, change.tolerated.as_deref())?;
         refuse_wrong_sql(&before.plan, &plan, &change, engine).await?;
         let objects = before.objects.of_project(&plan.project, &change.renames)?;

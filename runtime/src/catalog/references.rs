@@ -109,7 +109,7 @@ fn edited(
 }
 
 /// The name under which a node reads the renamed resource, if it does.
-fn name_in<'a>(plan: &Plan, reader: &NodeId, renamed: Renamed<'a>) -> Option<&'a str> {
+pub(super) fn name_in<'a>(plan: &Plan, reader: &NodeId, renamed: Renamed<'a>) -> Option<&'a str> {
     let pipe = plan
         .project
         .pipes

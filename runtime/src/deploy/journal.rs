@@ -275,7 +275,7 @@ impl Journal {
             ingest.forget_gone(name);
         }
         if let Err(error) = sweep_own(place, engine).await {
-            failed.push(super::run::describe_error(&error));
+            failed.push(super::told::with_causes(&error));
         }
         failed
     }

@@ -151,7 +151,7 @@ pub async fn sweep(
 ) -> Result<(), DeployError> {
     let failed = |source| DeployError::Introspect { source };
     let told = |error: &dyn std::error::Error| {
-        let text = run::describe_error(error);
+        let text = with_causes(error);
         progress.say(&format!("warning: a table that nobody needs stays: {text}"));
     };
     if let Err(error) = journal::sweep_own((state, journal::NONE), engine).await {

@@ -128,7 +128,9 @@ impl From<ChangeError> for ApiError {
                 Self::BadRequest(error.to_string())
             }
             ChangeError::Engine(message) => Self::Unavailable(message),
-            ChangeError::Unfinished(message) => Self::Conflict(message),
+            ChangeError::Unfinished(message) | ChangeError::Captured(message) => {
+                Self::Conflict(message)
+            }
             ChangeError::State(error) => error.into(),
             ChangeError::Io(error) => Self::from(StateError::from(error)),
         }

@@ -4,6 +4,7 @@ mod acknowledged;
 mod answers;
 mod bodies;
 mod bounded;
+mod captured_names;
 mod classic;
 mod clickhouse;
 mod connected;
