@@ -4,11 +4,11 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use pipewright_compiler::mapped_text::MappedText;
 use pipewright_compiler::plan::{Plan, QUERY_SOURCE, QueryError};
-use pipewright_compiler::sql::places_of_name;
 use pipewright_grammar::diagnostic::Diagnostic;
 use pipewright_grammar::source::Span;
 use serde_json::{Value, json};
 
+use super::place;
 use crate::catalog::ChangeError;
 use crate::engine::EngineError;
 use crate::state::StateError;
@@ -80,7 +80,7 @@ impl ApiError {
         }
     }
 
-    /// A statement that the engine refused or did not finish; its place is looked up in the `.pipe` file.
+    /// A statement that the engine refused or did not finish; its place is looked up in the `.pipe` file. Where that is not known, the node that was asked is named.
     pub(crate) fn engine(plan: &Plan, sql: &MappedText, error: EngineError) -> Self {
         match error {
             EngineError::Exception {
@@ -91,9 +91,15 @@ impl ApiError {
             } => {
                 let span = match position {
                     Some(position) => sql.locate(position.offset),
-                    None => named_in(plan, sql, &message),
+                    None => place::of_message(plan, sql, &message),
                 };
-                Self::BadRequest(placed(plan, &format!("{message} ({name})"), span))
+                let said = format!("{message} ({name})");
+                Self::BadRequest(match (span, place::asked(plan, sql)) {
+                    (None, Some(id)) => {
+                        format!("pipe `{}`, node `{}`: {said}", id.pipe, id.node)
+                    }
+                    (span, _) => placed(plan, &said, span),
+                })
             }
             error => error.into(),
         }
@@ -127,6 +133,7 @@ impl From<ChangeError> for ApiError {
             ChangeError::Invalid(_) | ChangeError::Refused(_) | ChangeError::Edit(_) => {
                 Self::BadRequest(error.to_string())
             }
+            ChangeError::Captured(message) => Self::Conflict(message),
             ChangeError::Engine(message) => Self::Unavailable(message),
             ChangeError::Unfinished(message) | ChangeError::Captured(message) => {
                 Self::Conflict(message)
@@ -142,30 +149,6 @@ impl From<StateError> for ApiError {
         tracing::error!(%error, "the state cannot be used");
         Self::Internal("the state cannot be used; the log says why".to_owned())
     }
-}
-
-/// Where the first name that a message quotes stands in the files: the engine gives no position for names that it does not know. Where several nodes have the name,
-/// it cannot be told which one is meant.
-fn named_in(plan: &Plan, sql: &MappedText, message: &str) -> Option<Span> {
-    let name = message.split('`').nth(1).filter(|name| !name.is_empty())?;
-    let places = places_of_name(sql.text(), name);
-    let mut spans = places.into_iter().filter_map(|offset| sql.locate(offset));
-    let first = spans.next()?;
-    let node = body_of(plan, first);
-    spans
-        .all(|other| other.source == first.source && body_of(plan, other) == node)
-        .then_some(first)
-}
-
-/// The SQL of the node in which a place is.
-fn body_of(plan: &Plan, place: Span) -> Option<Span> {
-    let pipes = plan.project.pipes.values();
-    let mut bodies = pipes
-        .flat_map(|pipe| &pipe.nodes)
-        .map(|node| node.body.span);
-    bodies.find(|body| {
-        body.source == place.source && body.start <= place.start && place.start <= body.end
-    })
 }
 
 /// A message with its place in front, where it has one.

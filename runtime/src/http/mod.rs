@@ -42,6 +42,7 @@ mod operations;
 mod page;
 mod parameters;
 mod pipes;
+mod place;
 mod population;
 mod query;
 mod record;

@@ -16,6 +16,7 @@ mod copies_survive;
 mod crash;
 mod datasources;
 mod descriptions;
+mod engine_errors;
 mod filters;
 mod flags;
 mod guarded;
