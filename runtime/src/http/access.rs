@@ -14,7 +14,7 @@ pub use super::scope::Scope;
 use super::error::ApiError;
 use super::jwt;
 use super::parameters::Parameters;
-use crate::state::{SecretHasher, State, StateError};
+use crate::state::{ObjectKind, SecretHasher, State, StateError};
 
 /// What one token may do.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -188,6 +188,8 @@ pub struct TokenTable {
     tokens: HashMap<[u8; 32], Arc<Access>>,
     signer: Option<jwt::Signer>,
     workspace: String,
+    /// The names of pipes and data sources by id.
+    ids: BTreeMap<String, String>,
 }
 
 impl TokenTable {
@@ -203,8 +205,11 @@ impl TokenTable {
             .tokens()
             .admin_secret()?
             .map(|secret| jwt::Signer::new(&secret));
+        let objects = state.catalog().objects()?.into_iter();
+        let objects = objects.filter(|object| object.kind != ObjectKind::Node);
         Ok(Self {
             hasher: state.tokens().hasher(),
+            ids: objects.map(|object| (object.id, object.name)).collect(),
             tokens,
             signer,
             workspace: state.workspace_id().to_owned(),
@@ -229,7 +234,7 @@ impl TokenTable {
             .signer
             .as_ref()
             .filter(|_| jwt::looks_like_one(secret))
-            .map(|signer| signer.verify(secret, &self.workspace));
+            .map(|signer| signer.verify(secret, &self.workspace, &self.ids));
         match verified {
             Some(Ok(access)) => Ok(Arc::new(access)),
             Some(Err(message)) => Err(ApiError::Forbidden(message)),

@@ -25,8 +25,9 @@ pub(crate) struct Claims {
     pub(crate) limits: Option<Limits>,
 }
 
-/// One scope of a JWT.
+/// One scope of a JWT. A restriction that is not understood is no reason to give more than was asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ClaimedScope {
     /// `PIPES:READ` or `DATASOURCES:READ`.
     #[serde(rename = "type")]
@@ -41,8 +42,9 @@ pub(crate) struct ClaimedScope {
     pub(crate) filter: Option<String>,
 }
 
-/// The limits of a JWT.
+/// The limits of a JWT. One that is not kept is not taken either.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Limits {
     /// Requests in a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -85,8 +87,13 @@ impl Signer {
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &self.encoding)
     }
 
-    /// What a token may do, or why it is worth nothing.
-    pub(crate) fn verify(&self, token: &str, workspace: &str) -> Result<Access, String> {
+    /// What a token may do, or why it is worth nothing. Who signs one elsewhere may name pipes and data sources by their `ids`.
+    pub(crate) fn verify(
+        &self,
+        token: &str,
+        workspace: &str,
+        ids: &BTreeMap<String, String>,
+    ) -> Result<Access, String> {
         let decoded = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)
             .map_err(|error| match error.kind() {
                 jsonwebtoken::errors::ErrorKind::ExpiredSignature => {
@@ -94,6 +101,9 @@ impl Signer {
                 }
                 jsonwebtoken::errors::ErrorKind::InvalidSignature => {
                     "the token is not signed with this workspace's admin token".to_owned()
+                }
+                jsonwebtoken::errors::ErrorKind::Json(error) => {
+                    format!("the token cannot be read: {error}")
                 }
                 _ => "the token is no valid JWT".to_owned(),
             })?;
@@ -103,7 +113,10 @@ impl Signer {
         }
         let mut scopes = Vec::new();
         let mut fixed: BTreeMap<String, _> = BTreeMap::new();
-        for claimed in claims.scopes {
+        for mut claimed in claims.scopes {
+            if let Some(name) = ids.get(&claimed.resource) {
+                claimed.resource.clone_from(name);
+            }
             scopes.push(claimed.scope()?);
             // A pipe that is named twice has all that is fixed for it.
             if claimed.fixed_params.is_empty() {
@@ -175,7 +188,7 @@ mod tests {
         let signer = Signer::new("p.admin");
         let good = signer.sign(&claims(4_000_000_000)).unwrap();
         assert!(looks_like_one(&good));
-        let access = signer.verify(&good, "w").unwrap();
+        let access = signer.verify(&good, "w", &BTreeMap::new()).unwrap();
         assert!(access.reads_pipe("top") && !access.reads_pipe("other") && !access.is_admin());
         assert_eq!(
             (
@@ -185,16 +198,18 @@ mod tests {
             (3.into(), Some(10))
         );
         assert_eq!(
-            signer.verify(&good, "other").unwrap_err(),
+            signer.verify(&good, "other", &BTreeMap::new()).unwrap_err(),
             "the token is for another workspace"
         );
         assert_eq!(
-            Signer::new("x").verify(&good, "w").unwrap_err(),
+            Signer::new("x")
+                .verify(&good, "w", &BTreeMap::new())
+                .unwrap_err(),
             "the token is not signed with this workspace's admin token"
         );
         let old = signer.sign(&claims(1_000)).unwrap();
         assert_eq!(
-            signer.verify(&old, "w").unwrap_err(),
+            signer.verify(&old, "w", &BTreeMap::new()).unwrap_err(),
             "the token has expired"
         );
     }
@@ -206,7 +221,11 @@ mod tests {
         let payload = good.split('.').nth(1).unwrap();
         // {"alg":"none"} and {"alg":"HS512"}
         for header in ["eyJhbGciOiJub25lIn0", "eyJhbGciOiJIUzUxMiJ9"] {
-            assert!(signer.verify(&format!("{header}.{payload}."), "w").is_err());
+            assert!(
+                signer
+                    .verify(&format!("{header}.{payload}."), "w", &BTreeMap::new())
+                    .is_err()
+            );
         }
     }
 
@@ -236,6 +255,10 @@ mod tests {
         let signer = Signer::new("p.admin");
         let mut claims = claims(4_000_000_000);
         "ADMIN".clone_into(&mut claims.scopes[0].kind);
-        assert!(signer.verify(&signer.sign(&claims).unwrap(), "w").is_err());
+        assert!(
+            signer
+                .verify(&signer.sign(&claims).unwrap(), "w", &BTreeMap::new())
+                .is_err()
+        );
     }
 }

@@ -12,6 +12,8 @@ use super::error::ApiError;
 #[derive(Debug, Default)]
 pub(crate) struct Parameters {
     pairs: Vec<(String, Value)>,
+    /// How many of them the address has brought.
+    of_address: usize,
     /// The body, when it is neither a form nor JSON: an SQL query in plain text.
     pub(crate) text: Option<String>,
 }
@@ -52,6 +54,7 @@ impl Parameters {
     /// What the address and the body bring.
     pub(crate) async fn read(
         uri: &Uri,
+        parameters.of_address = parameters.pairs.len();
         headers: &HeaderMap,
         body: &Bytes,
     ) -> Result<Self, ApiError> {
@@ -256,6 +259,21 @@ impl Parameters {
     }
 
     /// Sets values that the request cannot change.
+    /// Refuses what the body brings beside these names: what is not understood is not left out. Addresses also hold what clients say of themselves.
+    pub(crate) fn refuse_others(&self, known: &[&str]) -> Result<(), ApiError> {
+        let brought = self.pairs.get(self.of_address..).unwrap_or_default();
+        match brought
+            .iter()
+            .find(|(name, _)| !known.contains(&name.as_str()))
+        {
+            None => Ok(()),
+            Some((name, _)) => Err(ApiError::BadRequest(format!(
+                "`{name}` is not understood; there are {}",
+                known.join(", ")
+            ))),
+        }
+    }
+
     pub(crate) fn fix(&mut self, fixed: &serde_json::Map<String, Value>) {
         self.pairs.retain(|(name, _)| !fixed.contains_key(name));
         self.pairs.extend(

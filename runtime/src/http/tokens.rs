@@ -17,6 +17,18 @@ use crate::state::{StateError, Token};
 /// Longest time that a JWT may be worth something from now, in seconds: ten years.
 const LONGEST_JWT: u64 = 10 * 366 * 24 * 3600;
 
+/// What a request says of a token.
+const KNOWN: &[&str] = &[
+    "name",
+    "description",
+    "scope",
+    "scopes",
+    "expiration_time",
+    "limits",
+    "token",
+    "origin",
+];
+
 fn require_tokens(call: &Call) -> Result<(), ApiError> {
     Call::require(call.access.manages_tokens(), "TOKENS")
 }
@@ -122,9 +134,11 @@ pub(super) async fn create(call: Call) -> Result<Response, ApiError> {
             ApiError::BadRequest("parameter `name` is missing: the name of the token".to_owned())
         })?
         .to_owned();
+    call.parameters.refuse_others(KNOWN)?;
     if call.parameters.value_of("expiration_time").is_some() {
         return create_jwt(&call, &name);
     }
+    refuse_limits(&call)?;
     let tokens = call.app.catalog.state().tokens();
     if uuid::Uuid::try_parse(&name).is_ok() {
         return Err(ApiError::BadRequest(format!(
@@ -149,6 +163,16 @@ pub(super) async fn create(call: Call) -> Result<Response, ApiError> {
         ..made.token
     };
     Ok(json_response(&shown(&call, &token)?))
+}
+
+/// Only what a token carries itself is looked at with every request.
+fn refuse_limits(call: &Call) -> Result<(), ApiError> {
+    match call.parameters.value_of("limits") {
+        None | Some(Value::Null) => Ok(()),
+        Some(_) => Err(ApiError::BadRequest(
+            "`limits` are for tokens with an `expiration_time`".to_owned(),
+        )),
+    }
 }
 
 /// The scopes that a request asks for, each about something that is there.
@@ -269,6 +293,11 @@ fn create_jwt(call: &Call, name: &str) -> Result<Response, ApiError> {
             .or_else(|| value.as_str()?.trim().parse().ok())
     });
     let exp = exp.ok_or_else(|| bad("`expiration_time` is a time in seconds since 1970"))?;
+    if call.parameters.all_of("scope").next().is_some() {
+        return Err(bad(
+            "a token with an `expiration_time` has `scopes`, a list of {\"type\": …, \"resource\": …}, and no `scope`",
+        ));
+    }
     let now = u64::try_from(now_micros() / 1_000_000).unwrap_or(0);
     if exp <= now || exp > now + LONGEST_JWT {
         return Err(bad(
@@ -318,6 +347,19 @@ pub(super) async fn change(
     let token = find(&call, &reference)?;
     if !may_touch(&call, &token) {
         return Err(forbidden_admin());
+    }
+    call.parameters.refuse_others(KNOWN)?;
+    refuse_limits(&call)?;
+    let given = |name: &str| call.parameters.given(name);
+    if given("name").is_some_and(|name| name != token.name) {
+        return Err(ApiError::BadRequest(
+            "a token keeps its name: make another one".to_owned(),
+        ));
+    }
+    if given("expiration_time").is_some() {
+        return Err(ApiError::BadRequest(
+            "a token that is stored has no `expiration_time`: make one that has".to_owned(),
+        ));
     }
     let gives_scopes = call.parameters.all_of("scope").next().is_some()
         || call.parameters.value_of("scopes").is_some();

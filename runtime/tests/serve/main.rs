@@ -45,6 +45,7 @@ mod secrets;
 mod service_data;
 mod spellings;
 mod story;
+mod token_definitions;
 mod tokens;
 mod unread_bodies;
 mod view_targets;
