@@ -1,7 +1,9 @@
 //! `/v0/pipes/<pipe>/nodes`: append, edit, delete, publish and unpublish nodes.
 
 use axum::response::Response;
+use pipewright_compiler::emit;
 use pipewright_compiler::graph::NodeId;
+use pipewright_compiler::plan::QueryError;
 use pipewright_compiler::project::{Node, Pipe};
 use pipewright_grammar::syntax::NodeKind;
 use serde_json::Value;
@@ -429,6 +431,7 @@ async fn publish_node(
             }
             _ => {}
         }
+        refuse_broken(&current, pipe, node)?;
         let (path, mut text) = pipe_text(&current, pipe);
         unpublish_others(pipe, &mut text)?;
         let mut parts = text.node(&node.name.value)?;
@@ -439,6 +442,18 @@ async fn publish_node(
         published(&call, &current, &pipe.name.name)
     })
     .await
+}
+
+/// A node that reads what is gone would take the place of one that answers.
+fn refuse_broken(current: &Current, pipe: &Pipe, node: &Node) -> Result<(), ApiError> {
+    let id = NodeId {
+        pipe: pipe.name.clone(),
+        node: node.name.value.clone(),
+    };
+    match emit::default_sql(&current.plan, &id) {
+        Err(error @ QueryError::Sql(_)) => Err(ApiError::query(&current.plan, error)),
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn wrong_node(reference: &str) -> ApiError {

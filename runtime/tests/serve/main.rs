@@ -36,6 +36,7 @@ mod pipe_changes;
 mod pipes_api;
 mod populations;
 mod populations_on_server;
+mod publications;
 mod query_templates;
 mod quiet_log;
 mod rights;
