@@ -9,8 +9,9 @@ use pipewright_grammar::diagnostic::Diagnostic;
 use pipewright_grammar::source::{SourceFile, SourceId};
 use rayon::prelude::*;
 
-/// Folders that never hold datafiles of the project. `build` is what `pipewright build` writes.
-const SKIPPED: &[&str] = &["node_modules", "target", "__pycache__"];
+/// Folders that never hold datafiles of the project. `build` is what `pipewright build` writes. Playgrounds are notes of the original's web interface: they are written
+/// like pipes, are none, and may have the names of resources.
+const SKIPPED: &[&str] = &["node_modules", "target", "__pycache__", "playgrounds"];
 
 /// A project folder as read.
 #[derive(Debug)]

@@ -17,3 +17,29 @@ fn a_node_that_reads_what_is_gone_does_not_take_the_place_of_one_that_answers() 
     assert!(error.contains("`gone`"), "{error}");
     assert_eq!(server.get("/v0/pipes/one.csv").text(), "\"x\"\n2\n");
 }
+
+#[test]
+fn playgrounds_are_no_pipes() {
+    let project = Project::new(&[
+        (
+            "datasources/visits.datasource",
+            "SCHEMA >\n    `n` UInt64\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"n\"\n",
+        ),
+        (
+            "playgrounds/visits.pipe",
+            "NODE n\nSQL >\n    SELECT 1 AS x\nTYPE endpoint\n",
+        ),
+        (
+            "endpoints/one.pipe",
+            "NODE n\nSQL >\n    SELECT count() AS c FROM visits\nTYPE endpoint\n",
+        ),
+    ]);
+    let server = Server::start(&project);
+    assert_eq!(server.get("/v0/pipes/one.csv").text(), "\"c\"\n0\n");
+    assert_eq!(
+        server.get("/v0/pipes").json()["pipes"]
+            .as_array()
+            .map(Vec::len),
+        Some(1)
+    );
+}
