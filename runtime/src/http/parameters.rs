@@ -41,6 +41,12 @@ const CONTROL: &[&str] = &[
     "output_format_parquet_string_as_string",
 ];
 
+/// Settings of the engine that are off unless a request asks for them, as the API's document says; the engine has them on.
+const UNLESS_ASKED: &[&str] = &[
+    "output_format_json_quote_64bit_integers",
+    "output_format_parquet_string_as_string",
+];
+
 impl Parameters {
     /// What the address brings.
     pub(crate) fn of_address(uri: &Uri) -> Self {
@@ -48,13 +54,13 @@ impl Parameters {
         parameters
             .pairs
             .extend(form_pairs(uri.query().unwrap_or("").as_bytes()).take(MOST));
+        parameters.of_address = parameters.pairs.len();
         parameters
     }
 
     /// What the address and the body bring.
     pub(crate) async fn read(
         uri: &Uri,
-        parameters.of_address = parameters.pairs.len();
         headers: &HeaderMap,
         body: &Bytes,
     ) -> Result<Self, ApiError> {
@@ -253,12 +259,6 @@ impl Parameters {
         }
     }
 
-    /// The pairs in order.
-    pub(crate) fn pairs(&self) -> &[(String, Value)] {
-        &self.pairs
-    }
-
-    /// Sets values that the request cannot change.
     /// Refuses what the body brings beside these names: what is not understood is not left out. Addresses also hold what clients say of themselves.
     pub(crate) fn refuse_others(&self, known: &[&str]) -> Result<(), ApiError> {
         let brought = self.pairs.get(self.of_address..).unwrap_or_default();
@@ -274,6 +274,12 @@ impl Parameters {
         }
     }
 
+    /// The pairs in order.
+    pub(crate) fn pairs(&self) -> &[(String, Value)] {
+        &self.pairs
+    }
+
+    /// Sets values that the request cannot change.
     pub(crate) fn fix(&mut self, fixed: &serde_json::Map<String, Value>) {
         self.pairs.retain(|(name, _)| !fixed.contains_key(name));
         self.pairs.extend(
@@ -285,10 +291,10 @@ impl Parameters {
 
     /// The settings of the engine that a request may choose, each 0 or 1.
     pub(crate) fn output_settings(&self) -> Result<Vec<(String, String)>, ApiError> {
-        let mut settings = vec![(
-            "output_format_json_quote_64bit_integers".to_owned(),
-            "0".to_owned(),
-        )];
+        let mut settings: Vec<(String, String)> = UNLESS_ASKED
+            .iter()
+            .map(|name| ((*name).to_owned(), "0".to_owned()))
+            .collect();
         for name in CONTROL
             .iter()
             .filter(|name| name.starts_with("output_format_"))

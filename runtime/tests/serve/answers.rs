@@ -88,6 +88,13 @@ fn formats_pass_through_from_the_engine() {
     insta::assert_snapshot!("formats", shown);
     let parquet = SERVER.get("/v0/pipes/per_user.parquet");
     assert_eq!((parquet.status, &parquet.body[..4]), (200, &b"PAR1"[..]));
+    // Texts are bytes there unless they are asked for as texts.
+    let parquet_with = |flag: &str| {
+        let path = "/v0/pipes/per_user.parquet?output_format_parquet_string_as_string";
+        SERVER.get(&format!("{path}={flag}")).body
+    };
+    assert_eq!(parquet.body.len(), parquet_with("0").len());
+    assert_ne!(parquet.body.len(), parquet_with("1").len());
     let json = SERVER.get("/v0/pipes/per_user.json").json();
     assert_eq!(json["rows"], 3);
     assert_eq!(json["meta"][1]["type"], "UInt64");
