@@ -1,6 +1,6 @@
 //! The tables of the service data sources. Names and types of the columns are those of the existing service, so that queries over them run as they are.
 
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, Query};
 
 /// Every statement makes one thing that is not there yet.
 const STATEMENTS: &[&str] = &[
@@ -20,7 +20,7 @@ const STATEMENTS: &[&str] = &[
     SELECT
         toDateTime(toStartOfDay(start_datetime)) AS date, pipe_id, pipe_name, avgState(duration) AS avg_duration_state,
         sum(toUInt64(error)) AS error_count, count() AS view_count,
-        quantilesTimingState(0.9, 0.95, 0.99)(toFloat64(duration)) AS quantile_timing_state, sum(read_bytes) AS read_bytes_sum,
+        quantilesTimingState(0.9, 0.95, 0.99)(toFloat64(duration) * 1000) AS quantile_timing_state, sum(read_bytes) AS read_bytes_sum,
         sum(read_rows) AS read_rows_sum, sum(toFloat64(cpu_time)) AS cpu_time_sum, any(resource_tags) AS resource_tags
     FROM tinybird.pipe_stats_rt
     GROUP BY date, pipe_id, pipe_name",
@@ -59,5 +59,26 @@ pub(crate) async fn create(engine: &dyn Engine) -> Result<(), EngineError> {
     for statement in STATEMENTS {
         engine.execute(statement).await?;
     }
-    Ok(())
+    count_in_milliseconds(engine).await
+}
+
+/// `quantilesTiming` is made for milliseconds. A view that an older version has made gives it seconds: from now on it does not.
+async fn count_in_milliseconds(engine: &dyn Engine) -> Result<(), EngineError> {
+    let asked = "SELECT count() FROM system.tables WHERE database = 'tinybird' AND name = 'pipe_stats_by_day' AND position(create_table_query, '* 1000') = 0";
+    let answer = engine.query(Query::new(asked, "TSV")).await?;
+    if answer.bytes().await?.as_ref() == b"0\n" {
+        return Ok(());
+    }
+    let mut made = STATEMENTS.iter();
+    let query = made.find_map(|statement| {
+        let (head, query) = statement.split_once(" AS\n")?;
+        head.ends_with("TO tinybird.pipe_stats").then_some(query)
+    });
+    match query {
+        Some(query) => {
+            let change = format!("ALTER TABLE tinybird.pipe_stats_by_day MODIFY QUERY {query}");
+            engine.execute(&change).await
+        }
+        None => Ok(()),
+    }
 }

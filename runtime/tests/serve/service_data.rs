@@ -108,8 +108,8 @@ fn requests_are_written_down_without_what_is_secret() {
     wait_for(
         &server,
         ADMIN,
-        "SELECT sum(view_count) AS views, sum(error_count) AS errors, length(quantilesTimingMerge(0.9, 0.95, 0.99)(quantile_timing_state)) AS q, avgMerge(avg_duration_state) > 0 AS a FROM tinybird.pipe_stats WHERE pipe_name = 'one' FORMAT JSON",
-        &json!([{ "views": 3, "errors": 1, "q": 3, "a": 1 }]),
+        "SELECT sum(view_count) AS views, sum(error_count) AS errors, length(quantilesTimingMerge(0.9, 0.95, 0.99)(quantile_timing_state)) AS q, arrayMax(quantilesTimingMerge(0.9, 0.95, 0.99)(quantile_timing_state)) > 0 AS in_milliseconds, avgMerge(avg_duration_state) > 0 AS a FROM tinybird.pipe_stats WHERE pipe_name = 'one' FORMAT JSON",
+        &json!([{ "views": 3, "errors": 1, "q": 3, "in_milliseconds": 1, "a": 1 }]),
     );
     let errors = "SELECT pipe_name, status_code, params, error != '' AS told FROM tinybird.endpoint_errors ORDER BY pipe_name FORMAT JSON";
     wait_for(
