@@ -38,8 +38,8 @@ const call = async (path, form, output, token) => {
   output.textContent = "…";
   try {
     const answer = await fetch(address.slice(1), { headers: { Authorization: "Bearer " + token } });
-    let text = await answer.text();
-    try { text = JSON.stringify(JSON.parse(text), null, 2); } catch { /* not JSON: shown as it is */ }
+    // As it came: a number that JavaScript has read is no longer the answer's own.
+    const text = await answer.text();
     output.className = answer.ok ? "" : "failed";
     output.textContent = "GET " + address + "\n" + answer.status + " " + answer.statusText + "\n\n" + text.slice(0, 100000);
   } catch (error) {

@@ -127,6 +127,20 @@ fn the_page_runs_its_own_script_and_no_other() {
 }
 
 #[test]
+fn the_page_shows_the_digits_of_an_answer_as_they_came() {
+    let (_project, server) = started();
+    let script = server.send("GET", "/page.js", &[], b"").text();
+    // Only what describes the endpoints is read as JSON, never an answer.
+    let asking = script
+        .split("const call = ")
+        .nth(1)
+        .expect("the form's own part");
+    let asking = asking.split("\n};").next().expect("its end");
+    assert!(asking.contains("await answer.text()"), "{asking}");
+    assert!(!asking.contains("JSON."), "{asking}");
+}
+
+#[test]
 fn the_description_follows_the_project() {
     let (_project, server) = crate::guarded::started();
     let paths = || {
