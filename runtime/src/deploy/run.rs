@@ -144,7 +144,13 @@ impl Run<'_> {
         self.prepare(blueprint, journal).await?;
         for _ in 0..TRIES {
             self.progress.check()?;
-            super::journal::sweep_own((self.state, self.id), self.engine()).await?;
+            let swept = super::journal::sweep_own((self.state, self.id), self.engine()).await;
+            if let Err(error) = swept {
+                // Where it is in the way, what is to be made in its place says so.
+                let error = super::with_causes(&error);
+                self.progress
+                    .say(&format!("a table that nobody needs stays: {error}"));
+            }
             let mut filling = Filling::new(self, blueprint);
             filling.fill().await?;
             let gates = self.gates(blueprint, &filling).await?;
@@ -335,8 +341,9 @@ impl Run<'_> {
         if let Err(error) = self.ingest.set_marks(&journal.marks) {
             tracing::error!(%error, "cannot note what later deploys have to know of the rows");
         }
-        // Without this note the next start does all of it again, which changes nothing.
-        if let Err(error) = deployments.note(self.id, DeploymentPhase::Cleaning, &text) {
+        // Without this note the next start does all of it again, which changes nothing; unless the engine refuses then what it has done now.
+        let noted = insist(|| deployments.note(self.id, DeploymentPhase::Cleaning, &text));
+        if let Err(error) = noted.await {
             tracing::warn!(%error, "cannot note that a deploy is in force");
         }
         Ok(())

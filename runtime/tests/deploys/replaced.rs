@@ -1,5 +1,6 @@
 //! Rows that take the place of others in a data source that views read: everything that follows from them changes with them, or nothing does.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -117,11 +118,28 @@ fn what_views_have_made_follows_when_rows_are_replaced() {
     agree(&server, "after a replace of one row");
     let (_, list) = server.request("GET", "/v1/deployments", b"").unwrap();
     assert!(!list.contains("replace"), "{list}");
-    let tables = "SELECT count() FROM system.tables WHERE startsWith(name, 'pw_') FORMAT TSV";
-    let (status, text) = server
-        .request("POST", "/v0/sql", tables.as_bytes())
-        .unwrap();
-    assert!(status != 200 || text.trim() == "0", "{text}");
+    assert_eq!(passing(folder.path()), BTreeSet::new());
+}
+
+/// The tables that are there for a moment only, as the engine has them on disk.
+fn passing(folder: &Path) -> BTreeSet<String> {
+    let databases = std::fs::read_dir(folder.join(".pipewright/chdb/metadata")).unwrap();
+    let tables = databases.filter_map(|database| std::fs::read_dir(database.unwrap().path()).ok());
+    let names = tables.flatten().map(|table| table.unwrap().file_name());
+    let names: BTreeSet<String> = names.map(|name| name.into_string().unwrap()).collect();
+    assert!(names.contains("rows.sql"), "{names:?}");
+    names
+        .into_iter()
+        .filter(|name| name.starts_with("pw_"))
+        .collect()
+}
+
+/// Where a round begins that tries every so many statements only: another one each time, and the one of a failure again when it is given.
+fn seed() -> u64 {
+    let given = std::env::var("PIPEWRIGHT_SEED").ok();
+    let seed = given.map_or(u64::from(std::process::id()), |seed| seed.parse().unwrap());
+    println!("PIPEWRIGHT_SEED={seed}");
+    seed
 }
 
 #[test]
@@ -201,9 +219,9 @@ fn a_server_that_dies_while_rows_are_replaced_has_the_old_ones_or_the_new_ones_e
     append(&server, "rows", &rows(0, 300));
     append(&server, "others", &rows(900_000, 900_100));
     server.kill();
-    let (mut version, mut first) = (0, 0);
+    let (mut version, mut first, seed) = (0, 0, seed());
     for (when, stride) in [("before", 3), ("during", 5), ("after", 3)] {
-        let mut number = 1 + u64::from(std::process::id()) % stride;
+        let mut number = 1 + seed % stride;
         loop {
             version += 1;
             let died = die(folder.path(), number, when, version);
