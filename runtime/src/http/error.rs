@@ -133,11 +133,10 @@ impl From<ChangeError> for ApiError {
             ChangeError::Invalid(_) | ChangeError::Refused(_) | ChangeError::Edit(_) => {
                 Self::BadRequest(error.to_string())
             }
-            ChangeError::Captured(message) => Self::Conflict(message),
-            ChangeError::Engine(message) => Self::Unavailable(message),
             ChangeError::Unfinished(message) | ChangeError::Captured(message) => {
                 Self::Conflict(message)
             }
+            ChangeError::Engine(message) => Self::Unavailable(message),
             ChangeError::State(error) => error.into(),
             ChangeError::Io(error) => Self::from(StateError::from(error)),
         }
