@@ -66,6 +66,9 @@ pub(super) fn plan(
     shown
 }
 
+/// Whether a resource belongs into a list.
+type Belongs = fn(ResourceKind) -> bool;
+
 /// The names of what comes, changes and goes, each list under the name that clients look for.
 fn names(resources: &[ResourceChange]) -> Map<String, Value> {
     let fates = [
@@ -73,7 +76,7 @@ fn names(resources: &[ResourceChange]) -> Map<String, Value> {
         ("changed", Fate::Changed),
         ("deleted", Fate::Removed),
     ];
-    let kinds: [(&str, fn(ResourceKind) -> bool); 3] = [
+    let kinds: [(&str, Belongs); 3] = [
         ("datasource", |kind| kind == ResourceKind::Datasource),
         ("pipe", ResourceKind::is_pipe),
         ("data_connector", |kind| kind == ResourceKind::Connection),
