@@ -124,7 +124,8 @@ pub(super) fn body(job: &Job, origin: &str) -> Value {
     let hides_rows = job.request["hides_rows"] == true;
     let is_shown = |name: &str| match name {
         // What a job needs to know and nobody asked for.
-        ASKED_BY | "hides_rows" | "view" | "view_id" | "filled" | "snapshot" | "is_whole" => false,
+        ASKED_BY | "hides_rows" | "view" | "view_id" | "filled" | "snapshot" | "is_whole"
+        | "memory_bytes" => false,
         "query_sql" => !hides_rows,
         _ => true,
     };
