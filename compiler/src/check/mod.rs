@@ -20,6 +20,7 @@ mod pages;
 mod parameter_types;
 mod plain_column;
 mod refused;
+mod required_parameter;
 mod set_columns;
 mod silence;
 mod star_endpoint;
@@ -130,6 +131,7 @@ pub const RULES: &[Rule] = &[
     nullable_key::RULE,
     parameter_types::RULE,
     plain_column::RULE,
+    required_parameter::RULE,
     set_columns::RULE,
     star_endpoint::RULE,
     target_columns::RULE,

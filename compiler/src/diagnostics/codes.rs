@@ -65,6 +65,8 @@ declare_codes! {
     USELESS_ORDER = "useless-order";
     /// One parameter with two types in a pipe.
     PARAMETER_TYPES = "parameter-types";
+    /// A parameter without a default in a node that runs by itself.
+    REQUIRED_PARAMETER = "required-parameter";
     /// A data source that nothing reads, fills or grants.
     UNUSED_DATASOURCE = "unused-datasource";
     /// A column of the sorting key that may be NULL.

@@ -40,6 +40,7 @@ mod populations_on_server;
 mod publications;
 mod query_templates;
 mod quiet_log;
+mod required_parameters;
 mod rights;
 mod row_filters;
 mod rows_on_server;

@@ -159,6 +159,13 @@ const CASES: &[Case] = &[
         ("` String", "` SimpleAggregateFunction(any, String)"),
     ),
     case(
+        "required-parameter",
+        view!(
+            "%\n    SELECT day, sumState(n) AS total FROM hits WHERE site = {{ String(site) }} GROUP BY day"
+        ),
+        ("String(site)", "String(site, 'shop')"),
+    ),
+    case(
         "set-columns",
         endpoint!("SELECT user FROM hits WHERE user IN users LIMIT 10"),
         ("user IN users", "(user, site) IN users"),
