@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
 use utoipa::openapi::path::{
     OperationBuilder, ParameterBuilder, ParameterIn, ParameterStyle, PathItemBuilder, PathsBuilder,
 };
@@ -142,8 +143,8 @@ fn needed(plan: &Plan, pipe: &PipePlan) -> BTreeSet<String> {
 
 /// A value that a parameter can have.
 fn stand_in(parameter: &Parameter) -> String {
-    let text = |value: &serde_json::Value| match value {
-        serde_json::Value::String(text) => text.clone(),
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
         other => other.to_string(),
     };
     if let Some(value) = parameter.enumeration.first().or(parameter.example.as_ref()) {
@@ -170,7 +171,7 @@ fn query_parameter(parameter: &Parameter, is_needed: bool) -> ParameterBuilder {
             Required::False
         })
         .description(parameter.description.clone())
-        .example(parameter.example.clone())
+        .example(fitting(parameter.example.as_ref(), &parameter.data_type))
         .schema(Some(schema(parameter)));
     if parameter.data_type.starts_with("Array(") {
         // `a,b,c` in one value, as the template language reads it.
@@ -190,20 +191,75 @@ fn schema(parameter: &Parameter) -> Schema {
         return Schema::Array(
             ArrayBuilder::new()
                 .items(scalar(element).build())
-                .default(parameter.default.clone())
+                .default(fitting(parameter.default.as_ref(), &parameter.data_type))
                 .build(),
         );
     }
-    let mut object = scalar(&parameter.data_type).default(parameter.default.clone());
-    if !parameter.enumeration.is_empty() {
-        object = object.enum_values(Some(parameter.enumeration.clone()));
+    let default = fitting(parameter.default.as_ref(), &parameter.data_type);
+    let mut object = scalar(&parameter.data_type);
+    if parameter.enumeration.is_empty() {
+        return Schema::Object(object.default(default).build());
     }
+    let values = parameter.enumeration.iter();
+    let values: Vec<Value> = values
+        .filter_map(|value| fitting(Some(value), &parameter.data_type))
+        .collect();
+    // What stands for no choice need not be one that a request can make.
+    object = object.default(default.filter(|default| values.contains(default)));
+    object = object.enum_values(Some(values));
     Schema::Object(object.build())
+}
+
+/// A value as the schema of its type has it; nothing where it is none of that type.
+fn fitting(value: Option<&Value>, data_type: &str) -> Option<Value> {
+    let value = value?;
+    let element = data_type
+        .strip_prefix("Array(")
+        .and_then(|rest| rest.strip_suffix(')'));
+    if let Some(element) = element {
+        let all = |values: &mut dyn Iterator<Item = Value>| {
+            let fitting = values.map(|value| fitting(Some(&value), element));
+            fitting.collect::<Option<Vec<Value>>>().map(Value::Array)
+        };
+        return match value {
+            Value::Array(values) => all(&mut values.iter().cloned()),
+            Value::String(text) if text.is_empty() => Some(Value::Array(Vec::new())),
+            Value::String(text) => all(&mut text.split(',').map(|part| part.trim().into())),
+            other => all(&mut std::iter::once(other.clone())),
+        };
+    }
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Null | Value::Array(_) | Value::Object(_) => return None,
+        other => other.to_string(),
+    };
+    let integer = || {
+        let small = text.parse::<i64>().map(Value::from);
+        small.or_else(|_| text.parse::<u64>().map(Value::from)).ok()
+    };
+    match kind_of(data_type).0 {
+        Type::Integer => integer(),
+        Type::Number => integer().or_else(|| {
+            let number = serde_json::Number::from_f64(text.parse().ok()?)?;
+            Some(Value::Number(number))
+        }),
+        Type::Boolean => match text.to_ascii_lowercase().as_str() {
+            "1" | "true" => Some(true.into()),
+            "0" | "false" => Some(false.into()),
+            _ => None,
+        },
+        _ => Some(text.into()),
+    }
 }
 
 /// The JSON schema type nearest to a parameter's type.
 fn scalar(data_type: &str) -> ObjectBuilder {
-    let (kind, format) = match data_type {
+    let (kind, format) = kind_of(data_type);
+    ObjectBuilder::new().schema_type(kind).format(format)
+}
+
+fn kind_of(data_type: &str) -> (Type, Option<SchemaFormat>) {
+    match data_type {
         "Int8" | "Int16" | "Int32" | "Int" | "Integer" | "UInt8" | "UInt16" => (
             Type::Integer,
             Some(SchemaFormat::KnownFormat(KnownFormat::Int32)),
@@ -227,8 +283,7 @@ fn scalar(data_type: &str) -> ObjectBuilder {
             Some(SchemaFormat::KnownFormat(KnownFormat::Date)),
         ),
         _ => (Type::String, None),
-    };
-    ObjectBuilder::new().schema_type(kind).format(format)
+    }
 }
 
 fn error() -> Schema {
@@ -284,5 +339,27 @@ mod tests {
             .filter_map(|parameter| parameter["name"].as_str())
             .collect();
         assert_eq!(required, ["user", "n"]);
+    }
+
+    #[test]
+    fn defaults_and_examples_fit_their_schemas() {
+        let pipe = "NODE n\nSQL >\n    %\n    SELECT {{ Array(ids, 'Int32', default='1, 2') }} AS a, {{ UInt64(big, '18446744073709551615') }} AS b, {{ Float64(share, '0.5', example='3') }} AS c, {{ Boolean(yes, '1') }} AS d, {{ String(kind, 'z', enum=['a', 'b']) }} AS e, {{ Int32(wrong, 'x') }} AS f, {{ DateTime(at, '2024-01-01 00:00:00') }} AS g\n\nTYPE endpoint\n";
+        let files = [("p.pipe".to_owned(), pipe.to_owned())];
+        let (plan, _) = crate::compile(SourceTree::new(files));
+        let document = serde_json::to_value(super::openapi(&plan)).unwrap();
+        let parameters = &document["paths"]["/v0/pipes/p.json"]["get"]["parameters"];
+        let told = parameters.as_array().unwrap().iter().map(|parameter| {
+            let (name, schema) = (&parameter["name"], &parameter["schema"]);
+            format!("{name} {} {}", schema["default"], parameter["example"])
+        });
+        insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n"), @r#"
+        "ids" [1,2] null
+        "big" 18446744073709551615 null
+        "share" 0.5 3
+        "yes" true null
+        "kind" null null
+        "wrong" null null
+        "at" "2024-01-01 00:00:00" null
+        "#);
     }
 }
