@@ -245,12 +245,28 @@ fn unknown_rules(config: &Config, file: &SourceFile) -> Vec<Diagnostic> {
     unknown.map(finding).collect()
 }
 
+/// A query that may take no time has no answer: there is no number that stands for no limit.
+fn no_time(config: &Config, file: &SourceFile) -> Option<Diagnostic> {
+    const KEY: &str = "query_timeout_ms";
+    if config.limits.query_timeout_ms > 0 {
+        return None;
+    }
+    let start = file.text().find(KEY).unwrap_or(0);
+    let message = format!("`{KEY}` is 0, and no query is answered in no time");
+    Some(
+        Diagnostic::error(codes::BAD_CONFIG, message)
+            .label(Span::new(file.id(), start, start + KEY.len()), "")
+            .help("give the milliseconds that a query may take"),
+    )
+}
+
 impl Config {
     /// Reads the file; what cannot be read is a diagnostic at its place, and the defaults hold.
     pub fn parse(file: &SourceFile) -> (Self, Vec<Diagnostic>) {
         match toml::from_str(file.text()) {
             Ok(config) => {
-                let found = unknown_rules(&config, file);
+                let mut found = unknown_rules(&config, file);
+                found.extend(no_time(&config, file));
                 (config, found)
             }
             Err(error) => {
@@ -269,5 +285,23 @@ impl Config {
                 (Self::default(), vec![diagnostic])
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pipewright_grammar::source::SourceId;
+
+    use super::*;
+
+    #[test]
+    fn a_query_is_given_some_time() {
+        let found = |text: &str| {
+            let file = SourceFile::new(SourceId(0), "pipewright.toml".to_owned(), text.to_owned());
+            let found = Config::parse(&file).1;
+            crate::diagnostics::render::concise(&found, &[file])
+        };
+        insta::assert_snapshot!(found("[limits]\nquery_timeout_ms = 0\n"), @"pipewright.toml:2:1: error[bad-config]: `query_timeout_ms` is 0, and no query is answered in no time");
+        assert_eq!(found("[limits]\nquery_timeout_ms = 1\n"), "");
     }
 }
