@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::change::{ColumnShape, Effect, Statement, TableShape, clauses, find, key, or_none};
 use super::widen::{Widening, widened};
+use crate::optimize::changes_each_time;
 use crate::sql::{quote_identifier, quote_literal};
 
 /// The parts of a change in place, as they are found.
@@ -104,6 +105,7 @@ pub(super) fn alter_columns(
                     quote_identifier(&column.name)
                 )),
             );
+            keep_values(altering, name, column);
             order.insert(at.min(order.len()), &column.name);
             continue;
         };
@@ -124,6 +126,23 @@ pub(super) fn alter_columns(
         }
         alter_column(altering, table, actual, old, column);
     }
+}
+
+/// Lets the rows that are there keep what a new column's default gives them, where it would give them something else each time they are read.
+fn keep_values(altering: &mut Altering, table: &str, column: &ColumnShape) {
+    if !is_on_disk(column) || !changes_each_time(&column.default_expression) {
+        return;
+    }
+    altering.effect = altering.effect.max(Effect::Rewrites);
+    altering.what.push(format!(
+        "column {}: its default is written into the rows that are there, for it gives another value each time",
+        column.name
+    ));
+    let quoted = quote_identifier(&column.name);
+    altering.before(
+        format!("ALTER TABLE {table} MATERIALIZE COLUMN {quoted} SETTINGS mutations_sync = 2"),
+        None,
+    );
 }
 
 /// Whether the table has values of the column.

@@ -122,6 +122,34 @@ pub(super) fn any_changing(calls: &BTreeSet<String>) -> bool {
     calls.iter().any(changing)
 }
 
+/// Functions that ask for the time.
+const OF_THE_CLOCK: &[&str] = &[
+    "curdate",
+    "current_date",
+    "current_timestamp",
+    "localtime",
+    "localtimestamp",
+    "now",
+    "now64",
+    "today",
+    "utc_timestamp",
+    "utctimestamp",
+    "yesterday",
+];
+
+/// Whether an expression gives one row another value the next time it is asked for.
+pub(crate) fn changes_each_time(expression: &str) -> bool {
+    let Ok(scan) = crate::sql::scan(&format!("SELECT {expression}")) else {
+        return false;
+    };
+    let called = scan.functions.iter();
+    let mut called = called.map(|called| called.name.to_ascii_lowercase());
+    called.any(|name| {
+        let name = name.as_str();
+        is_random(name) || CHANGING.contains(&name) || OF_THE_CLOCK.contains(&name)
+    })
+}
+
 /// Whether a function, by its name in lower case, makes values up: `rand` and all that begin so, `generateUUIDv4` and its kin.
 pub(crate) fn is_random(name: &str) -> bool {
     name.starts_with("rand") || name.starts_with("generate") || name == "fuzzbits"
@@ -142,5 +170,8 @@ mod tests {
         assert!(all_scalar(&calls(&["upper", "now"])));
         assert!(!all_scalar(&calls(&["upper", "sum"])));
         assert!(any_changing(&calls(&["generateuuidv4"])));
+        assert!(changes_each_time("toString(generateUUIDv4())"));
+        assert!(changes_each_time("now64(3) - 5"));
+        assert!(!changes_each_time("upper('now()')"));
     }
 }

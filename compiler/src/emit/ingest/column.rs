@@ -2,7 +2,7 @@
 
 use pipewright_grammar::syntax::DefaultKind;
 
-use super::{convert, given_columns as given, path, stray};
+use super::{convert, endless, given_columns as given, path, stray};
 use crate::plan::{Column, TablePlan};
 use crate::sql::{quote_identifier, quote_literal};
 use crate::types::{self, Argument, DataType};
@@ -122,7 +122,10 @@ impl Input<'_> {
         if let (Some(default), [only]) = (default, finals.as_mut_slice()) {
             let defaulted = self.defaulted.as_ref().unwrap_or(&self.absent);
             // A text and an enum have texts in common, and what stands for NULL in an enum may have no text.
-            let default = if convert::is_enum(&self.data_type) {
+            let is_other = self.column.data_type.as_deref().is_some_and(|written| {
+                types::parse(written).is_ok_and(|written| written != self.data_type)
+            });
+            let default = if is_other || convert::is_enum(&self.data_type) {
                 convert::as_column(default, &self.data_type)
             } else {
                 default.clone()
@@ -174,8 +177,24 @@ fn data_type(column: &Column) -> DataType {
         arguments: Vec::<Argument>::new(),
     };
     let parsed = types::parse(text).unwrap_or_else(|_| unknown());
-    // Points and what is made of them are tuples and arrays by other names.
+    read_as(parsed)
+}
+
+/// The type in whose place another is read, of which the engine makes it when it is inserted.
+fn read_as(mut parsed: DataType) -> DataType {
+    for argument in &mut parsed.arguments {
+        if let Argument::Named(_, inner) | Argument::Type(inner) = argument {
+            *inner = read_as(inner.clone());
+        }
+    }
+    // Intervals are numbers. Points and what is made of them are tuples and arrays by other names, and vectors that are kept by bits are arrays.
     let plain = match parsed.family.as_str() {
+        family if family.starts_with("Interval") => "Int64",
+        "QBit" => {
+            parsed.family = "Array".to_owned();
+            parsed.arguments.truncate(1);
+            return parsed;
+        }
         "Point" => "Tuple(Float64, Float64)",
         "Ring" | "LineString" => "Array(Tuple(Float64, Float64))",
         "Polygon" | "MultiLineString" => "Array(Array(Tuple(Float64, Float64)))",
@@ -262,12 +281,14 @@ fn json_column<'a>(
         trees.len() - 1
     });
     let value = convert::from_json(&path::access(&format!("pw_row{at}"), steps, 0), &data_type);
+    let value = endless::finite(&value, &format!("JSONExtractRaw({arguments})"), &data_type);
     let absent = format!("JSONType({arguments}) = 'Null'");
     let is_default = matches!(&column.default, Some((DefaultKind::Default, _)));
     // A Nullable column with a default takes NULL where NULL is written.
     let defaulted = (is_default && data_type.is_nullable())
         .then(|| format!("isNull({name}) AND NOT JSONHas({arguments})"));
     let mismatch = mismatch(name, &arguments, steps, &data_type);
+    let mismatch = either(mismatch, endless::within(name, LINE, &data_type));
     let raw = format!(
         "nullIf(if(JSONType({arguments}) = 'String', JSONExtractString({arguments}), JSONExtractRaw({arguments})), '')"
     );
@@ -279,6 +300,13 @@ fn json_column<'a>(
         absent,
         defaulted,
         mismatch,
+    }
+}
+
+fn either(one: Option<String>, other: Option<String>) -> Option<String> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(format!("{one} OR {other}")),
+        (one, other) => one.or(other),
     }
 }
 
@@ -335,6 +363,7 @@ pub(super) fn fields<'a>(
     let own: Vec<String> = given(table).map(|column| column.name.clone()).collect();
     let columns = columns.unwrap_or(&own);
     let fields = columns.len();
+    let mut number = 0;
     let inputs = given(table)
         .filter_map(|column| {
             let at = columns.iter().position(|name| *name == column.name)?;
@@ -347,6 +376,8 @@ pub(super) fn fields<'a>(
             let is_default = matches!(&column.default, Some((DefaultKind::Default, _)));
             let defaulted = (is_default && data_type.is_nullable()).then(|| format!("({absent} AND ifNull({raw}, '') != '\\\\N')"));
             let mismatch = (!convert::is_scalar(&data_type) && convert::json_kinds(&data_type).is_some()).then(|| format!("(notEmpty(ifNull({text}, '')) AND NOT isValidJSON(replaceAll({text}, '\\'', '\"')))"));
+            let mismatch = either(mismatch, endless::within(&value_name(number), &raw, &data_type));
+            number += 1;
             Some(Input { column, value: convert::from_text(&text, &data_type), raw, absent, defaulted, mismatch, data_type })
         })
         .collect();

@@ -3,6 +3,7 @@
 //! Everything is first read into a form in which a value that does not fit is NULL, because the engine's own readers either stop at the first such value
 //! or wrap numbers around in silence. Conversions are exact: what does not fit is never cut.
 
+use super::endless;
 use crate::sql::{quote_identifier, quote_literal};
 use crate::types::{Argument, DataType};
 
@@ -297,14 +298,13 @@ fn tuple(value: &str, data_type: &DataType, depth: usize) -> String {
 pub(super) fn from_text(value: &str, data_type: &DataType) -> String {
     match kind(data_type) {
         Kind::Text => value.to_owned(),
-        Kind::NarrowInteger | Kind::Bool | Kind::Decimal | Kind::Scalar | Kind::Rounded => {
-            exact(value, data_type)
-        }
+        Kind::NarrowInteger
+        | Kind::Bool
+        | Kind::Decimal
+        | Kind::Scalar
+        | Kind::Rounded
+        | Kind::Single => endless::finite(&exact(value, data_type), value, data_type),
         Kind::WideInteger => digits(value, data_type),
-        Kind::Single => {
-            let single = exact(value, data_type);
-            format!("if(isInfinite({single}) AND match({value}, '[0-9]'), NULL, {single})")
-        }
         // The exact cast stops at a name that it does not know.
         Kind::Enum => exact(
             &format!("if({value} IN ({}), {value}, NULL)", enum_names(data_type)),

@@ -6,10 +6,13 @@
 
 mod column;
 mod convert;
+mod endless;
 mod path;
+mod picked;
 mod stray;
 
 use column::{Input as ColumnInput, Row};
+pub use picked::Picked;
 use pipewright_grammar::syntax::DefaultKind;
 
 use crate::emit::table_name;
@@ -70,6 +73,8 @@ pub struct Also {
 #[derive(Debug, Clone)]
 pub struct Ingestion {
     table: ResourceName,
+    /// The table that rows go into, quoted: that of the data source, unless it is only tried.
+    target: String,
     /// Names of the columns that are inserted, quoted.
     targets: Vec<String>,
     /// What is inserted into them.
@@ -99,8 +104,13 @@ struct Quarantined {
 impl Ingestion {
     /// Plans how the rows of `input` go into `table`. Columns that the input does not have take their defaults.
     pub fn new(table: &TablePlan, input: &Input<'_>) -> Self {
-        let (row, inputs) = match input {
-            Input::Json(source) => column::json(table, source, false),
+        Self::passing(table, input, &[])
+    }
+
+    /// The same for rows that have more columns than those of the input, which are kept beside the converted values.
+    fn passing(table: &TablePlan, input: &Input<'_>, passed: &[&str]) -> Self {
+        let (mut row, inputs) = match input {
+            Input::Json(source) => column::json(table, source, !passed.is_empty()),
             Input::Messages { rows, .. } => column::json(table, rows, true),
             Input::Csv {
                 rows,
@@ -118,6 +128,7 @@ impl Ingestion {
                 ..
             } => column::typed(table, source, columns),
         };
+        row.kept.extend(passed.iter().map(ToString::to_string));
         let also: &[Also] = match input {
             Input::Messages { also, .. } | Input::TypedMessages { also, .. } => also,
             _ => &[],
@@ -177,6 +188,7 @@ impl Ingestion {
         };
         Self {
             table: table.name.clone(),
+            target: table_name(&table.name),
             targets,
             values,
             rows,
@@ -203,7 +215,7 @@ impl Ingestion {
     }
 
     fn insert(&self, condition: &str, settings: &[(&str, String)]) -> String {
-        let (name, targets) = (table_name(&self.table), self.targets.join(", "));
+        let (name, targets) = (&self.target, self.targets.join(", "));
         format!(
             "INSERT INTO {name} ({targets})\n{}{}",
             self.select(condition),
@@ -255,16 +267,19 @@ impl Ingestion {
 
     /// Puts the rows that do not fit into the quarantine table, with why.
     pub fn insert_quarantine(&self, import_id: &str, settings: &[(&str, String)]) -> String {
+        self.into_quarantine(&self.quarantined_rows(import_id), settings)
+    }
+
+    fn into_quarantine(&self, rows: &str, settings: &[(&str, String)]) -> String {
         let names: Vec<String> = self
             .quarantine
             .iter()
             .map(|column| format!(", {}", quote_identifier(&column.kept_as)))
             .collect();
         format!(
-            "INSERT INTO {} (c__error_column, c__error, c__import_id, insertion_date{})\n{}{}",
+            "INSERT INTO {} (c__error_column, c__error, c__import_id, insertion_date{})\n{rows}{}",
             table_name(&quarantine_name(&self.table)),
             names.concat(),
-            self.quarantined_rows(import_id),
             self.settings(settings)
         )
     }

@@ -1,0 +1,160 @@
+//! Rows of an input by their numbers: tried some at a time, and those left out that the engine refuses for their values.
+//!
+//! Which rows these are is not seen in the rows: a default, a constraint or a view throws. So an input is written down with its rows numbered, ranges of it are
+//! tried, and what was found out is a file that has the number of each refused row with the reason.
+
+use super::{Ingestion, Input, csv_settings};
+use crate::plan::TablePlan;
+use crate::sql::quote_literal;
+
+/// The column that numbers rows, from zero.
+const NUMBER: &str = "pw_number";
+/// The column that says why a row is refused.
+const ERROR: &str = "pw_error";
+
+/// The rows of an input, numbered.
+#[derive(Debug, Clone)]
+pub struct Picked<'a> {
+    table: &'a TablePlan,
+    input: Input<'a>,
+    /// The input as a table expression, and settings that reading it needs.
+    source: String,
+    settings: Vec<(&'static str, String)>,
+}
+
+impl<'a> Picked<'a> {
+    /// The rows of `input` on their way into `table`; nothing for inputs that are no files.
+    pub fn new(table: &'a TablePlan, input: &Input<'a>) -> Option<Self> {
+        let (source, mut settings) = match input {
+            Input::Json(source) | Input::Typed(source, _) => (source, Vec::new()),
+            Input::Csv {
+                rows, delimiter, ..
+            } => (rows, csv_settings(*delimiter).into()),
+            _ => return None,
+        };
+        // The same rows have the same numbers each time.
+        settings.push(("max_threads", "1".to_owned()));
+        settings.push(("input_format_parallel_parsing", "0".to_owned()));
+        settings.push(("input_format_parquet_preserve_order", "1".to_owned()));
+        Some(Self {
+            table,
+            input: input.clone(),
+            source: (*source).to_owned(),
+            settings,
+        })
+    }
+
+    fn numbered(&self) -> String {
+        format!(
+            "(SELECT rowNumberInAllBlocks() AS {NUMBER}, * FROM {})",
+            self.source
+        )
+    }
+
+    /// Makes a table of the numbered rows, from which a range is read without the rest.
+    pub fn write_down(&self, name: &str) -> String {
+        let settings: Vec<String> = self
+            .settings
+            .iter()
+            .map(|(name, value)| format!("{name} = {}", quote_literal(value)))
+            .collect();
+        format!(
+            "CREATE TABLE {name} ENGINE = MergeTree ORDER BY {NUMBER} SETTINGS index_granularity = 256 AS SELECT * FROM {} SETTINGS {}",
+            self.numbered(),
+            settings.join(", ")
+        )
+    }
+
+    /// Puts the rows of a range that fit into `target`, which may be another table than that of the data source, from the table that has them written down.
+    pub fn insert_range(
+        &self,
+        target: &str,
+        written: &str,
+        range: &std::ops::Range<u64>,
+    ) -> String {
+        let rows = format!(
+            "(SELECT * EXCEPT {NUMBER} FROM {written} WHERE {NUMBER} >= {} AND {NUMBER} < {})",
+            range.start, range.end
+        );
+        self.read_from(&rows, &[])
+            .into_table(target)
+            .insert_good(&[])
+    }
+
+    /// Puts the rows that fit into the data source, without those that the file `refused` names.
+    pub fn insert_others(&self, refused: &str, settings: &[(&str, String)]) -> String {
+        let rows = format!(
+            "(SELECT * EXCEPT {NUMBER} FROM {} WHERE {NUMBER} NOT IN (SELECT {NUMBER} FROM {}))",
+            self.numbered(),
+            reasons(refused)
+        );
+        self.read_from(&rows, &[])
+            .insert_good(&self.with_own(settings))
+    }
+
+    /// Puts the rows that the file `refused` names into the quarantine, with why.
+    pub fn insert_refused(
+        &self,
+        refused: &str,
+        import_id: &str,
+        settings: &[(&str, String)],
+    ) -> String {
+        let rows = format!(
+            "(SELECT * EXCEPT {NUMBER} FROM {} INNER JOIN {} USING ({NUMBER}))",
+            self.numbered(),
+            reasons(refused)
+        );
+        let ingestion = self.read_from(&rows, &[ERROR]);
+        let raw: Vec<String> = ingestion
+            .quarantine
+            .iter()
+            .map(|column| format!(", {}", column.raw))
+            .collect();
+        let rows = format!(
+            "SELECT [''], [{ERROR}], {}, now(){}\nFROM (\n    {}\n)",
+            quote_literal(import_id),
+            raw.concat(),
+            ingestion.rows
+        );
+        ingestion.into_quarantine(&rows, &self.with_own(settings))
+    }
+
+    fn with_own<'s>(&self, settings: &[(&'s str, String)]) -> Vec<(&'s str, String)> {
+        let is_new = |name: &str| settings.iter().all(|(other, _)| *other != name);
+        let own = self.settings.iter().filter(|(name, _)| is_new(name));
+        settings.iter().cloned().chain(own.cloned()).collect()
+    }
+
+    /// The same rows from elsewhere, with more columns.
+    fn read_from(&self, rows: &str, passed: &[&str]) -> Ingestion {
+        let input = match &self.input {
+            Input::Typed(_, columns) => Input::Typed(rows, columns),
+            Input::Csv {
+                columns, delimiter, ..
+            } => Input::Csv {
+                rows,
+                columns: *columns,
+                delimiter: *delimiter,
+            },
+            _ => Input::Json(rows),
+        };
+        Ingestion::passing(self.table, &input, passed)
+    }
+}
+
+impl Ingestion {
+    /// The same with rows that go into another table of the same columns, `name` as it stands in a statement.
+    #[must_use]
+    pub fn into_table(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.target);
+        self
+    }
+}
+
+/// A file of refused rows as a table expression.
+fn reasons(path: &str) -> String {
+    format!(
+        "file({}, 'JSONEachRow', '{NUMBER} UInt64, {ERROR} String')",
+        quote_literal(path)
+    )
+}
