@@ -18,7 +18,7 @@ use super::{ExitStatus, choose_rules, engine, project_folder, report_errors};
 use crate::catalog::Catalog;
 use crate::engine::Engine;
 use crate::http::{self, App, Data, Deploys, Scope};
-use crate::ingest::{COPY, CopyRows, DeleteData, EventLimits, Events, Ingest, Populate};
+use crate::ingest::{COPY, CopyRows, DeleteData, EventLimits, Events, Ingest, Populate, Replaces};
 use crate::jobs::{Jobs, Keep, Limits, Work};
 use crate::secrets::Secrets;
 use crate::state::State;
@@ -299,7 +299,10 @@ async fn take_rows(
         ("deploy", deploying),
         ("delete_data", deletes),
         ("populateview", populates),
-        (COPY, copies(state, &ingest, secrets)),
+        (
+            COPY,
+            copies(state, &ingest, secrets, Some(Arc::clone(&deploys) as _)),
+        ),
     ];
     Ok(Data {
         jobs: Jobs::new(Arc::clone(state), works, limits(plan)),
@@ -309,8 +312,14 @@ async fn take_rows(
     })
 }
 
-fn copies(state: &Arc<State>, ingest: &Arc<Ingest>, secrets: &Secrets) -> Arc<dyn Work> {
+fn copies(
+    state: &Arc<State>,
+    ingest: &Arc<Ingest>,
+    secrets: &Secrets,
+    replaces: Option<Arc<dyn Replaces>>,
+) -> Arc<dyn Work> {
     Arc::new(CopyRows {
+        replaces,
         ingest: Arc::clone(ingest),
         environment: secrets.clone(),
         state: Arc::clone(state),

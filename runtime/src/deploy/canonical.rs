@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use pipewright_compiler::deploy::Step;
 use pipewright_compiler::sql::{quote_identifier, quote_literal};
 
-use super::ask::text;
 use super::names;
 use super::planner::Planner;
+use crate::engine::ask::text;
 use crate::engine::{Engine, EngineError, Query};
 
 impl Planner<'_> {

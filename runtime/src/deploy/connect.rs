@@ -11,9 +11,9 @@ use pipewright_compiler::emit;
 use pipewright_compiler::plan::Plan;
 use pipewright_compiler::sql::{quote_identifier, quote_literal};
 
-use super::ask::lines;
 use super::plan::{Action, DeployStep, Estimate};
 use super::{DeployError, Progress};
+use crate::engine::ask::lines;
 use crate::engine::{Engine, EngineError};
 use crate::secrets::Secrets;
 

@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 use pipewright_compiler::sql::{quote_identifier, quote_literal};
 
 use super::DeployError;
-use super::ask::{rows, text};
 use super::names;
 use super::plan::{Blueprint, Build, Feed};
 use super::run::Run;
 use super::shadow::{Shadow, names_table, with_shadows};
 use super::shape::create_as;
+use crate::engine::ask::{rows, text};
 use crate::engine::{Engine, EngineError, Query};
-use crate::ingest::{Mark, readable_columns, stored_columns, table_id};
+use crate::ingest::{Mark, ON_DISK, REMEMBERS, readable_columns, stored_columns, table_id};
 
 /// Rows of a snapshot that one statement works on, about.
 const CHUNK_ROWS: u64 = 20_000_000;
@@ -197,7 +197,7 @@ impl<'a> Filling<'a> {
     /// Makes a table know the tokens of its inserts from its first row on.
     async fn remember(&self, name: &str) -> Result<(), DeployError> {
         self.execute(&format!(
-            "ALTER TABLE {} MODIFY SETTING non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1",
+            "ALTER TABLE {} MODIFY SETTING {REMEMBERS}, {ON_DISK}",
             quote_identifier(name)
         ))
         .await
@@ -257,7 +257,7 @@ impl<'a> Filling<'a> {
             .map(|column| quote_identifier(column))
             .collect();
         self.execute(&format!(
-            "CREATE TABLE {delta} AS {table} ENGINE = MergeTree ORDER BY tuple() SETTINGS non_replicated_deduplication_window = 10000"
+            "CREATE TABLE {delta} AS {table} ENGINE = MergeTree ORDER BY tuple() SETTINGS {REMEMBERS}"
         ))
         .await?;
         self.execute(&format!(

@@ -17,7 +17,7 @@ use pipewright_compiler::project::ResourceName;
 use pipewright_compiler::sql::{quote_identifier, quote_literal};
 
 use super::{DeployError, Deployed, Progress};
-use crate::engine::{Engine, EngineError, Query};
+use crate::engine::{Engine, EngineError, Query, ask};
 use crate::ingest::{Append, Appended, Format, Ingest, IngestError, Mark};
 
 /// Endings in the order in which they are looked for: rows come before a query that makes some.
@@ -123,7 +123,7 @@ async fn misfits(table: &TablePlan, appended: &Appended, engine: &dyn Engine) ->
         emit::table_name(&quarantine),
         quote_literal(&appended.import_id)
     );
-    let first = super::ask::text(engine, &sql).await.unwrap_or_default();
+    let first = ask::text(engine, &sql).await.unwrap_or_default();
     format!(
         "{} rows do not fit and are in `{quarantine}`, the first because of {}",
         appended.counts.quarantined,

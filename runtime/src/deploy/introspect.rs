@@ -6,9 +6,9 @@ use pipewright_compiler::deploy::{Step, StepKind};
 use serde::Deserialize;
 
 use super::DeployError;
-use super::ask::rows;
 use super::names;
 use crate::engine::Engine;
+use crate::engine::ask::rows;
 
 /// The tables and views that are there.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ pub struct ActualTable {
 
 /// Asks the engine for its tables; those of `database` get their bare names.
 pub async fn introspect(engine: &dyn Engine, database: &str) -> Result<Actual, DeployError> {
-    let sql = "SELECT database, name, comment, engine, create_table_query, as_select, dependencies_table, ifNull(total_rows, 0) AS rows, ifNull(total_bytes, 0) AS bytes FROM system.tables WHERE database NOT IN ('system', 'INFORMATION_SCHEMA', 'information_schema')";
+    let sql = "SELECT database, name, comment, engine, create_table_query, as_select, dependencies_table, ifNull(total_rows, 0) AS rows, ifNull(total_bytes, 0) AS bytes FROM system.tables WHERE database NOT IN ('system', 'INFORMATION_SCHEMA', 'information_schema') AND NOT startsWith(database, 'pw_')";
     let found: Vec<ActualTable> = rows(engine, sql)
         .await
         .map_err(|source| DeployError::Introspect { source })?;

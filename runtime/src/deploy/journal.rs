@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use pipewright_compiler::deploy::Statement;
 use pipewright_compiler::sql::{quote_identifier, quote_literal};
 
-use super::ask::text;
 use super::names;
 use super::{DeployError, Progress};
+use crate::engine::ask::text;
 use crate::engine::{Engine, EngineError};
 use crate::ingest::{Ingest, MarksAfter, table_id};
 use crate::state::{Deployment, DeploymentPhase, DeploymentStatus, State, StateError};
@@ -275,7 +275,7 @@ impl Journal {
             ingest.forget_gone(name);
         }
         if let Err(error) = sweep_own(place, engine).await {
-            failed.push(super::told::with_causes(&error));
+            failed.push(super::with_causes(&error));
         }
         failed
     }
@@ -370,7 +370,7 @@ pub async fn recover(
     progress: &dyn Progress,
 ) -> Result<Option<bool>, DeployError> {
     let deployments = state.deployments();
-    let mut outcome = None;
+    let (mut outcome, mut is_left) = (None, false);
     for deployment in deployments.running()? {
         let journal: Journal =
             serde_json::from_str(&deployment.journal).map_err(StateError::from)?;
@@ -390,8 +390,11 @@ pub async fn recover(
                 progress.say("took back a deploy that had been cut off");
                 outcome = Some(false);
             }
-            Recovered::Left => outcome = Some(false),
+            Recovered::Left => (outcome, is_left) = (Some(false), true),
         }
+    }
+    if !is_left {
+        ingest.open_up();
     }
     Ok(outcome)
 }
@@ -415,7 +418,7 @@ async fn recover_one(
         DeploymentPhase::Undoing => {}
         DeploymentPhase::Switching => match journal.go_on(engine).await.map_err(failed)? {
             None => {
-                let marked = ingest.set_marks(&journal.marks);
+                let marked = ingest.set_marks(&journal.marks).await;
                 marked.map_err(|error| failed(error.into()))?;
                 return Ok(Recovered::InForce(journal.clean(place, ingest).await));
             }

@@ -3,7 +3,6 @@
 //! [`deploy()`] is for the start of a server: it makes what is missing, and changes nothing. [`plan()`] and [`Run`] do the rest.
 
 mod apply;
-mod ask;
 mod canonical;
 mod carried;
 mod connect;
@@ -55,7 +54,7 @@ pub use standing::stand;
 pub use told::{told, with_causes};
 
 use crate::catalog::Rename;
-use crate::engine::Engine;
+use crate::engine::{Engine, ask};
 use crate::ingest::Ingest;
 use crate::state::{
     Deployment, DeploymentKind, DeploymentStatus, NewDeployment, State, StateError,
@@ -157,7 +156,7 @@ pub async fn sweep(
     if let Err(error) = journal::sweep_own((state, journal::NONE), engine).await {
         told(&error);
     }
-    let sql = "SELECT name FROM system.tables WHERE database = currentDatabase() AND startsWith(name, 'pw_replace_')";
+    let sql = "SELECT name FROM system.tables WHERE database = currentDatabase() AND (startsWith(name, 'pw_replace_') OR startsWith(name, 'pw_numbered_'))";
     for name in ask::lines(engine, sql).await.map_err(failed)? {
         let sql = format!("DROP TABLE IF EXISTS {} SYNC", quote_identifier(&name));
         if let Err(error) = engine.execute(&sql).await {

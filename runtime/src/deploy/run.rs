@@ -19,7 +19,7 @@ use super::names;
 use super::plan::{Blueprint, DeployPlan, Feed};
 use super::told::told;
 use super::{DeployError, Progress};
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, ask};
 use crate::ingest::{Ingest, MarksAfter, table_id, upstream};
 use crate::state::{CatalogWrite, DeploymentPhase, DeploymentStatus, State, StateError};
 
@@ -153,7 +153,7 @@ impl Run<'_> {
             }
             let mut filling = Filling::new(self, blueprint);
             filling.fill().await?;
-            let gates = self.gates(blueprint, &filling).await?;
+            let (names, gates) = self.gates(blueprint, &filling).await?;
             if !filling.still_holds().await? {
                 self.progress
                     .say("rows were replaced or deleted meanwhile: beginning anew");
@@ -161,9 +161,15 @@ impl Run<'_> {
             }
             self.still_empty(blueprint).await?;
             filling.finish().await?;
-            self.switch(blueprint, journal).await?;
-            drop(gates);
-            return Ok(());
+            let switched = self.switch(blueprint, journal).await;
+            // What came to tables now would go with them when the next start finishes the switch or takes it back.
+            if matches!(
+                switched,
+                Err(DeployError::Recover { .. } | DeployError::Unnoted { .. })
+            ) {
+                self.ingest.shut(&names, gates);
+            }
+            return switched;
         }
         Err(DeployError::Restless)
     }
@@ -223,15 +229,16 @@ impl Run<'_> {
         &self,
         blueprint: &Blueprint,
         filling: &Filling<'_>,
-    ) -> Result<Vec<OwnedRwLockWriteGuard<()>>, DeployError> {
+    ) -> Result<(BTreeSet<String>, Vec<OwnedRwLockWriteGuard<()>>), DeployError> {
         let names = blueprint
             .touched
             .iter()
             .cloned()
             .chain(filling.roots().map(ToOwned::to_owned));
-        let gates = self.certain(&self.with_upstream(names)).await?;
+        let names = self.with_upstream(names);
+        let gates = self.certain(&names).await?;
         filling.settle().await?;
-        Ok(gates)
+        Ok((names, gates))
     }
 
     /// These data sources alone, when it is certain what is in them.
@@ -242,6 +249,7 @@ impl Run<'_> {
         loop {
             self.progress.check()?;
             let gates = self.ingest.all_alone(names).await;
+            let gates = gates.map_err(|error| DeployError::Waiting(error.to_string()))?;
             if !self.in_doubt(names)? {
                 return Ok(gates);
             }
@@ -258,7 +266,7 @@ impl Run<'_> {
                 "SELECT sum(ifNull(total_rows, 0)) FROM system.tables WHERE database = currentDatabase() AND name IN ({})",
                 tables.join(", ")
             );
-            let rows = super::ask::text(self.engine(), &sql).await;
+            let rows = ask::text(self.engine(), &sql).await;
             let rows = rows.map_err(|source| DeployError::Introspect { source })?;
             if rows.trim() != "0" || self.ingest.is_awaited(&gone.name) {
                 return Err(DeployError::Arrived(gone.name.clone()));
@@ -310,14 +318,13 @@ impl Run<'_> {
         let text = serde_json::to_string(journal).map_err(StateError::from)?;
         let held = self.audience.hold().await;
         if let Err(source) = deployments.switch(self.id, &text, self.catalog.as_ref()) {
-            let now = deployments.find(self.id);
-            let nothing_written =
-                matches!(now, Ok(Some(now)) if now.phase == DeploymentPhase::Preparing);
-            return Err(if nothing_written {
-                source.into()
-            } else {
-                DeployError::Unnoted { source }
-            });
+            let now = insist(|| deployments.find(self.id)).await;
+            match now.map(|now| now.map(|now| now.phase)) {
+                // It is written, whatever was said of it.
+                Ok(Some(DeploymentPhase::Switching)) => {}
+                Ok(Some(DeploymentPhase::Preparing)) => return Err(source.into()),
+                _ => return Err(DeployError::Unnoted { source }),
+            }
         }
         for operation in &journal.switch {
             let Err(source) = operation.run(engine).await else {
@@ -338,7 +345,7 @@ impl Run<'_> {
         self.ingest.adopt(self.wanted, &blueprint.renames);
         self.audience.present();
         drop(held);
-        if let Err(error) = self.ingest.set_marks(&journal.marks) {
+        if let Err(error) = self.ingest.set_marks(&journal.marks).await {
             tracing::error!(%error, "cannot note what later deploys have to know of the rows");
         }
         // Without this note the next start does all of it again, which changes nothing; unless the engine refuses then what it has done now.

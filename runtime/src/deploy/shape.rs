@@ -4,8 +4,8 @@ use pipewright_compiler::deploy::{ColumnShape, Step, StepKind, TableShape};
 use pipewright_compiler::sql::{quote_identifier, quote_literal};
 use serde::Deserialize;
 
-use super::ask::{rows, text};
 use super::names;
+use crate::engine::ask::{rows, text};
 use crate::engine::{Engine, EngineError};
 
 /// The statement of a step with another name for what it makes.

@@ -1,6 +1,5 @@
 //! Stage *apply*, its words: why a deploy stopped, with the file of the project that is the reason and a way out where one is known.
 
-use std::error::Error;
 use std::fmt::Write as _;
 
 use pipewright_compiler::plan::Plan;
@@ -33,7 +32,7 @@ pub fn told(error: &DeployError, plan: &Plan) -> String {
 }
 
 /// An error with its causes.
-pub fn with_causes(error: &dyn Error) -> String {
+pub fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

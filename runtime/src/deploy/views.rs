@@ -7,11 +7,11 @@ use pipewright_compiler::emit;
 use pipewright_compiler::plan::Role;
 use pipewright_compiler::sql::{quote_identifier, quote_literal};
 
-use super::ask::lines;
 use super::names;
 use super::plan::{Action, Build, DeployStep, Estimate, Feed, Feeding};
 use super::planner::{Planner, touching};
 use crate::engine::EngineError;
+use crate::engine::ask::lines;
 
 /// A view of the new version.
 #[derive(Debug)]

@@ -7,6 +7,7 @@
 //! and `build` must start in milliseconds.
 
 mod answer;
+pub(crate) mod ask;
 pub mod chdb;
 mod discreet;
 mod error;

@@ -253,7 +253,7 @@ impl From<IngestError> for ApiError {
             IngestError::Unreadable(message) => Self::BadRequest(message),
             IngestError::TooLong(message) => Self::Body(StatusCode::PAYLOAD_TOO_LARGE, message),
             IngestError::Busy => Self::TooMany,
-            IngestError::Stopping => Self::Unavailable(error.to_string()),
+            IngestError::Stopping | IngestError::Shut(_) => Self::Unavailable(error.to_string()),
             IngestError::Engine(EngineError::Exception { message, name, .. }) => {
                 Self::BadRequest(format!("{} ({name})", without_inside(&message)))
             }

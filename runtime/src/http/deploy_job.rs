@@ -1,7 +1,9 @@
 //! A deploy as a job: the files of a version, which are on disk, into force.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
@@ -12,7 +14,7 @@ use crate::catalog::{self, Author, Draft, Drift, Writer};
 use crate::deploy::{
     self, Audience, DeployError, DeployPlan, Progress, ResourceChange, with_causes,
 };
-use crate::jobs::{Control, Job, Work, WorkError};
+use crate::jobs::{Control, Job, Jobs, Work, WorkError};
 use crate::state::{Deployment, DeploymentStatus, State};
 
 /// The kind of the jobs.
@@ -29,6 +31,12 @@ pub struct Deploys {
 impl Deploys {
     pub(super) fn serve(&self, app: &Arc<App>) {
         _ = self.app.set(Arc::downgrade(app));
+    }
+
+    /// The server, as long as it is one.
+    pub(super) fn app(&self) -> Result<Arc<App>, WorkError> {
+        let app = self.app.get().and_then(Weak::upgrade);
+        app.ok_or_else(|| WorkError::Failed("the server is stopping".to_owned()))
     }
 }
 
@@ -63,8 +71,7 @@ impl Audience for Switch<'_> {
 #[async_trait]
 impl Work for Deploys {
     async fn run(&self, job: &Job, control: &Control) -> Result<Value, WorkError> {
-        let app = self.app.get().and_then(Weak::upgrade);
-        let app = app.ok_or_else(|| WorkError::Failed("the server is stopping".to_owned()))?;
+        let app = self.app()?;
         let id = job.request["deployment_id"].as_i64().unwrap_or_default();
         let found = app.catalog.state().deployments().find(id).map_err(failed)?;
         let Some(deployment) = found else {
@@ -166,7 +173,7 @@ impl Deploys {
         progress.say("waiting for other changes to end");
         let _planning = self.planning.lock().await;
         // The shapes first: a populate may keep them for hours, in which others change the catalog.
-        let _shapes = alone(app, control.stopped()).await?;
+        let _shapes = alone(app, control.stopped(), &progress).await?;
         let writer = app.catalog.write().await;
         let files = files(state, id, &writer.current().files)?;
         let mut draft = writer.draft(files).await.map_err(failed)?;
@@ -251,17 +258,20 @@ fn files(
     Ok(merged)
 }
 
-/// Waits until no job relies on the shapes of tables, nor one that an earlier process began.
+/// Waits until no job relies on the shapes of tables, nor one that an earlier process began. Who waits long is told for which job.
 pub(super) async fn alone(
     app: &App,
     stopped: impl Future<Output = WorkError>,
+    progress: &dyn Progress,
 ) -> Result<tokio::sync::OwnedMutexGuard<()>, WorkError> {
     let data = app.data().map_err(|error| failed(error.message()))?;
     let mut stopped = std::pin::pin!(stopped);
+    let mut naming = std::pin::pin!(name_what_goes_on(&data.jobs, progress));
     loop {
         let shapes = tokio::select! {
             shapes = data.ingest.change_shapes() => shapes,
             reason = &mut stopped => return Err(reason),
+            () = &mut naming => continue,
         };
         let begun = data
             .jobs
@@ -273,7 +283,36 @@ pub(super) async fn alone(
             return Ok(shapes);
         }
         drop(shapes);
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(200)) => {}
+            reason = &mut stopped => return Err(reason),
+            () = &mut naming => {}
+        }
+    }
+}
+
+/// Says which populate is waited for, as long as somebody waits.
+async fn name_what_goes_on(jobs: &Jobs, progress: &dyn Progress) {
+    let mut named = String::new();
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let active = jobs.active(super::population::POPULATE).unwrap_or_default();
+        let begun =
+            |job: &&Job| matches!(job.progress["phase"].as_str(), Some("copying" | "moving"));
+        let Some(job) = active.iter().find(begun) else {
+            continue;
+        };
+        let target = job.request["datasource"]["name"]
+            .as_str()
+            .unwrap_or_default();
+        let mut text = format!("waiting for job {}, which populates `{target}`", job.id);
+        if let Some(error) = job.progress["error"].as_str() {
+            _ = write!(text, " and cannot go on now: {error}");
+        }
+        if text != named {
+            progress.say(&text);
+            named = text;
+        }
     }
 }
 

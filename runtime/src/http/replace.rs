@@ -6,12 +6,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use pipewright_compiler::plan::TablePlan;
 
-use super::deploy_job::alone;
+use super::deploy_job::{Deploys, alone};
 use super::error::ApiError;
 use super::{App, handover};
+use crate::catalog::Writer;
 use crate::deploy::{self, Audience, DeployError, Progress, Replacement, with_causes};
-use crate::ingest::{Appended, Ingest, IngestError, Mark, Staged, left_over};
-use crate::state::{DeploymentKind, NewDeployment};
+use crate::ingest::{Appended, IngestError, Mark, Replaces, Staged, left_over};
+use crate::jobs::{Control, WorkError};
+use crate::state::{DeploymentKind, DeploymentStatus, NewDeployment, StateError};
 
 /// Those who ask while tables change places. The version stays the same.
 struct Asking<'a>(&'a Arc<App>);
@@ -42,7 +44,7 @@ pub(super) async fn with_what_follows(
     condition: Option<&str>,
 ) -> Result<Appended, ApiError> {
     let ingest = &app.data()?.ingest;
-    let replaced = replaced(app, ingest, table, &staged, condition).await;
+    let replaced = replaced(app, table, &staged, condition).await;
     let dropped = ingest.unstage(&staged.table).await;
     replaced?;
     left_over(dropped);
@@ -51,36 +53,52 @@ pub(super) async fn with_what_follows(
 
 async fn replaced(
     app: &Arc<App>,
-    ingest: &Ingest,
     table: &TablePlan,
     staged: &Staged,
     condition: Option<&str>,
 ) -> Result<(), ApiError> {
-    let name = table.name.to_string();
-    let staging = staged.table.name.to_string();
+    let ingest = &app.data()?.ingest;
     let _planning = app.data()?.deploys.planning.lock().await;
-    let shapes = alone(app, std::future::pending()).await;
+    let shapes = alone(app, std::future::pending(), &Quiet).await;
     let _shapes = shapes.map_err(|error| ApiError::Unavailable(error.to_string()))?;
     let writer = app.catalog.write().await;
     ingest.still_fits(table, staged).await?;
-    let current = writer.current();
     let replacement = Replacement {
-        name: &name,
-        staging: &staging,
+        name: &table.name.to_string(),
+        staging: &staged.table.name.to_string(),
         condition,
     };
+    run(app, &writer, replacement, "", &|_| Ok(())).await
+}
+
+/// Replaces rows under a journal that can be asked for by the number that `begins` is told. For one who has the shapes of tables and the catalog alone.
+async fn run(
+    app: &Arc<App>,
+    writer: &Writer<'_>,
+    replacement: Replacement<'_>,
+    job: &str,
+    begins: &(dyn Fn(i64) -> Result<(), WorkError> + Send + Sync),
+) -> Result<(), ApiError> {
+    let ingest = &app.data()?.ingest;
+    let current = writer.current();
     let plan = deploy::plan_replacement(&current.plan, ingest, replacement);
     let plan = plan.await.map_err(|error| refused(&error))?;
-    let marked = ingest.mark(Mark::Direct, &name).await;
+    let marked = ingest.mark(Mark::Direct, replacement.name).await;
     marked.map_err(IngestError::from)?;
     let state = app.catalog.state();
     let id = state.deployments().start(NewDeployment {
-        artifact_hash: "",
+        artifact_hash: job,
         kind: DeploymentKind::Replace,
         files: &BTreeMap::new(),
         before: None,
         steps: "[]",
     })?;
+    if let Err(error) = begins(id) {
+        let text = error.to_string();
+        let deployments = state.deployments();
+        deployments.finish(id, DeploymentStatus::Failed, Some(&text))?;
+        return Err(ApiError::Internal(text));
+    }
     let run = deploy::Run {
         ingest,
         state,
@@ -100,6 +118,55 @@ async fn replaced(
         );
     }
     done.map_err(|error| refused(&error))
+}
+
+#[async_trait]
+impl Replaces for Deploys {
+    async fn replace(
+        &self,
+        name: &str,
+        staging: &str,
+        begins: &(dyn Fn(i64) -> Result<(), WorkError> + Send + Sync),
+        control: &Control,
+    ) -> Result<bool, WorkError> {
+        let app = self.app()?;
+        let failed = |error: ApiError| WorkError::Failed(error.message());
+        let ingest = &app.data().map_err(failed)?.ingest;
+        let _planning = self.planning.lock().await;
+        let _shapes = alone(&app, control.stopped(), &Quiet).await?;
+        let writer = app.catalog.write().await;
+        control.check()?;
+        let alike = ingest.are_alike(name, staging).await;
+        if !alike.map_err(|error| control.failed(error))? {
+            return Ok(false);
+        }
+        let replacement = Replacement {
+            name,
+            staging,
+            condition: None,
+        };
+        let replaced = run(&app, &writer, replacement, staging, begins).await;
+        match replaced {
+            Ok(()) => Ok(true),
+            // A later process goes on, when this one is being stopped.
+            Err(error) => control.check().and(Err(failed(error))),
+        }
+    }
+
+    fn has_replaced(&self, number: i64) -> Result<bool, WorkError> {
+        let failed = |error: StateError| WorkError::Failed(error.to_string());
+        let app = self.app()?;
+        let found = app.catalog.state().deployments().find(number);
+        let found = found.map_err(failed)?;
+        Ok(found.is_some_and(|found| found.status == DeploymentStatus::Done))
+    }
+
+    fn forget(&self, number: i64) {
+        let Ok(app) = self.app() else { return };
+        if let Err(error) = app.catalog.state().deployments().forget_replace(number) {
+            tracing::warn!(%error, "the journal keeps a replace that has ended");
+        }
+    }
 }
 
 /// Why rows were not replaced. What the engine says of rows may show those of others, and goes to the log.

@@ -17,7 +17,8 @@ use tokio::sync::mpsc;
 
 use super::given::Contents;
 use super::known::Known;
-use super::load::{Counts, Views};
+use super::load::{Batch, Counts, Views};
+use super::refused::remove_rows;
 use super::spool::{self, COLUMNS, Format, SpoolError, Spooled};
 use super::{Ingest, IngestError, on_disk, unique};
 use crate::engine::EngineError;
@@ -72,6 +73,7 @@ impl Ingest {
         body: impl Stream<Item = io::Result<Bytes>> + Send,
     ) -> Result<Appended, IngestError> {
         let table = &*self.as_it_is(table).await?;
+        self.refuse_if_shut(&table.name)?;
         let import_id = unique()?;
         let folder = self.folder.join("appends").join(&import_id);
         let made = folder.clone();
@@ -177,8 +179,12 @@ impl Ingest {
         let mut counts = Counts::default();
         for number in 0..note.spooled.chunks.len() {
             // Until it is said that the rows are in: a table that is made anew in between would not know their token.
-            let _together = self.together(table).await;
-            let written = Box::pin(self.write_chunk(table, note, (import_id, number), Views::All));
+            let written = async {
+                let _together = self.together(table).await?;
+                self.write_chunk(table, note, (import_id, number), Views::All)
+                    .await
+            };
+            let written = Box::pin(written);
             match written.await {
                 Ok(more) => counts = counts.plus(more),
                 // A part is in already: without the rest the file would be neither in nor out. What is to replace rows is thrown away as a whole.
@@ -214,54 +220,59 @@ impl Ingest {
             return Ok(Counts::default());
         }
         let token = format!("{import_id}:{number}");
-        let (spooled, to) = (&note.spooled, (token.as_str(), views));
-        let counts = match note.format {
-            Format::Ndjson if path.extension().is_some_and(|ending| ending == COLUMNS) => {
-                let types = &spooled.types;
-                let given = self.give(path, Contents::Columns(types)).await?;
-                let input = Input::Typed(&given.rows, types);
-                self.load_within(table, &input, *rows, to).await?
-            }
-            Format::Ndjson => {
-                let given = self.give(path, Contents::Lines).await?;
-                let input = Input::Json(&given.rows);
-                self.load_within(table, &input, *rows, to).await?
-            }
-            Format::Csv => self.write_csv(table, spooled, (path, *rows), to).await?,
+        let counts = self
+            .write_rows(table, note, (path, *rows), (&token, views))
+            .await?;
+        let done = path.clone();
+        on_disk(move || remove_rows(&done)).await?;
+        Ok(counts)
+    }
+
+    async fn write_rows(
+        &self,
+        table: &TablePlan,
+        note: &Note,
+        (path, rows): (&Path, u64),
+        (token, views): (&str, Views),
+    ) -> Result<Counts, IngestError> {
+        let spooled = &note.spooled;
+        let batch = |input, rows| Batch {
+            input,
+            path,
+            rows,
+            token,
+        };
+        let names = spooled.header.names.as_deref();
+        let delimiter = spooled.header.delimiter.unwrap_or(',');
+        let types = &spooled.types;
+        let is_read = path.extension().is_some_and(|ending| ending == COLUMNS);
+        let contents = match note.format {
+            Format::Ndjson if is_read => Contents::Columns(types),
+            Format::Ndjson => Contents::Lines,
+            Format::Csv => Contents::Csv {
+                columns: names.map_or_else(|| csv_columns(table).len(), <[String]>::len),
+                delimiter,
+            },
             Format::Parquet => {
                 let columns = self.parquet_columns(path).await?;
                 let given = self.give(path, Contents::Parquet(&columns)).await?;
                 let counted = format!("SELECT count() FROM {}", given.rows);
                 let rows = self.count(&counted).await?;
-                let input = Input::Typed(&given.rows, &columns);
-                self.load_large(table, &input, rows, to).await?
+                let batch = batch(Input::Typed(&given.rows, &columns), rows);
+                return self.load_large(table, &batch, views).await;
             }
         };
-        let done = path.clone();
-        on_disk(move || std::fs::remove_file(done)).await?;
-        Ok(counts)
-    }
-
-    async fn write_csv(
-        &self,
-        table: &TablePlan,
-        spooled: &Spooled,
-        (path, rows): (&Path, u64),
-        to: (&str, Views),
-    ) -> Result<Counts, IngestError> {
-        let columns = spooled.header.names.as_deref();
-        let delimiter = spooled.header.delimiter.unwrap_or(',');
-        let contents = Contents::Csv {
-            columns: columns.map_or_else(|| csv_columns(table).len(), <[String]>::len),
-            delimiter,
-        };
         let given = self.give(path, contents).await?;
-        let input = Input::Csv {
-            rows: &given.rows,
-            columns,
-            delimiter,
+        let input = match contents {
+            Contents::Columns(types) => Input::Typed(&given.rows, types),
+            Contents::Csv { .. } => Input::Csv {
+                rows: &given.rows,
+                columns: names,
+                delimiter,
+            },
+            _ => Input::Json(&given.rows),
         };
-        self.load_within(table, &input, rows, to).await
+        self.load_within(table, &batch(input, rows), views).await
     }
 
     /// Writes the rest of an append that was cut off. For one who shares the data source.
@@ -326,7 +337,7 @@ impl Ingest {
                 );
                 continue;
             };
-            let _together = self.together(table).await;
+            let _together = self.together(table).await?;
             match self.take_again(table, &folder).await {
                 Ok(()) => finished += 1,
                 Err(error) => self.let_wait(table, &folder, &error.to_string()).await,

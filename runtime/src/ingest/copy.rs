@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -99,11 +100,34 @@ impl Ingest {
                 "`{name}` keeps no rows, so that there is nothing to replace"
             )));
         }
-        let reason = format!(
-            "a materialized view reads `{name}`, and would not follow: replace is for data sources that no view reads"
-        );
-        Ok(self.is_followed(name).await?.then_some(reason))
+        Ok(None)
     }
+}
+
+fn would_not_follow(name: &str) -> String {
+    format!(
+        "a materialized view reads `{name}`, and would not follow: replace is for data sources that no view reads"
+    )
+}
+
+/// Puts rows in place of those of a data source that views read, with all that follows from them. It belongs to a server, which it changes.
+#[async_trait]
+pub trait Replaces: std::fmt::Debug + Send + Sync {
+    /// Puts the rows of the table `staging` there, and says before anything happens what [`Self::has_replaced`] can be asked by. Returns false when the table is not
+    /// of the data source's kind any more.
+    async fn replace(
+        &self,
+        name: &str,
+        staging: &str,
+        begins: &(dyn Fn(i64) -> Result<(), WorkError> + Send + Sync),
+        control: &Control,
+    ) -> Result<bool, WorkError>;
+
+    /// Whether an earlier attempt, in an earlier process, came to its end, which has been put in order since.
+    fn has_replaced(&self, number: i64) -> Result<bool, WorkError>;
+
+    /// Nobody will ask for it any more.
+    fn forget(&self, number: i64);
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -114,6 +138,8 @@ enum Phase {
     Copying,
     /// They go from there to the data source.
     Writing,
+    /// They take the place of the data source's, with all that follows from them: another journal says how far that is.
+    Following,
     /// They are there; the job's own table goes.
     Written,
 }
@@ -129,6 +155,9 @@ struct Progress {
     /// The engine's id of the table that takes the place of the data source's.
     #[serde(skip_serializing_if = "String::is_empty")]
     table: String,
+    /// What the journal knows the replacement by that takes along what follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replacement: Option<i64>,
 }
 
 /// Work that copies.
@@ -140,6 +169,8 @@ pub struct CopyRows {
     pub environment: Secrets,
     /// Where the other secrets are.
     pub state: Arc<State>,
+    /// What replaces rows that views read; without it they are not replaced.
+    pub replaces: Option<Arc<dyn Replaces>>,
 }
 
 #[async_trait]
@@ -192,15 +223,11 @@ struct Run<'a> {
 
 impl Run<'_> {
     async fn run(&self, mut progress: Progress) -> Result<Progress, WorkError> {
-        while !self.step(&mut progress).await? {
-            // The data source has become another since the rows were made for it.
-            progress.phase = Phase::Copying;
-            self.note(&progress)?;
-        }
+        while !self.step(&mut progress).await? {}
         Ok(progress)
     }
 
-    /// Whether it is done; if not, everything has to be done again.
+    /// Whether it is done; if not, the progress says with what to go on.
     async fn step(&self, progress: &mut Progress) -> Result<bool, WorkError> {
         if progress.phase == Phase::Copying {
             self.control.check()?;
@@ -216,6 +243,51 @@ impl Run<'_> {
                 CopyInto::Replace => self.replace(progress).await,
             };
         }
+        if progress.phase == Phase::Following {
+            return self.replace_with_what_follows(progress).await;
+        }
+        Ok(true)
+    }
+
+    /// The data source has become another since the rows were made for it: they are made again.
+    fn begin_again(&self, progress: &mut Progress) -> Result<bool, WorkError> {
+        progress.phase = Phase::Copying;
+        self.note(progress)?;
+        Ok(false)
+    }
+
+    async fn replace_with_what_follows(&self, progress: &mut Progress) -> Result<bool, WorkError> {
+        let name = &self.request.datasource.name;
+        let Some(replaces) = &self.work.replaces else {
+            return Err(WorkError::Failed(would_not_follow(name)));
+        };
+        if let Some(number) = progress.replacement {
+            if replaces.has_replaced(number)? {
+                self.note_written(progress)?;
+                replaces.forget(number);
+                return Ok(true);
+            }
+            replaces.forget(number);
+        }
+        let number = AtomicI64::new(0);
+        let begins = |began| {
+            number.store(began, Ordering::SeqCst);
+            let mut begun = progress.clone();
+            begun.replacement = Some(began);
+            self.note(&begun)
+        };
+        let replaced = replaces.replace(name, &self.name, &begins, self.control);
+        let replaced = replaced.await;
+        let number = number.into_inner();
+        match replaced {
+            Ok(true) => self.note_written(progress)?,
+            Ok(false) => return self.begin_again(progress),
+            Err(error) => {
+                replaces.forget(number);
+                return Err(error);
+            }
+        }
+        replaces.forget(number);
         Ok(true)
     }
 
@@ -366,7 +438,8 @@ impl Run<'_> {
     async fn append(&self, progress: &mut Progress) -> Result<(), WorkError> {
         let name = &self.request.datasource.name;
         let local = ResourceName::local(name);
-        let _together = self.ingest().together_named(&local).await;
+        let together = self.ingest().together_named(&local).await;
+        let _together = together.map_err(|_| WorkError::Interrupted)?;
         // Not before: a table that a deploy makes in between would not remember the token.
         self.ingest()
             .prepare_named(name)
@@ -417,7 +490,8 @@ impl Run<'_> {
     /// Lets the job's own table and the data source's change places, unless they have; false when they are not of one kind any more.
     async fn replace(&self, progress: &mut Progress) -> Result<bool, WorkError> {
         let name = &self.request.datasource.name;
-        let _alone = self.ingest().alone(&ResourceName::local(name)).await;
+        let alone = self.ingest().alone(&ResourceName::local(name)).await;
+        let _alone = alone.map_err(|_| WorkError::Interrupted)?;
         let reason = self
             .ingest()
             .not_replaceable(name)
@@ -439,6 +513,12 @@ impl Run<'_> {
         }
         let alike = self.ingest().are_alike(name, &self.name).await;
         if !alike.map_err(|error| self.control.failed(error))? {
+            return self.begin_again(progress);
+        }
+        let is_followed = self.ingest().is_followed(name).await;
+        if is_followed.map_err(|error| self.control.failed(error))? {
+            progress.phase = Phase::Following;
+            self.note(progress)?;
             return Ok(false);
         }
         for mark in [Mark::Direct, Mark::Rewritten] {

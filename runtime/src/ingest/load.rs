@@ -7,7 +7,8 @@ use pipewright_compiler::emit::{BAD_ROW, Ingestion, Input};
 use pipewright_compiler::plan::TablePlan;
 
 use super::given::Contents;
-use super::{Ingest, IngestError};
+use super::refused::{is_of_values, refused_path};
+use super::{Ingest, IngestError, on_disk};
 use crate::engine::{EngineError, Query};
 
 /// What became of rows.
@@ -42,7 +43,7 @@ pub(super) enum Views {
 }
 
 /// Settings of a statement whose rows go in once, under a token.
-type Settings = fn(&str, Views) -> Vec<(&'static str, String)>;
+pub(super) type Settings = fn(&str, Views) -> Vec<(&'static str, String)>;
 
 /// Settings under which a statement makes one block of its rows, known by its token wherever it goes.
 fn once(token: &str, views: Views) -> Vec<(&'static str, String)> {
@@ -52,7 +53,10 @@ fn once(token: &str, views: Views) -> Vec<(&'static str, String)> {
             "materialized_views_ignore_errors",
             u8::from(ignores).to_string(),
         ),
-        ("insert_deduplicate", "1".to_owned()),
+        (
+            "insert_deduplicate",
+            u8::from(!token.is_empty()).to_string(),
+        ),
         ("insert_deduplication_token", token.to_owned()),
         (
             "deduplicate_blocks_in_dependent_materialized_views",
@@ -74,32 +78,147 @@ pub(super) fn once_in_blocks(token: &str, views: Views) -> Vec<(&'static str, St
     settings
 }
 
+/// A file of rows.
+#[derive(Debug)]
+pub(super) struct Batch<'a> {
+    pub(super) input: Input<'a>,
+    pub(super) path: &'a Path,
+    pub(super) rows: u64,
+    /// What the engine knows its rows by.
+    pub(super) token: &'a str,
+}
+
+/// Why an insert failed.
+struct Failure {
+    error: EngineError,
+    /// Whether rows were only tried.
+    is_tried: bool,
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        Self {
+            error,
+            is_tried: false,
+        }
+    }
+}
+
 impl Ingest {
     /// Inserts the rows of one file of at most some hundred thousand rows. Running it again with the same token changes nothing. For one who shares the data
     /// source, and so can say that the rows are in before anything else happens to it.
     pub(super) async fn load_within(
         &self,
         table: &TablePlan,
-        input: &Input<'_>,
-        rows: u64,
-        (token, views): (&str, Views),
+        batch: &Batch<'_>,
+        views: Views,
     ) -> Result<Counts, IngestError> {
-        let (table, ingestion) = self.planned(table, input).await?;
-        match self
-            .engine
-            .execute(&ingestion.insert_all(&once(token, views)))
-            .await
-        {
-            Ok(()) => Ok(Counts {
-                successful: rows,
-                quarantined: 0,
-            }),
-            Err(error) if is_bad_row(&error) => {
-                self.load_sorted(&table, &ingestion, rows, (token, views), once)
-                    .await
+        self.load(table, batch, views, (once, false)).await
+    }
+
+    /// Inserts the rows of one file of any size, whose blocks are the same each time it is read. For one who shares the data source.
+    pub(super) async fn load_large(
+        &self,
+        table: &TablePlan,
+        batch: &Batch<'_>,
+        views: Views,
+    ) -> Result<Counts, IngestError> {
+        // Blocks are written as they come, so that bad rows must be known before.
+        self.load(table, batch, views, (once_in_blocks, true)).await
+    }
+
+    async fn load(
+        &self,
+        table: &TablePlan,
+        batch: &Batch<'_>,
+        views: Views,
+        (settings, sorts): (Settings, bool),
+    ) -> Result<Counts, IngestError> {
+        let (table, ingestion) = self.planned(table, &batch.input).await?;
+        let refused = refused_path(batch.path);
+        if !on_disk(move || Ok(refused.exists())).await? {
+            let offered = self.offer(&table, &ingestion, batch, views, (settings, sorts));
+            match offered.await {
+                // Not where it is a view that rows have reached which are in the data source.
+                Err(Failure { error, is_tried })
+                    if is_of_values(&error) && (is_tried || !is_of_view(&error)) =>
+                {
+                    if !self.find_refused(&table, batch).await? {
+                        return Err(error.into());
+                    }
+                }
+                offered => return Ok(offered.map_err(|failure| failure.error)?),
             }
-            Err(error) => Err(error.into()),
         }
+        self.load_without_refused(&table, &ingestion, batch, views, settings)
+            .await
+    }
+
+    /// Inserts the rows that fit, and puts the others aside.
+    async fn offer(
+        &self,
+        table: &TablePlan,
+        ingestion: &Ingestion,
+        batch: &Batch<'_>,
+        views: Views,
+        (settings, sorts): (Settings, bool),
+    ) -> Result<Counts, Failure> {
+        let once = || settings(batch.token, views);
+        if !sorts {
+            let all = self.insert(table, ingestion, (views, once()), Ingestion::insert_all);
+            match all.await {
+                Err(failure) if is_bad_row(&failure.error) => {}
+                done => {
+                    return done.map(|()| Counts {
+                        successful: batch.rows,
+                        quarantined: 0,
+                    });
+                }
+            }
+        }
+        let bad = self.count(&ingestion.count_bad()).await?;
+        if bad > 0 {
+            self.set_aside(table, ingestion, batch.token, settings)
+                .await?;
+        }
+        self.insert(table, ingestion, (views, once()), Ingestion::insert_good)
+            .await?;
+        Ok(Counts {
+            successful: batch.rows.saturating_sub(bad),
+            quarantined: bad,
+        })
+    }
+
+    /// Runs an insert, first where nothing comes of it if views follow the data source.
+    async fn insert(
+        &self,
+        table: &TablePlan,
+        ingestion: &Ingestion,
+        (views, settings): (Views, Vec<(&'static str, String)>),
+        statement: fn(&Ingestion, &[(&str, String)]) -> String,
+    ) -> Result<(), Failure> {
+        if views == Views::All
+            && let Some(trial) = self.rehearsal(table).await
+        {
+            let tried = ingestion.clone().into_table(&trial.table);
+            match self.engine.execute(&statement(&tried, &[])).await {
+                Ok(()) => {}
+                Err(error) if is_bad_row(&error) || is_of_values(&error) => {
+                    return Err(Failure {
+                        error,
+                        is_tried: true,
+                    });
+                }
+                // Whatever else it is, it is for the insert to say so.
+                Err(error) => {
+                    tracing::debug!(datasource = %table.name, %error, "rows could not be tried");
+                }
+            }
+        }
+        Ok(self
+            .engine
+            .execute(&statement(ingestion, &settings))
+            .await?)
     }
 
     /// Inserts rows of which it is certain that they fit, from a file that has them as columns of these names and types. What has the same token as in
@@ -117,45 +236,15 @@ impl Ingest {
         if newest.name != table.name || newest.columns != table.columns {
             return Ok(false);
         }
-        let sql = ingestion.insert_all(&once(token, Views::All));
-        self.engine.execute(&sql).await?;
+        let once = once(token, Views::All);
+        let inserted = self.insert(
+            &newest,
+            &ingestion,
+            (Views::All, once),
+            Ingestion::insert_all,
+        );
+        inserted.await.map_err(|failure| failure.error)?;
         Ok(true)
-    }
-
-    /// Inserts the rows of one file of any size, whose blocks are the same each time it is read. For one who shares the data source.
-    pub(super) async fn load_large(
-        &self,
-        table: &TablePlan,
-        input: &Input<'_>,
-        rows: u64,
-        (token, views): (&str, Views),
-    ) -> Result<Counts, IngestError> {
-        let (table, ingestion) = self.planned(table, input).await?;
-        // Blocks are written as they come, so that bad rows must be known before.
-        self.load_sorted(&table, &ingestion, rows, (token, views), once_in_blocks)
-            .await
-    }
-
-    /// The rows that do not fit into the quarantine, the others into the data source.
-    async fn load_sorted(
-        &self,
-        table: &TablePlan,
-        ingestion: &Ingestion,
-        rows: u64,
-        (token, views): (&str, Views),
-        settings: Settings,
-    ) -> Result<Counts, IngestError> {
-        let bad = self.count(&ingestion.count_bad()).await?;
-        if bad > 0 {
-            self.set_aside(table, ingestion, token, settings).await?;
-        }
-        self.engine
-            .execute(&ingestion.insert_good(&settings(token, views)))
-            .await?;
-        Ok(Counts {
-            successful: rows.saturating_sub(bad),
-            quarantined: bad,
-        })
     }
 
     /// The table as it is now, ready for rows, and how they go in.
@@ -177,13 +266,13 @@ impl Ingest {
         Ok(self.mark(super::Mark::Direct, &name).await?)
     }
 
-    async fn set_aside(
+    pub(super) async fn set_aside(
         &self,
         table: &TablePlan,
         ingestion: &Ingestion,
         token: &str,
         settings: Settings,
-    ) -> Result<(), IngestError> {
+    ) -> Result<(), EngineError> {
         self.prepare_quarantine(table).await?;
         let settings = settings(&format!("{token}:quarantine"), Views::All);
         self.engine

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::Ingest;
+use super::{Ingest, on_disk};
 
 /// What is marked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -102,13 +102,14 @@ impl Ingest {
     }
 
     /// Sets marks as they are after a deploy. Doing so again changes nothing.
-    pub(crate) fn set_marks(&self, after: &MarksAfter) -> io::Result<()> {
+    pub(crate) async fn set_marks(&self, after: &MarksAfter) -> io::Result<()> {
         for (mark, name, at) in &after.0 {
-            let key = (*mark, name.clone());
+            let (key, at) = ((*mark, name.clone()), *at);
             if at.is_none() {
                 self.counted().remove(&key);
             }
-            set(&self.mark_path(*mark, name), *at)?;
+            let path = self.mark_path(*mark, name);
+            on_disk(move || set(&path, at)).await?;
             if at.is_some() {
                 *self.counted().entry(key).or_default() += 1;
             }

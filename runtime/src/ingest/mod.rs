@@ -19,26 +19,30 @@ mod numbers;
 mod partial;
 mod populate;
 mod prepare;
+mod refused;
 mod rewrite;
 mod shape;
+mod shut;
 mod split;
 mod spool;
+mod trial;
 mod waiting;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use analyze::{Analysis, AnalyzedColumn};
 pub use append::{Append, Appended};
-pub use copy::{COPY, CopyInto, CopyRequest, CopyRows, Target};
+pub use copy::{COPY, CopyInto, CopyRequest, CopyRows, Replaces, Target};
 pub use events::{EventLimits, Events, Flushed, Listener};
 pub use kept::{Kept, is_allowed, without_query};
 pub use load::Counts;
 pub(crate) use marks::{Mark, MarksAfter};
 pub(crate) use populate::upstream;
 pub use populate::{Populate, PopulateOptions, PopulateRequest};
+pub(crate) use prepare::{ON_DISK, REMEMBERS};
 pub use rewrite::{DeleteData, Staged};
 pub(crate) use rewrite::{left_over, reader};
 pub(crate) use shape::{columns_there, readable_columns, stored_columns, table_id};
@@ -75,6 +79,11 @@ pub enum IngestError {
     /// The process is being stopped.
     #[error("the server is stopping")]
     Stopping,
+    /// A deploy could neither be finished nor taken back.
+    #[error(
+        "no rows are taken for `{0}` until the server is started anew, which finishes a deploy or takes it back"
+    )]
+    Shut(String),
 }
 
 impl IngestError {
@@ -113,6 +122,8 @@ pub struct Ingest {
     appending: Arc<Semaphore>,
     waiting: Mutex<waiting::Waiting>,
     is_utc: tokio::sync::OnceCell<bool>,
+    trials: trial::Trials,
+    shut: shut::Shut,
 }
 
 /// Most appends at the same time; further ones wait for their turn before their rows are read.
@@ -147,6 +158,8 @@ impl Ingest {
             appending: Arc::new(Semaphore::new(APPENDS as usize)),
             waiting: Mutex::default(),
             is_utc: tokio::sync::OnceCell::new(),
+            trials: trial::Trials::default(),
+            shut: shut::Shut::default(),
         }))
     }
 }
@@ -182,24 +195,33 @@ impl Ingest {
     }
 
     /// Inserting into a data source goes on beside other inserts while this is held. It is that of its newest name, which the rows go to.
-    async fn together(&self, table: &TablePlan) -> OwnedRwLockReadGuard<()> {
+    async fn together(&self, table: &TablePlan) -> Result<OwnedRwLockReadGuard<()>, IngestError> {
         loop {
             let name = self.newest(table).name.clone();
-            let together = self.together_named(&name).await;
+            let together = self.together_named(&name).await?;
             // Who had it alone before may have given it another name.
             if self.newest(table).name == name {
-                return together;
+                return Ok(together);
             }
         }
     }
 
-    async fn together_named(&self, name: &ResourceName) -> OwnedRwLockReadGuard<()> {
-        self.gate(name).read_owned().await
+    async fn together_named(
+        &self,
+        name: &ResourceName,
+    ) -> Result<OwnedRwLockReadGuard<()>, IngestError> {
+        let names = BTreeSet::from([name.to_string()]);
+        self.unless_shut(&names, self.gate(name).read_owned()).await
     }
 
     /// No rows come to a data source by this way while this is held.
-    pub async fn alone(&self, name: &ResourceName) -> OwnedRwLockWriteGuard<()> {
-        self.gate(name).write_owned().await
+    pub async fn alone(
+        &self,
+        name: &ResourceName,
+    ) -> Result<OwnedRwLockWriteGuard<()>, IngestError> {
+        let names = BTreeSet::from([name.to_string()]);
+        self.unless_shut(&names, self.gate(name).write_owned())
+            .await
     }
 }
 

@@ -11,13 +11,16 @@ use pipewright_compiler::sql::quote_identifier;
 use serde::Deserialize;
 
 use super::Ingest;
-use crate::engine::{EngineError, Query};
+use crate::engine::{EngineError, ask};
 
 /// How many inserts a table remembers. One is forgotten only when this many came after it, and at most a few are ever in doubt.
 pub(super) const WINDOW: u32 = 10_000;
 
+/// The setting that says so.
+pub(crate) const REMEMBERS: &str = "non_replicated_deduplication_window = 10000";
+
 /// With these a statement returns when its rows survive a power cut, not only the process: the files of events that they came from go then.
-const ON_DISK: &str = "fsync_after_insert = 1, fsync_part_directory = 1";
+pub(crate) const ON_DISK: &str = "fsync_after_insert = 1, fsync_part_directory = 1";
 
 /// How often tables are looked at again when one of them refuses: jobs make tables for a moment, and let them change places with those of data sources, and
 /// what the engine answers then depends on how far it is.
@@ -77,26 +80,14 @@ impl Ingest {
         let sql = format!(
             "SELECT database, name FROM system.tables WHERE engine LIKE '%MergeTree' AND engine NOT LIKE 'Replicated%' AND {ours} AND NOT (match(engine_full, 'non_replicated_deduplication_window = ([1-9][0-9]{{3,}})') AND {on_disk})"
         );
-        let rows = self
-            .engine
-            .query(Query::new(sql, "JSONEachRow"))
-            .await?
-            .bytes()
-            .await?;
         let mut refused = Ok(());
-        for line in rows
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.is_empty())
-        {
-            let found: Found = serde_json::from_slice(line).map_err(std::io::Error::from)?;
+        for found in ask::rows::<Found>(self.engine(), &sql).await? {
             let name = format!(
                 "{}.{}",
                 quote_identifier(&found.database),
                 quote_identifier(&found.name)
             );
-            let sql = format!(
-                "ALTER TABLE {name} MODIFY SETTING non_replicated_deduplication_window = {WINDOW}{settings}"
-            );
+            let sql = format!("ALTER TABLE {name} MODIFY SETTING {REMEMBERS}{settings}");
             if let Err(error) = self.engine.execute(&sql).await {
                 refused = Err(error);
             }
@@ -120,6 +111,7 @@ impl Ingest {
     /// Forgets what is ready: after tables or views have been made anew.
     pub fn tables_changed(&self) {
         self.known().clear();
+        self.trials.forget();
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {

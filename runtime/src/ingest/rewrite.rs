@@ -31,7 +31,7 @@ pub struct Staged {
 impl Ingest {
     /// Puts the rows of a body in place of all rows, or of those that a condition names, at once: readers see the old rows or the new ones.
     ///
-    /// Rows that arrive for the data source before the moment of the exchange go with those that were there; in that moment they wait.
+    /// Rows that arrive for the data source before the moment of the exchange go with those that were there; those of that moment wait for it, and stay.
     pub async fn replace(
         self: &Arc<Self>,
         plan: &Plan,
@@ -149,7 +149,7 @@ impl Ingest {
         condition: Option<&str>,
     ) -> Result<(), IngestError> {
         let (name, mut new) = (table_name(&table.name), table_name(&staged.table.name));
-        let _alone = self.alone(&table.name).await;
+        let _alone = self.alone(&table.name).await?;
         self.still_fits(table, staged).await?;
         for mark in [Mark::Direct, Mark::Rewritten] {
             self.mark(mark, &table.name.to_string()).await?;
@@ -189,7 +189,7 @@ impl Ingest {
 
     /// Takes all rows away.
     pub async fn truncate(&self, table: &TablePlan) -> Result<(), IngestError> {
-        let _alone = self.alone(&table.name).await;
+        let _alone = self.alone(&table.name).await?;
         self.mark(Mark::Rewritten, &table.name.to_string()).await?;
         Ok(self
             .engine
@@ -314,7 +314,8 @@ impl Work for DeleteData {
         };
         control.check()?;
         // A deploy neither begins nor ends between the two marks.
-        let _deleting = self.0.deleting(name).await;
+        let deleting = self.0.deleting(name).await;
+        let _deleting = deleting.map_err(|_| WorkError::Interrupted)?;
         let mark = || self.0.mark(Mark::Rewritten, name);
         let unmarked = |error: io::Error| WorkError::Failed(error.to_string());
         mark().await.map_err(unmarked)?;

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::given::is_too_old;
 use super::populate::upstream_by;
 use super::{Ingest, IngestError};
-use crate::engine::{Engine, EngineError, Query};
+use crate::engine::{Engine, EngineError, ask};
 use crate::state::Job;
 
 /// So long others may overtake the one who wants tables alone.
@@ -165,7 +165,7 @@ impl Ingest {
     }
 
     /// Whether two tables could change places: they have the same columns and keys.
-    pub(super) async fn are_alike(&self, one: &str, other: &str) -> Result<bool, EngineError> {
+    pub(crate) async fn are_alike(&self, one: &str, other: &str) -> Result<bool, EngineError> {
         let described = |name: &str| {
             let name = quote_literal(name);
             format!(
@@ -180,7 +180,11 @@ impl Ingest {
     pub(crate) async fn all_alone(
         &self,
         names: &BTreeSet<String>,
-    ) -> Vec<OwnedRwLockWriteGuard<()>> {
+    ) -> Result<Vec<OwnedRwLockWriteGuard<()>>, IngestError> {
+        self.unless_shut(names, self.every_gate(names)).await
+    }
+
+    async fn every_gate(&self, names: &BTreeSet<String>) -> Vec<OwnedRwLockWriteGuard<()>> {
         let gates: Vec<_> = names
             .iter()
             .map(|name| self.gate(&ResourceName::local(name)))
@@ -229,15 +233,15 @@ impl Ingest {
     }
 
     /// Notes that rows are being deleted from a data source, until what is returned is dropped.
-    pub(super) async fn deleting(&self, name: &str) -> Deleting<'_> {
+    pub(super) async fn deleting(&self, name: &str) -> Result<Deleting<'_>, IngestError> {
         // Not in the moment in which a deploy looks whether that is so.
-        let _together = self.together_named(&ResourceName::local(name)).await;
+        let _together = self.together_named(&ResourceName::local(name)).await?;
         let mut deleting = self.deleting.lock().unwrap_or_else(PoisonError::into_inner);
         *deleting.entry(name.to_owned()).or_default() += 1;
-        Deleting {
+        Ok(Deleting {
             ingest: self,
             name: name.to_owned(),
-        }
+        })
     }
 }
 
@@ -247,9 +251,7 @@ pub(crate) async fn table_id(engine: &dyn Engine, name: &str) -> Result<String, 
         "SELECT toString(uuid) FROM system.tables WHERE database = currentDatabase() AND name = {}",
         quote_literal(name)
     );
-    let answer = engine.query(Query::new(sql, "TSVRaw")).await?;
-    let bytes = answer.bytes().await?;
-    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+    Ok(ask::text(engine, &sql).await?.trim().to_owned())
 }
 
 /// The columns of a data source's table; none where there is no table.
@@ -271,14 +273,8 @@ pub(crate) async fn columns_there(
     let sql = format!(
         "SELECT name, type AS data_type, default_kind AS kind, default_expression AS expression FROM system.columns WHERE database = {database} AND table = {table} ORDER BY position"
     );
-    let answer = engine.query(Query::new(sql, "JSONEachRow")).await?;
-    let bytes = answer.bytes().await?;
-    let lines = bytes
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty());
     let mut columns = Vec::new();
-    for line in lines {
-        let found: Found = serde_json::from_slice(line).map_err(std::io::Error::from)?;
+    for found in ask::rows::<Found>(engine, &sql).await? {
         let kind = match found.kind.as_str() {
             "DEFAULT" => Some(DefaultKind::Default),
             "MATERIALIZED" => Some(DefaultKind::Materialized),

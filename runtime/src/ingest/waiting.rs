@@ -17,8 +17,9 @@ use pipewright_compiler::sql::quote_literal;
 use super::append::write_durably;
 use super::events::{cut_torn_line, token};
 use super::given::Contents;
-use super::load::Views;
+use super::load::{Batch, Views};
 use super::prepare::WINDOW;
+use super::refused::remove_rows;
 use super::{Ingest, IngestError, on_disk};
 
 /// So many files of a data source wait at most; further events are refused.
@@ -144,7 +145,9 @@ impl Ingest {
         let files = self.waiting().files.clone();
         let mut taken = 0;
         for (path, table) in files {
-            let _together = self.together(&table).await;
+            let Ok(_together) = self.together(&table).await else {
+                continue;
+            };
             // A deploy may have settled it meanwhile.
             if !self.waiting().files.contains_key(&path) {
                 continue;
@@ -201,9 +204,13 @@ impl Ingest {
         let rows = on_disk(move || cut_torn_line(&to)).await?;
         if rows > 0 {
             let given = self.give(path, Contents::Lines).await?;
-            let input = Input::Json(&given.rows);
-            self.load_within(table, &input, rows, (&token(path), views))
-                .await?;
+            let batch = Batch {
+                input: Input::Json(&given.rows),
+                path,
+                rows,
+                token: &token(path),
+            };
+            self.load_within(table, &batch, views).await?;
         }
         Ok(())
     }
@@ -215,7 +222,7 @@ impl Ingest {
             if gone.is_dir() {
                 return super::append::remove(&gone);
             }
-            std::fs::remove_file(&gone)?;
+            remove_rows(&gone)?;
             _ = std::fs::remove_file(since_path(&gone));
             Ok(())
         });

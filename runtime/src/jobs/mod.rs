@@ -3,19 +3,23 @@
 //! What must hold: a job is on disk before its id is told; at most so many wait as the queue has places; a job that was under way when the process died is
 //! either taken up again by its [`Work`], or marked as failed, when the process comes back. Cancelling takes effect at the next point where the work looks.
 
+mod control;
+
+use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use serde_json::Value;
 use tokio::sync::{Notify, Semaphore};
 
-use crate::engine::EngineError;
 pub use crate::state::{Job, JobStatus, Keep, Wanted};
 use crate::state::{State, StateError};
+pub use control::Control;
 
 /// One kind of work.
 #[async_trait]
@@ -32,7 +36,23 @@ pub trait Work: Send + Sync {
     fn is_urgent(&self) -> bool {
         false
     }
+
+    /// Whether its jobs wait for something of their own, by [`Work::admitted`], and take no place from other jobs meanwhile.
+    fn waits_apart(&self) -> bool {
+        false
+    }
+
+    /// Waits until `job` may begin. What is returned is given to the run by [`Control::admission`], or dropped when there is none any more.
+    async fn admitted(&self, _job: &Job, _unfinished: &Unfinished<'_>) -> Admission {
+        Box::new(())
+    }
 }
+
+/// What lets a job begin, and is held while it runs.
+pub type Admission = Box<dyn Any + Send>;
+
+/// Says which jobs have not ended.
+pub type Unfinished<'a> = dyn Fn() -> Result<Vec<Job>, StateError> + Send + Sync + 'a;
 
 /// Why work did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +60,7 @@ pub enum WorkError {
     /// It was told to stop, and has put everything back in order.
     #[error("cancelled")]
     Cancelled,
-    /// The process is being stopped, and a later one takes the work up from its progress.
+    /// The process is being stopped, or the work cannot go on now: it is taken up from its progress, by a later process or after a pause.
     #[error("interrupted")]
     Interrupted,
     /// It failed.
@@ -65,86 +85,6 @@ pub enum SubmitError {
     State(#[from] StateError),
 }
 
-/// What work is given to talk with the outside: whether to stop, and where to note progress.
-#[derive(Debug)]
-pub struct Control {
-    id: String,
-    state: Arc<State>,
-    cancelled: AtomicBool,
-    interrupted: AtomicBool,
-    /// Whether the work can be interrupted.
-    resumes: bool,
-    wake: Notify,
-}
-
-impl Control {
-    /// Stops the work here when it has been cancelled, or is to be taken up by a later process.
-    pub fn check(&self) -> Result<(), WorkError> {
-        if self.is_cancelled() {
-            Err(WorkError::Cancelled)
-        } else if self.interrupted.load(Ordering::SeqCst) {
-            Err(WorkError::Interrupted)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Done when the work is to stop, with why: for `select!` beside something that takes long.
-    pub async fn stopped(&self) -> WorkError {
-        loop {
-            let woken = self.wake.notified();
-            if let Err(reason) = self.check() {
-                return reason;
-            }
-            woken.await;
-        }
-    }
-
-    /// What an error of the engine means for the work: when the process is being stopped, a later one goes on.
-    #[expect(clippy::needless_pass_by_value, reason = "what `map_err` hands over")]
-    pub fn failed(&self, error: EngineError) -> WorkError {
-        let is_stopped = match &error {
-            EngineError::Stopping => true,
-            EngineError::Cancelled => self.interrupted.load(Ordering::SeqCst),
-            _ => false,
-        };
-        if is_stopped && self.resumes {
-            WorkError::Interrupted
-        } else {
-            WorkError::Failed(error.to_string())
-        }
-    }
-
-    /// Whether the job has been cancelled.
-    pub fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::SeqCst)
-    }
-
-    /// Notes how far the work is; on disk when this returns.
-    pub fn progress(&self, progress: &Value) -> Result<(), WorkError> {
-        let noted = self.state.jobs().set_progress(&self.id, progress);
-        noted.map_err(|error| WorkError::Failed(error.to_string()))
-    }
-
-    /// The jobs that have not ended, of every kind.
-    pub fn unfinished(&self) -> Result<Vec<Job>, WorkError> {
-        let found = self.state.jobs().unfinished();
-        found.map_err(|error| WorkError::Failed(error.to_string()))
-    }
-
-    fn interrupt(&self) {
-        if self.resumes {
-            self.interrupted.store(true, Ordering::SeqCst);
-            self.wake.notify_waiters();
-        }
-    }
-
-    fn cancel(&self) {
-        self.cancelled.store(true, Ordering::SeqCst);
-        self.wake.notify_waiters();
-    }
-}
-
 /// How many jobs may wait, how many run at once, and how long those that have ended are kept.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -154,6 +94,8 @@ pub struct Limits {
     pub workers: usize,
     /// Jobs that have ended.
     pub keep: Keep,
+    /// After this time a job goes on that stopped because it could not.
+    pub pause: Duration,
 }
 
 impl Default for Limits {
@@ -165,6 +107,7 @@ impl Default for Limits {
                 age: None,
                 count: None,
             },
+            pause: Duration::from_secs(10),
         }
     }
 }
@@ -361,7 +304,8 @@ impl Jobs {
     }
 
     /// Cancels a job: at once when it waits, at its next look when it is under way. Returns what it is then; nothing when there is no such job.
-    pub fn cancel(&self, id: &str) -> Result<Option<Job>, StateError> {
+    pub fn cancel(self: &Arc<Self>, id: &str) -> Result<Option<Job>, StateError> {
+        let mut again = None;
         {
             let mut queue = self.queue();
             if let Some(control) = queue.running.get(id) {
@@ -369,6 +313,13 @@ impl Jobs {
                     .jobs()
                     .change(id, &[JobStatus::Working], JobStatus::Cancelling)?;
                 control.cancel();
+            } else if self.has_begun(id)? {
+                // It resumes in order to put things back, and stops.
+                let to = JobStatus::Cancelling;
+                if self.state.jobs().change(id, &[JobStatus::Waiting], to)? {
+                    queue.waiting.retain(|job| job.id != id);
+                    again = self.find(id)?;
+                }
             } else if self
                 .state
                 .jobs()
@@ -377,9 +328,25 @@ impl Jobs {
                 queue.waiting.retain(|job| job.id != id);
             }
         }
+        if let Some(job) = again {
+            self.enqueue(job);
+        }
         self.ended.notify_waiters();
         self.tell(id);
         self.find(id)
+    }
+
+    /// Whether a job that waits was under way before, and has something to put back.
+    fn has_begun(&self, id: &str) -> Result<bool, StateError> {
+        let job = self.find(id)?;
+        Ok(job.is_some_and(|job| {
+            let work = self.works.get(job.kind.as_str());
+            let is_noted = job
+                .progress
+                .as_object()
+                .is_some_and(|noted| !noted.is_empty());
+            is_noted && work.is_some_and(|work| work.resumes())
+        }))
     }
 
     /// Waits until a job has ended, and returns it.
@@ -425,21 +392,48 @@ impl Jobs {
     }
 
     fn enqueue(self: &Arc<Self>, job: Job) {
-        let urgent = self.is_urgent(&job).then(|| job.id.clone());
-        self.queue().waiting.push_back(job);
+        self.queue().waiting.push_back(job.clone());
         let jobs = Arc::clone(self);
         tokio::spawn(async move {
-            if let Some(id) = urgent {
-                jobs.work(|job| job.id == id).await;
+            let work = jobs.works.get(job.kind.as_str());
+            if let Some(work) = work.filter(|work| work.waits_apart()) {
+                let unfinished = || jobs.state.jobs().unfinished();
+                let admission = work.admitted(&job, &unfinished).await;
+                jobs.work(|other| other.id == job.id, admission).await;
+            } else if jobs.is_urgent(&job) {
+                jobs.work(|other| other.id == job.id, Box::new(())).await;
             } else {
                 let slots = Arc::clone(&jobs.slots);
                 let Ok(_slot) = slots.acquire_owned().await else {
                     return;
                 };
-                jobs.work(|job| !jobs.is_urgent(job)).await;
+                jobs.work(|job| jobs.needs_place(job), Box::new(())).await;
             }
             jobs.ended.notify_waiters();
         });
+    }
+
+    /// Queues a job once more that could not go on, after a pause, unless it is cancelled until then.
+    fn enqueue_later(self: &Arc<Self>, id: String) {
+        let (jobs, pause) = (Arc::downgrade(self), self.limits.pause);
+        tokio::spawn(async move {
+            tokio::time::sleep(pause).await;
+            let Some(jobs) = jobs.upgrade() else { return };
+            let is_queued = jobs.queue().waiting.iter().any(|job| job.id == id);
+            match jobs.find(&id) {
+                Ok(Some(job)) if job.status == JobStatus::Waiting && !is_queued => {
+                    jobs.enqueue(job);
+                }
+                Ok(_) => {}
+                Err(error) => tracing::error!(%error, job = id, "a job is not taken up again"),
+            }
+        });
+    }
+
+    /// Whether a job takes one of the places of those that run.
+    fn needs_place(&self, job: &Job) -> bool {
+        let work = self.works.get(job.kind.as_str());
+        !work.is_some_and(|work| work.is_urgent() || work.waits_apart())
     }
 
     fn is_urgent(&self, job: &Job) -> bool {
@@ -449,7 +443,7 @@ impl Jobs {
     }
 
     /// Does the first of these jobs that waits.
-    async fn work(&self, wanted: impl Fn(&Job) -> bool) {
+    async fn work(self: &Arc<Self>, wanted: impl Fn(&Job) -> bool, admission: Admission) {
         let (job, control) = {
             let mut queue = self.queue();
             if queue.closed {
@@ -459,17 +453,10 @@ impl Jobs {
             let Some(job) = place.and_then(|place| queue.waiting.remove(place)) else {
                 return;
             };
-            let control = Arc::new(Control {
-                id: job.id.clone(),
-                state: Arc::clone(&self.state),
-                cancelled: AtomicBool::new(false),
-                interrupted: AtomicBool::new(false),
-                resumes: self
-                    .works
-                    .get(job.kind.as_str())
-                    .is_some_and(|work| work.resumes()),
-                wake: Notify::new(),
-            });
+            let work = self.works.get(job.kind.as_str());
+            let resumes = work.is_some_and(|work| work.resumes());
+            let state = Arc::clone(&self.state);
+            let control = Arc::new(Control::new(&job.id, state, resumes, admission));
             if job.status == JobStatus::Cancelling {
                 control.cancel();
             }
@@ -512,6 +499,9 @@ impl Jobs {
             tracing::error!(%error, job = job.id, "cannot note how a job ended");
         }
         self.tell(&job.id);
+        if matches!(outcome, Err(WorkError::Interrupted)) && !self.queue().closed {
+            self.enqueue_later(job.id.clone());
+        }
         if self.ended_since.fetch_add(1, Ordering::SeqCst) >= ENDS {
             self.tidy().await;
         }

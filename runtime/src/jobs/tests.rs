@@ -1,5 +1,6 @@
 use super::*;
 use serde_json::json;
+use std::sync::atomic::AtomicBool;
 
 /// Work that waits to be let go, and says how often it ran.
 #[derive(Default)]
@@ -51,7 +52,7 @@ async fn until(jobs: &Jobs, id: &str, status: JobStatus) {
         if jobs.find(id).unwrap().unwrap().status == status {
             return;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
     panic!("never {status:?}");
 }
@@ -226,13 +227,14 @@ async fn jobs_that_ended_long_ago_go_and_the_others_stay() {
             age: None,
             count: Some(0),
         },
+        ..Limits::default()
     };
     let jobs = Jobs::new(Arc::clone(&state), [("gate", work)], limits);
     // At the start, of which a job that waits is none.
     jobs.recover().unwrap();
     until(&jobs, &resumes.id, JobStatus::Working).await;
     while jobs.find(&before.id).unwrap().is_some() {
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
     // And while others end.
     let first = jobs.submit("gate", &json!({})).unwrap();
@@ -244,7 +246,7 @@ async fn jobs_that_ended_long_ago_go_and_the_others_stay() {
     until(&jobs, &first.id, JobStatus::Working).await;
     jobs.cancel(&first.id).unwrap();
     while jobs.find(&first.id).unwrap().is_some() {
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
     let found = jobs.find(&resumes.id).unwrap().unwrap();
     assert_eq!(found.status, JobStatus::Working);
@@ -266,13 +268,150 @@ async fn work_that_panics_has_failed_and_holds_nothing_up() {
     let work: Arc<dyn Work> = Arc::new(Panics);
     let jobs = Jobs::new(Arc::clone(&state), [("panics", work)], Limits::default());
     let job = jobs.submit("panics", &json!({})).unwrap();
-    let ended = tokio::time::timeout(std::time::Duration::from_secs(10), jobs.ended(&job.id));
+    let ended = tokio::time::timeout(Duration::from_secs(10), jobs.ended(&job.id));
     let ended = ended.await.unwrap().unwrap().unwrap();
     assert_eq!(ended.status, JobStatus::Error);
     assert_eq!(
         ended.error.as_deref(),
         Some("the work panicked: out of range")
     );
-    let shut = tokio::time::timeout(std::time::Duration::from_secs(10), jobs.shutdown());
+    let shut = tokio::time::timeout(Duration::from_secs(10), jobs.shutdown());
     shut.await.unwrap();
+}
+
+/// Work that cannot go on as long as it is held, and puts something back when it is cancelled.
+#[derive(Default)]
+struct Stuck {
+    held: AtomicBool,
+    runs: AtomicUsize,
+    tidied: AtomicUsize,
+}
+
+#[async_trait]
+impl Work for Stuck {
+    async fn run(&self, _: &Job, control: &Control) -> Result<Value, WorkError> {
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        control.progress(&json!({ "phase": "moving" }))?;
+        if control.is_cancelled() {
+            self.tidied.fetch_add(1, Ordering::SeqCst);
+        }
+        control.check()?;
+        if self.held.load(Ordering::SeqCst) {
+            return Err(WorkError::Interrupted);
+        }
+        Ok(json!({}))
+    }
+
+    fn resumes(&self) -> bool {
+        true
+    }
+}
+
+fn stuck(pause: Duration) -> (Arc<Stuck>, Arc<Jobs>) {
+    let stuck = Arc::new(Stuck::default());
+    stuck.held.store(true, Ordering::SeqCst);
+    let work: Arc<dyn Work> = Arc::clone(&stuck) as _;
+    let limits = Limits {
+        pause,
+        ..Limits::default()
+    };
+    let state = Arc::new(State::in_memory().unwrap());
+    (stuck, Jobs::new(state, [("stuck", work)], limits))
+}
+
+#[tokio::test]
+async fn work_that_cannot_go_on_is_taken_up_after_a_pause() {
+    let (stuck, jobs) = stuck(Duration::from_millis(5));
+    let job = jobs.submit("stuck", &json!({})).unwrap();
+    while stuck.runs.load(Ordering::SeqCst) < 3 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    stuck.held.store(false, Ordering::SeqCst);
+    let ended = tokio::time::timeout(Duration::from_secs(10), jobs.ended(&job.id));
+    let ended = ended.await.unwrap().unwrap().unwrap();
+    assert_eq!(ended.status, JobStatus::Done);
+}
+
+#[tokio::test]
+async fn work_that_cannot_go_on_puts_things_back_when_it_is_cancelled_while_it_waits() {
+    let (stuck, jobs) = stuck(Duration::from_mins(10));
+    let job = jobs.submit("stuck", &json!({})).unwrap();
+    while jobs.find(&job.id).unwrap().unwrap().status != JobStatus::Waiting
+        || stuck.runs.load(Ordering::SeqCst) == 0
+    {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    jobs.cancel(&job.id).unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(10), jobs.ended(&job.id));
+    let ended = ended.await.unwrap().unwrap().unwrap();
+    assert_eq!(ended.status, JobStatus::Cancelled);
+    assert_eq!(stuck.tidied.load(Ordering::SeqCst), 1);
+}
+
+/// Work that waits for a place of its own.
+struct Apart {
+    place: Arc<tokio::sync::Mutex<()>>,
+    gate: Gate,
+}
+
+#[async_trait]
+impl Work for Apart {
+    async fn run(&self, job: &Job, control: &Control) -> Result<Value, WorkError> {
+        let place: Option<tokio::sync::OwnedMutexGuard<()>> = control.admission();
+        assert!(place.is_some());
+        self.gate.run(job, control).await
+    }
+
+    fn waits_apart(&self) -> bool {
+        true
+    }
+
+    async fn admitted(&self, _: &Job, _: &Unfinished<'_>) -> Admission {
+        Box::new(Arc::clone(&self.place).lock_owned().await)
+    }
+}
+
+#[tokio::test]
+async fn what_waits_for_a_place_of_its_own_takes_none_from_others() {
+    let apart = Arc::new(Apart {
+        place: Arc::default(),
+        gate: Gate::default(),
+    });
+    let gate = Arc::new(Gate::default());
+    let works: [(&str, Arc<dyn Work>); 2] = [
+        ("apart", Arc::clone(&apart) as _),
+        ("gate", Arc::clone(&gate) as _),
+    ];
+    let limits = Limits {
+        workers: 1,
+        ..Limits::default()
+    };
+    let jobs = Jobs::new(Arc::new(State::in_memory().unwrap()), works, limits);
+    let held = Arc::clone(&apart.place).lock_owned().await;
+    let waiting = jobs.submit("apart", &json!({ "name": "a" })).unwrap();
+    let gone = jobs.submit("apart", &json!({ "name": "b" })).unwrap();
+    let last = jobs.submit("apart", &json!({ "name": "c" })).unwrap();
+    let other = jobs.submit("gate", &json!({ "name": "d" })).unwrap();
+    until(&jobs, &other.id, JobStatus::Working).await;
+    assert_eq!(
+        jobs.find(&waiting.id).unwrap().unwrap().status,
+        JobStatus::Waiting
+    );
+    let cancelled = jobs.cancel(&gone.id).unwrap().unwrap();
+    assert_eq!(cancelled.status, JobStatus::Cancelled);
+    drop(held);
+    until(&jobs, &waiting.id, JobStatus::Working).await;
+    assert_eq!(
+        jobs.find(&last.id).unwrap().unwrap().status,
+        JobStatus::Waiting
+    );
+    apart.gate.open.notify_one();
+    until(&jobs, &last.id, JobStatus::Working).await;
+    apart.gate.open.notify_one();
+    gate.open.notify_one();
+    for id in [&waiting.id, &last.id, &other.id] {
+        let ended = jobs.ended(id).await.unwrap().unwrap();
+        assert_eq!(ended.status, JobStatus::Done);
+    }
+    assert_eq!(*apart.gate.runs.lock().unwrap(), ["a", "c"]);
 }

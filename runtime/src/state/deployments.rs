@@ -354,6 +354,15 @@ impl<'state> Deployments<'state> {
         Ok(())
     }
 
+    /// Forgets the replace of a job that has noted what became of it.
+    pub fn forget_replace(&self, id: i64) -> Result<(), StateError> {
+        self.state.execute(
+            "DELETE FROM deployments WHERE id = ?1 AND kind = 'replace' AND status != 'running'",
+            params![id],
+        )?;
+        Ok(())
+    }
+
     /// Notes how the deployment `id` ended.
     pub fn finish(
         &self,
@@ -467,9 +476,9 @@ impl<'state> Deployments<'state> {
     }
 }
 
-/// A replace or a change that has ended is of interest to nobody.
+/// A replace or a change that has ended is of interest to nobody, unless it is a job's, which forgets it when it has noted its end.
 fn forget_passing(transaction: &rusqlite::Transaction<'_>, id: i64) -> rusqlite::Result<()> {
-    let sql = "DELETE FROM deployments WHERE id = ?1 AND kind IN ('replace', 'change')";
+    let sql = "DELETE FROM deployments WHERE id = ?1 AND kind IN ('replace', 'change') AND artifact_hash = ''";
     transaction.execute(sql, [id]).map(|_| ())
 }
 

@@ -32,6 +32,22 @@ async fn columns_come_move_and_get_defaults_in_place() {
 }
 
 #[tokio::test]
+async fn what_a_new_column_makes_up_for_rows_that_are_there_stays() {
+    let bench = Bench::new().await;
+    let before = datasource("`id` UInt64", KEYS);
+    let after = datasource(
+        "`id` UInt64,\n`u` UUID DEFAULT generateUUIDv4(),\n`at` DateTime64(9) DEFAULT now64(9),\n`r` UInt32 MATERIALIZED rand(),\n`text` String DEFAULT toString(u),\n`plain` UInt8 DEFAULT 7",
+        KEYS,
+    );
+    let rows = "SELECT number FROM numbers(1000)";
+    insta::assert_snapshot!(changed(&bench, "d_made_up", &before, rows, &after).await);
+    let ask = "SELECT sipHash64(groupArray((id, u, at, r, text, plain))), uniqExact(u), uniqExact(text), countIf(text = toString(u)) FROM (SELECT id, u, at, r, text, plain FROM d_made_up ORDER BY id)";
+    let first = bench.tsv(ask).await;
+    assert!(first.ends_with("\t1000\t1000\t1000\n"), "{first}");
+    assert_eq!(bench.tsv(ask).await, first);
+}
+
+#[tokio::test]
 async fn rows_older_than_a_column_keep_what_its_default_gave_them() {
     let bench = Bench::new().await;
     let before = datasource("`id` UInt64", KEYS);

@@ -289,6 +289,7 @@ async fn a_copy_that_is_in_doubt_is_waited_for_before_rows_are_read() {
 
 fn jobs_of(bench: &Bench, state: &Arc<State>) -> Arc<Jobs> {
     let work: Arc<dyn Work> = Arc::new(CopyRows {
+        replaces: None,
         ingest: Arc::clone(&bench.ingest),
         environment: Secrets::default(),
         state: Arc::clone(state),

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream;
 use pipewright::deploy::{self, Audience, DeployError, DeployPlan, Nobody, Run};
 use pipewright::engine::Engine;
+use pipewright::ingest::{Append, EventLimits, Events, Format, Ingest, IngestError};
 use pipewright::state::{DeploymentKind, NewDeployment, State};
 use pipewright_compiler::plan::Plan;
 
@@ -310,4 +314,56 @@ async fn what_the_engine_does_not_take_back_keeps_its_rows_until_a_start_can() {
         done.unwrap();
         assert_eq!(key(&bench).await, "part, id\t100\n");
     }
+}
+
+/// An ingest of the next process.
+fn next_ingest(bench: &Bench) -> Arc<Ingest> {
+    let folder = &opened("deploy-tests").1;
+    Ingest::open(Arc::clone(&bench.engine), folder).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_comes_to_tables_of_a_switch_that_the_next_start_deals_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.sqlite");
+    let (bench, first) = bench(folder.path()).await;
+    let second = project("rows", "part, id");
+    break_journal(&path, "NEW.phase = 'undoing'");
+    let events = Events::new(Arc::clone(&bench.ingest), EventLimits::default());
+    let thief = Thief(bench.engine.as_ref());
+    let (_, done) = run(&bench, (&first, &second), None, &thief).await;
+    assert!(matches!(done, Err(DeployError::Unnoted { .. })), "{done:?}");
+    let table = first.table("rows").unwrap();
+    // What is acknowledged waits on disk, and who waits for it is told so.
+    let pushed = events.push(table, "{\"id\":1000,\"part\":1}\n", 1, false);
+    pushed.await.unwrap();
+    let waited = events
+        .push(table, "{\"id\":1001,\"part\":1}\n", 1, true)
+        .await;
+    let why = waited.unwrap_err().to_string();
+    assert!(why.contains("do not send them again"), "{why}");
+    let append = Append {
+        format: Format::Ndjson,
+        delimiter: None,
+    };
+    let rows = stream::iter([Ok(Bytes::from("{\"id\":1002,\"part\":1}\n"))]);
+    let refused = bench.ingest.append(table, &append, rows).await;
+    assert!(matches!(refused, Err(IngestError::Shut(_))), "{refused:?}");
+    assert!(matches!(
+        bench.ingest.truncate(table).await,
+        Err(IngestError::Shut(_))
+    ));
+    events.shutdown().await;
+    assert_eq!(key(&bench).await, "(id)\t100\n");
+    bench
+        .execute("RENAME TABLE stolen_rows TO pw_next_rows")
+        .await;
+    mend_journal(&path);
+    let next = next_ingest(&bench);
+    let recovered = deploy::recover(&bench.state, &next, &Silent).await;
+    assert_eq!(recovered.unwrap(), Some(true));
+    let events = Events::new(Arc::clone(&next), EventLimits::default());
+    events.replay(&second).await.unwrap();
+    assert_eq!(key(&bench).await, "part, id\t102\n");
+    assert_eq!(bench.passing().await, "");
 }

@@ -10,6 +10,7 @@ mod anew;
 mod changes;
 mod command_line;
 mod connect;
+mod copied;
 mod datafiles;
 mod drift;
 mod endpoints;

@@ -12,7 +12,7 @@ const REPLACE: &str = "/v0/datasources?mode=replace&name=rows&format=ndjson";
 const APPEND: &str = "/v0/datasources?mode=append&format=ndjson&name=";
 
 /// `rows` and `others` → `totals` → `overall`, and a copy of `rows` beside them.
-fn project() -> tempfile::TempDir {
+pub(super) fn project() -> tempfile::TempDir {
     let rows = "SCHEMA >\n    `id` UInt64 `json:$.id`,\n    `part` UInt8 `json:$.part`,\n    `twice` UInt64 MATERIALIZED id * 2\n\nENGINE \"MergeTree\"\nENGINE_PARTITION_KEY \"part\"\nENGINE_SORTING_KEY \"id\"\n";
     let sums = "SCHEMA >\n    `part` UInt8,\n    `rows` UInt64,\n    `ids` UInt64\n\nENGINE \"SummingMergeTree\"\nENGINE_SORTING_KEY \"part\"\n";
     let view = |query: &str, target: &str| {
@@ -46,7 +46,7 @@ fn project() -> tempfile::TempDir {
     folder
 }
 
-fn rows(from: u64, to: u64) -> String {
+pub(super) fn rows(from: u64, to: u64) -> String {
     let mut text = String::new();
     for id in from..to {
         writeln!(text, "{{\"id\":{id},\"part\":{}}}", id % 3).unwrap();
@@ -58,13 +58,13 @@ fn send(server: &Server, path: &str, rows: &str) -> (u16, String) {
     server.request("POST", path, rows.as_bytes()).unwrap()
 }
 
-fn append(server: &Server, name: &str, rows: &str) {
+pub(super) fn append(server: &Server, name: &str, rows: &str) {
     let (status, text) = send(server, &format!("{APPEND}{name}"), rows);
     assert_eq!(status, 200, "{text}");
 }
 
 /// Whether all that follows says what the rows say.
-fn agree(server: &Server, at: &str) {
+pub(super) fn agree(server: &Server, at: &str) {
     let source = "SELECT part, count(), sum(id) FROM (SELECT part, id FROM rows UNION ALL SELECT part, id FROM others) GROUP BY part ORDER BY part FORMAT TSV";
     let totals =
         "SELECT part, sum(rows), sum(ids) FROM totals GROUP BY part ORDER BY part FORMAT TSV";
@@ -77,7 +77,7 @@ fn agree(server: &Server, at: &str) {
     );
 }
 
-fn held(server: &Server) -> String {
+pub(super) fn held(server: &Server) -> String {
     ask(
         server,
         "SELECT count(), min(id), max(id), sum(twice) / 2 - sum(id) FROM rows FORMAT TSV",

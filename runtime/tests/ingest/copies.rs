@@ -24,6 +24,7 @@ async fn prepared(name: &str) {
 
 fn jobs(state: &Arc<State>) -> Arc<Jobs> {
     let work: Arc<dyn Work> = Arc::new(CopyRows {
+        replaces: None,
         ingest: ingest(),
         environment: Secrets::from_iter([("limit".to_owned(), "1000".to_owned())]),
         state: Arc::clone(state),

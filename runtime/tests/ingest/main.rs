@@ -14,6 +14,8 @@ mod gone;
 mod misfits;
 mod opened;
 mod populate;
+mod refused;
+mod refused_crashes;
 mod server;
 mod types;
 mod waiting;

@@ -220,3 +220,61 @@ async fn events_that_do_not_fit_keep_no_others_waiting() {
         "3\t1\t{3:'y'}\ty\n"
     );
 }
+
+#[tokio::test]
+async fn a_number_that_is_too_large_is_not_infinite() {
+    insta::assert_snapshot!(json("m_f64", "Float64", &["\"1e400\"", "\"-1e400\"", "\"1e308\"", "\"inf\"", "\"-inf\"", "1e300"]).await, @r#"
+    "1e400" -> ✗ cannot read as Float64: 1e400
+    "-1e400" -> ✗ cannot read as Float64: -1e400
+    "1e308" -> 1e308
+    "inf" -> inf
+    "-inf" -> -inf
+    1e300 -> 1e300
+    "#);
+    insta::assert_snapshot!(json("m_f64s", "Array(Float64)", &["[\"1e400\", 1]", "[\"inf\", \"1e30\", 2]"]).await, @r#"
+    ["1e400", 1] -> ✗ cannot read as Array(Float64): ["1e400",1]
+    ["inf", "1e30", 2] -> [inf,1e30,2]
+    "#);
+    insta::assert_snapshot!(json("m_f64_typed", "JSON(a Float64, b.c Nullable(Float64))", &["{\"a\":\"1e400\"}", "{\"b\":{\"c\":\"-1e400\"}}", "{\"a\":\"1e30\",\"d\":\"1e400\"}"]).await, @r#"
+    {"a":"1e400"} -> ✗ cannot read as JSON(a Float64, `b.c` Nullable(Float64)): {"a":"1e400"}
+    {"b":{"c":"-1e400"}} -> ✗ cannot read as JSON(a Float64, `b.c` Nullable(Float64)): {"b":{"c":"-1e400"}}
+    {"a":"1e30","d":"1e400"} -> {"a":1e30,"b":{"c":null},"d":"1e400"}
+    "#);
+    let schema = "SCHEMA >\n    `n` UInt8,\n    `v` Float64,\n    `w` Array(Float64)\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"n\"\n";
+    let plan = project(&[("m_f64_csv.datasource", schema)]).await;
+    let rows = "0,1e400,[1]\n1,inf,[2]\n2,1e30,\"[\"\"1e400\"\"]\"\n";
+    let appended = append(&plan, "m_f64_csv", Format::Csv, rows).await.unwrap();
+    assert_eq!(appended.counts.quarantined, 2);
+    assert_eq!(tsv("SELECT * FROM m_f64_csv").await, "1\tinf\t[2]\n");
+}
+
+#[tokio::test]
+async fn intervals_are_numbers_and_vectors_by_bits_are_arrays() {
+    insta::assert_snapshot!(json("m_interval", "IntervalDay", &["5", "\"7\"", "1.5", "\"x\"", "-3"]).await, @r#"
+    5 -> 5
+    "7" -> 7
+    1.5 -> ✗ cannot read as Int64: 1.5
+    "x" -> ✗ cannot read as Int64: x
+    -3 -> -3
+    "#);
+    insta::assert_snapshot!(json("m_intervals", "Array(Nullable(IntervalHour))", &["[1, null]", "[\"x\"]"]).await, @r#"
+    [1, null] -> [1,NULL]
+    ["x"] -> [NULL]
+    "#);
+    insta::assert_snapshot!(json("m_qbit", "QBit(Float32, 3)", &["[1, 2, 3]", "[1, 2]", "[1, \"x\", 3]", "5"]).await, @r#"
+    [1, 2, 3] -> [1,2,3]
+    [1, 2] -> ✗ the engine refuses it: Array arguments must have size 3 for QBit conversion, got 2 (SIZES_OF_ARRAYS_DONT_MATCH)
+    [1, "x", 3] -> ✗ cannot read as Array(Float32): [1,"x",3]
+    5 -> ✗ cannot read as Array(Float32): 5
+    "#);
+    let schema = "SCHEMA >\n    `n` UInt8 `json:$.n`,\n    `v` IntervalDay `json:$.v` DEFAULT toIntervalDay(9)\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"n\"\n";
+    let plan = project(&[("m_interval_default.datasource", schema)]).await;
+    let rows = "{\"n\":1}\n{\"n\":2,\"v\":4}\n";
+    append(&plan, "m_interval_default", Format::Ndjson, rows)
+        .await
+        .unwrap();
+    assert_eq!(
+        tsv("SELECT n, v, toDate('2026-01-01') + v FROM m_interval_default ORDER BY n").await,
+        "1\t9\t2026-01-10\n2\t4\t2026-01-05\n"
+    );
+}

@@ -31,7 +31,7 @@ impl Events {
                 .map(|entry| entry.map(|entry| entry.path()))
                 .collect::<io::Result<_>>()?;
             paths.sort();
-            let _together = self.ingest.together(table).await;
+            let _together = self.ingest.together(table).await?;
             for path in paths {
                 match path.extension().and_then(|ending| ending.to_str()) {
                     Some("ndjson") => match self.ingest.take_again(table, &path).await {
@@ -43,6 +43,9 @@ impl Events {
                     },
                     Some("held") => self.ingest.note_held(&name),
                     Some("since") => {}
+                    // What was found out about the rows of a file, which may have gone with it.
+                    Some("refused") if path.with_extension("ndjson").exists() || !path.exists() => {
+                    }
                     _ => std::fs::remove_file(&path)?,
                 }
             }

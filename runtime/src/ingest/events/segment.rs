@@ -14,10 +14,12 @@ use tokio::time::Instant;
 use super::super::certain::{Columns, Fitting};
 use super::super::given::Contents;
 use super::super::known::Known;
-use super::super::load::{Counts, Views};
+use super::super::load::{Batch, Counts, Views};
+use super::super::refused::{refused_rows, remove_rows};
 use super::super::{Ingest, IngestError, on_disk, unique};
 use super::left::token;
 use super::{Flushed, Reserved, Told};
+use crate::engine::EngineError;
 
 /// Who waits for rows of a file: where the answer goes, the number of the first row and how many.
 type Waiting = (oneshot::Sender<Result<Counts, IngestError>>, u64, u64);
@@ -89,7 +91,15 @@ impl Segment {
     pub(super) async fn into_engine(mut self, ingest: &Arc<Ingest>, told: &Told) {
         let mut pause = Duration::from_millis(100);
         // Until the file is gone: a table that is made anew in between would not know the rows' token.
-        let _together = ingest.together(&self.known.table).await;
+        let _together = match ingest.together(&self.known.table).await {
+            Ok(together) => together,
+            Err(error) => {
+                let why = error.to_string();
+                self.answer_kept(&why);
+                ingest.let_wait(&self.known.table, &self.path, &why).await;
+                return;
+            }
+        };
         let counts = loop {
             let started = Instant::now();
             let loaded = self.load(ingest).await;
@@ -106,13 +116,7 @@ impl Segment {
                 Ok(counts) => break counts,
                 Err(error) => {
                     tracing::error!(%error, datasource = %self.known.table.name, "events are on disk, but the engine does not take them");
-                    for (reply, _, _) in std::mem::take(&mut self.waiting) {
-                        _ = reply.send(Err(IngestError::Engine(
-                            crate::engine::EngineError::Unavailable(format!(
-                                "the rows are kept and written later, so do not send them again: {error}"
-                            )),
-                        )));
-                    }
+                    self.answer_kept(&error.to_string());
                     if error.is_interruption() {
                         // The next start tries again.
                         return;
@@ -134,10 +138,19 @@ impl Segment {
         };
         self.answer(ingest, counts).await;
         let path = self.path.clone();
-        if let Err(error) = on_disk(move || std::fs::remove_file(path)).await {
+        if let Err(error) = on_disk(move || remove_rows(&path)).await {
             // A table that is made anew would not know them, and a restart would bring them once more: who makes it settles what waits.
             let why = format!("they are in the engine, and their file cannot be removed: {error}");
             ingest.let_wait(&self.known.table, &self.path, &why).await;
+        }
+    }
+
+    /// Tells those who wait that it takes longer.
+    fn answer_kept(&mut self, why: &str) {
+        for (reply, _, _) in std::mem::take(&mut self.waiting) {
+            let why =
+                format!("the rows are kept and written later, so do not send them again: {why}");
+            _ = reply.send(Err(IngestError::Engine(EngineError::Unavailable(why))));
         }
     }
 
@@ -158,14 +171,14 @@ impl Segment {
             }
         }
         let given = ingest.give(&self.path, Contents::Lines).await?;
-        ingest
-            .load_within(
-                &self.known.table,
-                &Input::Json(&given.rows),
-                self.rows,
-                (&token(&self.path), Views::All),
-            )
-            .await
+        let batch = Batch {
+            input: Input::Json(&given.rows),
+            path: &self.path,
+            rows: self.rows,
+            token: &token(&self.path),
+        };
+        let table = &self.known.table;
+        ingest.load_within(table, &batch, Views::All).await
     }
 
     /// Inserts what has been read, unless the table is another one by now.
@@ -187,14 +200,17 @@ impl Segment {
         if waiting.is_empty() {
             return;
         }
-        let bad = if counts.quarantined == 0 {
-            Vec::new()
-        } else {
-            ingest
-                .bad_rows(&self.known.table, &self.path)
-                .await
-                .unwrap_or_default()
-        };
+        let mut bad = Vec::new();
+        if counts.quarantined > 0 {
+            let found = ingest.bad_rows(&self.known.table, &self.path).await;
+            bad = found.unwrap_or_default();
+            let path = self.path.clone();
+            bad.extend(
+                on_disk(move || refused_rows(&path))
+                    .await
+                    .unwrap_or_default(),
+            );
+        }
         for (reply, first, rows) in waiting {
             let quarantined = bad
                 .iter()

@@ -31,7 +31,7 @@ impl Ingest {
         let names: BTreeSet<String> = read
             .flat_map(|name| upstream(plan, &name.to_string()))
             .collect();
-        let gates = self.all_alone(&names).await;
+        let gates = self.all_alone(&names).await?;
         // What waits would come to the view once more.
         self.settle(&names).await?;
         Ok(gates)

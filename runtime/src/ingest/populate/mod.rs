@@ -21,7 +21,7 @@ pub use run::Populate;
 use super::copy::Target;
 use super::rewrite::reader;
 use super::{Ingest, IngestError, Mark, table_id};
-use crate::engine::{EngineError, Query};
+use crate::engine::{EngineError, ask};
 
 /// What a populate job needs to know, so that it can be done by a later process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -224,13 +224,7 @@ impl Ingest {
     }
 
     pub(super) async fn text(&self, sql: &str) -> Result<String, EngineError> {
-        let bytes = self
-            .engine
-            .query(Query::new(sql, "TSVRaw"))
-            .await?
-            .bytes()
-            .await?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        ask::text(self.engine(), sql).await
     }
 }
 

@@ -19,7 +19,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::PopulateRequest;
 use crate::ingest::{Ingest, IngestError, Mark, readable_columns};
-use crate::jobs::{Control, Job, Work, WorkError};
+use crate::jobs::{Admission, Control, Job, JobStatus, Unfinished, Work, WorkError};
 
 /// How many rows a share of them is at most, about.
 const SUBSET_ROWS: f64 = 2_000_000.0;
@@ -85,8 +85,6 @@ impl Work for Populate {
             serde_json::from_value(job.request.clone()).map_err(failed)?;
         let mut progress: Progress =
             serde_json::from_value(job.progress.clone()).unwrap_or_default();
-        let begins = progress.phase == Phase::Starting;
-        let _alone = self.alone(job, begins, control).await?;
         let id = job.id.replace('-', "");
         let run = Run {
             ingest: &self.0,
@@ -101,7 +99,14 @@ impl Work for Populate {
             whole: format!("pw_whole_{id}"),
             request,
         };
-        let done = run.run(&mut progress).await;
+        let done = async {
+            let _alone = match control.admission::<OwnedMutexGuard<()>>() {
+                Some(alone) => alone,
+                None => self.alone(job, control).await?,
+            };
+            run.run(&mut progress).await
+        };
+        let done = done.await;
         if matches!(done, Err(WorkError::Failed(_) | WorkError::Cancelled)) {
             run.left_empty(&progress).await;
         }
@@ -114,29 +119,49 @@ impl Work for Populate {
     fn resumes(&self) -> bool {
         true
     }
+
+    /// For the tables, which one populate at a time relies on, and no deploy changes meanwhile.
+    fn waits_apart(&self) -> bool {
+        true
+    }
+
+    async fn admitted(&self, job: &Job, unfinished: &Unfinished<'_>) -> Admission {
+        loop {
+            let alone = self.0.change_shapes().await;
+            match unfinished() {
+                Ok(others) if !must_wait(job, &others) => return Box::new(alone),
+                Ok(_) => {}
+                Err(error) => tracing::error!(%error, "a populate waits"),
+            }
+            drop(alone);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+/// Whether another populate goes on before this one, which an earlier process began.
+fn must_wait(job: &Job, others: &[Job]) -> bool {
+    let has_begun = |other: &Job| {
+        let phase = other.progress["phase"].as_str();
+        other.kind == job.kind && matches!(phase, Some("copying" | "moving"))
+    };
+    !has_begun(job)
+        && job.status != JobStatus::Cancelling
+        && others
+            .iter()
+            .any(|other| other.id != job.id && has_begun(other))
 }
 
 impl Populate {
     /// The right to rely on tables as they are. Two populates of one table, each of which empties it before, would fill it twice; so one goes on at a time,
     /// and one that an earlier process began goes on before others begin.
-    async fn alone(
-        &self,
-        job: &Job,
-        begins: bool,
-        control: &Control,
-    ) -> Result<OwnedMutexGuard<()>, WorkError> {
+    async fn alone(&self, job: &Job, control: &Control) -> Result<OwnedMutexGuard<()>, WorkError> {
         loop {
             let alone = tokio::select! {
                 alone = self.0.change_shapes() => alone,
                 reason = control.stopped() => return Err(reason),
             };
-            let has_begun = |other: &Job| {
-                let phase = other.progress["phase"].as_str();
-                other.kind == job.kind
-                    && other.id != job.id
-                    && matches!(phase, Some("copying" | "moving"))
-            };
-            if !begins || !control.unfinished()?.iter().any(has_begun) {
+            if !must_wait(job, &control.unfinished()?) {
                 return Ok(alone);
             }
             drop(alone);
@@ -270,7 +295,8 @@ impl Run<'_> {
         let mut upstream = self.request.upstream.clone();
         upstream.extend(self.ingest.upstream_now(&self.request.source));
         for name in &upstream {
-            alone.push(self.ingest.alone(&ResourceName::local(name)).await);
+            let gate = self.ingest.alone(&ResourceName::local(name)).await;
+            alone.push(gate.map_err(|_| WorkError::Interrupted)?);
         }
         // What waits would come to the view once more.
         let settled = self.ingest.settle(&upstream).await;

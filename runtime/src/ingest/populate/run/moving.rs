@@ -63,6 +63,7 @@ impl Run<'_> {
         loop {
             self.control.check()?;
             let gates = self.ingest.all_alone(&names).await;
+            let gates = gates.map_err(|_| WorkError::Interrupted)?;
             let jobs = self.control.unfinished()?;
             if !self.ingest.is_in_doubt(&jobs, &names) {
                 let settled = self.ingest.settle(&names).await;

@@ -1,9 +1,9 @@
 //! Questions to the engine whose answers are read here.
 
-use crate::engine::{Engine, EngineError, Query};
+use super::{Engine, EngineError, Query};
 
 /// The rows of a query, one value for each.
-pub(super) async fn rows<T: serde::de::DeserializeOwned>(
+pub(crate) async fn rows<T: serde::de::DeserializeOwned>(
     engine: &dyn Engine,
     sql: &str,
 ) -> Result<Vec<T>, EngineError> {
@@ -20,13 +20,13 @@ pub(super) async fn rows<T: serde::de::DeserializeOwned>(
 }
 
 /// The lines of a query's answer, its columns separated by tabs.
-pub(super) async fn lines(engine: &dyn Engine, sql: &str) -> Result<Vec<String>, EngineError> {
+pub(crate) async fn lines(engine: &dyn Engine, sql: &str) -> Result<Vec<String>, EngineError> {
     let text = text(engine, sql).await?;
     Ok(text.lines().map(ToOwned::to_owned).collect())
 }
 
 /// The answer of a query as text.
-pub(super) async fn text(engine: &dyn Engine, sql: &str) -> Result<String, EngineError> {
+pub(crate) async fn text(engine: &dyn Engine, sql: &str) -> Result<String, EngineError> {
     let answer = engine.query(Query::new(sql, "TSVRaw")).await?;
     Ok(String::from_utf8_lossy(&answer.bytes().await?).into_owned())
 }
