@@ -299,7 +299,7 @@ mod tests {
         let found = |text: &str| {
             let file = SourceFile::new(SourceId(0), "pipewright.toml".to_owned(), text.to_owned());
             let found = Config::parse(&file).1;
-            crate::diagnostics::render::concise(&found, &[file])
+            crate::diagnostics::render::concise(&found, std::slice::from_ref(&file))
         };
         insta::assert_snapshot!(found("[limits]\nquery_timeout_ms = 0\n"), @"pipewright.toml:2:1: error[bad-config]: `query_timeout_ms` is 0, and no query is answered in no time");
         assert_eq!(found("[limits]\nquery_timeout_ms = 1\n"), "");

@@ -191,7 +191,7 @@ fn read_as(mut parsed: DataType) -> DataType {
     let plain = match parsed.family.as_str() {
         family if family.starts_with("Interval") => "Int64",
         "QBit" => {
-            parsed.family = "Array".to_owned();
+            "Array".clone_into(&mut parsed.family);
             parsed.arguments.truncate(1);
             return parsed;
         }

@@ -267,10 +267,10 @@ impl Ingestion {
 
     /// Puts the rows that do not fit into the quarantine table, with why.
     pub fn insert_quarantine(&self, import_id: &str, settings: &[(&str, String)]) -> String {
-        self.into_quarantine(&self.quarantined_rows(import_id), settings)
+        self.set_aside(&self.quarantined_rows(import_id), settings)
     }
 
-    fn into_quarantine(&self, rows: &str, settings: &[(&str, String)]) -> String {
+    fn set_aside(&self, rows: &str, settings: &[(&str, String)]) -> String {
         let names: Vec<String> = self
             .quarantine
             .iter()

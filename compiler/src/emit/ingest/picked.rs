@@ -116,7 +116,7 @@ impl<'a> Picked<'a> {
             raw.concat(),
             ingestion.rows
         );
-        ingestion.into_quarantine(&rows, &self.with_own(settings))
+        ingestion.set_aside(&rows, &self.with_own(settings))
     }
 
     fn with_own<'s>(&self, settings: &[(&'s str, String)]) -> Vec<(&'s str, String)> {
