@@ -43,8 +43,8 @@ fn a_deploy_over_http_connects_what_it_has_changed() {
         let deployed = deploy(topic, key);
         assert_eq!(deployed.status, 200, "{}", deployed.text());
         assert_eq!(
-            deployed.json()["deployment"]["status"],
-            "live",
+            deployed.json()["deployment"]["live"],
+            true,
             "{}",
             deployed.text()
         );

@@ -126,7 +126,7 @@ fn copies_run_on_a_clickhouse_server() {
     let deployed = admin(&server, "POST", "/v1/deploy?wait=true", &version);
     assert_eq!(deployed.status, 200, "{}", deployed.text());
     let deployment = &deployed.json()["deployment"];
-    assert_eq!(deployment["status"], "live", "{deployment}");
+    assert_eq!(deployment["live"], true, "{deployment}");
     assert_eq!(ended(&server, slow)["status"], "done");
     let key =
         "SELECT sorting_key FROM system.tables WHERE database = 'pipewright' AND name = 'copied'";

@@ -101,6 +101,8 @@ fn views_are_populated_on_a_clickhouse_server() {
 
 /// A server that dies at a statement, once a file is there that says at which.
 fn mortal(project: &Project) -> Server {
+    // Of one that died by what was asked for before.
+    _ = std::fs::remove_file(project.path().join("die"));
     let mut command = serve(project.path(), &["--admin-token", ADMIN]);
     command.env("PIPEWRIGHT_DIE_AT", project.path().join("die"));
     Server::run(command)
@@ -145,6 +147,7 @@ fn a_populate_that_is_cut_off_fills_a_view_on_a_clickhouse_server_once() {
             _ = try_send(&server, "POST", &format!("{PATH}?truncate=true"));
             while !lives(&server) {
                 (died, lived) = (died + 1, false);
+                drop(server);
                 server = mortal(&project);
             }
             let hits = clickhouse.ask("SELECT sum(hits) FROM per_site");

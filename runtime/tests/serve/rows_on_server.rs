@@ -222,6 +222,8 @@ fn what_was_acknowledged_reaches_a_clickhouse_server_once_wherever_the_process_e
     let clickhouse = ClickHouse::start();
     let project = project(&clickhouse);
     let mortal = || {
+        // Of one that died by what was asked for before.
+        _ = std::fs::remove_file(project.path().join("die"));
         let mut command = serve(project.path(), &["--admin-token", ADMIN]);
         command.env("PIPEWRIGHT_DIE_AT", project.path().join("die"));
         Server::run(command)
