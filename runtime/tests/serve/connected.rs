@@ -42,12 +42,8 @@ fn a_deploy_over_http_connects_what_it_has_changed() {
         let rows = clickhouse.ask("SELECT count() FROM clicks");
         let deployed = deploy(topic, key);
         assert_eq!(deployed.status, 200, "{}", deployed.text());
-        assert_eq!(
-            deployed.json()["deployment"]["live"],
-            true,
-            "{}",
-            deployed.text()
-        );
+        let is_live = &deployed.json()["deployment"]["live"];
+        assert_eq!(*is_live, true, "{}", deployed.text());
         assert_eq!(topics(), format!("{topic}\t1"));
         let sorted = clickhouse.ask("SELECT sorting_key FROM system.tables WHERE name = 'clicks'");
         assert_eq!(sorted.trim_matches(['(', ')']), key);

@@ -34,7 +34,7 @@ fn large_tables_are_emptied_and_dropped_on_a_clickhouse_server() {
     let small = "SELECT table FROM system.parts WHERE active AND database = 'pipewright' AND table IN ('one', 'other') GROUP BY table HAVING sum(bytes_on_disk) <= 50000000000";
     assert_eq!(clickhouse.ask(small), "");
     let emptied = admin(&server, "POST", "/v0/datasources/one/truncate", "");
-    assert_eq!(emptied.status, 200, "{}", emptied.text());
+    assert!(emptied.status < 300, "{}", emptied.text());
     assert_eq!(clickhouse.ask("SELECT count() FROM one"), "0");
     let dropped = admin(&server, "DELETE", "/v0/datasources/other", "");
     assert!(dropped.status < 300, "{}", dropped.text());
