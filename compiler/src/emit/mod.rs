@@ -19,7 +19,8 @@ pub use explain::{
     explain_text,
 };
 pub use ingest::{
-    Also, BAD_ROW, Ingestion, Input, Picked, create_quarantine, csv_fields, csv_settings,
+    Also, BAD_ROW, Ingestion, Input, Picked, create_quarantine, csv_delimiter, csv_fields,
+    csv_settings,
     extend_quarantine, given_columns, insert_json, quarantine_name,
 };
 pub use lineage::{graph, lineage};

@@ -92,7 +92,8 @@ impl Contents<'_> {
         // All rows are to be there when the statement is done, in their order, whatever is usual on the server.
         let mut settings = vec![("async_insert".to_owned(), "0".to_owned())];
         if let Self::Csv { delimiter, .. } = self {
-            settings.extend(csv_settings(delimiter).map(|(name, value)| (name.to_owned(), value)));
+            let csv = csv_settings(delimiter).into_iter();
+            settings.extend(csv.map(|(name, value)| (name.to_owned(), value)));
         }
         settings
     }

@@ -13,12 +13,14 @@ mod files;
 mod gone;
 mod misfits;
 mod opened;
+mod parquet;
 mod populate;
 mod refused;
 mod refused_crashes;
 mod server;
 mod types;
 mod waiting;
+mod whole_rows;
 
 use std::sync::{Arc, OnceLock};
 

@@ -259,7 +259,7 @@ async fn intervals_are_numbers_and_vectors_by_bits_are_arrays() {
     "#);
     insta::assert_snapshot!(json("m_intervals", "Array(Nullable(IntervalHour))", &["[1, null]", "[\"x\"]"]).await, @r#"
     [1, null] -> [1,NULL]
-    ["x"] -> [NULL]
+    ["x"] -> ✗ cannot read as Array(Nullable(Int64)): ["x"]
     "#);
     insta::assert_snapshot!(json("m_qbit", "QBit(Float32, 3)", &["[1, 2, 3]", "[1, 2]", "[1, \"x\", 3]", "5"]).await, @r#"
     [1, 2, 3] -> [1,2,3]
@@ -277,4 +277,84 @@ async fn intervals_are_numbers_and_vectors_by_bits_are_arrays() {
         tsv("SELECT n, v, toDate('2026-01-01') + v FROM m_interval_default ORDER BY n").await,
         "1\t9\t2026-01-10\n2\t4\t2026-01-05\n"
     );
+}
+
+#[tokio::test]
+async fn a_whole_number_beyond_the_last_one_is_not_the_last_one() {
+    insta::assert_snapshot!(json("m_i64", "Int64", &["-9223372036854775808", "-9223372036854775809", "\"-9223372036854775809\"", "9223372036854775807", "9223372036854775808", "-1e3"]).await, @r#"
+    -9223372036854775808 -> -9223372036854775808
+    -9223372036854775809 -> ✗ cannot read as Int64: -9223372036854775809
+    "-9223372036854775809" -> ✗ cannot read as Int64: -9223372036854775809
+    9223372036854775807 -> 9223372036854775807
+    9223372036854775808 -> ✗ cannot read as Int64: 9223372036854775808
+    -1e3 -> -1000
+    "#);
+    insta::assert_snapshot!(json("m_u64", "Array(UInt64)", &["[18446744073709551615]", "[18446744073709551616]", "[\"18446744073709551616\"]", "[-1]"]).await, @r#"
+    [18446744073709551615] -> [18446744073709551615]
+    [18446744073709551616] -> ✗ cannot read as Array(UInt64): ["18446744073709551616"]
+    ["18446744073709551616"] -> ✗ cannot read as Array(UInt64): ["18446744073709551616"]
+    [-1] -> ✗ cannot read as Array(UInt64): [-1]
+    "#);
+}
+
+#[tokio::test]
+async fn a_decimal_has_no_more_digits_than_its_type() {
+    insta::assert_snapshot!(json("m_dec10", "Decimal(10, 3)", &["99999999999", "9999999.999", "10000000", "-10000000", "-9999999.999", "\"0009999999.999\"", "1e7", "9.9999e6"]).await, @r#"
+    99999999999 -> ✗ cannot read as Decimal(10, 3): 99999999999
+    9999999.999 -> 9999999.999
+    10000000 -> ✗ cannot read as Decimal(10, 3): 10000000
+    -10000000 -> ✗ cannot read as Decimal(10, 3): -10000000
+    -9999999.999 -> -9999999.999
+    "0009999999.999" -> 9999999.999
+    1e7 -> ✗ cannot read as Decimal(10, 3): 10000000
+    9.9999e6 -> 9999900
+    "#);
+    insta::assert_snapshot!(json("m_dec4", "Decimal(4, 4)", &["0.1234", "1", "-0.5", "0"]).await, @r"
+    0.1234 -> 0.1234
+    1 -> ✗ cannot read as Decimal(4, 4): 1
+    -0.5 -> -0.5
+    0 -> 0
+    ");
+    let schema = "SCHEMA >\n    `n` UInt8,\n    `v` Nullable(Decimal(4, 2)),\n    `w` Array(Decimal(4, 2))\n";
+    let plan = project(&[("m_dec_csv.datasource", schema)]).await;
+    let rows = "0,99.99,[1.5]\n1,123.4,[]\n2,,\"[1.5,100]\"\n3,,[]\n";
+    let appended = append(&plan, "m_dec_csv", Format::Csv, rows).await.unwrap();
+    assert_eq!(appended.counts.quarantined, 2);
+    assert_eq!(
+        tsv("SELECT * FROM m_dec_csv ORDER BY n").await,
+        "0\t99.99\t[1.5]\n3\t\\N\t[]\n"
+    );
+}
+
+#[tokio::test]
+async fn what_may_be_null_in_a_container_does_not_become_so() {
+    insta::assert_snapshot!(json("m_nulls", "Array(Nullable(UInt8))", &["[1, null, \"7\"]", "[300, null]", "[\"x\"]", "[]", "null", ""]).await, @r#"
+    [1, null, "7"] -> [1,NULL,7]
+    [300, null] -> ✗ cannot read as Array(Nullable(UInt8)): [300,null]
+    ["x"] -> ✗ cannot read as Array(Nullable(UInt8)): ["x"]
+    [] -> []
+    null -> []
+     -> []
+    "#);
+    insta::assert_snapshot!(json("m_nullmap", "Map(String, Array(Nullable(Date)))", &["{\"a\":[null,\"2020-01-02\"],\"b\":[]}", "{\"a\":[null,\"soon\"]}"]).await, @r#"
+    {"a":[null,"2020-01-02"],"b":[]} -> {'a':[NULL,'2020-01-02'],'b':[]}
+    {"a":[null,"soon"]} -> ✗ cannot read as Map(String, Array(Nullable(Date))): {"a":[null,"soon"]}
+    "#);
+    insta::assert_snapshot!(json("m_nulltuple", "Tuple(a Nullable(Int8), b Nullable(String))", &["{\"a\":1}", "{\"a\":300,\"b\":\"x\"}", "{\"b\":\"x\"}", "[null,\"x\"]", "[300,\"x\"]", ""]).await, @r#"
+    {"a":1} -> (1,NULL)
+    {"a":300,"b":"x"} -> ✗ cannot read as Tuple(a Nullable(Int8), b Nullable(String)): {"a":300,"b":"x"}
+    {"b":"x"} -> (NULL,'x')
+    [null,"x"] -> (NULL,'x')
+    [300,"x"] -> ✗ cannot read as Tuple(a Nullable(Int8), b Nullable(String)): [300,"x"]
+     -> (NULL,NULL)
+    "#);
+    let schema =
+        "SCHEMA >\n    `n` UInt8 `json:$.n`,\n    `v` Array(Nullable(UInt8)) `json:$.list[:].x`\n";
+    let plan = project(&[("m_nullpath.datasource", schema)]).await;
+    let rows =
+        "{\"n\":0,\"list\":[{\"x\":1},{},{\"x\":null}]}\n{\"n\":1,\"list\":[{\"x\":300},{}]}\n";
+    append(&plan, "m_nullpath", Format::Ndjson, rows)
+        .await
+        .unwrap();
+    assert_eq!(tsv("SELECT * FROM m_nullpath").await, "0\t[1,NULL,NULL]\n");
 }

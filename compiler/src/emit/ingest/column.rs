@@ -2,7 +2,7 @@
 
 use pipewright_grammar::syntax::DefaultKind;
 
-use super::{convert, endless, given_columns as given, path, stray};
+use super::{convert, endless, given_columns as given, nulls, path, stray};
 use crate::plan::{Column, TablePlan};
 use crate::sql::{quote_identifier, quote_literal};
 use crate::types::{self, Argument, DataType};
@@ -156,12 +156,16 @@ impl Input<'_> {
 impl Row {
     /// The condition that finds rows that are no JSON, where no column does so.
     pub(super) fn unless_read(&self, inputs: &[Input<'_>]) -> Option<String> {
-        if !self.json || inputs.iter().any(Input::is_required) {
+        // A text that takes the whole row is there whatever the row is: alone, it takes everything.
+        let takes_all = |input: &Input<'_>| input.value == LINE;
+        let only_texts = inputs.iter().all(takes_all);
+        let mut required = inputs.iter().filter(|input| input.is_required());
+        if !self.json || required.any(|input| only_texts || !takes_all(input)) {
             return None;
         }
         let single = inputs
             .iter()
-            .position(|input| convert::is_scalar(&input.data_type) && input.value != LINE);
+            .position(|input| convert::is_scalar(&input.data_type) && !takes_all(input));
         Some(match single {
             // Nothing is read from what is no JSON: only rows without this value have to be looked at again.
             Some(at) => format!("(isNull(pw_{at}) AND NOT isValidJSON({LINE}))"),
@@ -243,10 +247,18 @@ pub(super) fn json<'a>(
         ),
         kept: vec![LINE.to_owned()],
         conditions: vec![format!("NOT startsWith({LINE}, '{{')")],
-        reasons: vec![(
-            format!("NOT startsWith({LINE}, '{{') OR NOT isValidJSON({LINE})"),
-            format!("concat('not a JSON object: ', substring({LINE}, 1, 10000))"),
-        )],
+        reasons: vec![
+            (
+                format!("NOT startsWith({LINE}, '{{')"),
+                format!("concat('not a JSON object: ', substring({LINE}, 1, 10000))"),
+            ),
+            (
+                format!("startsWith({LINE}, '{{') AND NOT isValidJSON({LINE})"),
+                format!(
+                    "concat('not JSON that the engine can read: ', substring({LINE}, 1, 10000))"
+                ),
+            ),
+        ],
         settings: Vec::new(),
         json: true,
     };
@@ -331,6 +343,35 @@ fn whole_line(column: &Column, data_type: DataType) -> Input<'_> {
     }
 }
 
+/// The columns that must have values and have none in any row, of those that are looked for in an input. Rows without paths to them take their defaults.
+fn lacking<'a>(
+    table: &'a TablePlan,
+    is_there: impl Fn(&str) -> bool,
+) -> impl Iterator<Item = Input<'a>> {
+    let with_paths = table
+        .columns
+        .iter()
+        .any(|column| column.json_path.is_some());
+    given(table)
+        .filter(move |column| {
+            !is_there(&column.name) && (column.json_path.is_some() || !with_paths)
+        })
+        .map(|column| {
+            let data_type = data_type(column);
+            let none = format!("Nullable({})", data_type.bare());
+            Input {
+                column,
+                value: format!("CAST(NULL, {})", quote_literal(&none)),
+                data_type,
+                raw: "CAST(NULL, 'Nullable(String)')".to_owned(),
+                absent: "1".to_owned(),
+                defaulted: None,
+                mismatch: None,
+            }
+        })
+        .filter(Input::is_required)
+}
+
 /// Whether a row has something else at a path than a column can take.
 fn mismatch(
     name: &str,
@@ -339,6 +380,7 @@ fn mismatch(
     data_type: &DataType,
 ) -> Option<String> {
     let stray = stray::items(name, arguments, steps, data_type);
+    let lost = nulls::lost(name, arguments, steps, data_type);
     let kinds = convert::json_kinds(data_type)?;
     let wrong = match data_type.bare().family.as_str() {
         // An array of which no item can be read comes as an empty one.
@@ -347,10 +389,8 @@ fn mismatch(
         ),
         _ => format!("(JSONType({arguments}) NOT IN ({kinds}, 'Null'))"),
     };
-    Some(match &stray {
-        Some(stray) => format!("{wrong} OR {stray}"),
-        None => wrong,
-    })
+    let all = [Some(wrong), stray, lost].into_iter().flatten();
+    Some(all.collect::<Vec<_>>().join(" OR "))
 }
 
 /// Columns by their place in rows of fields, which a table expression has as `pw_field0`, `pw_field1`, …, all read as text.
@@ -364,7 +404,7 @@ pub(super) fn fields<'a>(
     let columns = columns.unwrap_or(&own);
     let fields = columns.len();
     let mut number = 0;
-    let inputs = given(table)
+    let inputs: Vec<Input<'a>> = given(table)
         .filter_map(|column| {
             let at = columns.iter().position(|name| *name == column.name)?;
             let (data_type, raw) = (data_type(column), format!("pw_field{at}"));
@@ -380,6 +420,7 @@ pub(super) fn fields<'a>(
             number += 1;
             Some(Input { column, value: convert::from_text(&text, &data_type), raw, absent, defaulted, mismatch, data_type })
         })
+        .chain(lacking(table, |name| columns.iter().any(|column| column == name)))
         .collect();
     let row = Row {
         source,
@@ -410,34 +451,45 @@ pub(super) fn typed<'a>(
     source: &str,
     columns: &[(String, String)],
 ) -> (Row, Vec<Input<'a>>) {
-    let mut inputs: Vec<Input<'a>> = given(table)
-        .filter_map(|column| {
-            let (name, written) = columns.iter().find(|(name, _)| *name == column.name)?;
+    // What is given has names of its own, for a column's name means what goes into the table: where a default stands for NULL, there is none any more.
+    let given_name = |at: usize| format!("pw_given{at}");
+    let found = given(table).filter_map(|column| {
+        let found = columns.iter().find(|(name, _)| *name == column.name)?;
+        Some((column, found))
+    });
+    let mut inputs: Vec<Input<'a>> = found
+        .enumerate()
+        .map(|(at, (column, (name, written)))| {
             let (data_type, raw) = (data_type(column), quote_identifier(name));
             let given = types::parse(written).ok();
             let value = given.as_ref().map_or_else(
                 || raw.clone(),
                 |given| convert::from_typed(&raw, given, &data_type),
             );
-            Some(Input {
+            let mismatch = given
+                .as_ref()
+                .and_then(|given| convert::lost(&given_name(at), given, &data_type));
+            Input {
                 column,
                 data_type,
                 value,
                 raw,
                 absent: String::new(),
                 defaulted: None,
-                mismatch: None,
-            })
+                mismatch,
+            }
         })
         .collect();
-    // What is given has names of its own, for a column's name means what goes into the table: where a default stands for NULL, there is none any more.
     let mut kept = Vec::new();
     for (at, input) in inputs.iter_mut().enumerate() {
-        let given = format!("pw_given{at}");
+        let given = given_name(at);
         kept.push(format!("{} AS {given}", input.raw));
         input.absent = format!("isNull({given})");
         input.raw = format!("toString({given})");
     }
+    inputs.extend(lacking(table, |name| {
+        columns.iter().any(|(column, _)| column == name)
+    }));
     (
         Row {
             source: source.to_owned(),

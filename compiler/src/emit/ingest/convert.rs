@@ -3,6 +3,10 @@
 //! Everything is first read into a form in which a value that does not fit is NULL, because the engine's own readers either stop at the first such value
 //! or wrap numbers around in silence. Conversions are exact: what does not fit is never cut.
 
+mod typed;
+
+pub(super) use typed::{from_typed, lost};
+
 use super::endless;
 use crate::sql::{quote_identifier, quote_literal};
 use crate::types::{Argument, DataType};
@@ -210,7 +214,8 @@ fn nested(value: &str, data_type: &DataType, depth: usize) -> String {
     let item = format!("item{depth}");
     match kind(data_type) {
         Kind::Text | Kind::Scalar | Kind::Enum | Kind::Json | Kind::Opaque => value.to_owned(),
-        Kind::NarrowInteger | Kind::Bool | Kind::Decimal => exact(value, data_type),
+        Kind::NarrowInteger | Kind::Bool => exact(value, data_type),
+        Kind::Decimal => decimal(value, data_type, true),
         Kind::Rounded => rounded(value, data_type),
         Kind::Single => {
             let single = rounded(value, data_type);
@@ -219,13 +224,9 @@ fn nested(value: &str, data_type: &DataType, depth: usize) -> String {
         Kind::WideInteger => {
             // Digits nearly always; `1.0`, `1e3` and `true` are whole numbers as well.
             let double = format!("accurateCastOrNull({value}, 'Float64')");
-            // Of the widest types a double has too few digits.
+            // A double has too few digits: what lies beyond the last number of the type would become that one.
             let double = exact(
-                &if is_beyond_64_bits(data_type) {
-                    format!("if(match({value}, {DIGITS}), NULL, {double})")
-                } else {
-                    double
-                },
+                &format!("if(match({value}, {DIGITS}), NULL, {double})"),
                 data_type,
             );
             let flag = format!("multiIf({value} = 'true', 1, {value} = 'false', 0, NULL)");
@@ -298,12 +299,10 @@ fn tuple(value: &str, data_type: &DataType, depth: usize) -> String {
 pub(super) fn from_text(value: &str, data_type: &DataType) -> String {
     match kind(data_type) {
         Kind::Text => value.to_owned(),
-        Kind::NarrowInteger
-        | Kind::Bool
-        | Kind::Decimal
-        | Kind::Scalar
-        | Kind::Rounded
-        | Kind::Single => endless::finite(&exact(value, data_type), value, data_type),
+        Kind::NarrowInteger | Kind::Bool | Kind::Scalar | Kind::Rounded | Kind::Single => {
+            endless::finite(&exact(value, data_type), value, data_type)
+        }
+        Kind::Decimal => decimal(value, data_type, true),
         Kind::WideInteger => digits(value, data_type),
         // The exact cast stops at a name that it does not know.
         Kind::Enum => exact(
@@ -347,23 +346,6 @@ fn names(data_type: &DataType) -> impl Iterator<Item = &str> {
     })
 }
 
-/// A value of another type, as the engine read it, as the type; what does not fit is NULL where the type is a single value.
-pub(super) fn from_typed(value: &str, source: &DataType, data_type: &DataType) -> String {
-    if source.bare() == data_type.bare() {
-        return value.to_owned();
-    }
-    if source.bare().family == "String" {
-        return from_text(value, data_type);
-    }
-    match kind(data_type) {
-        Kind::Text => format!("toString({value})"),
-        Kind::Moment(moment) if source.is_date_or_time() => moment.within(value),
-        Kind::Rounded if source.is_number() => rounded(value, data_type),
-        _ if is_scalar(data_type) => exact(value, data_type),
-        _ => format!("CAST({value}, {})", quote_literal(&data_type.to_string())),
-    }
-}
-
 /// A number as the nearest one that the type has.
 fn rounded(value: &str, data_type: &DataType) -> String {
     let nullable = format!("Nullable({})", data_type.bare());
@@ -392,6 +374,29 @@ fn digits(value: &str, data_type: &DataType) -> String {
     };
     let own = format!("replaceRegexpOne({value}, '^([+]|(-))?0*([0-9])', '\\\\2\\\\3')");
     format!("if(length({value}) <= {short} OR toString({read}) = {own}, {read}, NULL)")
+}
+
+/// A number, or a text if it is one, as a decimal: its type may have room for more digits than it allows, and the engine looks at the room.
+fn decimal(value: &str, data_type: &DataType, is_text: bool) -> String {
+    let read = exact(value, data_type);
+    let mut numbers = data_type.bare().arguments.iter().map(|argument| {
+        if let Argument::Number(number) = argument {
+            number.parse().ok()
+        } else {
+            None
+        }
+    });
+    let precision: u32 = numbers.next().flatten().unwrap_or(10);
+    let scale = numbers.next().flatten().unwrap_or(0);
+    // Of texts it looks at the digits that the widest decimal of that room has.
+    if is_text && matches!(precision, 9 | 18 | 38 | 76) {
+        return read;
+    }
+    let before_the_point = match precision.saturating_sub(scale) {
+        0 => "0".to_owned(),
+        digits => format!("[0-9]{{1,{digits}}}"),
+    };
+    format!("if(match(toString({read}), '^-?{before_the_point}([.]|$)'), {read}, NULL)")
 }
 
 fn exact(value: &str, data_type: &DataType) -> String {

@@ -7,6 +7,7 @@
 mod column;
 mod convert;
 mod endless;
+mod nulls;
 mod path;
 mod picked;
 mod stray;
@@ -117,7 +118,7 @@ impl Ingestion {
                 columns,
                 delimiter,
             } => {
-                let settings = csv_settings(*delimiter).into();
+                let settings = csv_settings(*delimiter);
                 column::fields(table, (*rows).to_owned(), *columns, settings)
             }
             Input::Fields(rows) => column::fields(table, (*rows).to_owned(), None, Vec::new()),
@@ -356,16 +357,28 @@ pub fn csv_fields(columns: usize) -> String {
 }
 
 /// Settings under which the engine reads a CSV file as these columns.
-pub fn csv_settings(delimiter: char) -> [(&'static str, String); 4] {
-    [
-        ("format_csv_delimiter", delimiter.to_string()),
+pub fn csv_settings(delimiter: char) -> Vec<(&'static str, String)> {
+    let mut settings = csv_delimiter(delimiter);
+    settings.extend([
         (
             "input_format_csv_allow_variable_number_of_columns",
             "1".to_owned(),
         ),
         ("input_format_csv_empty_as_default", "0".to_owned()),
         ("format_csv_null_representation", "\u{1}".to_owned()),
-    ]
+    ]);
+    settings
+}
+
+/// Settings under which the engine finds the fields of a CSV file.
+pub fn csv_delimiter(delimiter: char) -> Vec<(&'static str, String)> {
+    let mut settings = vec![("format_csv_delimiter", delimiter.to_string())];
+    // Else the engine takes blanks for what may stand around a value.
+    if matches!(delimiter, ' ' | '\t') {
+        let name = "input_format_csv_allow_whitespace_or_tab_as_delimiter";
+        settings.push((name, "1".to_owned()));
+    }
+    settings
 }
 
 /// An `INSERT … SELECT` of JSON rows from a table expression with a column `line String`, which stops at a row that does not fit.

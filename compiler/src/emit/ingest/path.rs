@@ -23,7 +23,10 @@ pub(super) fn parse(text: &str) -> Vec<Step> {
     let mut rest = text.strip_prefix('$').unwrap_or(text);
     let mut steps = Vec::new();
     while !rest.is_empty() {
-        if let Some(inside) = rest.strip_prefix('[') {
+        if let Some((key, after)) = quoted_key(rest) {
+            steps.push(Step::Key(key.to_owned()));
+            rest = after;
+        } else if let Some(inside) = rest.strip_prefix('[') {
             let (inner, after) = inside.split_once(']').unwrap_or((inside, ""));
             let inner = inner.trim();
             steps.push(match inner.parse() {
@@ -45,6 +48,17 @@ pub(super) fn parse(text: &str) -> Vec<Step> {
         }
     }
     steps
+}
+
+/// The key in `['…']` or `["…"]` at the start, and what is behind it.
+fn quoted_key(rest: &str) -> Option<(&str, &str)> {
+    let inside = rest.strip_prefix('[')?;
+    let end = match inside.chars().next()? {
+        '\'' => "']",
+        '"' => "\"]",
+        _ => return None,
+    };
+    inside[1..].split_once(end)
 }
 
 /// The steps before the first `[:]`, as arguments of the engine's JSON functions over `line`.
@@ -162,6 +176,8 @@ mod tests {
         assert_eq!(parse("$.a.b"), [key("a"), key("b")]);
         assert_eq!(parse("$.a[:].b"), [key("a"), Step::Each, key("b")]);
         assert_eq!(parse("$['a.b'][0]"), [key("a.b"), Step::Item(0)]);
+        assert_eq!(parse("$[\"it's\"][:]"), [key("it's"), Step::Each]);
+        assert_eq!(parse("$['a[0]'].b"), [key("a[0]"), key("b")]);
         assert_eq!(parse("$..a."), [key("a")]);
         assert_eq!(parse("a"), [key("a")]);
         assert_eq!(parse("$[:]"), [Step::Each]);
