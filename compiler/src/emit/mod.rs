@@ -20,8 +20,7 @@ pub use explain::{
 };
 pub use ingest::{
     Also, BAD_ROW, Ingestion, Input, Picked, create_quarantine, csv_delimiter, csv_fields,
-    csv_settings,
-    extend_quarantine, given_columns, insert_json, quarantine_name,
+    csv_settings, extend_quarantine, given_columns, insert_json, quarantine_name,
 };
 pub use lineage::{graph, lineage};
 pub use manifest::manifest;

@@ -34,6 +34,7 @@ pub(super) async fn post(State(app): State<Arc<App>>, request: Request) -> Resul
             ))
         })
     });
+    let delimiter = super::import::delimiter(&parameters)?;
     let mut body = request
         .into_body()
         .into_data_stream()
@@ -47,7 +48,7 @@ pub(super) async fn post(State(app): State<Arc<App>>, request: Request) -> Resul
     let start = start.freeze();
     let format = asked.transpose()?.unwrap_or_else(|| looks_like(&start));
     let body = stream::once(async { Ok(start) }).chain(body);
-    let analysis = app.data()?.ingest.analyze(format, body).await?;
+    let analysis = app.data()?.ingest.analyze(format, delimiter, body).await?;
     let columns: Vec<Value> = analysis
         .columns
         .iter()

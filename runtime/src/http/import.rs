@@ -27,7 +27,9 @@ use super::parameters::{Parameters, media_type};
 use super::replace::with_what_follows;
 use super::{App, Json};
 use crate::catalog::{Change, DatasourceParts, DatasourceText};
-use crate::ingest::{Append, Appended, Format, Ingest, Kept, is_allowed, reader, without_query};
+use crate::ingest::{
+    Append, Appended, Format, Ingest, Kept, Replace, is_allowed, reader, without_query,
+};
 
 /// What becomes of the rows that are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -237,7 +239,10 @@ impl Import {
 
     /// Makes a data source whose columns are those of the rows.
     async fn create(&self, kept: &Kept, format: Format) -> Result<(), ApiError> {
-        let analysis = self.ingest()?.analyze(format, kept.rows()).await?;
+        let analysis = self
+            .ingest()?
+            .analyze(format, delimiter(&self.parameters)?, kept.rows())
+            .await?;
         let schema = match self.parameters.given("schema") {
             Some(schema) => schema.to_owned(),
             None => analysis.schema(),
@@ -356,11 +361,15 @@ impl Import {
     ) -> Result<Appended, ApiError> {
         let ingest = self.ingest()?;
         let condition = self.parameters.given("replace_condition");
+        let replace = Replace {
+            condition,
+            may_empty: self.parameters.flag("replace_truncate_when_empty")?,
+        };
         if reader(plan, &table.name).is_none() {
-            let replaced = ingest.replace(plan, table, append, condition, rows).await;
+            let replaced = ingest.replace(plan, table, append, replace, rows).await;
             return Ok(replaced?);
         }
-        let staged = ingest.stage(plan, table, append, condition, rows).await?;
+        let staged = ingest.stage(plan, table, append, replace, rows).await?;
         with_what_follows(&self.app, table, staged, condition).await
     }
 }
@@ -398,7 +407,7 @@ fn is_form(headers: &HeaderMap) -> bool {
     media_type(headers) == "multipart/form-data"
 }
 
-fn delimiter(parameters: &Parameters) -> Result<Option<char>, ApiError> {
+pub(super) fn delimiter(parameters: &Parameters) -> Result<Option<char>, ApiError> {
     // As it is: a tab must not be trimmed away.
     let Some(text) = parameters.text_of("dialect_delimiter") else {
         return Ok(None);

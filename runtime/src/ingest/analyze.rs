@@ -5,9 +5,11 @@ use std::path::Path;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
+use pipewright_compiler::emit::csv_delimiter;
 use pipewright_compiler::sql::{quote_identifier, quote_literal};
 
 use super::given::{Contents, described, of_bytes, readable};
+use super::split::{CsvSplitter, likely_delimiter};
 use super::{Format, Ingest, IngestError, on_disk, unique};
 use crate::engine::{Column, EngineError, Query};
 
@@ -63,13 +65,14 @@ impl Ingest {
     pub async fn analyze(
         &self,
         format: Format,
+        delimiter: Option<char>,
         body: impl Stream<Item = io::Result<Bytes>> + Send,
     ) -> Result<Analysis, IngestError> {
         let path = self
             .folder
             .join("appends")
             .join(format!("{}.sample", unique()?));
-        let analysis = self.analyze_at(&path, format, body).await;
+        let analysis = self.analyze_at(&path, (format, delimiter), body).await;
         if let Err(error) = on_disk(move || std::fs::remove_file(path)).await {
             tracing::warn!(%error, "cannot remove a sample");
         }
@@ -79,7 +82,7 @@ impl Ingest {
     async fn analyze_at(
         &self,
         path: &Path,
-        format: Format,
+        (format, delimiter): (Format, Option<char>),
         body: impl Stream<Item = io::Result<Bytes>> + Send,
     ) -> Result<Analysis, IngestError> {
         let limit = if format == Format::Parquet {
@@ -121,11 +124,12 @@ impl Ingest {
                     .map_or(limit, |at| at + 1),
             );
         }
-        let found = self.look_into(path, format, sample).await;
+        let found = self.look_into(path, (format, delimiter), sample).await;
         let (described, shares, preview) = found.map_err(|error| match error {
             IngestError::Engine(error) => unreadable(path, error),
             other => other,
         })?;
+        let names: Vec<String> = described.iter().map(|column| column.name.clone()).collect();
         let columns = described
             .into_iter()
             .enumerate()
@@ -147,9 +151,14 @@ impl Ingest {
                 } else {
                     ""
                 };
-                let path = (format == Format::Ndjson).then(|| format!("$.{}{each}", column.name));
+                let (path, name) = if format == Format::Ndjson {
+                    let (path, name) = path_and_name(&column.name, &names);
+                    (Some(format!("{path}{each}")), name)
+                } else {
+                    (None, column.name)
+                };
                 AnalyzedColumn {
-                    name: column.name,
+                    name,
                     path,
                     data_type,
                     present,
@@ -167,9 +176,11 @@ impl Ingest {
     async fn look_into(
         &self,
         path: &Path,
-        format: Format,
+        (format, delimiter): (Format, Option<char>),
         sample: Vec<u8>,
     ) -> Result<Found, IngestError> {
+        let delimiter =
+            (format == Format::Csv).then(|| delimiter.unwrap_or_else(|| first_delimiter(&sample)));
         let name = match format {
             Format::Csv => "CSV",
             Format::Ndjson => "JSONEachRow",
@@ -177,8 +188,9 @@ impl Ingest {
         };
         if self.on_server && format != Format::Parquet {
             let rows = of_bytes(name, &sample);
-            let columns = self.engine.described(described(&rows)).await?;
-            return self.looked_at(columns, &rows).await;
+            let query = separated(described(&rows), delimiter);
+            let columns = self.engine.described(query).await?;
+            return self.looked_at(columns, &rows, delimiter).await;
         }
         let to = path.to_owned();
         on_disk(move || std::fs::write(to, sample)).await?;
@@ -190,14 +202,20 @@ impl Ingest {
                 .map(|column| (column.name.clone(), column.type_name.clone()))
                 .collect();
             let given = self.give(path, Contents::Parquet(&types)).await?;
-            return self.looked_at(columns, &given.rows).await;
+            return self.looked_at(columns, &given.rows, None).await;
         }
         let rows = format!("file({}, '{name}')", quote_literal(&path.to_string_lossy()));
-        let columns = self.engine.described(described(&rows)).await?;
-        self.looked_at(columns, &rows).await
+        let query = separated(described(&rows), delimiter);
+        let columns = self.engine.described(query).await?;
+        self.looked_at(columns, &rows, delimiter).await
     }
 
-    async fn looked_at(&self, columns: Vec<Column>, rows: &str) -> Result<Found, IngestError> {
+    async fn looked_at(
+        &self,
+        columns: Vec<Column>,
+        rows: &str,
+        delimiter: Option<char>,
+    ) -> Result<Found, IngestError> {
         let shares: Vec<String> = columns
             .iter()
             .map(|column| {
@@ -208,7 +226,7 @@ impl Ingest {
             })
             .collect();
         let asked = async |sql: String, format: &str| -> Result<Bytes, EngineError> {
-            let query = readable(Query::new(sql, format));
+            let query = separated(readable(Query::new(sql, format)), delimiter);
             self.engine.query(query).await?.bytes().await
         };
         let shares = format!("SELECT {} FROM {rows}", shares.join(", "));
@@ -217,6 +235,34 @@ impl Ingest {
         let preview = asked(format!("SELECT * FROM {rows} LIMIT 10"), "JSON").await?;
         Ok((columns, shares, preview))
     }
+}
+
+/// What separates the fields of a CSV file that begins so.
+fn first_delimiter(sample: &[u8]) -> char {
+    let mut splitter = CsvSplitter::default();
+    let end = (0..sample.len()).find(|at| splitter.scan(&sample[*at..=*at]).1.is_some());
+    let first = &sample[..end.unwrap_or(sample.len())];
+    likely_delimiter(String::from_utf8_lossy(first).trim_start_matches('\u{feff}'))
+}
+
+/// A query over fields that a delimiter separates.
+fn separated(query: Query, delimiter: Option<char>) -> Query {
+    let settings = delimiter.map(csv_delimiter).unwrap_or_default();
+    settings
+        .into_iter()
+        .fold(query, |query, (name, value)| query.setting(name, value))
+}
+
+/// The JSON path of a key, and a name for its column: one with a dot in it would be a part of another.
+fn path_and_name(key: &str, names: &[String]) -> (String, String) {
+    if !key.contains(['.', '[']) {
+        return (format!("$.{key}"), key.to_owned());
+    }
+    let quote = if key.contains('\'') { '"' } else { '\'' };
+    let name = key.replace('.', "_");
+    let is_taken = names.contains(&name);
+    let name = if is_taken { key.to_owned() } else { name };
+    (format!("$[{quote}{key}{quote}]"), name)
 }
 
 /// The beginning of what a packed sample holds, if it is packed. It may end anywhere: what is damaged is found when the whole is read.

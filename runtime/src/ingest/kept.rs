@@ -15,6 +15,9 @@ use crate::engine::{EngineError, Query};
 /// How much of a file is read at a time.
 const PIECE: usize = 1 << 20;
 
+/// So many times a character of an address may be encoded.
+const DECODINGS: usize = 3;
+
 /// Gives the file to read on in. Blocks.
 type Opening = Box<dyn FnOnce() -> io::Result<File> + Send>;
 
@@ -124,7 +127,7 @@ impl Ingest {
             EngineError::Exception { message, name, .. } => IngestError::Unreadable(format!(
                 "the URL cannot be read: {} ({name})",
                 // The path is of this server, and what follows `?` may be a secret.
-                message
+                without_page(&message)
                     .replace(&path, "the file")
                     .replace(url, without_query(url))
             )),
@@ -163,10 +166,9 @@ pub fn is_allowed(url: &str, prefixes: &[String]) -> bool {
         return false;
     };
     let path = without_query(rest);
-    let climbs = |segment: &str| segment.to_ascii_lowercase().replace("%2e", ".") == "..";
     if !matches!(scheme, "http" | "https")
         || !url.chars().all(is_plain)
-        || path.split(['/', '\\']).any(climbs)
+        || climbs(path)
         || path.split('/').next().is_none_or(|host| host.contains('@'))
     {
         return false;
@@ -179,9 +181,37 @@ pub fn is_allowed(url: &str, prefixes: &[String]) -> bool {
     })
 }
 
+/// Whether a path leads upwards for some server: there are those that take encoded dots and slashes for plain ones, or decode twice.
+fn climbs(path: &str) -> bool {
+    let mut decoded = path.to_ascii_lowercase();
+    for _ in 0..DECODINGS {
+        decoded = decoded.replace("%25", "%");
+    }
+    for (code, plain) in [("%2e", "."), ("%2f", "/"), ("%5c", "/"), ("\\", "/")] {
+        decoded = decoded.replace(code, plain);
+    }
+    decoded.contains("%25") || decoded.split('/').any(|segment| segment == "..")
+}
+
+/// What the engine says of a server that it could not read from, without the page that the server answered with.
+fn without_page(message: &str) -> &str {
+    let end = message.find(", body length:");
+    end.map_or(message, |end| &message[..end])
+}
+
 #[cfg(test)]
 mod tests {
-    use super::is_allowed;
+    use super::{is_allowed, without_page};
+
+    #[test]
+    fn the_page_of_another_server_is_not_shown() {
+        let message = "Received error from remote server http://a/b.csv. HTTP status code: 404 'Not Found', body length: 9 bytes, body: 'secret'";
+        assert_eq!(
+            without_page(message),
+            "Received error from remote server http://a/b.csv. HTTP status code: 404 'Not Found'"
+        );
+        assert_eq!(without_page("no host"), "no host");
+    }
 
     #[test]
     fn a_url_stays_below_a_prefix() {
@@ -191,6 +221,7 @@ mod tests {
         ];
         for good in [
             "https://data.example/exports/a.csv",
+            "https://data.example/exports/a%2Fb/c%20d.csv",
             "https://data.example/exports/2026/a.ndjson.gz?signature=x%2Fy&to=../x",
         ] {
             assert!(is_allowed(good, &prefixes), "{good}");
@@ -201,6 +232,10 @@ mod tests {
             "http://data.example/exports/a.csv",
             "https://data.example/exports/../secret",
             "https://data.example/exports/%2E%2e/secret",
+            "https://data.example/exports/..%2fsecret",
+            "https://data.example/exports/x%2F..%2F..%2Fsecret",
+            "https://data.example/exports/..%5Csecret",
+            "https://data.example/exports/..%252fsecret",
             "https://data.example/exports/{a,b}.csv",
             "https://data.example/exports/a.csv|https://evil.example/",
             "https://data.example@evil.example/exports/",

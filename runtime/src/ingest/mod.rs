@@ -43,7 +43,7 @@ pub(crate) use marks::{Mark, MarksAfter};
 pub(crate) use populate::upstream;
 pub use populate::{Populate, PopulateOptions, PopulateRequest};
 pub(crate) use prepare::{ON_DISK, REMEMBERS};
-pub use rewrite::{DeleteData, Staged};
+pub use rewrite::{DeleteData, Replace, Staged};
 pub(crate) use rewrite::{left_over, reader};
 pub(crate) use shape::{columns_there, readable_columns, stored_columns, table_id};
 pub use split::json_lines;

@@ -14,10 +14,19 @@ use pipewright_compiler::template::{RenderContext, Values};
 use serde_json::{Value, json};
 
 use super::append::STAGING;
-use super::{Append, Appended, Ingest, IngestError, Mark, unique};
+use super::{Append, Appended, Counts, Ingest, IngestError, Mark, unique};
 use crate::engine::{EngineError, Query};
 use crate::jobs::{Control, Job, Work, WorkError};
 use std::sync::Arc;
+
+/// Which rows give place to those of a file.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Replace<'a> {
+    /// Those that a condition names; all without one.
+    pub condition: Option<&'a str>,
+    /// Whether a file that brings no row leaves none.
+    pub may_empty: bool,
+}
 
 /// Rows in a table beside the data source that they are for.
 #[derive(Debug)]
@@ -37,7 +46,7 @@ impl Ingest {
         plan: &Plan,
         table: &TablePlan,
         append: &Append,
-        condition: Option<&str>,
+        replace: Replace<'_>,
         body: impl Stream<Item = io::Result<Bytes>> + Send,
     ) -> Result<Appended, IngestError> {
         if let Some(view) = reader(plan, &table.name) {
@@ -46,8 +55,8 @@ impl Ingest {
                 table.name
             )));
         }
-        let staged = self.stage(plan, table, append, condition, body).await?;
-        let replaced = self.put_in_place(table, &staged, condition).await;
+        let staged = self.stage(plan, table, append, replace, body).await?;
+        let replaced = self.put_in_place(table, &staged, replace.condition).await;
         // After the exchange this holds the old rows, and before it the new ones of a failed attempt.
         let dropped = self.unstage(&staged.table).await;
         replaced?;
@@ -61,7 +70,7 @@ impl Ingest {
         plan: &Plan,
         table: &TablePlan,
         append: &Append,
-        condition: Option<&str>,
+        replace: Replace<'_>,
         body: impl Stream<Item = io::Result<Bytes>> + Send,
     ) -> Result<Staged, IngestError> {
         if !table.engine.name.ends_with("MergeTree") {
@@ -70,7 +79,7 @@ impl Ingest {
                 table.name, table.engine.name
             )));
         }
-        if let Some(condition) = condition {
+        if let Some(condition) = replace.condition {
             self.check_condition(plan, table, condition).await?;
         }
         let mut staging = self.as_it_is(table).await?.into_owned();
@@ -79,7 +88,8 @@ impl Ingest {
         self.engine
             .execute(&format!("CREATE TABLE {new} AS {name}"))
             .await?;
-        match self.fill_staged(table, &staging, append, body).await {
+        let filled = self.fill_staged(table, &staging, append, replace, body);
+        match filled.await {
             Ok(appended) => Ok(Staged {
                 table: staging,
                 appended,
@@ -96,9 +106,10 @@ impl Ingest {
         table: &TablePlan,
         staging: &TablePlan,
         append: &Append,
+        replace: Replace<'_>,
         body: impl Stream<Item = io::Result<Bytes>> + Send,
     ) -> Result<Appended, IngestError> {
-        let appended = self.append(staging, append, body).await?;
+        let mut appended = self.append(staging, append, body).await?;
         if appended.counts.quarantined > 0 {
             let (from, to) = (
                 pipewright_compiler::emit::quarantine_name(&staging.name),
@@ -112,6 +123,18 @@ impl Ingest {
                     table_name(&from)
                 ))
                 .await?;
+        }
+        let counts = &mut appended.counts;
+        if let Some(condition) = replace.condition {
+            let new = table_name(&staging.name);
+            let left_out =
+                format!("SELECT count() FROM {new} WHERE NOT ifNull((\n{condition}\n), 0)");
+            counts.successful = counts
+                .successful
+                .saturating_sub(self.count(&left_out).await?);
+        }
+        if counts.successful == 0 && !replace.may_empty {
+            return Err(IngestError::Unreadable(brings_none(table, *counts)));
         }
         Ok(appended)
     }
@@ -185,6 +208,12 @@ impl Ingest {
             self.engine.execute(&sql).await?;
         }
         Ok(())
+    }
+
+    /// Whether a data source has rows.
+    pub async fn has_rows(&self, table: &TablePlan) -> Result<bool, IngestError> {
+        let name = table_name(&table.name);
+        Ok(self.count(&format!("SELECT count() FROM {name}")).await? > 0)
     }
 
     /// Takes all rows away.
@@ -262,6 +291,21 @@ pub(crate) fn left_over(dropped: Result<(), IngestError>) {
     if let Err(error) = dropped {
         tracing::warn!(%error, "a table that nobody needs stays until the next start");
     }
+}
+
+/// Why a file replaces no rows.
+fn brings_none(table: &TablePlan, counts: Counts) -> String {
+    let name = &table.name;
+    let why = match counts.quarantined {
+        0 => "the file brings no rows".to_owned(),
+        quarantined => format!(
+            "the file brings no rows that fit ({quarantined} are in `{}`, with the reasons)",
+            pipewright_compiler::emit::quarantine_name(name)
+        ),
+    };
+    format!(
+        "{why}, and those of `{name}` are as they were: say `replace_truncate_when_empty=true` if none are to be left"
+    )
 }
 
 fn counting(table: &TablePlan, condition: &str) -> String {

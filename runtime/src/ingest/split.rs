@@ -123,6 +123,16 @@ impl CsvSplitter {
     }
 }
 
+/// What separates the fields of a file whose first record this is: what there are most fields by.
+pub(super) fn likely_delimiter(record: &str) -> char {
+    let count = |delimiter: &char| csv_fields(record, *delimiter).len();
+    [',', ';', '\t', '|']
+        .into_iter()
+        .rev()
+        .max_by_key(count)
+        .unwrap_or(',')
+}
+
 /// The fields of one CSV record, without their quotes.
 pub(super) fn csv_fields(record: &str, delimiter: char) -> Vec<String> {
     let (mut fields, mut field, mut quoted) = (Vec::new(), String::new(), false);

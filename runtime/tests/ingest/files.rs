@@ -4,7 +4,7 @@ use super::{append, engine, ingest, project, reasons, tsv};
 use bytes::Bytes;
 use futures::stream;
 use pipewright::engine::Query;
-use pipewright::ingest::{Append, Counts, Format, IngestError};
+use pipewright::ingest::{Append, Counts, Format, IngestError, Replace};
 use std::io::Write as _;
 
 const SCHEMA: &str = "SCHEMA >\n    `id` UInt64 `json:$.id`,\n    `name` String `json:$.name`\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"id\"\n";
@@ -50,6 +50,56 @@ async fn a_header_names_columns_in_any_order() {
     assert_eq!(
         tsv("SELECT * FROM headed ORDER BY id").await,
         "1\ta\n2\tb\n3\tc\n4\td\n"
+    );
+}
+
+#[tokio::test]
+async fn a_csv_file_may_have_tabs() {
+    let plan = project(&[("tabbed.datasource", SCHEMA)]).await;
+    append(
+        &plan,
+        "tabbed",
+        Format::Csv,
+        "id\tname\n1\t a b \n2\t\"c\td\"\n",
+    )
+    .await
+    .unwrap();
+    append(&plan, "tabbed", Format::Csv, "3\t\n4\te,f\nx\tg\n")
+        .await
+        .unwrap();
+    assert_eq!(
+        tsv("SELECT id, hex(name) FROM tabbed ORDER BY id").await,
+        "1\t20612062\n2\t630964\n3\t\n4\t652C66\n"
+    );
+    assert_eq!(tsv("SELECT count() FROM tabbed_quarantine").await, "1\n");
+}
+
+#[tokio::test]
+async fn a_header_without_a_column_that_must_have_values_sets_rows_aside() {
+    let schema = "SCHEMA >\n    `id` UInt64,\n    `at` DateTime,\n    `tags` Array(String),\n    `note` String DEFAULT '-',\n    `more` Nullable(String)\n";
+    let plan = project(&[("lacking.datasource", schema)]).await;
+    let appended = append(&plan, "lacking", Format::Csv, "id,note\n1,a\n2,b\n")
+        .await
+        .unwrap();
+    assert_eq!(
+        (appended.counts.successful, appended.counts.quarantined),
+        (0, 2)
+    );
+    assert_eq!(
+        reasons("lacking").await,
+        "at: no value, and the column has neither a default nor is it Nullable\n".repeat(2)
+    );
+    append(
+        &plan,
+        "lacking",
+        Format::Csv,
+        "at,id\n2020-01-01 00:00:00,3\n",
+    )
+    .await
+    .unwrap();
+    assert_eq!(
+        tsv("SELECT * EXCEPT at FROM lacking").await,
+        "3\t[]\t-\t\\N\n"
     );
 }
 
@@ -186,6 +236,13 @@ async fn views_follow_appends() {
     );
 }
 
+fn only(condition: &str) -> Replace<'_> {
+    Replace {
+        condition: Some(condition),
+        may_empty: false,
+    }
+}
+
 /// Rows of which a condition knows nothing stay, and are not added.
 async fn replace_unless_unknown() {
     let schema = "SCHEMA >\n    `id` UInt64,\n    `name` Nullable(String)\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"id\"\n";
@@ -202,7 +259,7 @@ async fn replace_unless_unknown() {
             &plan,
             plan.table("unknown").unwrap(),
             &csv,
-            Some("name = 'a'"),
+            only("name = 'a'"),
             body,
         )
         .await
@@ -230,7 +287,7 @@ async fn replace_is_all_or_what_a_condition_names() {
             &plan,
             table,
             &csv,
-            Some("id >= 2"),
+            only("id >= 2"),
             body("2,new\n4,new\n0,not asked for\n"),
         )
         .await
@@ -240,7 +297,13 @@ async fn replace_is_all_or_what_a_condition_names() {
         "1\told\n2\tnew\n4\tnew\n"
     );
     ingest()
-        .replace(&plan, table, &csv, None, body("9,all\nx,bad\n"))
+        .replace(
+            &plan,
+            table,
+            &csv,
+            Replace::default(),
+            body("9,all\nx,bad\n"),
+        )
         .await
         .unwrap();
     assert_eq!(tsv("SELECT * FROM r").await, "9\tall\n");
@@ -252,7 +315,7 @@ async fn replace_is_all_or_what_a_condition_names() {
         "id IN (SELECT id FROM headed_or_other)",
     ] {
         let error = ingest()
-            .replace(&plan, table, &csv, Some(condition), body("7,x\n"))
+            .replace(&plan, table, &csv, only(condition), body("7,x\n"))
             .await
             .unwrap_err();
         assert!(
@@ -273,9 +336,37 @@ async fn a_sample_is_analysed() {
     let body = stream::iter([Ok(Bytes::from_static(
         b"{\"id\":1,\"at\":\"2026-01-02 03:04:05\",\"tags\":[\"a\"]}\n{\"id\":2,\"tags\":[]}\n",
     ))]);
-    let analysis = ingest().analyze(Format::Ndjson, body).await.unwrap();
+    let analysis = ingest().analyze(Format::Ndjson, None, body).await.unwrap();
     insta::assert_snapshot!(analysis.schema());
     assert!((analysis.columns[1].present - 0.5).abs() < 1e-9);
+}
+
+/// Analyses a sample.
+async fn analysed(format: Format, sample: &'static str) -> String {
+    let body = stream::iter([Ok(Bytes::from_static(sample.as_bytes()))]);
+    let analysis = ingest().analyze(format, None, body).await.unwrap();
+    format!("{} {}", analysis.schema(), analysis.columns.len())
+}
+
+#[tokio::test]
+async fn an_analysis_finds_delimiters_and_keys_with_dots() {
+    insta::assert_snapshot!(analysed(Format::Csv, "id;name\n1;a\n2;b,c\n").await, @"id Int64, name String 2");
+    insta::assert_snapshot!(analysed(Format::Csv, "id\tname\n1\ta\n2\tb,c\n").await, @"id Int64, name String 2");
+    insta::assert_snapshot!(analysed(Format::Csv, "id,name\n1,a;b\n").await, @"id Int64, name String 2");
+    let given = stream::iter([Ok(Bytes::from_static(b"id~name\n1~a\n"))]);
+    let analysis = ingest()
+        .analyze(Format::Csv, Some('~'), given)
+        .await
+        .unwrap();
+    insta::assert_snapshot!(analysis.schema(), @"id Int64, name String");
+    let rows = "{\"dotted.key\":1,\"a b\":\"x\",\"it's\":[2],\"plain\":3}\n";
+    let found = analysed(Format::Ndjson, rows).await;
+    insta::assert_snapshot!(found, @"dotted_key Int64 `json:$['dotted.key']`, `a b` String `json:$.a b`, `it's` Array(Nullable(Int64)) `json:$.it's[:]`, plain Int64 `json:$.plain` 4");
+    let schema = found.rsplit_once(' ').unwrap().0.replace(", `", ",\n    `");
+    let file = format!("SCHEMA >\n    {schema}\n");
+    let plan = project(&[("dotted.datasource", &file)]).await;
+    append(&plan, "dotted", Format::Ndjson, rows).await.unwrap();
+    assert_eq!(tsv("SELECT * FROM dotted").await, "1\tx\t[2]\t3\n");
 }
 
 #[tokio::test]

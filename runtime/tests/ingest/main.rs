@@ -17,6 +17,7 @@ mod parquet;
 mod populate;
 mod refused;
 mod refused_crashes;
+mod replaced;
 mod server;
 mod types;
 mod waiting;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::certain::Columns;
 use super::super::known::Known;
-use super::super::split::{CsvSplitter, csv_fields, push_line};
+use super::super::split::{CsvSplitter, csv_fields, likely_delimiter, push_line};
 use super::{Format, Header, SpoolError, Spooled};
 
 /// Largest file of rows, in bytes: one insert, and so one block in memory.
@@ -214,14 +214,8 @@ impl Writer {
     fn is_header(&mut self, record: &[u8]) -> bool {
         let record = String::from_utf8_lossy(record);
         let record = record.trim_start_matches('\u{feff}');
-        let delimiter = self.spooled.header.delimiter.unwrap_or_else(|| {
-            let count = |delimiter: &char| csv_fields(record, *delimiter).len();
-            [',', ';', '\t', '|']
-                .into_iter()
-                .rev()
-                .max_by_key(count)
-                .unwrap_or(',')
-        });
+        let given = self.spooled.header.delimiter;
+        let delimiter = given.unwrap_or_else(|| likely_delimiter(record));
         let fields = csv_fields(record, delimiter);
         let known = |field: &String| self.columns.iter().any(|column| column == field.trim());
         let is_header =
