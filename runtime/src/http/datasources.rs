@@ -16,6 +16,7 @@ use super::datasource_describe::{body, sizes, with_columns, with_size};
 use super::describe::keep;
 use super::error::ApiError;
 use super::extract::{Path, Whole};
+use super::form_fields;
 use super::import;
 use super::operations::Done;
 use super::parameters::Parameters;
@@ -64,10 +65,12 @@ pub(super) async fn get(
 /// `POST /v0/datasources?mode=append|replace&name=…&format=…`, with the rows as body or as a part of a form; or the definition of a new one.
 pub(super) async fn post(State(app): State<Arc<App>>, request: Request) -> Response {
     let started = Instant::now();
-    let answered = if datasource_create::is_definition(&request) {
-        datasource_create::create(&app, request).await
-    } else {
-        import::write(&app, request).await
+    let answered = match form_fields::in_address(&app, request).await {
+        Ok(request) if datasource_create::is_definition(&request) => {
+            datasource_create::create(&app, request).await
+        }
+        Ok(request) => import::write(&app, request).await,
+        Err(error) => Err(error),
     };
     let response = answered.unwrap_or_else(IntoResponse::into_response);
     app.metrics.request(

@@ -25,7 +25,7 @@ use super::error::ApiError;
 use super::operations::Done;
 use super::parameters::{Parameters, media_type};
 use super::replace::with_what_follows;
-use super::{App, Json};
+use super::{App, Json, form_fields};
 use crate::catalog::{Change, DatasourceParts, DatasourceText};
 use crate::ingest::{
     Append, Appended, Format, Ingest, Kept, Replace, is_allowed, reader, without_query,
@@ -94,6 +94,7 @@ pub(super) async fn write_to(
     mode: Mode,
     request: Request,
 ) -> Result<Response, ApiError> {
+    let request = form_fields::in_address(app, request).await?;
     let (_, access, parameters) = authenticated(app, request.uri(), request.headers())?;
     let import = Import {
         app: Arc::clone(app),
@@ -231,10 +232,42 @@ impl Import {
     }
 
     async fn take_kept(&self, kept: &Kept, format: Format) -> Result<Response, ApiError> {
-        if self.mode == Mode::Create {
-            self.create(kept, format).await?;
+        if self.mode != Mode::Create {
+            return self.insert(format, kept.rows()).await;
         }
-        self.insert(format, kept.rows()).await
+        self.create(kept, format).await?;
+        let inserted = self.insert(format, kept.rows()).await;
+        // A file that is refused changes nothing.
+        if let Err(error) = &inserted
+            && error.status().is_client_error()
+        {
+            self.take_back().await?;
+        }
+        inserted
+    }
+
+    /// Takes the data source away that was made for rows which are none, unless others have put rows into it meanwhile.
+    async fn take_back(&self) -> Result<(), ApiError> {
+        let (app, name) = (Arc::clone(&self.app), self.name.clone());
+        Call::finish(async move {
+            let writer = app.catalog.write().await;
+            let current = writer.current();
+            let is_read =
+                |table| !super::datasource_describe::reader_pipes(&current, table).is_empty();
+            let Some(table) = current.plan.table(&name).filter(|table| !is_read(table)) else {
+                return Ok(());
+            };
+            let ingest = &app.data()?.ingest;
+            if ingest.has_rows(table).await? {
+                return Ok(());
+            }
+            let change = Change::of_file(file_of(&name), None);
+            let current = writer.commit(change, app.engine.as_ref()).await?;
+            ingest.forget_gone(&name);
+            app.serve_plan(&current.plan);
+            Ok(())
+        })
+        .await
     }
 
     /// Makes a data source whose columns are those of the rows.
@@ -259,7 +292,7 @@ impl Import {
                 return Err(taken(&name));
             }
             let change = Change {
-                files: BTreeMap::from([(format!("datasources/{name}.datasource"), Some(text))]),
+                files: BTreeMap::from([(file_of(&name), Some(text))]),
                 ..Change::default()
             };
             let current = writer.commit(change, app.engine.as_ref()).await?;
@@ -401,6 +434,11 @@ async fn written(app: &App, table: &TablePlan, appended: &Appended) -> Result<Va
         "quarantined_rows": counts.quarantined,
         "error": error.map_or(Value::Bool(false), Value::String),
     }))
+}
+
+/// The file of a data source that is made here.
+fn file_of(name: &str) -> String {
+    format!("datasources/{name}.datasource")
 }
 
 fn is_form(headers: &HeaderMap) -> bool {

@@ -30,6 +30,7 @@ mod explain;
 mod extract;
 mod fence;
 mod filtered;
+mod form_fields;
 mod handover;
 mod import;
 mod jobs;

@@ -22,6 +22,7 @@ mod flags;
 mod guarded;
 mod harness;
 mod hidden_reads;
+mod imports;
 mod large_on_server;
 mod leaving;
 mod lifecycle;
