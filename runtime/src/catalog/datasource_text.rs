@@ -145,6 +145,97 @@ impl DatasourceText {
         Ok(())
     }
 
+    /// Lets rows live as long as an expression says; without one, for ever.
+    pub fn set_ttl(&mut self, ttl: Option<&str>) -> Result<(), EditError> {
+        let tree = self.tree();
+        let old = tree.directive("ENGINE_TTL");
+        if ttl.is_some() && tree.engine.is_none() {
+            return Err(not_writable(
+                "the data source has no `ENGINE`, whose rows could have a time to live",
+            ));
+        }
+        if ttl.is_some_and(|ttl| ttl.contains(['\n', '\r', '"'])) {
+            return Err(not_writable(
+                "the value of `ttl` has quotes or several lines",
+            ));
+        }
+        let line = ttl.map_or_else(String::new, |ttl| format!("ENGINE_TTL \"{ttl}\"\n"));
+        let text = match old {
+            Some(old) => self.replaced(old.value.span, "ENGINE_TTL", &line),
+            None => {
+                let keys = tree.directives.iter();
+                let keys = keys.filter(|key| key.keyword.value.starts_with("ENGINE_"));
+                let ends = keys.map(|key| key.value.span.end);
+                let engine = tree.engine.as_ref().map(|engine| engine.span.end);
+                self.with_line_behind(ends.chain(engine).max(), &line)
+            }
+        };
+        let changed = Self::new(text);
+        let after = changed.tree();
+        let found = after.directive("ENGINE_TTL").map(|key| &*key.value.value);
+        let added = usize::from(ttl.is_some());
+        let others = tree.directives.len() - usize::from(old.is_some());
+        if found != ttl || after.directives.len() != others + added {
+            return Err(not_writable("the value of `ttl` cannot be written"));
+        }
+        *self = changed;
+        Ok(())
+    }
+
+    /// Writes other skip indexes, one a line, in place of those that are there.
+    pub fn set_indexes(&mut self, indexes: &[&str]) -> Result<(), EditError> {
+        let tree = self.tree();
+        let block = if indexes.is_empty() {
+            String::new()
+        } else {
+            format!("INDEXES >\n{}\n", indent(&indexes.join("\n"), Text::Sql))
+        };
+        let text = match (tree.indexes.first(), tree.indexes.last()) {
+            (Some(first), Some(last)) => {
+                let old = Span {
+                    end: last.span.end,
+                    ..first.span
+                };
+                let keyword = if self.names_indices(old) {
+                    "INDICES"
+                } else {
+                    "INDEXES"
+                };
+                self.replaced(old, keyword, &block)
+            }
+            _ => self.with_line_behind(tree.schema.map(|schema| schema.end), &format!("\n{block}")),
+        };
+        let changed = Self::new(text);
+        let after = changed.tree();
+        if after.indexes.len() != indexes.len()
+            || after.columns.len() != tree.columns.len()
+            || after.directives.len() != tree.directives.len()
+            || after.tokens.len() != tree.tokens.len()
+        {
+            return Err(not_writable(
+                "`indexes` takes `INDEX <name> <expression> TYPE <type>`, one a line",
+            ));
+        }
+        *self = changed;
+        Ok(())
+    }
+
+    /// Whether the block that a span is in has the other spelling of its keyword.
+    fn names_indices(&self, span: Span) -> bool {
+        let before = self.text[..range(span).start].to_ascii_uppercase();
+        before.rfind("INDICES") > before.rfind("INDEXES")
+    }
+
+    /// The text with lines behind the one of a place; at the end without a place.
+    fn with_line_behind(&self, place: Option<u32>, line: &str) -> String {
+        let place = place.map_or(self.text.len(), |place| place as usize);
+        let end = self.text[place..].find('\n');
+        let end = end.map_or(self.text.len(), |newline| place + newline + 1);
+        let (before, after) = self.text.split_at(end);
+        let newline = if before.ends_with('\n') { "" } else { "\n" };
+        format!("{before}{newline}{line}{after}")
+    }
+
     fn replaced(&self, value: Span, keyword: &str, with: &str) -> String {
         let value = range(value);
         let line_start = |at: usize| self.text[..at].rfind('\n').map_or(0, |newline| newline + 1);

@@ -139,13 +139,15 @@ pub(super) async fn alter(Path(reference): Path<String>, call: Call) -> Result<R
             text.describe(description)?;
             operations.push("Change the description".to_owned());
         }
-        if let Some(schema) = call.parameters.given("schema") {
-            text.set_schema(schema)?;
-        }
+        set_shape(&call, &mut text)?;
         let text = text.into_text();
         let change = Change::of_file(path.clone(), Some(text.clone()));
         let plan = writer.compile(change.clone()).await?;
-        if let Some(added) = added_columns(&current.plan, &plan, &name)? {
+        let is_columns = ["ttl", "indexes"]
+            .iter()
+            .all(|name| call.parameters.given(name).is_none());
+        let added = added_columns(&current.plan, &plan, &name)?;
+        if let Some(added) = added.filter(|_| is_columns) {
             let definitions = added.iter().map(emit::column_definition);
             operations.extend(definitions.map(|column| format!("ADD COLUMN {column}")));
             if !operations.is_empty() && !dry_run {
@@ -169,6 +171,23 @@ pub(super) async fn alter(Path(reference): Path<String>, call: Call) -> Result<R
         ))
     })
     .await
+}
+
+/// Sets the columns, the time to live and the indexes that a request names. `ttl=false` and `indexes=0` take away what is there.
+fn set_shape(call: &Call, text: &mut DatasourceText) -> Result<(), ApiError> {
+    if let Some(schema) = call.parameters.given("schema") {
+        text.set_schema(schema)?;
+    }
+    if let Some(ttl) = call.parameters.given("ttl") {
+        let none = ttl.eq_ignore_ascii_case("false") || ttl == "0";
+        text.set_ttl((!none).then_some(ttl))?;
+    }
+    if let Some(indexes) = call.parameters.given("indexes") {
+        let lines = indexes.lines().map(str::trim);
+        let lines = lines.filter(|line| !line.is_empty() && *line != "0" && *line != "false");
+        text.set_indexes(&lines.collect::<Vec<_>>())?;
+    }
+    Ok(())
 }
 
 /// Adds columns behind the last one, and writes the change.

@@ -16,7 +16,7 @@ use super::error::ApiError;
 use super::extract::Path;
 use super::{App, Data, jobs};
 use crate::catalog::{Author, ChangeError, Draft, Writer, format_micros};
-use crate::deploy::{self, DeployPlan, DeployStep};
+use crate::deploy::{self, Action, DeployPlan, DeployStep};
 use crate::ingest::Ingest;
 use crate::jobs::{Job, SubmitError, Wanted};
 use crate::state::{Deployment, DeploymentKind, DeploymentStatus, NewDeployment};
@@ -352,6 +352,11 @@ impl Version {
         let plan = planned(&draft, &data.ingest).await?;
         let drift = writer.taken_back(&draft, &self.author)?;
         drop(writer);
+        if let Author::Api(path) = &self.author
+            && let Some(error) = cannot_be_made(path, &plan)
+        {
+            return Ok(Begun::Invalid(error));
+        }
         let resources = deploy::resource_changes(Some(version_before(&draft)), version(&draft));
         let same = plan.is_empty() && draft.before().files == *draft.files();
         let shown = deployment_shown::plan(&draft, &plan, &drift, &resources);
@@ -419,6 +424,20 @@ impl Version {
             planned,
         })
     }
+}
+
+/// Why the data source that a request changes cannot be as it says.
+fn cannot_be_made(path: &str, plan: &DeployPlan) -> Option<String> {
+    let file = path.rsplit('/').next()?;
+    let name = file.strip_suffix(".datasource").unwrap_or(file);
+    let step = plan
+        .steps
+        .iter()
+        .find(|step| step.action == Action::LeaveOut && step.name == name)?;
+    Some(format!(
+        "the engine cannot make `{name}` so: {}",
+        step.what.join("; ")
+    ))
 }
 
 /// The job that runs a deployment which is written down.

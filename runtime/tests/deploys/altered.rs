@@ -121,3 +121,84 @@ fn a_column_of_the_api_goes_with_the_next_deploy_of_files_without_it() {
     let (_, same) = deploy("");
     assert_eq!(same["result"], "no_changes", "{same}");
 }
+
+#[test]
+fn what_the_engine_cannot_make_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "SCHEMA >\n    `id` UInt64 `json:$.id`,\n    `name` String `json:$.name`\n\nINDEXES >\n    INDEX by_name name TYPE set(10) GRANULARITY 1\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"id\"\n";
+    std::fs::write(folder.path().join("t.datasource"), text).unwrap();
+    let server = Server::start(folder.path());
+    let path = "/v0/datasources?mode=append&name=t&format=ndjson";
+    let row = b"{\"id\":1,\"name\":\"x\"}\n";
+    assert_eq!(server.request("POST", path, row).unwrap().0, 200);
+    for options in ["&dry=true", "", "&allow_destructive_operations=true"] {
+        let (status, refused) = alter(&server, "id UInt64 `json:$.id`", options);
+        assert_eq!(status, 400, "{options}: {refused}");
+        assert!(refused.contains("name"), "{options}: {refused}");
+    }
+    let (_, file) = server
+        .request("GET", "/v0/datasources/t.datasource", b"")
+        .unwrap();
+    assert_eq!(file, text);
+    assert_eq!(server.request("POST", path, row).unwrap().0, 200);
+    assert_eq!(ask(&server, "SELECT * FROM t FORMAT TSV"), "1\tx\n1\tx");
+}
+
+#[test]
+fn a_time_to_live_and_indexes_are_altered() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = datasource(
+        "`id` UInt64 `json:$.id`,\n`at` DateTime `json:$.at`,\n`name` String `json:$.name`",
+        KEYS,
+    );
+    std::fs::write(folder.path().join("t.datasource"), text).unwrap();
+    let server = Server::start(folder.path());
+    let alter = |options: &str| {
+        let path = format!("/v0/datasources/t/alter?{options}");
+        request(server.address(), "POST", &path, b"").expect("an answer")
+    };
+    let made = || {
+        let (_, text) = server
+            .request("GET", "/v0/datasources/t.datasource", b"")
+            .unwrap();
+        let parts = text.lines().filter(|line| {
+            let line = line.trim();
+            line.starts_with("ENGINE_TTL") || line.starts_with("INDEX")
+        });
+        parts.collect::<Vec<_>>().join("\n")
+    };
+    let indexes = "INDEX%20by_name%20name%20TYPE%20set(10)%20GRANULARITY%201";
+    // Rows go that are too old.
+    let allowed = "allow_destructive_operations=true";
+    let (status, refused) = alter("ttl=at%20%2B%20toIntervalDay(9)");
+    assert_eq!((status, made().as_str()), (400, ""), "{refused}");
+    let (status, done) = alter(&format!(
+        "{allowed}&ttl=at%20%2B%20toIntervalDay(9)&indexes={indexes}"
+    ));
+    assert_eq!(status, 200, "{done}");
+    let both = "INDEXES >\n    INDEX by_name name TYPE set(10) GRANULARITY 1\nENGINE_TTL \"at + toIntervalDay(9)\"";
+    assert_eq!(made(), both);
+    let (_, shown) = server.request("GET", "/v0/datasources/t", b"").unwrap();
+    assert!(
+        shown.contains("toIntervalDay(9)") && shown.contains("by_name"),
+        "{shown}"
+    );
+    // The same once more, and what the engine does not take.
+    assert_eq!(alter(&format!("indexes={indexes}")).0, 400);
+    for wrong in [
+        "ttl=nope%20%2B%201",
+        "indexes=INDEX%20x%20nope%20TYPE%20set(10)",
+        "ttl=at%0ATOKEN%20x%20READ",
+        "indexes=no",
+    ] {
+        let (status, refused) = alter(&format!("{allowed}&{wrong}"));
+        assert_eq!(status, 400, "{wrong}: {refused}");
+        assert_eq!(made(), both, "{wrong}");
+    }
+    let (status, done) = alter(&format!("{allowed}&ttl=at%20%2B%20toIntervalDay(8)"));
+    assert_eq!(status, 200, "{done}");
+    assert!(made().ends_with("\"at + toIntervalDay(8)\""), "{}", made());
+    let (status, done) = alter(&format!("{allowed}&ttl=false&indexes=0"));
+    assert_eq!(status, 200, "{done}");
+    assert_eq!(made(), "");
+}
