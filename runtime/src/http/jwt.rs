@@ -102,7 +102,9 @@ impl Signer {
                 jsonwebtoken::errors::ErrorKind::InvalidSignature => {
                     "the token is not signed with this workspace's admin token".to_owned()
                 }
-                jsonwebtoken::errors::ErrorKind::Json(error) => {
+                jsonwebtoken::errors::ErrorKind::Json(error)
+                    if error.to_string().starts_with("unknown field") =>
+                {
                     format!("the token cannot be read: {error}")
                 }
                 _ => "the token is no valid JWT".to_owned(),
