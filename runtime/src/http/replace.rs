@@ -68,7 +68,7 @@ async fn replaced(
         staging: &staged.table.name.to_string(),
         condition,
     };
-    run(app, &writer, replacement, "", &|_| Ok(())).await
+    Box::pin(run(app, &writer, replacement, "", &|_| Ok(()))).await
 }
 
 /// Replaces rows under a journal that can be asked for by the number that `begins` is told. For one who has the shapes of tables and the catalog alone.
@@ -145,7 +145,7 @@ impl Replaces for Deploys {
             staging,
             condition: None,
         };
-        let replaced = run(&app, &writer, replacement, staging, begins).await;
+        let replaced = Box::pin(run(&app, &writer, replacement, staging, begins)).await;
         match replaced {
             Ok(()) => Ok(true),
             // A later process goes on, when this one is being stopped.

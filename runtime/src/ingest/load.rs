@@ -113,7 +113,7 @@ impl Ingest {
         batch: &Batch<'_>,
         views: Views,
     ) -> Result<Counts, IngestError> {
-        self.load(table, batch, views, (once, false)).await
+        Box::pin(self.load(table, batch, views, (once, false))).await
     }
 
     /// Inserts the rows of one file of any size, whose blocks are the same each time it is read. For one who shares the data source.
@@ -124,7 +124,7 @@ impl Ingest {
         views: Views,
     ) -> Result<Counts, IngestError> {
         // Blocks are written as they come, so that bad rows must be known before.
-        self.load(table, batch, views, (once_in_blocks, true)).await
+        Box::pin(self.load(table, batch, views, (once_in_blocks, true))).await
     }
 
     async fn load(

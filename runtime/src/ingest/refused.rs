@@ -136,7 +136,8 @@ impl Ingest {
         attempt: impl Fn(&Range<u64>) -> String,
     ) -> Result<Vec<Refused>, EngineError> {
         let mut refused = Vec::new();
-        let mut ranges = VecDeque::from([0..rows]);
+        let mut ranges = VecDeque::new();
+        ranges.push_back(0..rows);
         let mut tries = 0;
         // Wide ranges first: what is not told apart in the end is no wider than it must be.
         while let Some(range) = ranges.pop_front() {
