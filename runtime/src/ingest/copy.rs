@@ -100,7 +100,9 @@ impl Ingest {
                 "`{name}` keeps no rows, so that there is nothing to replace"
             )));
         }
-        Ok(None)
+        // What follows is made anew by a deploy, which has not been shown to hold there.
+        let cannot_follow = self.on_server && self.is_followed(name).await?;
+        Ok(cannot_follow.then(|| would_not_follow(name)))
     }
 }
 
