@@ -232,7 +232,7 @@ fn both_scopes(server: &Server) {
         (&all, format!("{set}?target_datasource=events"), 403),
         (
             &all,
-            "/v0/datasources?name=events&mode=replace".to_owned(),
+            "/v0/datasources?name=events&mode=replace&replace_truncate_when_empty=true".to_owned(),
             200,
         ),
     ] {
