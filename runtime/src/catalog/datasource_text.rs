@@ -160,15 +160,14 @@ impl DatasourceText {
             ));
         }
         let line = ttl.map_or_else(String::new, |ttl| format!("ENGINE_TTL \"{ttl}\"\n"));
-        let text = match old {
-            Some(old) => self.replaced(old.value.span, "ENGINE_TTL", &line),
-            None => {
-                let keys = tree.directives.iter();
-                let keys = keys.filter(|key| key.keyword.value.starts_with("ENGINE_"));
-                let ends = keys.map(|key| key.value.span.end);
-                let engine = tree.engine.as_ref().map(|engine| engine.span.end);
-                self.with_line_behind(ends.chain(engine).max(), &line)
-            }
+        let text = if let Some(old) = old {
+            self.replaced(old.value.span, "ENGINE_TTL", &line)
+        } else {
+            let keys = tree.directives.iter();
+            let keys = keys.filter(|key| key.keyword.value.starts_with("ENGINE_"));
+            let ends = keys.map(|key| key.value.span.end);
+            let engine = tree.engine.as_ref().map(|engine| engine.span.end);
+            self.with_line_behind(ends.chain(engine).max(), &line)
         };
         let changed = Self::new(text);
         let after = changed.tree();

@@ -233,10 +233,10 @@ impl Import {
 
     async fn take_kept(&self, kept: &Kept, format: Format) -> Result<Response, ApiError> {
         if self.mode != Mode::Create {
-            return self.insert(format, kept.rows()).await;
+            return Box::pin(self.insert(format, kept.rows())).await;
         }
         self.create(kept, format).await?;
-        let inserted = self.insert(format, kept.rows()).await;
+        let inserted = Box::pin(self.insert(format, kept.rows())).await;
         // A file that is refused changes nothing.
         if let Err(error) = &inserted
             && error.status().is_client_error()

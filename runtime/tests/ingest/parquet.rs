@@ -70,8 +70,8 @@ async fn values_in_containers_do_not_wrap() {
     map(300, 'a') -> ✗ cannot read as Map(UInt8, String): {300:\'a\'}
     map(30, 'a') -> {30:'a'}
     ");
-    insta::assert_snapshot!(typed("pq_tuple", "Tuple(b UInt8, a Array(Date))", &["CAST(([toDate32('2300-01-01')], 1), 'Tuple(a Array(Date32), b Int32)')", "CAST(([toDate32('2020-01-01')], 300), 'Tuple(a Array(Date32), b Int32)')", "CAST(([toDate32('2020-01-01')], 3), 'Tuple(a Array(Date32), b Int32)')"]).await, @r"
-    CAST(([toDate32('2300-01-01')], 1), 'Tuple(a Array(Date32), b Int32)') -> ✗ cannot read as Tuple(b UInt8, a Array(Date)): ([\'2300-01-01\'],1)
+    insta::assert_snapshot!(typed("pq_tuple", "Tuple(b UInt8, a Array(Date))", &["CAST(([toDate32('2200-01-01')], 1), 'Tuple(a Array(Date32), b Int32)')", "CAST(([toDate32('2020-01-01')], 300), 'Tuple(a Array(Date32), b Int32)')", "CAST(([toDate32('2020-01-01')], 3), 'Tuple(a Array(Date32), b Int32)')"]).await, @r"
+    CAST(([toDate32('2200-01-01')], 1), 'Tuple(a Array(Date32), b Int32)') -> ✗ cannot read as Tuple(b UInt8, a Array(Date)): ([\'2200-01-01\'],1)
     CAST(([toDate32('2020-01-01')], 300), 'Tuple(a Array(Date32), b Int32)') -> ✗ cannot read as Tuple(b UInt8, a Array(Date)): ([\'2020-01-01\'],300)
     CAST(([toDate32('2020-01-01')], 3), 'Tuple(a Array(Date32), b Int32)') -> (3,['2020-01-01'])
     ");

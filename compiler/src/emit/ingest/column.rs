@@ -344,10 +344,7 @@ fn whole_line(column: &Column, data_type: DataType) -> Input<'_> {
 }
 
 /// The columns that must have values and have none in any row, of those that are looked for in an input. Rows without paths to them take their defaults.
-fn lacking<'a>(
-    table: &'a TablePlan,
-    is_there: impl Fn(&str) -> bool,
-) -> impl Iterator<Item = Input<'a>> {
+fn lacking(table: &TablePlan, is_there: impl Fn(&str) -> bool) -> impl Iterator<Item = Input<'_>> {
     let with_paths = table
         .columns
         .iter()

@@ -29,7 +29,7 @@ impl<'a> Picked<'a> {
             Input::Json(source) | Input::Typed(source, _) => (source, Vec::new()),
             Input::Csv {
                 rows, delimiter, ..
-            } => (rows, csv_settings(*delimiter).into()),
+            } => (rows, csv_settings(*delimiter)),
             _ => return None,
         };
         // The same rows have the same numbers each time.
