@@ -274,7 +274,7 @@ mod tests {
                 &[a, ("b.pipe", "SELECT desktop, x FROM (SELECT x FROM a)")],
                 message
             ),
-            "Unknown expression identifier `desktop` (UNKNOWN_IDENTIFIER)"
+            "pipe `b`, node `n`: Unknown expression identifier `desktop` (UNKNOWN_IDENTIFIER)"
         );
     }
 
