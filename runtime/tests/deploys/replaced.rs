@@ -135,6 +135,10 @@ fn passing(folder: &Path) -> BTreeSet<String> {
 }
 
 /// Where a round begins that tries every so many statements only: another one each time, and the one of a failure again when it is given.
+#[expect(
+    clippy::print_stdout,
+    reason = "who sees the test fail wants to see it fail again"
+)]
 fn seed() -> u64 {
     let given = std::env::var("PIPEWRIGHT_SEED").ok();
     let seed = given.map_or(u64::from(std::process::id()), |seed| seed.parse().unwrap());

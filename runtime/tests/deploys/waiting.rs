@@ -17,23 +17,25 @@ async fn rows_that_wait_are_counted_once_by_what_is_made_anew() {
             &format!("ENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"{key}\"\n"),
         )
     };
-    let parts = datasource(
-        "`part` Int64",
-        "ENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"part\"\n",
-    );
-    let view = |sql: &str| {
-        format!(
-            "NODE n\nSQL >\n    SELECT {sql} AS part FROM rows\n\nTYPE materialized\nDATASOURCE parts\n"
+    // No part can be written of a row with 0, which is not seen before.
+    let parts = |partition: &str| {
+        datasource(
+            "`part` Int64",
+            &format!(
+                "ENGINE \"MergeTree\"\nENGINE_PARTITION_KEY \"{partition}\"\nENGINE_SORTING_KEY \"part\"\n"
+            ),
         )
     };
-    let version = |key: &str, sql: &str| {
+    let view =
+        "NODE n\nSQL >\n    SELECT k AS part FROM rows\n\nTYPE materialized\nDATASOURCE parts\n";
+    let version = |key: &str, partition: &str| {
         checked(&[
             ("rows.datasource", &rows(key)),
-            ("parts.datasource", &parts),
-            ("to_parts.pipe", &view(sql)),
+            ("parts.datasource", &parts(partition)),
+            ("to_parts.pipe", view),
         ])
     };
-    let first = version("k", "intDiv(1, k)");
+    let first = version("k", "intDiv(1, part)");
     let planned = bench.plan(&first, None).await;
     bench.run(&first, None, &planned).await.unwrap();
     let folder = opened("deploy-tests").1.join("ingest/events/rows");
@@ -46,8 +48,8 @@ async fn rows_that_wait_are_counted_once_by_what_is_made_anew() {
     }
     let events = Events::new(Arc::clone(&bench.ingest), EventLimits::default());
     assert_eq!(events.replay(&first).await.unwrap(), 1);
-    // The view is mended, and the table gets another key.
-    let second = version("p, k", "k");
+    // The target is mended, and the table gets another key.
+    let second = version("p, k", "part % 2");
     let planned = bench.plan(&second, Some(&first)).await;
     bench.run(&second, Some(&first), &planned).await.unwrap();
     bench.ingest.try_waiting().await;

@@ -1,5 +1,7 @@
 //! Renames to names that a reader has for something else.
 
+use std::fmt::Write as _;
+
 use insta::assert_snapshot;
 
 use crate::harness::{ADMIN, Project, Server};
@@ -58,7 +60,7 @@ fn a_rename_to_a_name_that_a_reader_has_is_refused() {
     ] {
         let answer = server.ask(ADMIN, "PUT", path, "");
         let error = answer.json()["error"].as_str().unwrap_or("").to_owned();
-        told.push_str(&format!("{} {error}\n", answer.status));
+        writeln!(told, "{} {error}", answer.status).expect("text");
     }
     assert_snapshot!(told, @r"
     409 `node.result` reads `source` and has the name `inside` for something else, which it would read then: change that first, or choose another name

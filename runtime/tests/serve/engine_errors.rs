@@ -1,5 +1,7 @@
 //! What the engine says against an endpoint, with the place that it is about.
 
+use std::fmt::Write as _;
+
 use insta::assert_snapshot;
 
 use crate::harness::{ADMIN, Project, Server};
@@ -54,7 +56,7 @@ fn an_error_says_which_pipe_and_node_it_is_of() {
     let mut told = String::new();
     let mut tell = |answer: crate::harness::Answer| {
         let error = answer.json()["error"].as_str().unwrap_or("").to_owned();
-        told.push_str(&format!("{} {error}\n", answer.status));
+        writeln!(told, "{} {error}", answer.status).expect("text");
     };
     for pipe in [
         "chained",

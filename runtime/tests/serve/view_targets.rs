@@ -1,5 +1,7 @@
 //! A node that fills a data source is changed: what it gives has to go on fitting what it fills.
 
+use std::fmt::Write as _;
+
 use insta::assert_snapshot;
 
 use crate::harness::{ADMIN, Answer, Project, Server};
@@ -51,7 +53,7 @@ fn a_view_is_not_changed_to_what_its_target_cannot_take() {
     ] {
         let answer = put(&server, node, sql);
         let error = answer.json()["error"].as_str().unwrap_or("").to_owned();
-        told.push_str(&format!("{} {error}\n", answer.status));
+        writeln!(told, "{} {error}", answer.status).expect("text");
     }
     // Nor is one made so: the engine looks at the names alone.
     let made = server.ask(
@@ -61,7 +63,7 @@ fn a_view_is_not_changed_to_what_its_target_cannot_take() {
         "SELECT ts, [n] AS n FROM events",
     );
     let error = made.json()["error"].as_str().unwrap_or("").to_owned();
-    told.push_str(&format!("{} {error}\n", made.status));
+    writeln!(told, "{} {error}", made.status).expect("text");
     assert_snapshot!(told, @r"
     400 fill.pipe:5:6: error[target-columns]: what node `into` gives does not fit data source `kept`: it has no column `m`
     400 fill.pipe:5:6: error[target-columns]: what node `into` gives does not fit data source `kept`: `n` is Array(UInt8) here and UInt64 there
