@@ -40,7 +40,7 @@ pub const DATABASE: &str = "pipewright";
 /// order of the left side, as those of the reference do; the parallel one shuffles them. A statement can still name another algorithm.
 ///
 /// The engine makes text of an answer in threads of its own by default. A short answer waits for these longer than they help: a point lookup takes a tenth less
-/// time without them, answers of up to some ten thousand rows and those that are streamed take less, too. A million rows of JSON made in one piece take longer.
+/// time without them, answers of up to some ten thousand rows and those that are streamed take less, too. Long ones in one piece get them again.
 pub const OWN_SETTINGS: &[(&str, &str)] = &[
     ("allow_suspicious_codecs", "1"),
     ("allow_suspicious_fixed_string_types", "1"),

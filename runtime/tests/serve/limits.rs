@@ -97,10 +97,17 @@ fn a_query_has_so_much_memory_and_can_only_take_less() {
         "SELECT toUInt8(1) AS {} FROM numbers(400000)",
         "a".repeat(2000)
     );
-    for query in [large, &long] {
+    // Also where there are few rows.
+    let wide = format!(
+        "SELECT toUInt8(1) AS {} FROM numbers(9999)",
+        "a".repeat(60_000)
+    );
+    let united = format!("{long} UNION ALL SELECT 1");
+    for query in [large, &long, &wide, &united] {
         let (status, text) = ask(query);
-        assert_eq!(status, 400, "{text}");
-        assert!(text.contains("MEMORY_LIMIT_EXCEEDED"), "{text}");
+        let (shown, said) = (&query[..query.len().min(90)], &text[..text.len().min(300)]);
+        assert_eq!(status, 400, "{shown}: {said}");
+        assert!(text.contains("MEMORY_LIMIT_EXCEEDED"), "{shown}: {said}");
     }
     for value in ["0", "200000001", "'0'", "1e12", "-1"] {
         let (status, text) = ask(&format!("SELECT 1 SETTINGS max_memory_usage = {value}"));

@@ -126,7 +126,7 @@ fn what_runs_by_itself_is_judged_by_all_that_it_can_read() {
     );
     let all = "SELECT org, value FROM events";
     let bodies = [
-        format!("% {all} WHERE org >= {{{{Int32(x, required=True)}}}}"),
+        format!("% {all} WHERE org >= {{{{Int32(x, 0)}}}}"),
         format!("% {{% if not defined(x) %}}{{{{error('x')}}}}{{% end %}}{all}"),
         format!(
             "% {{% if job_timestamp > '2000-01-01 00:00:00' %}}{all}{{% else %}}SELECT org, value FROM mine{{% end %}}"

@@ -73,6 +73,60 @@ async fn next_chunk(
     Some((chunk, rest))
 }
 
+/// So many rows an answer has at most whose text is made on the thread that asks.
+const SHORT_ROWS: u64 = 10_000;
+
+/// So long a statement is at most whose answer may be short: the names of its columns, which JSON repeats in each row, are in it.
+const SHORT_STATEMENT: usize = 6_000;
+
+/// Where the text of an answer is made that is bounded and comes in one piece.
+///
+/// On the thread that asks, it takes a tenth less of a short query's time, but none of the query's memory: what has many rows is made by the engine's own threads, which
+/// count it. How many rows there are is seen when there are more than [`SHORT_ROWS`]; the statement runs once more then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Making {
+    /// As the engine has it.
+    Free,
+    /// On the thread that asks, and not for many rows.
+    Here,
+    /// In the engine's threads.
+    Counted,
+}
+
+impl Making {
+    fn of(query: &Query, framing: Framing) -> Self {
+        if framing != Framing::Document || query.max_result_bytes.is_none() {
+            Self::Free
+        } else if query.sql.len() <= SHORT_STATEMENT && are_counted(&query.sql) {
+            Self::Here
+        } else {
+            Self::Counted
+        }
+    }
+
+    fn setting(self) -> Option<(&'static str, String)> {
+        match self {
+            Self::Free => None,
+            Self::Here => Some(("max_result_rows", SHORT_ROWS.to_string())),
+            Self::Counted => Some(("output_format_parallel_formatting", "1".to_owned())),
+        }
+    }
+}
+
+/// Whether the engine counts the rows of a statement's answer, as it does not those of a `UNION` and of an array that is taken apart without a table. A name may be
+/// written otherwise only with escapes.
+fn are_counted(sql: &str) -> bool {
+    let sql = sql.to_ascii_lowercase();
+    !["union", "arrayjoin", "unnest", "\\"]
+        .iter()
+        .any(|word| sql.contains(word))
+}
+
+/// Whether an answer has more rows than are made on the thread that asks.
+fn is_long(said: &str) -> bool {
+    said.contains("TOO_MANY_ROWS_OR_BYTES") && said.contains("max rows")
+}
+
 /// Where the result of a query goes.
 pub(super) type QueryReply = oneshot::Sender<Result<Output, EngineError>>;
 
@@ -119,13 +173,14 @@ impl Session {
     ) {
         let statement = Statement::of(&query.sql);
         let length = query.sql.len();
-        if let Err(error) = self.prepare(&query) {
+        let framing = Framing::of(&query.format);
+        let making = Making::of(&query, framing);
+        if let Err(error) = self.prepare(&query, making) {
             ticket.finish();
             let _ = reply.send(Err(error));
             return;
         }
         ticket.mark(&mut query.sql);
-        let framing = Framing::of(&query.format);
         let ended_well = if statement.is_select && framing != Framing::Document {
             let call = StreamedCall {
                 query: &query,
@@ -138,11 +193,9 @@ impl Session {
             ticket.finish();
             ended_well
         } else {
-            let result = self
-                .connection
-                .query(&query.sql, &query.format, &query.parameters);
+            let output = self.run_whole(&query, making, ticket);
             ticket.finish();
-            let output = whole(result, given(&query, length));
+            let output = output.and_then(|result| whole(result, given(&query, length)));
             let ended_well = output.is_ok();
             let _ = reply.send(output);
             ended_well
@@ -150,6 +203,27 @@ impl Session {
         if statement.leaves_state || !ended_well || ticket.is_cancelled() {
             self.renew();
         }
+    }
+
+    /// Runs a statement whose result is made in one piece.
+    fn run_whole(
+        &mut self,
+        query: &Query,
+        making: Making,
+        ticket: &Ticket,
+    ) -> Result<QueryResult, EngineError> {
+        let run = |connection: &mut Connection| {
+            connection.query(&query.sql, &query.format, &query.parameters)
+        };
+        let result = run(&mut self.connection);
+        let is_long = making == Making::Here && result.error().is_some_and(|said| is_long(&said));
+        if !is_long || ticket.is_cancelled() {
+            return Ok(result);
+        }
+        drop(result);
+        self.renew();
+        self.prepare(query, Making::Counted)?;
+        Ok(run(&mut self.connection))
     }
 
     /// Runs a statement without result.
@@ -202,7 +276,7 @@ impl Session {
     }
 
     /// Gives the connection the settings of `query` and no others.
-    fn prepare(&mut self, query: &Query) -> Result<(), EngineError> {
+    fn prepare(&mut self, query: &Query, making: Making) -> Result<(), EngineError> {
         self.require_fresh()?;
         if self.settings.is_empty() && query.settings.is_empty() && query.max_result_bytes.is_none()
         {
@@ -211,6 +285,9 @@ impl Session {
         let mut wanted: BTreeMap<String, String> = query.settings.iter().cloned().collect();
         if let Some(limit) = query.max_result_bytes {
             wanted.insert("max_result_bytes".to_owned(), limit.to_string());
+        }
+        if let Some((name, value)) = making.setting() {
+            wanted.insert(name.to_owned(), value);
         }
         self.apply(&wanted)
     }
