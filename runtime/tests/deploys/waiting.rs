@@ -26,16 +26,19 @@ async fn rows_that_wait_are_counted_once_by_what_is_made_anew() {
             ),
         )
     };
-    let view =
-        "NODE n\nSQL >\n    SELECT k AS part FROM rows\n\nTYPE materialized\nDATASOURCE parts\n";
-    let version = |key: &str, partition: &str| {
+    let view = |sql: &str| {
+        format!(
+            "NODE n\nSQL >\n    SELECT {sql} AS part FROM rows\n\nTYPE materialized\nDATASOURCE parts\n"
+        )
+    };
+    let version = |key: &str, partition: &str, sql: &str| {
         checked(&[
             ("rows.datasource", &rows(key)),
             ("parts.datasource", &parts(partition)),
-            ("to_parts.pipe", view),
+            ("to_parts.pipe", &view(sql)),
         ])
     };
-    let first = version("k", "intDiv(1, part)");
+    let first = version("k", "intDiv(1, part)", "k");
     let planned = bench.plan(&first, None).await;
     bench.run(&first, None, &planned).await.unwrap();
     let folder = opened("deploy-tests").1.join("ingest/events/rows");
@@ -48,8 +51,8 @@ async fn rows_that_wait_are_counted_once_by_what_is_made_anew() {
     }
     let events = Events::new(Arc::clone(&bench.ingest), EventLimits::default());
     assert_eq!(events.replay(&first).await.unwrap(), 1);
-    // The target is mended, and the table gets another key.
-    let second = version("p, k", "part % 2");
+    // The target is mended and made anew with the view, and the table gets another key.
+    let second = version("p, k", "part % 2", "toInt64(k)");
     let planned = bench.plan(&second, Some(&first)).await;
     bench.run(&second, Some(&first), &planned).await.unwrap();
     bench.ingest.try_waiting().await;
