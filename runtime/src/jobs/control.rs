@@ -99,7 +99,7 @@ impl Control {
         found.map_err(|error| WorkError::Failed(error.to_string()))
     }
 
-    /// What [`Work::admitted`] returned for the job, if it is a `T`.
+    /// What [`super::Work::admitted`] returned for the job, if it is a `T`.
     pub fn admission<T: 'static>(&self) -> Option<T> {
         let mut admission = self
             .admission
