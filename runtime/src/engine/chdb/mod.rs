@@ -6,6 +6,7 @@
 //! next statement, and a second process on the same data folder is told who holds it.
 
 pub mod ffi;
+mod making;
 mod pipe;
 mod pool;
 mod repair;
