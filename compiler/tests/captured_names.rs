@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use pipewright_compiler::diagnostics::codes;
 use pipewright_compiler::plan::{Plan, RequestContext};
 use pipewright_compiler::project::SourceTree;
 use pipewright_compiler::template::{RenderContext, Values};
+use pipewright_grammar::diagnostic::Severity;
 
 const TABLE: &str = "SCHEMA >\n    `id` Int32,\n    `a` Int32\n";
 
@@ -25,6 +27,22 @@ fn plan(nodes: &[(&str, &str)]) -> Plan {
     ));
     assert_eq!(diagnostics, []);
     plan
+}
+
+/// What is found in a pipe with a node `a`, a node `other` that reads a table with a column of that name, and one with this text.
+fn checked(sql: &str) -> String {
+    let pipe = format!(
+        "NODE a\nSQL >\n    SELECT 3 AS id\n\nNODE other\nSQL >\n    SELECT * FROM t\n\nNODE e\nSQL >\n    {sql}\nTYPE endpoint\n"
+    );
+    let files = [("t.datasource", TABLE), ("p.pipe", &pipe)];
+    let (_, diagnostics) = pipewright_compiler::check(SourceTree::new(
+        files.map(|(path, text)| (path.to_owned(), text.to_owned())),
+    ));
+    let of_rule = diagnostics
+        .iter()
+        .filter(|found| found.code == codes::SET_NAME || found.severity == Severity::Error);
+    let messages = of_rule.map(|found| &*found.message);
+    messages.collect::<Vec<_>>().join("\n")
 }
 
 fn query(plan: &Plan, text: &str) -> String {
@@ -60,6 +78,55 @@ fn a_table_right_of_in_is_not_taken_for_an_expression_of_the_reader() {
     ) AS n0
     ) AS p USING id
     ");
+}
+
+#[test]
+fn a_definition_far_from_the_place_where_a_node_is_put_does_not_capture_its_tables() {
+    let plan = plan(&[("n0", "SELECT id, a FROM t")]);
+    // The engine reads the definition of `x` where `x` is used, and there `t` is another.
+    let nested = query(
+        &plan,
+        "WITH x AS (SELECT * FROM p) SELECT * FROM (WITH t AS (SELECT 7 AS a) SELECT x.a FROM x, t)",
+    );
+    insta::assert_snapshot!(nested, @r"
+    WITH x AS (SELECT * FROM (
+    SELECT id, a FROM pipewright.t
+    ) AS p) SELECT * FROM (WITH t AS (SELECT 7 AS a) SELECT x.a FROM x, t)
+    ");
+    let scalar = query(
+        &plan,
+        "SELECT (SELECT max(a) FROM p) AS m, (WITH t AS (SELECT 7 AS a) SELECT m FROM t)",
+    );
+    assert!(scalar.contains("FROM pipewright.t\n"), "{scalar}");
+    // The only one of its name means a table inside of its own definition.
+    insta::assert_snapshot!(query(&plan, "WITH t AS (SELECT * FROM p) SELECT * FROM t"), @r"
+    WITH t AS (SELECT * FROM (
+    SELECT id, a FROM t
+    ) AS p) SELECT * FROM t
+    ");
+}
+
+#[test]
+fn a_name_right_of_in_that_is_a_node_and_a_column_is_refused() {
+    let refused = "`a` right of `IN` may be the node or a column of what is read";
+    for sql in [
+        "SELECT id FROM t WHERE id IN (a)",
+        "SELECT id FROM t WHERE id NOT IN a",
+        "SELECT id FROM other WHERE in(id, a)",
+    ] {
+        assert_eq!(checked(sql), refused, "{sql}");
+    }
+    for sql in [
+        "SELECT number FROM numbers(3) WHERE number IN a",
+        "SELECT id FROM a AS x WHERE id IN other",
+        "SELECT id FROM t WHERE id IN (SELECT id FROM a)",
+        "SELECT id FROM t WHERE id IN t.a",
+    ] {
+        assert_eq!(checked(sql), "", "{sql}");
+    }
+    // No column is called `p`.
+    let pipe = plan(&[("n", "SELECT 3 AS id")]);
+    assert!(query(&pipe, "SELECT id FROM t WHERE id IN p").contains("SELECT 3 AS id"));
 }
 
 #[test]
@@ -212,5 +279,22 @@ fn many_names_take_no_more_than_their_number_of_steps() {
     let plan = plan(&[("n0", "SELECT id, a FROM t")]);
     let (few, many) = (time_of(&plan, 1000), time_of(&plan, 8000));
     // Eight times as many names: by their number eight times as long, by the square of it sixty-four times.
+    assert!(many < few * 24, "{few:?}, {many:?}");
+}
+
+/// How long a query takes in which so many names are given to one another.
+fn time_of_renaming(plan: &Plan, names: usize) -> Duration {
+    let mut text = String::from("WITH s AS g0");
+    for at in 1..names {
+        write!(text, ", g{} AS g{at}", at - 1).expect("text");
+    }
+    write!(text, " SELECT 1 IN g{}", names - 1).expect("text");
+    shortest(|| drop(query(plan, &text)))
+}
+
+#[test]
+fn names_that_are_given_to_one_another_are_followed_in_time() {
+    let plan = plan(&[("n0", "SELECT id, a FROM t")]);
+    let (few, many) = (time_of_renaming(&plan, 500), time_of_renaming(&plan, 4000));
     assert!(many < few * 24, "{few:?}, {many:?}");
 }

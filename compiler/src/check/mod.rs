@@ -22,6 +22,7 @@ mod plain_column;
 mod refused;
 mod required_parameter;
 mod set_columns;
+mod set_name;
 mod silence;
 mod star_endpoint;
 mod tables;
@@ -133,6 +134,7 @@ pub const RULES: &[Rule] = &[
     plain_column::RULE,
     required_parameter::RULE,
     set_columns::RULE,
+    set_name::RULE,
     star_endpoint::RULE,
     target_columns::RULE,
     unguarded_division::RULE,

@@ -11,7 +11,7 @@ use crate::plan::{Column, PipePlan, Plan, TablePlan};
 use crate::project::ResourceName;
 use crate::sql::memberships::{Element, Left, Right, gives_one_value, may_have_query};
 use crate::sql::memberships::{memberships, outputs};
-use crate::sql::{Position, TableReference};
+use crate::sql::{self, Position, TableReference};
 use crate::types;
 
 pub(super) const RULE: Rule = Rule {
@@ -145,7 +145,12 @@ impl<'a> Place<'a> {
                 let is_it = |table: &&TableReference| {
                     table.position == Position::In && table.span.start == *start
                 };
-                self.given(tables.iter().find(is_it)?, DEPTH)?
+                let table = tables.iter().find(is_it)?;
+                let scope = Plan::scope(self.plan.node(self.id)?.0, &self.id.node);
+                if self.plan.set_may_be_column(scope, &self.branch.scan, table) {
+                    return None;
+                }
+                self.given(table, DEPTH)?
             }
         };
         let left = match left {
@@ -237,6 +242,14 @@ impl<'a> Place<'a> {
         let Some(depth) = depth.checked_sub(1) else {
             return false;
         };
+        // Behind `ARRAY JOIN` a column has the values of its items.
+        let sql = self.branch.rendered.sql.text();
+        if sql::lexer::all_names(sql)
+            .iter()
+            .any(|name| name == "array")
+        {
+            return false;
+        }
         let tables = self.branch.scan.tables.iter();
         let meant = tables.filter(|table| {
             let named = table.alias.as_deref().unwrap_or(&table.name);

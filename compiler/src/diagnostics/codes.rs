@@ -81,6 +81,8 @@ declare_codes! {
     MISSING_PERCENT = "missing-percent";
     /// An `IN` whose sides have different numbers of columns.
     SET_COLUMNS = "set-columns";
+    /// A name right of an `IN` that is a node, and maybe a column.
+    SET_NAME = "set-name";
     /// Columns of a materialized node that its target does not have.
     TARGET_COLUMNS = "target-columns";
     /// A join with a data source on its right and a small result on its left.

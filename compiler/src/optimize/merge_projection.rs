@@ -350,7 +350,7 @@ impl<'a> Merger<'a> {
             self.needed(&removed)
         };
         self.names_stay_apart(spliced.is_some(), &hoisted)?;
-        self.nothing_is_not_computed_with(&hoisted)?;
+        self.keeps_its_common_tables(&hoisted)?;
         let copy = |run: &Run| Part::Copy(statement.bytes(run));
         let place = &self.reader.source.as_ref()?.run;
         let mut edits: Vec<(Range<usize>, Vec<Part>)> = removed
@@ -385,10 +385,33 @@ impl<'a> Merger<'a> {
         })
     }
 
+    /// A later branch of a union has the common tables of the first as long as it has no `WITH` of its own.
+    fn keeps_its_common_tables(&self, hoisted: &[(&str, Run)]) -> Option<()> {
+        let statement = self.subject.statement;
+        let tables = |select: &Select| {
+            if select.understood {
+                let mut with = select.with.iter().flat_map(|with| &with.names);
+                with.any(|(_, is_table)| *is_table)
+            } else {
+                statement.has_word(&select.run, "WITH")
+            }
+        };
+        let gets_one = !hoisted.is_empty() && self.reader.with.is_none();
+        let branches = &self.site.query.branches;
+        let earlier = branches.iter().take(self.site.branch).any(tables);
+        let in_brackets = self.site.has_others_beside() && branches.len() == 1;
+        let of_brackets = || {
+            let around = self.site.around.iter().map(|around| around.select);
+            around.into_iter().any(tables)
+        };
+        (!gets_one || !(earlier || in_brackets && of_brackets())).then_some(())
+    }
+
     /// `WITH expression AS name, …` before the reader, or at the start of its own.
     fn hoist(&self, hoisted: &[(&str, Run)]) -> (Range<usize>, Vec<Part>) {
         let statement = self.subject.statement;
         let own = self.reader.with.as_ref();
+        let aggregates = self.aggregates();
         let mut parts = Vec::new();
         if own.is_none() {
             parts.push(add("WITH "));
@@ -397,7 +420,11 @@ impl<'a> Merger<'a> {
             if at > 0 {
                 parts.push(add(", "));
             }
+            // Behind a function that gives what it takes, the engine sees no constant to take out.
+            let kept = aggregates && self.is_sum_with_constant(run);
+            parts.extend(kept.then(|| add("identity(")));
             parts.push(Part::Copy(statement.bytes(run)));
+            parts.extend(kept.then(|| add(")")));
             parts.push(add(format!(" AS {}", sql::quote_identifier(name))));
         }
         parts.push(add(if own.is_some() { ", " } else { "\n" }));
@@ -406,38 +433,68 @@ impl<'a> Merger<'a> {
         (at..at, parts)
     }
 
-    /// No name that comes to the reader with the node may meet one that is there.
-    /// The engine takes sums out of `max(a + 1)`, so that without rows the reader would see 1, where over the node's column it sees 0.
-    fn nothing_is_not_computed_with(&self, hoisted: &[(&str, Run)]) -> Option<()> {
+    /// Whether the reader has an aggregate out of which the engine takes constants: `sum(a * 2)` becomes `sum(a) * 2`. Where `a * 2` is the column of a query it cannot;
+    /// decimals are rounded in another place then, dates become others, and without rows `max(a + 1)` is 1 and not 0.
+    fn aggregates(&self) -> bool {
         let statement = self.subject.statement;
-        let has_groups = self.reader.clause(ClauseKind::GroupBy).is_some();
-        let takes_out = self.around.iter().any(|run| {
+        self.around.iter().any(|run| {
             let calls = statement.calls(run);
-            let mut taken = calls.iter().map(String::as_str);
-            taken.any(|call| {
+            let mut calls = calls.iter();
+            calls.any(|call| {
                 ["any", "avg", "max", "min", "sum"]
                     .iter()
                     .any(|name| call.starts_with(name))
             })
-        });
-        let mut computed = hoisted.iter().map(|(_, run)| run);
-        let is_sum = |run: &Run| {
-            let calls = statement.calls(run);
-            let adds = |call: &String| {
-                matches!(
-                    call.as_str(),
-                    "plus" | "minus" | "divide" | "multiply" | "negate"
-                )
-            };
-            let has_sign = |at: usize| {
-                matches!(statement.kind(at), Some(Kind::Operator))
-                    && matches!(statement.word(at), "+" | "-" | "/")
-            };
-            calls.iter().any(adds) || run.clone().any(has_sign)
-        };
-        (has_groups || !takes_out || !computed.any(is_sum)).then_some(())
+        })
     }
 
+    /// Whether an expression is, outside of all brackets, a sum or product of which a part is a constant. The functions of that meaning are taken for such.
+    fn is_sum_with_constant(&self, run: &Run) -> bool {
+        let statement = self.subject.statement;
+        let functions = ["plus", "minus", "multiply", "divide", "negate"];
+        let called = statement.calls(&(run.start..run.end.min(run.start + 2)));
+        if called.iter().any(|call| functions.contains(&call.as_str())) {
+            return true;
+        }
+        let grouped = statement.kind(run.start) == Some(Kind::OpenRound)
+            && statement.kind(run.end - 1) == Some(Kind::CloseRound);
+        if grouped {
+            // `(a) * (2)` is looked into as well, which is one too many and no harm.
+            return self.has_constant_part(&(run.start + 1..run.end - 1))
+                || self.has_constant_part(run);
+        }
+        self.has_constant_part(run)
+    }
+
+    /// Whether one of the parts between the signs of an expression has no name in it.
+    fn has_constant_part(&self, run: &Run) -> bool {
+        let statement = self.subject.statement;
+        let (mut depth, mut start, mut signs, mut constant) = (0_i32, run.start, 0, false);
+        let mut end_part = |part: Run| constant |= statement.names(&part).is_empty();
+        for at in run.clone() {
+            let is_sign = match statement.kind(at) {
+                Some(Kind::OpenRound | Kind::OpenSquare | Kind::OpenCurly) => {
+                    depth += 1;
+                    false
+                }
+                Some(Kind::CloseRound | Kind::CloseSquare | Kind::CloseCurly) => {
+                    depth -= 1;
+                    false
+                }
+                Some(Kind::Asterisk) => true,
+                Some(Kind::Operator) => matches!(statement.word(at), "+" | "-" | "/"),
+                _ => false,
+            };
+            if is_sign && depth == 0 {
+                end_part(start..at);
+                (start, signs) = (at + 1, signs + 1);
+            }
+        }
+        end_part(start..run.end);
+        signs > 0 && constant
+    }
+
+    /// No name that comes to the reader with the node may meet one that is there.
     fn names_stay_apart(&self, spliced: bool, hoisted: &[(&str, Run)]) -> Option<()> {
         let statement = self.subject.statement;
         let mut kept: BTreeSet<String> = BTreeSet::new();

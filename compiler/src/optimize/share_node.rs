@@ -145,7 +145,20 @@ fn worth_it(subject: &Subject<'_>, group: &[Copied]) -> bool {
     if any_changing(&statement.calls(&run)) || has_outer_names(subject, group) {
         return false;
     }
+    if !group
+        .iter()
+        .all(|copied| sees_leading_with(statement, copied))
+    {
+        return false;
+    }
     group.iter().all(|copied| reads_all(subject, copied))
+}
+
+/// Whether what the leading `WITH` defines is there in the branch of the outermost query that has the copy: not in a later one with a `WITH` of its own.
+fn sees_leading_with(statement: &Statement<'_>, copied: &Copied) -> bool {
+    let branches = statement.query.branches.iter();
+    let mut later = branches.skip(1);
+    later.all(|select| select.with.is_none() || !select.run.contains(&copied.open))
 }
 
 /// Whether a copy may use a name of a `WITH` around it, which is not there where it would go to.

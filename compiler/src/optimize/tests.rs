@@ -44,7 +44,7 @@ fn a_chain_becomes_one_query() {
             "SELECT url, sum(doubled) AS total FROM (\nSELECT * FROM (\nSELECT url, visitor, doubled FROM (\nSELECT *, amount * 2 AS doubled, user AS visitor FROM (\nSELECT * FROM hits WHERE org = 7 -- ours\n) AS a\n) AS b WHERE doubled > 5\n) AS c\n) AS d GROUP BY url ORDER BY total DESC LIMIT 3"
         ),
         @r"
-    WITH amount * 2 AS doubled
+    WITH identity(amount * 2) AS doubled
     SELECT url, sum(doubled) AS total FROM hits
     WHERE (org = 7)
       AND (doubled > 5) GROUP BY url ORDER BY total DESC LIMIT 3
@@ -109,15 +109,50 @@ fn a_star_takes_the_list_of_the_node() {
 }
 
 #[test]
-fn what_is_added_stays_in_the_node_where_there_may_be_no_rows() {
+fn a_constant_stays_inside_of_an_aggregate_as_it_does_over_a_node() {
+    let merged = |expression: &str, reader: &str| {
+        let node = format!("(\nSELECT org, {expression} AS d FROM hits\n) AS n");
+        optimized(&format!("SELECT {reader}").replace('@', &node))
+    };
+    for expression in [
+        "amount + 1",
+        "5 - amount",
+        "(amount / 3)",
+        "toDate(ts) + toInt8(1)",
+        "amount * 2",
+        "multiply(amount, 2)",
+        "-amount",
+    ] {
+        for reader in [
+            "max(d) FROM @",
+            "org, avgIf(d, org > 1) FROM @ GROUP BY org",
+        ] {
+            let merged = merged(expression, reader);
+            let kept = format!("WITH identity({expression}) AS d\n");
+            assert!(merged.starts_with(&kept), "{merged}");
+        }
+    }
+    // The engine takes nothing but constants out, and only what is outermost.
+    for (expression, reader) in [
+        ("amount + org", "max(d) FROM @"),
+        ("round(amount * 2)", "sum(d) FROM @"),
+        ("amount * 2", "org, count() FROM @ WHERE d > 1 GROUP BY org"),
+    ] {
+        let merged = merged(expression, reader);
+        assert!(
+            merged.starts_with(&format!("WITH {expression} AS d\n")),
+            "{merged}"
+        );
+    }
+}
+
+#[test]
+fn a_later_branch_keeps_the_common_tables_of_the_first() {
     stay(&[
-        "SELECT max(d) FROM (\nSELECT amount + 1 AS d FROM hits WHERE org = 1\n) AS n",
-        "SELECT minIf(d, org > 1) AS m FROM (\nSELECT org, 5 - amount AS d FROM hits\n) AS n",
+        "WITH u AS (SELECT 1 AS k) SELECT k FROM u UNION ALL SELECT x FROM (\nSELECT amount + org AS x FROM hits\n) AS n WHERE x IN u",
     ]);
-    // Groups have rows.
-    let grouped =
-        "SELECT org, max(d) FROM (\nSELECT org, amount + 1 AS d FROM hits\n) AS n GROUP BY org";
-    assert_ne!(optimized(grouped), "unchanged");
+    let scalar = "WITH 1 AS k SELECT k FROM t UNION ALL SELECT x FROM (\nSELECT amount + org AS x FROM hits\n) AS n WHERE x > 1";
+    assert_ne!(optimized(scalar), "unchanged");
 }
 
 #[test]
@@ -333,6 +368,7 @@ fn a_node_with_several_readers_is_computed_once() {
         "SELECT (SELECT sum(c) FROM @) AS a, (SELECT max(c) FROM @) AS b",
         "SELECT 1 FROM (SELECT * FROM @ UNION ALL SELECT * FROM @) AS u WHERE c > 1",
         "SELECT sum(c) FROM @ UNION DISTINCT SELECT max(c) FROM @",
+        "SELECT sum(c) FROM @ UNION ALL WITH 2 AS q SELECT max(c) + q FROM @",
         "WITH url AS x SELECT sum(c) FROM @ UNION ALL SELECT max(c) FROM (\nSELECT x AS url, count() AS c FROM hits GROUP BY x\n) AS n",
     ] {
         assert_eq!(only(kept), "unchanged", "{kept}");

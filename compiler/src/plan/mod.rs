@@ -24,6 +24,7 @@ use rayon::prelude::*;
 pub use datasource::{Column, Engine, Index, TablePlan};
 pub use filter::{FilterError, RowFilters};
 pub use keys::needs_type;
+pub(crate) use named::column_or_node;
 pub use outside::{Meant, Named};
 pub use pipe::{CopyMode, NodePlan, PipePlan, Role};
 pub use query::{Compiled, QUERY_SOURCE, QueryError, RequestContext};

@@ -3,10 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use pipewright_grammar::diagnostic::Diagnostic;
+use pipewright_grammar::source::Span;
+
 use super::Plan;
 use super::query::{Compilation, QueryError, names_engine_table};
 use super::shape::{self, Inline, Shape, TableUse};
-use crate::graph::{NodeId, Scope, Target, resolve};
+use crate::diagnostics::codes;
+use crate::graph::{NodeId, Scope, Target, Vertex, resolve};
 use crate::mapped_text::MappedText;
 use crate::project::ResourceName;
 use crate::sql::definitions;
@@ -56,6 +60,65 @@ impl Compilation<'_> {
         shape.definitions = definitions::words(text.text(), scan);
         Ok((shape, cacheable))
     }
+}
+
+impl Plan {
+    /// Whether a node's name right of an `IN` may be a column of what the statement reads, for which the engine would take it if the node were a table. The columns of
+    /// a node are in no file: those of all that it reads are taken for its own, and every name that it gives.
+    pub(crate) fn set_may_be_column(
+        &self,
+        scope: Scope<'_>,
+        scan: &Scan,
+        table: &TableReference,
+    ) -> bool {
+        if table.position != Position::In || table.database.is_some() {
+            return false;
+        }
+        let is_from = |table: &&TableReference| table.position == Position::From;
+        scan.tables.iter().filter(is_from).any(|read| {
+            let policy = &self.policies.common;
+            let database = read.database.as_deref();
+            match resolve(&self.project, policy, scope, database, &read.name) {
+                Some(Target::Datasource(datasource)) => {
+                    self.has_column(&datasource.name, &table.name)
+                }
+                Some(Target::Node(pipe, node)) => {
+                    self.may_give_column(&NodeId::of(pipe, node), &table.name)
+                }
+                Some(Target::Service) | None => false,
+            }
+        })
+    }
+
+    fn has_column(&self, datasource: &ResourceName, name: &str) -> bool {
+        let table = self.tables.get(datasource);
+        table.is_some_and(|table| table.columns.iter().any(|column| column.name == name))
+    }
+
+    fn may_give_column(&self, node: &NodeId, name: &str) -> bool {
+        let vertex = Vertex::Node(node.clone());
+        let mut closure = self.graph.closure(&vertex).into_iter();
+        closure.any(|vertex| match vertex {
+            Vertex::Node(id) => self.graph.branches(id).iter().any(|branch| {
+                let sql = branch.rendered.sql.text();
+                sql::aliases(sql).contains(name)
+            }),
+            Vertex::Datasource(datasource) => self.has_column(datasource, name),
+            Vertex::Service(_) => false,
+        })
+    }
+}
+
+/// The diagnostic for a name right of an `IN` that is a node, and maybe a column.
+pub(crate) fn column_or_node(name: &str, span: Option<Span>) -> Diagnostic {
+    let message = format!("`{name}` right of `IN` may be the node or a column of what is read");
+    let mut diagnostic = Diagnostic::error(codes::SET_NAME, message);
+    if let Some(span) = span {
+        diagnostic = diagnostic.label(span, "one of the two");
+    }
+    diagnostic.help(format!(
+        "write `(SELECT * FROM {name})` for the node, and the name of its table and a point before a column"
+    ))
 }
 
 /// A statement whose names are being resolved.
@@ -119,6 +182,10 @@ impl<'a> Naming<'a> {
         if let Some(modifier) = table.needs_a_table() {
             let place = self.text.locate_range(modifier);
             return Err(crate::graph::modifier_on_node(&table.name, place).into());
+        }
+        if self.plan.set_may_be_column(self.scope, self.scan, table) {
+            let place = self.text.locate_range(table.span.clone());
+            return Err(column_or_node(&table.name, place).into());
         }
         if let (Position::From, Some(alias)) = (table.position, &table.alias) {
             self.aliased.push((table.name.as_str(), alias.as_str()));
@@ -213,7 +280,13 @@ impl<'a> Naming<'a> {
     fn means_only_the_node(&self, name: &str) -> bool {
         let text = self.text.text();
         let columns = self.plan.tables.values().flat_map(|table| &table.columns);
-        if columns.into_iter().any(|column| column.name == name) {
+        let of_node = match self.resolve(None, name) {
+            Some(Target::Node(pipe, node)) => {
+                self.plan.may_give_column(&NodeId::of(pipe, node), name)
+            }
+            _ => false,
+        };
+        if of_node || columns.into_iter().any(|column| column.name == name) {
             return false;
         }
         let tables = self.scan.tables.iter().map(|table| table.span.start);

@@ -83,10 +83,18 @@ const MEANING: &[&str] = &[
     "prefer_column_name_to_alias",
 ];
 
+/// Settings of how values are written, by which a row filter that writes one would give other rows. In pipes they are worth more than such a case.
+const WRITING: &[&str] = &["date_time_output_format"];
+
 /// Fails where a caller's setting would change what pipes that are read compute, or a row filter.
-pub(super) fn changes_pipes(text: &MappedText, scan: &Scan) -> Result<(), QueryError> {
+pub(super) fn changes_pipes(
+    text: &MappedText,
+    scan: &Scan,
+    filtered: bool,
+) -> Result<(), QueryError> {
     let mut settings = scan.settings.iter();
-    let Some(setting) = settings.find(|setting| MEANING.contains(&setting.name.as_str())) else {
+    let changes = |name: &str| MEANING.contains(&name) || (filtered && WRITING.contains(&name));
+    let Some(setting) = settings.find(|setting| changes(&setting.name)) else {
         return Ok(());
     };
     let message = format!(

@@ -183,7 +183,7 @@ impl Plan {
         let mut tables = shape.tables.iter();
         let hides_rows = tables.any(|table| filters.of(&table.resource()).is_some());
         if hides_rows || !shape.inlines.is_empty() {
-            changes_pipes(&mapped, &scan)?;
+            changes_pipes(&mapped, &scan, hides_rows)?;
         }
         if let Some(format) = &scan.format {
             shape.end = shape::anchor(&mapped, format.span.start).unwrap_or_default();

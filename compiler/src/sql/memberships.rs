@@ -45,7 +45,6 @@ const OF_ONE_VALUE: &[&str] = &[
     "JSONExtractInt",
     "JSONExtractString",
     "JSONExtractUInt",
-    "concat",
     "count",
     "formatDateTime",
     "length",

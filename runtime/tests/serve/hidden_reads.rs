@@ -14,6 +14,11 @@ const HIDING: &[&str] = &[
     "WITH RECURSIVE other AS ((SELECT * FROM other) UNION ALL SELECT org FROM other WHERE 0) SELECT count() FROM other",
     "WITH RECURSIVE events AS (SELECT * FROM events) SELECT countIf(org != 1) FROM events",
     "SELECT (WITH RECURSIVE other AS (SELECT * FROM other) SELECT count() FROM other)",
+    // A branch with a `WITH` of its own has none of the common tables of the first.
+    "SELECT count() FROM (WITH other AS (SELECT 1 AS org WHERE 0) SELECT org FROM other UNION ALL WITH 2 AS q SELECT org FROM other)",
+    "SELECT count() FROM (WITH other AS (SELECT 1 AS org WHERE 0) SELECT org FROM other UNION ALL (WITH 2 AS q SELECT org FROM other))",
+    "SELECT countIf(org != 1) FROM (WITH events AS (SELECT 1 AS org) SELECT org FROM events UNION ALL (SELECT 1 AS org UNION ALL WITH 2 AS q SELECT org FROM events))",
+    "SELECT countIf(org != 1) FROM (WITH events AS (SELECT 1 AS org) SELECT org FROM events UNION ALL WITH 2 AS q SELECT org FROM events UNION ALL SELECT org FROM by_org)",
     // Lambdas with the name of an operator.
     "WITH lambda(tuple(x, y), 1) AS equals SELECT countIf(org != 1) FROM events",
     "WITH (x, y) -> 1 IS NOT DISTINCT FROM 1 AS equals SELECT countIf(org != 1) FROM events",

@@ -7,7 +7,7 @@ use super::{Meaning, Model, Node, quoted};
 use crate::tape::Tape;
 
 /// How many shapes of statements there are.
-const SHAPES: usize = 34;
+const SHAPES: usize = 36;
 
 /// What stands after a statement. The first ones are the plainest, since shrinking goes there.
 const ENDINGS: &[&str] = &[
@@ -399,6 +399,7 @@ impl Writer {
                     .table(&b, None);
                 self.text(") , more AS (SELECT k, v + 1 AS v, s FROM raw) SELECT k, v, s FROM more WHERE k IN (SELECT k FROM raw)");
             }
+            shape @ (32 | 33) => self.defined_far_away(shown.as_ref(), &name, shape == 32),
             _ if !other.is_empty() => {
                 let b = tape.one(&other).clone();
                 self.text(&format!(
@@ -416,6 +417,29 @@ impl Writer {
                     model.datasources.len() + number
                 ));
             }
+        }
+    }
+
+    /// What is read far from where it is defined, with another definition around that place. The engine looks the names of a definition up where it is used.
+    fn defined_far_away(&mut self, read: Option<&Named>, name: &str, is_table: bool) {
+        let another =
+            format!("(WITH {name} AS (SELECT toInt64(1) AS k, toInt64(2) AS v, 'y' AS s) SELECT");
+        let Some(read) = read else {
+            _ = self.text(&format!("SELECT * FROM {another} k, v, s FROM {name})"));
+            return;
+        };
+        if is_table {
+            self.text("WITH defined AS (SELECT k, v, s FROM ")
+                .table(read, Some("far_one"));
+            self.text(&format!(
+                ") SELECT k, v, s FROM {another} d.k AS k, d.v AS v, d.s AS s FROM defined AS d UNION ALL SELECT k, v, s FROM {name})"
+            ));
+        } else {
+            self.text("WITH (SELECT sum(v) FROM ")
+                .table(read, Some("far_one"));
+            self.text(&format!(
+                ") AS defined SELECT k, v, s FROM {another} k, toInt64(defined) AS v, s FROM {name})"
+            ));
         }
     }
 

@@ -171,6 +171,14 @@ const CASES: &[Case] = &[
         ("user IN users", "(user, site) IN users"),
     ),
     case(
+        "set-name",
+        (
+            "p.pipe",
+            "NODE site\nSQL >\n    SELECT user FROM users\n\nNODE n\nSQL >\n    SELECT user FROM hits WHERE user IN site LIMIT 10\n\nTYPE endpoint\n",
+        ),
+        ("IN site", "IN (SELECT user FROM site)"),
+    ),
+    case(
         "star-endpoint",
         endpoint!("SELECT * FROM hits LIMIT 10"),
         ("FROM hits", "FROM (SELECT day FROM hits)"),

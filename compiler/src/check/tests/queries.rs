@@ -323,6 +323,21 @@ fn sides(sql: &str) -> Vec<String> {
 }
 
 #[test]
+fn sides_of_in_that_the_engine_can_compare_are_passed() {
+    for sql in [
+        // Its items may be tuples.
+        "SELECT user FROM web ARRAY JOIN user WHERE user IN (SELECT day, user FROM web)",
+        "SELECT user FROM web ARRAY JOIN user WHERE user IN pair",
+        // The engine takes a column before a table.
+        "SELECT both FROM tuples WHERE 'a' IN both",
+        "SELECT user FROM web AS both, both AS web WHERE user IN both",
+        "SELECT user FROM web WHERE concat((day, user), (1, 2)) IN (SELECT day, user, 1, 2 FROM web)",
+    ] {
+        assert_eq!(sides(sql), [""; 0], "{sql}");
+    }
+}
+
+#[test]
 fn sides_of_in_that_cannot_be_compared_are_found() {
     for (sql, said) in [
         (

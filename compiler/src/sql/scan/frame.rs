@@ -100,6 +100,8 @@ pub(super) struct Frame {
     pub(super) leading: Option<ScopeId>,
     /// A set operator was read.
     pub(super) united: bool,
+    /// The brackets are a later branch of a union whose leading `WITH` goes to the branches in them, too: that is `leading` then.
+    pub(super) is_branch: bool,
     /// `FROM` was read in this branch.
     pub(super) has_from: bool,
     /// `SELECT` was read in this branch.
@@ -135,6 +137,7 @@ impl Frame {
             outer: ROOT,
             leading: None,
             united: false,
+            is_branch: false,
             has_from: false,
             has_select: false,
             doubtful_from: None,
@@ -160,7 +163,12 @@ impl Frame {
         } else {
             around.scope
         };
+        let groups = around.is_branch && around.opener == opener.checked_sub(1);
+        let is_branch =
+            around.clause == Clause::Start && around.leading.is_some() && (around.united || groups);
         Self {
+            leading: around.leading.filter(|_| is_branch),
+            is_branch,
             opener: Some(opener),
             closer: Some(closer),
             mode,

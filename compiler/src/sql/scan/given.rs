@@ -24,14 +24,55 @@ struct Given {
 pub(super) type Name = (Option<String>, String);
 
 /// A bracket that is open.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Level {
     /// Whether the bracket groups, and calls nothing.
     groups: bool,
     /// Whether the element here is a lambda, or ends in one.
     arrow: bool,
-    /// Where the element here begins.
-    start: usize,
+    /// Whether there is more than one element.
+    listed: bool,
+    element: Element,
+}
+
+/// What an element is so far, lambdas aside.
+#[derive(Debug, Clone, Default)]
+struct Element {
+    /// Whether there is more in it than names, brackets around them and signs before them.
+    is_more: bool,
+    /// The last name, which the next one is given to: `(a AS b) AS c` gives `c` to `b`.
+    last: Option<Name>,
+    after_dot: bool,
+}
+
+impl Element {
+    fn name(&mut self, name: String) {
+        self.last = match self.last.take() {
+            Some((_, database)) if self.after_dot => Some((Some(database), name)),
+            _ => Some((None, name)),
+        };
+        self.after_dot = false;
+    }
+
+    /// Takes in a token that is neither a bracket nor a name that is given.
+    fn token(&mut self, sql: &str, token: &Token) {
+        match token.kind {
+            Kind::Word if matches_any(token.text(sql), &["AS"]) => {}
+            Kind::Word | Kind::QuotedName => self.name(unquote(token.text(sql))),
+            Kind::Dot => self.after_dot = true,
+            // The engine's parser drops it.
+            Kind::Operator if self.last.is_none() && token.text(sql) == "+" => {}
+            _ => self.is_more = true,
+        }
+    }
+
+    /// Takes in brackets that were closed.
+    fn brackets(&mut self, closed: Level, round: bool) {
+        self.is_more |= !round || closed.listed || closed.element.is_more;
+        if closed.element.last.is_some() {
+            self.last = closed.element.last;
+        }
+    }
 }
 
 /// The names that are given to lambdas. Few statements have one, and nothing else is read there.
@@ -43,26 +84,14 @@ pub(super) fn lambdas(sql: &str, tokens: &[Token]) -> Vec<(String, Range<usize>)
     }
 }
 
-/// The names that are given to a name alone, each with the names that it stands for in the end: `a AS b`, `b AS c`. Right of an `IN`, `c` may then be the table `a`.
+/// The names that are given to a name alone, each with the names that it is given to: `a AS b`. Right of an `IN`, `b` may then be the table `a`.
 pub(super) fn renamed(sql: &str, tokens: &[Token]) -> HashMap<String, BTreeSet<Name>> {
     let mut of: HashMap<String, BTreeSet<Name>> = HashMap::new();
     for (other, at) in given(sql, tokens).renamed {
         let name = unquote(tokens[at].text(sql));
         of.entry(name).or_default().insert(other);
     }
-    let names: Vec<String> = of.keys().cloned().collect();
-    let ends = |name: &String| {
-        let (mut seen, mut waiting) = (BTreeSet::new(), vec![name]);
-        while let Some(name) = waiting.pop() {
-            for other in of.get(name).into_iter().flatten() {
-                if seen.insert(other.clone()) && other.0.is_none() {
-                    waiting.push(&other.1);
-                }
-            }
-        }
-        (name.clone(), seen)
-    };
-    names.iter().map(ends).collect()
+    of
 }
 
 /// Whether a token makes a lambda: `->`, or the function that is behind it.
@@ -96,37 +125,43 @@ fn given(sql: &str, tokens: &[Token]) -> Given {
                 let calls = before.is_some_and(|before| is_operand(sql, before));
                 levels.push(Level {
                     groups: token.kind == Kind::OpenRound && !calls,
-                    arrow: false,
-                    start: at + 1,
+                    ..Level::default()
                 });
             }
             Kind::CloseRound | Kind::CloseSquare | Kind::CloseCurly if is_nested => {
                 let closed = levels.pop().unwrap_or_default();
                 if let Some(level) = levels.last_mut() {
                     level.arrow |= closed.groups && closed.arrow;
+                    level
+                        .element
+                        .brackets(closed, token.kind == Kind::CloseRound);
                 }
             }
             Kind::Comma => {
-                (level.arrow, level.start) = (false, at + 1);
+                (level.arrow, level.listed) = (false, true);
+                level.element = Element::default();
             }
             Kind::Arrow => level.arrow = true,
             Kind::Word | Kind::QuotedName if is_given(sql, tokens, at) => {
                 let name = unquote(token.text(sql));
                 if level.arrow {
                     lambdas.insert(at);
-                } else {
-                    let others = only_names(sql, &tokens[level.start..at]);
-                    given
-                        .renamed
-                        .extend(others.into_iter().map(|other| (other, at)));
+                } else if let Some(other) =
+                    level.element.last.take().filter(|_| !level.element.is_more)
+                {
+                    given.renamed.push((other, at));
                 }
+                level.element.name(name.clone());
                 given.aliases.insert(name);
             }
             Kind::Word if begins_element(sql, tokens, at) => {
-                (level.arrow, level.start) = (false, at + 1);
+                level.arrow = false;
+                level.element = Element::default();
             }
-            Kind::Word | Kind::QuotedName if makes_lambda(sql, token) => level.arrow = true,
-            _ => {}
+            _ => {
+                level.arrow |= makes_lambda(sql, token);
+                level.element.token(sql, token);
+            }
         }
     }
     let name = |at: usize| unquote(tokens[at].text(sql));
@@ -247,30 +282,6 @@ fn is_given(sql: &str, tokens: &[Token], at: usize) -> bool {
     let is_word_between =
         tokens[at].kind == Kind::Word && matches_any(tokens[at].text(sql), BETWEEN);
     follows_as || ((is_operand(sql, before) || ends) && !is_word_between)
-}
-
-/// The names that a name is given to: one before `AS`, or without it, parentheses aside, or names that it was given before: `(a AS b) AS c`. None where there is more
-/// than names.
-fn only_names(sql: &str, element: &[Token]) -> Vec<Name> {
-    let mut names: Vec<Name> = Vec::new();
-    let mut after_dot = false;
-    for token in element {
-        match token.kind {
-            Kind::OpenRound | Kind::CloseRound => {}
-            Kind::Word if matches_any(token.text(sql), &["AS"]) => {}
-            Kind::Word | Kind::QuotedName => {
-                let name = unquote(token.text(sql));
-                match names.last_mut().filter(|_| after_dot) {
-                    Some((database, last)) => *database = Some(std::mem::replace(last, name)),
-                    None => names.push((None, name)),
-                }
-                after_dot = false;
-            }
-            Kind::Dot => after_dot = true,
-            _ => return Vec::new(),
-        }
-    }
-    names
 }
 
 /// Functions that stand behind words and signs.

@@ -58,32 +58,42 @@ impl Walk<'_> {
         self.scan
     }
 
-    /// A name right of an `IN` that is given to another name alone may mean the table of that other name.
+    /// A name right of an `IN` that is given to another name alone may mean the table of that other name, or of the one that this is given to. Each such table is told
+    /// once, however many names lead to it.
     fn doubt_renamed(&mut self) {
         if self.scan.doubtful_sets.is_empty() {
             return;
         }
-        let renamed = given::renamed(self.sql, self.tokens);
+        let mut renamed = given::renamed(self.sql, self.tokens);
         let aliases = self.relation_aliases.keys().map(|(_, name)| name);
         let tables = self.scan.tables.iter().map(|table| &table.name);
         let common = self.scan.common_tables.iter().map(|common| &common.name);
         let relations: HashSet<&String> = aliases.chain(tables).chain(common).collect();
-        let mut more = Vec::new();
+        let mut more: Vec<TableReference> = Vec::new();
         for set in &self.scan.doubtful_sets {
-            for (database, name) in renamed.get(&set.name).into_iter().flatten() {
-                // `t.a AS b` names a column of what is read.
-                if database
-                    .as_ref()
-                    .is_some_and(|database| relations.contains(database))
-                {
-                    continue;
+            let first = more.len();
+            let mut waiting = renamed.remove(&set.name).into_iter().collect::<Vec<_>>();
+            while let Some(names) = waiting.pop() {
+                for (database, name) in names {
+                    if database.is_none() {
+                        waiting.extend(renamed.remove(&name));
+                    }
+                    // `t.a AS b` names a column of what is read.
+                    let is_column = database
+                        .as_ref()
+                        .is_some_and(|database| relations.contains(database));
+                    if !is_column {
+                        more.push(TableReference {
+                            database,
+                            name,
+                            ..set.clone()
+                        });
+                    }
                 }
-                more.push(TableReference {
-                    database: database.clone(),
-                    name: name.clone(),
-                    ..set.clone()
-                });
             }
+            more[first..].sort_by(|one, other| {
+                (&one.database, &one.name).cmp(&(&other.database, &other.name))
+            });
         }
         self.scan.doubtful_sets.extend(more);
     }

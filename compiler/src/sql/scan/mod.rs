@@ -5,8 +5,8 @@
 //! even that stays open it reports a table too many rather than one too few. One pass, a heap-allocated stack instead of recursion.
 //!
 //! Scoping follows the engine (each rule checked on it): a common table expression is visible in the whole `SELECT` that defines it and below, also in
-//! expressions defined before it, but not inside its own definition unless `RECURSIVE`; the leading `WITH` of a `UNION` covers every branch, that of a later
-//! branch only its own; `view(SELECT …)` sees none of those outside; names are case-sensitive; a database-qualified name is never one.
+//! expressions defined before it, but not inside its own definition unless `RECURSIVE`; the leading `WITH` of a `UNION` covers every branch without a
+//! `WITH` of its own, that of a later branch only its own; `view(SELECT …)` sees none of those outside; names are case-sensitive; a database-qualified name is never one.
 
 mod call;
 mod frame;
@@ -151,10 +151,10 @@ pub struct Captors {
 }
 
 impl Captors {
-    /// Whether a bare table name, put in the place of a reference, would mean a common table expression of this statement.
+    /// Whether a bare table name, put in the place of a reference, could mean a common table expression or a named scalar of this statement. Qualifying a name that is
+    /// not captured after all changes nothing.
     pub(crate) fn captures(&self, place: ScopeId, name: &str) -> bool {
-        // A named scalar means itself right of an `IN`; elsewhere, qualifying a name that it does not capture changes nothing.
-        self.scopes.defines(place, name, true)
+        self.scopes.may_capture(place, name)
     }
 }
 

@@ -17,7 +17,7 @@ struct Scope {
     scalars: HashSet<String>,
     /// In the body of an expression that is not recursive: its own name, which does not mean itself there.
     own: Option<String>,
-    /// For a later branch of a union: the scope of the leading `WITH` is the parent, and a name defined in both is not to be seen through it.
+    /// For a later branch of a union: the scope of the leading `WITH` is the parent. Its named scalars are the branch's, its tables are not.
     merges_parent: bool,
 }
 
@@ -105,13 +105,15 @@ impl Scopes {
         if !self.defined.contains_key(name) {
             return false;
         }
-        let mut hidden = false;
+        let (mut hidden, mut of_leading) = (false, false);
         while at != ROOT {
             let scope = &self.arena[at as usize];
-            let defines = scope.tables.contains(name) || (scalars && scope.scalars.contains(name));
+            let defines = (!of_leading && scope.tables.contains(name))
+                || (scalars && scope.scalars.contains(name));
             if defines && !hidden {
                 return true;
             }
+            of_leading = scope.merges_parent;
             // A definition that hides its own name hides it in the `WITH` it belongs to, not in those further out.
             hidden = match &scope.own {
                 Some(own) => own == name,
@@ -120,5 +122,24 @@ impl Scopes {
             at = scope.parent;
         }
         false
+    }
+
+    /// Whether a table's name, in a text put at a place in `scope`, can come to mean one of the definitions of the statement. The engine looks a name up where the
+    /// expression that it stands in is used and not where it is written: so every definition counts, wherever it is.
+    pub(super) fn may_capture(&self, mut at: ScopeId, name: &str) -> bool {
+        match self.defined.get(name) {
+            None => return false,
+            Some(1) => {}
+            Some(_) => return true,
+        }
+        // Inside of its own definition, which is the only one of that name, it means a table.
+        while at != ROOT {
+            let scope = &self.arena[at as usize];
+            if scope.own.as_deref() == Some(name) {
+                return false;
+            }
+            at = scope.parent;
+        }
+        true
     }
 }

@@ -487,7 +487,7 @@ impl Walk<'_> {
     pub(super) fn with_clause(&mut self, at: usize) -> usize {
         let frame = self.top();
         let (merges, parent) = match frame.leading {
-            Some(leading) if frame.united => (true, leading),
+            Some(leading) if frame.united || frame.is_branch => (true, leading),
             _ => (false, frame.outer),
         };
         let scope = self.scopes.with_clause(parent, merges);
@@ -495,7 +495,7 @@ impl Walk<'_> {
         let frame = self.top_mut();
         frame.clause = Clause::With;
         frame.scope = scope;
-        if !frame.united {
+        if !frame.united && !frame.is_branch {
             frame.leading = Some(scope);
         }
         frame.recursive = recursive;

@@ -108,6 +108,70 @@ fn the_leading_with_covers_all_branches_of_a_union() {
 }
 
 #[test]
+fn a_branch_with_a_with_of_its_own_sees_no_common_table_of_the_leading_one() {
+    // What the engine says of each: the leading `WITH` goes to the branches that have none, in brackets too, and there before one that leads a bracket.
+    check_tables(&[
+        (
+            "WITH a AS (SELECT 1) SELECT * FROM a UNION ALL WITH 2 AS q SELECT * FROM a",
+            "a",
+        ),
+        (
+            "WITH a AS (SELECT 1) SELECT * FROM a EXCEPT (WITH 2 AS q SELECT * FROM a)",
+            "a",
+        ),
+        (
+            "WITH a AS (SELECT 1) SELECT * FROM a UNION ALL ((WITH 2 AS q SELECT * FROM (SELECT * FROM a)))",
+            "a",
+        ),
+        (
+            "WITH a AS (SELECT 1) SELECT * FROM a UNION ALL (SELECT 1 UNION ALL WITH 2 AS q SELECT * FROM a)",
+            "a",
+        ),
+        (
+            "WITH a AS (SELECT 1) SELECT 1 UNION ALL WITH 2 AS q SELECT 3 WHERE 1 IN a",
+            "a@in",
+        ),
+        (
+            "WITH a AS (SELECT 1) SELECT * FROM a UNION ALL (WITH 2 AS q SELECT * FROM b UNION ALL SELECT * FROM a)",
+            "b",
+        ),
+        (
+            "WITH a AS (SELECT 1) SELECT * FROM a UNION ALL (WITH b AS (SELECT 2) SELECT * FROM b UNION ALL SELECT * FROM a, b)",
+            "b",
+        ),
+        (
+            "WITH a AS (SELECT 1) SELECT * FROM a UNION ALL (WITH b AS (SELECT 2) SELECT * FROM b UNION ALL WITH 2 AS q SELECT * FROM a, b)",
+            "a b",
+        ),
+        (
+            "WITH a AS (SELECT 1) SELECT * FROM a UNION ALL SELECT * FROM (WITH 2 AS q SELECT * FROM a)",
+            "",
+        ),
+        (
+            "WITH a AS (SELECT 1) SELECT * FROM (SELECT 1 UNION ALL (WITH 2 AS q SELECT * FROM a))",
+            "",
+        ),
+        (
+            "WITH a AS (SELECT 1) SELECT * FROM (WITH 3 AS r SELECT 1 UNION ALL WITH 2 AS q SELECT * FROM a)",
+            "",
+        ),
+        (
+            "SELECT 'b' UNION ALL (WITH a AS (SELECT 1) SELECT * FROM a UNION ALL SELECT * FROM a)",
+            "",
+        ),
+        (
+            "WITH RECURSIVE a AS (SELECT 1) SELECT * FROM a UNION ALL WITH RECURSIVE 2 AS q SELECT * FROM a",
+            "a",
+        ),
+        // Named values go to every branch.
+        (
+            "WITH [1] AS a SELECT 1 UNION ALL WITH 2 AS q SELECT 3 WHERE 1 IN a",
+            "",
+        ),
+    ]);
+}
+
+#[test]
 fn tables_are_found_in_every_join_and_subquery() {
     check_tables(&[
         ("SELECT * FROM a, b AS x, `c d` y", "a b c d"),

@@ -46,6 +46,10 @@ pub(super) enum Job {
 /// Long streams and inserts that may run beside the pool at the same time.
 const MAX_BESIDE: usize = 64;
 
+/// The stack of a thread that runs statements, in bytes. The engine follows thousands of names that are given to one another by calling itself, and does not look
+/// whether there is room: what it takes as text (see `max_query_size`) has room here. Only what is used costs memory.
+const STACK: usize = 64 * 1024 * 1024;
+
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
@@ -232,6 +236,7 @@ impl Pool {
         let pool = Arc::clone(self);
         let thread = thread::Builder::new()
             .name(name.to_owned())
+            .stack_size(STACK)
             .spawn(move || run(&pool))?;
         let mut threads = locked(&self.threads);
         threads.retain(|thread| !thread.is_finished());
