@@ -1,5 +1,7 @@
 //! `IN` with sides that cannot be compared.
 
+use std::cell::Cell;
+
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 use pipewright_grammar::syntax::DefaultKind;
 
@@ -43,6 +45,9 @@ The engine refuses the statement as soon as there are rows to compare. Over empt
 /// Nodes that read nodes are looked through so far.
 const DEPTH: usize = 8;
 
+/// Texts of nodes that are looked at for one `IN`: a node with branches that reads such nodes has as many ways as they have branches, multiplied.
+const LOOKS: u32 = 1_000;
+
 /// Types whose values are no tuples.
 const PLAIN: &[&str] = &[
     "Array",
@@ -74,10 +79,12 @@ fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
                 continue;
             }
             for membership in memberships(sql) {
+                let looks = Cell::new(LOOKS);
                 let sides = Place {
                     plan,
                     id: &node.id,
                     branch,
+                    looks: &looks,
                 };
                 let Some((left, right)) = sides.counts(&membership.left, &membership.right) else {
                     continue;
@@ -123,6 +130,8 @@ struct Place<'a> {
     plan: &'a Plan,
     id: &'a NodeId,
     branch: &'a Branch,
+    /// How many more texts may be looked at.
+    looks: &'a Cell<u32>,
 }
 
 /// What is known of the right side.
@@ -163,6 +172,16 @@ impl<'a> Place<'a> {
         (!fits).then_some((left, given.columns))
     }
 
+    /// The texts of a node; `None` where that is one look too many.
+    fn places(self, id: &NodeId) -> Option<Vec<Self>> {
+        let (id, _) = self.plan.graph.reads.get_key_value(id)?;
+        let branches = self.plan.graph.branches(id);
+        let looks = u32::try_from(branches.len()).ok()?;
+        self.looks.set(self.looks.get().checked_sub(looks)?);
+        let place = |branch| Self { id, branch, ..self };
+        Some(branches.iter().map(place).collect())
+    }
+
     fn target(self, table: &TableReference) -> Option<Target<'a>> {
         self.plan.target(self.id, table)
     }
@@ -185,7 +204,7 @@ impl<'a> Place<'a> {
             Target::Node(pipe, node) => {
                 let id = NodeId::of(pipe, node);
                 let mut known = None;
-                for of_node in places(self.plan, &id) {
+                for of_node in self.places(&id)? {
                     for elements in outputs(of_node.branch.rendered.sql.text())? {
                         let columns = of_node.width(&elements, depth)?;
                         if known.replace(columns).is_some_and(|known| known != columns) {
@@ -279,7 +298,7 @@ impl<'a> Place<'a> {
             Target::Node(pipe, node) => {
                 let id = NodeId::of(pipe, node);
                 let mut found = false;
-                for of_node in places(self.plan, &id) {
+                for of_node in self.places(&id)? {
                     for elements in outputs(of_node.branch.rendered.sql.text())? {
                         found |= of_node.gives(&elements, name, depth)?;
                     }
@@ -313,12 +332,6 @@ impl<'a> Place<'a> {
         }
         Some(found)
     }
-}
-
-/// The texts of a node.
-fn places<'a>(plan: &'a Plan, id: &'a NodeId) -> impl Iterator<Item = Place<'a>> {
-    let branches = plan.graph.branches(id).iter();
-    branches.map(move |branch| Place { plan, id, branch })
 }
 
 /// Whether `*` stands for a column.

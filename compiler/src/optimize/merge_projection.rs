@@ -49,10 +49,24 @@ impl<'a> Merger<'a> {
         let whole = &reader.source.as_ref()?.run;
         let around = [reader.run.start..whole.start, whole.end..reader.run.end];
         let outputs = columns::of_query(statement, subject.context, site, &nested.query)?;
-        let defined = around
+        let mut defined: BTreeSet<String> = around
             .iter()
             .flat_map(|run| statement.defines(run))
             .collect();
+        // What the leading `WITH` of a union gives a name goes to all its branches.
+        let first = site.query.branches.first().filter(|_| site.branch > 0);
+        let in_brackets = site.around.iter().map(|around| around.select);
+        let in_brackets = in_brackets.filter(|select| !select.understood);
+        for select in first.into_iter().chain(in_brackets) {
+            match &select.with {
+                Some(with) if select.understood => {
+                    defined.extend(with.names.iter().map(|(name, _)| name.clone()));
+                }
+                None if select.understood => {}
+                _ if !statement.has_word(&select.run, "WITH") => {}
+                _ => defined.extend(statement.defines(&select.run)),
+            }
+        }
         Some(Self {
             subject,
             site,
@@ -158,8 +172,8 @@ impl<'a> Merger<'a> {
                 .clauses
                 .iter()
                 .any(|clause| statement.has_star(&clause.body));
-        // Two columns with one definition are two keys, and would be one.
-        let groups_often = ["ROLLUP", "CUBE", "GROUPING"]
+        // Two columns with one definition are two keys, and would be one. The key of the totals is the default of its type, and would be computed with.
+        let groups_often = ["ROLLUP", "CUBE", "GROUPING", "TOTALS"]
             .iter()
             .any(|word| statement.has_word(&reader.run, word));
         let by_pattern = ["COLUMNS", "APPLY", "EXCEPT", "REPLACE"]

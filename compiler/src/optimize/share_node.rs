@@ -91,7 +91,7 @@ fn copies(subject: &Subject<'_>) -> BTreeMap<Vec<u8>, Vec<Copied>> {
     find::<()>(&statement.query, &mut |site| {
         for nested in &site.select.nested {
             let run = nested.open + 1..nested.close;
-            if nested.place != Place::Source || !groups_rows(&nested.query) {
+            if nested.place != Place::Source || !groups_rows(statement, &nested.query) {
                 continue;
             }
             let key = identity(subject, &statement.bytes(&run));
@@ -131,11 +131,12 @@ fn identity(subject: &Subject<'_>, range: &Range<usize>) -> Vec<u8> {
     key
 }
 
-/// Whether the outermost level of a query is an aggregation by keys, so that what it gives is smaller than what it reads.
-fn groups_rows(query: &Query) -> bool {
+/// Whether the outermost level of a query is an aggregation by keys, so that what it gives is smaller than what it reads. Totals would be lost on the way.
+fn groups_rows(statement: &Statement<'_>, query: &Query) -> bool {
     query.single().is_some_and(|select| {
         let grouped = select.clause(ClauseKind::GroupBy).is_some();
-        grouped && select.clause(ClauseKind::Limit).is_none()
+        let limited = select.clause(ClauseKind::Limit).is_some();
+        grouped && !limited && !statement.has_word(&select.run, "TOTALS")
     })
 }
 

@@ -29,6 +29,12 @@ const WITHOUT_BRACKETS: &[&str] = &[
     "session_user",
 ];
 
+/// Words that no value ends with, beside the keywords.
+const OPERATORS: &[&str] = &[
+    "ALL", "ANY", "CASE", "DISTINCT", "DIV", "ELSE", "ESCAPE", "ILIKE", "INTERVAL", "LIKE",
+    "LIMIT", "MOD", "OFFSET", "ON", "OR", "REGEXP", "THEN", "TIES", "TOP", "WHEN", "XOR",
+];
+
 impl Walk<'_> {
     /// A call: `first..=last` are the tokens of the (possibly qualified) name; an opening bracket follows.
     pub(super) fn function(&mut self, first: usize, last: usize) -> usize {
@@ -240,6 +246,13 @@ impl Walk<'_> {
 
     /// The last of two elements of a list right of an `in`. Behind some words the engine takes that for a function, and the element for a table: `DISTINCT in(x, set)`.
     pub(super) fn doubt_last(&mut self, at: usize) {
+        if self
+            .top()
+            .opener
+            .is_some_and(|opener| self.is_about_name(opener))
+        {
+            return;
+        }
         let mut first = self.past_signs(at);
         while self.kind(first) == Some(Kind::OpenRound) {
             first = self.past_signs(first + 1);
@@ -254,6 +267,26 @@ impl Walk<'_> {
         let found = self.push_reference(first, chain.next, chain.parts, false, Position::In);
         let found = self.found.remove(found);
         self.doubtful.push(found.reference);
+    }
+
+    /// Whether a name stands before the `IN` of a list, so that it is the operator for sure.
+    fn is_about_name(&self, opener: usize) -> bool {
+        let Some(mut at) = opener.checked_sub(2) else {
+            return false;
+        };
+        while matches!(self.keyword(at), Keyword::Not | Keyword::Global) && at > 0 {
+            at -= 1;
+        }
+        match self.kind(at) {
+            Some(Kind::QuotedName) => true,
+            Some(Kind::Word) => {
+                self.keyword(at) == Keyword::None
+                    && !OPERATORS
+                        .iter()
+                        .any(|word| self.text(at).eq_ignore_ascii_case(word))
+            }
+            _ => false,
+        }
     }
 
     /// The place behind signs that change nothing, and that the engine leaves out: `IN + (+set)`.

@@ -309,6 +309,7 @@ const BEHIND_SIGNS: &[&str] = &[
     "equals",
     "exists",
     "globalin",
+    "globalvariable",
     "globalnotin",
     "globalnotnullin",
     "globalnullin",
@@ -353,6 +354,7 @@ const BEHIND_SIGNS: &[&str] = &[
     "todate32",
     "todatetime",
     "todatetime64",
+    "totimezone",
     "transform",
     "trim",
     "trimboth",
@@ -385,12 +387,14 @@ pub(crate) fn called_for(name: &str) -> Vec<String> {
         "max" | "min" => return ["all", "any", "some"].map(str::to_owned).to_vec(),
         _ => {}
     }
-    let base = ["distinct", "if"]
-        .iter()
-        .find_map(|combinator| name.strip_suffix(combinator));
-    base.filter(|base| !base.is_empty())
+    // `count(DISTINCT x) FILTER (WHERE y)` calls `countDistinctIf`.
+    let without_if = name.strip_suffix("if");
+    let base = without_if.unwrap_or(&name);
+    let without_both = base.strip_suffix("distinct");
+    let bases = [without_if, without_both].into_iter().flatten();
+    bases
+        .filter(|base| !base.is_empty())
         .map(ToOwned::to_owned)
-        .into_iter()
         .collect()
 }
 

@@ -498,17 +498,21 @@ impl Walk<'_> {
 
     /// `NOT in(x, set)`: nothing stands before the `NOT` that the operator could be about.
     fn is_negated_call(&self, at: usize) -> bool {
-        let is_about = |before: usize| {
-            self.kind(before).is_some_and(Kind::ends_value)
-                || (self.kind(before) == Some(Kind::Word)
-                    && matches!(
-                        self.keyword(before),
-                        Keyword::None | Keyword::End | Keyword::Null
-                    ))
-        };
         self.keyword_before(at) == Keyword::Not
             && self.kind(at + 1) == Some(Kind::OpenRound)
-            && !at.checked_sub(2).is_some_and(is_about)
+            && !at
+                .checked_sub(2)
+                .is_some_and(|before| self.ends_value(before))
+    }
+
+    /// Whether what stands at a place ends a value, which an operator behind it is about.
+    pub(super) fn ends_value(&self, at: usize) -> bool {
+        self.kind(at).is_some_and(Kind::ends_value)
+            || (self.kind(at) == Some(Kind::Word)
+                && matches!(
+                    self.keyword(at),
+                    Keyword::None | Keyword::End | Keyword::Null
+                ))
     }
 
     /// `AS name`, or the body of a common table expression. Returns the place after the name.
