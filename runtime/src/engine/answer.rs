@@ -68,6 +68,21 @@ impl Answer {
         Self { body, ..self }
     }
 
+    /// The same result, which fails where it becomes longer than `limit`; at once if it is longer already.
+    pub(super) fn limited(self, limit: Option<u64>) -> Result<Self, EngineError> {
+        let Some(limit) = limit else {
+            return Ok(self);
+        };
+        let body = match self.body {
+            Body::Whole(Some(bytes)) if length(&bytes) > limit => {
+                return Err(EngineError::too_long(limit));
+            }
+            whole @ Body::Whole(_) => whole,
+            Body::Chunks(chunks) => Body::Chunks(up_to(chunks, limit)),
+        };
+        Ok(Self { body, ..self })
+    }
+
     /// What the statement cost: known at once when the result is whole; otherwise after the last chunk, and then rows
     /// and bytes may lack the last blocks read.
     pub fn statistics(&self) -> Option<Statistics> {
@@ -97,6 +112,30 @@ impl Answer {
         }
         Ok(all.freeze())
     }
+}
+
+fn length(bytes: &Bytes) -> u64 {
+    bytes.len().try_into().unwrap_or(u64::MAX)
+}
+
+/// Chunks up to the one with which they are longer than `limit`: in its place is an error, and nothing comes behind that.
+fn up_to(
+    chunks: BoxStream<'static, Result<Bytes, EngineError>>,
+    limit: u64,
+) -> BoxStream<'static, Result<Bytes, EngineError>> {
+    let counted = futures::stream::unfold(Some((chunks, limit)), move |state| async move {
+        let (mut chunks, left) = state?;
+        let chunk = chunks.next().await?;
+        let left = match &chunk {
+            Ok(bytes) => left.checked_sub(length(bytes)),
+            Err(_) => Some(left),
+        };
+        Some(match left {
+            Some(left) => (chunk, Some((chunks, left))),
+            None => (Err(EngineError::too_long(limit)), None),
+        })
+    });
+    counted.boxed()
 }
 
 impl Stream for Answer {

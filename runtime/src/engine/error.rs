@@ -137,6 +137,28 @@ const ABOUT_STATEMENTS: &[&str] = &[
 ];
 
 impl EngineError {
+    /// An answer has more than `limit` bytes of text; what the engine says itself of one that has more bytes of columns.
+    pub(super) fn too_long(limit: u64) -> Self {
+        Self::Exception {
+            code: 396,
+            name: "TOO_MANY_ROWS_OR_BYTES".to_owned(),
+            message: format!("Limit for result exceeded: its text is longer than {limit} bytes"),
+            position: None,
+        }
+    }
+
+    /// The text of an answer that is kept as a whole takes more than the `limit` bytes of memory that its query may use.
+    pub(super) fn out_of_memory(limit: u64) -> Self {
+        Self::Exception {
+            code: 241,
+            name: "MEMORY_LIMIT_EXCEEDED".to_owned(),
+            message: format!(
+                "The text of the answer is longer than the {limit} bytes of memory that a query may use"
+            ),
+            position: None,
+        }
+    }
+
     /// The error without certain values in its message.
     pub(super) fn without(self, values: &[String]) -> Self {
         self.with(|message, _| *message = hide(message, values))

@@ -40,7 +40,7 @@ pub const DATABASE: &str = "pipewright";
 /// order of the left side, as those of the reference do; the parallel one shuffles them. A statement can still name another algorithm.
 ///
 /// The engine makes text of an answer in threads of its own by default. A short answer waits for these longer than they help: a point lookup takes a tenth less
-/// time without them, answers of up to some ten thousand rows and those that are streamed take less, too. Long ones in one piece get them again.
+/// time without them, answers of up to some ten thousand rows and those that are streamed take less, too. Long ones in one piece have a way out of their own.
 pub const OWN_SETTINGS: &[(&str, &str)] = &[
     ("allow_suspicious_codecs", "1"),
     ("allow_suspicious_fixed_string_types", "1"),
@@ -72,7 +72,7 @@ pub struct Query {
     pub settings: Vec<(String, String)>,
     /// After this time the statement is stopped and the answer is [`EngineError::Timeout`].
     pub timeout: Option<Duration>,
-    /// Largest result the engine may make, in bytes of its columns; larger ones end in an exception.
+    /// Largest result the engine may make, in bytes of its columns and in bytes of its text; larger ones end in an exception.
     pub max_result_bytes: Option<u64>,
 }
 

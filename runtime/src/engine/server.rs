@@ -341,6 +341,7 @@ async fn next_chunk(
 impl Engine for Server {
     async fn query(&self, query: Query) -> Result<Answer, EngineError> {
         self.require(&query)?;
+        let limit = query.max_result_bytes;
         let id = self.name_statement();
         let prepared = self.prepare(&query, &id);
         let cursor = prepared
@@ -389,7 +390,7 @@ impl Engine for Server {
         let chunks = futures::stream::unfold(Some(reading), move |reading| {
             next_chunk(reading, Arc::clone(&explain))
         });
-        Ok(Answer::chunks(chunks.boxed(), statistics))
+        Answer::chunks(chunks.boxed(), statistics).limited(limit)
     }
 
     async fn execute(&self, sql: &str) -> Result<(), EngineError> {

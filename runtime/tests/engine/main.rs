@@ -1,6 +1,7 @@
 //! The embedded engine, for real: these tests fail when libchdb is not installed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod bounded;
 mod cancellation;
 mod inserts;
 mod processes;

@@ -76,7 +76,11 @@ async fn a_result_can_be_limited() {
         matches!(&error, EngineError::Exception { name, .. } if name == "TOO_MANY_ROWS_OR_BYTES"),
         "{error:?}"
     );
+    // The columns have eight million bytes; the text has more.
     query.max_result_bytes = Some(10_000_000);
+    let error = text(query.clone()).await.unwrap_err();
+    assert!(error.to_string().contains("its text"), "{error}");
+    query.max_result_bytes = Some(30_000_000);
     text(query).await.unwrap();
 }
 

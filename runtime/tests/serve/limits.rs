@@ -1,5 +1,7 @@
 //! The limits of a project.
 
+use std::io::{Read as _, Write as _};
+
 use crate::harness::{ADMIN, Project, Server};
 
 #[test]
@@ -144,4 +146,107 @@ fn what_runs_beside_queries_has_their_limits() {
         let said = refused.text();
         assert!(said.contains("TOO_MANY_ROWS"), "{path}: {said}");
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_answer_that_is_too_long_takes_no_more_memory_than_its_limit() {
+    let project = Project::new(&[
+        (
+            "pipewright.toml",
+            "[limits]\nresult_bytes = 20000000\nmemory_bytes = 300000000\n",
+        ),
+        ("t.datasource", "SCHEMA >\n    `a` UInt64\n"),
+    ]);
+    let server = Server::start(&project);
+    let memory = |field: &str| -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", server.id()))
+            .expect("the process runs");
+        let line = status.lines().find(|line| line.starts_with(field));
+        let number = line.and_then(|line| line.split_whitespace().nth(1));
+        number.expect("a number").parse::<u64>().expect("KiB") / 1024
+    };
+    // The engine counts the rows of none of these, or not how long they are.
+    let branch = "SELECT number AS x FROM numbers(200000)";
+    let branches = vec![branch; 100].join(" UNION ALL ");
+    for query in [
+        "SELECT repeat('a', 1000000) AS x FROM numbers(1000)",
+        "SELECT toLowCardinality(repeat('a', 1000000)) AS x FROM numbers(1000)",
+        "SELECT arrayJoin(range(30000000)) AS x",
+        &branches,
+    ] {
+        let reset = format!("/proc/{}/clear_refs", server.id());
+        std::fs::write(reset, "5").expect("the highest mark can be set back");
+        let before = memory("VmRSS");
+        let refused = server.ask(ADMIN, "POST", "/v0/sql", query);
+        let shown = &query[..query.len().min(70)];
+        let said = refused.text();
+        let said = &said[..said.len().min(300)];
+        assert_eq!(refused.status, 400, "{shown}: {said}");
+        let of_limit = ["TOO_MANY_ROWS_OR_BYTES", "MEMORY_LIMIT_EXCEEDED"];
+        assert!(
+            of_limit.iter().any(|name| said.contains(name)),
+            "{shown}: {said}"
+        );
+        let highest = memory("VmHWM");
+        assert!(
+            highest < before + 300 + 100,
+            "{shown}: {before} MiB grew to {highest} MiB"
+        );
+    }
+    let rows = server.ask(ADMIN, "POST", "/v0/sql", "SELECT 1 AS x");
+    assert_eq!(rows.status, 200, "{}", rows.text());
+}
+
+#[test]
+fn an_answer_that_has_not_begun_is_refused_in_every_format() {
+    let project = Project::new(&[
+        ("pipewright.toml", "[limits]\nresult_bytes = 1000000\n"),
+        (
+            "some.pipe",
+            "NODE n\nSQL >\n    %\n    SELECT number AS n, toString(sipHash64(number)) AS h FROM numbers({{Int32(rows, 10)}})\nTYPE endpoint\n",
+        ),
+        (
+            "united.pipe",
+            "NODE n\nSQL >\n    SELECT arrayJoin(range(200000)) AS n\nTYPE endpoint\n",
+        ),
+    ]);
+    let server = Server::start(&project);
+    for ending in ["json", "csv", "ndjson", "parquet"] {
+        for path in [
+            format!("/v0/pipes/some.{ending}?rows=100000"),
+            format!("/v0/pipes/united.{ending}"),
+        ] {
+            let refused = server.get(&path);
+            let text = refused.text();
+            let said = &text[..text.len().min(300)];
+            assert_eq!(refused.status, 400, "{path}: {said}");
+            assert!(said.contains("TOO_MANY_ROWS_OR_BYTES"), "{path}: {said}");
+        }
+        let path = format!("/v0/pipes/some.{ending}?rows=1000");
+        assert_eq!(server.get(&path).status, 200, "{path}");
+    }
+}
+
+#[test]
+fn an_answer_that_has_begun_is_cut_off_where_it_becomes_too_long() {
+    let project = Project::new(&[
+        ("pipewright.toml", "[limits]\nresult_bytes = 5000000\n"),
+        (
+            "some.pipe",
+            "NODE n\nSQL >\n    SELECT number AS n FROM numbers(2000000)\nTYPE endpoint\n",
+        ),
+    ]);
+    let server = Server::start(&project);
+    let mut stream = server.connect();
+    let head = format!(
+        "GET /v0/pipes/some.csv HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {ADMIN}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).expect("a request");
+    let mut answer = Vec::new();
+    // The connection ends, and the last chunk, by which a client knows that it has all, has not come.
+    _ = stream.read_to_end(&mut answer);
+    assert!(answer.starts_with(b"HTTP/1.1 200"));
+    assert!(answer.len() < 6_000_000, "{}", answer.len());
+    assert!(!answer.ends_with(b"\r\n0\r\n\r\n"));
 }

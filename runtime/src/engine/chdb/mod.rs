@@ -7,6 +7,7 @@
 
 pub mod ffi;
 mod making;
+mod outlet;
 mod pipe;
 mod pool;
 mod repair;
@@ -197,6 +198,7 @@ fn release() {
 impl Engine for Chdb {
     async fn query(&self, query: Query) -> Result<Answer, EngineError> {
         let limit = query.timeout;
+        let most = query.max_result_bytes;
         let deadline = limit.map(|limit| tokio::time::Instant::now() + limit);
         let (ticket, watch) = Ticket::issue(&self.pool.stopper());
         let (sender, receiver) = oneshot::channel();
@@ -206,7 +208,7 @@ impl Engine for Chdb {
             reply: sender,
         })?;
         let output = Self::reply(receiver, limit).await?;
-        Ok(output.into_answer(watch, deadline.zip(limit)))
+        output.into_answer(watch, deadline.zip(limit)).limited(most)
     }
 
     async fn execute(&self, sql: &str) -> Result<(), EngineError> {

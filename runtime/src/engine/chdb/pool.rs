@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::super::{EngineError, Insert, Query, Written};
 use super::ffi::Library;
-use super::session::{QueryReply, Session};
+use super::session::{Orders, QueryReply, Session};
 use super::ticket::{self, Stop, Stopper, Ticket};
 
 /// Rows on their way to the thread of an insert.
@@ -290,9 +290,12 @@ impl Pool {
                     let detach = || {
                         place = Beside::enter(self).filter(|_| self.spawn_worker(None).is_ok());
                     };
-                    session.query(query, &ticket, reply, detach, || {
-                        self.stopped.load(Ordering::SeqCst)
-                    });
+                    let is_stopped = || self.stopped.load(Ordering::SeqCst);
+                    let orders = Orders {
+                        ticket: &ticket,
+                        stopper: &self.stopper,
+                    };
+                    session.query(query, orders, reply, detach, is_stopped);
                     ticket.finish();
                     if place.is_some() {
                         return;

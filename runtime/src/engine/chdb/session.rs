@@ -18,10 +18,11 @@ use super::super::{
     Answer, DATABASE, EngineError, Insert, OWN_SETTINGS, Query, Statistics, Written,
 };
 use super::ffi::{Connection, Library, QueryResult, ResultStream};
-use super::making::{Making, is_long};
+use super::making::{Kind, Making, is_long};
+use super::outlet::{Bound, Outlet};
 use super::pipe::{self, Reader, Writer};
 use super::pool::{RowChunk, RowQueue};
-use super::ticket::{Ticket, Watch};
+use super::ticket::{Stopper, Ticket, Watch};
 
 /// What a query gives back to its caller's task.
 pub(super) enum Output {
@@ -74,6 +75,20 @@ async fn next_chunk(
     Some((chunk, rest))
 }
 
+/// How a statement is known, and stopped.
+#[derive(Clone, Copy)]
+pub(super) struct Orders<'a> {
+    pub(super) ticket: &'a Arc<Ticket>,
+    pub(super) stopper: &'a Stopper,
+}
+
+impl Orders<'_> {
+    /// Has the statement stopped, for a reason that its caller is told.
+    pub(super) fn stop(self) {
+        self.ticket.stop(self.stopper);
+    }
+}
+
 /// Where the result of a query goes.
 pub(super) type QueryReply = oneshot::Sender<Result<Output, EngineError>>;
 
@@ -113,22 +128,27 @@ impl Session {
     pub(super) fn query(
         &mut self,
         mut query: Query,
-        ticket: &Ticket,
+        orders: Orders<'_>,
         reply: QueryReply,
         detach: impl FnOnce(),
         stopped: impl Fn() -> bool,
     ) {
+        let ticket = orders.ticket;
         let statement = Statement::of(&query.sql);
-        let length = query.sql.len();
         let framing = Framing::of(&query.format);
-        let making = Making::of(&query, framing);
+        let making = if statement.is_select {
+            Making::of(&query, framing)
+        } else {
+            Making::Free
+        };
         if let Err(error) = self.prepare(&query, making) {
             ticket.finish();
             let _ = reply.send(Err(error));
             return;
         }
-        ticket.mark(&mut query.sql);
         let ended_well = if statement.is_select && framing != Framing::Document {
+            let length = query.sql.len();
+            ticket.mark(&mut query.sql, "");
             let call = StreamedCall {
                 query: &query,
                 length,
@@ -140,9 +160,8 @@ impl Session {
             ticket.finish();
             ended_well
         } else {
-            let output = self.run_whole(&query, making, ticket);
+            let output = self.run_whole(&query, making, orders);
             ticket.finish();
-            let output = output.and_then(|result| whole(result, given(&query, length)));
             let ended_well = output.is_ok();
             let _ = reply.send(output);
             ended_well
@@ -157,20 +176,58 @@ impl Session {
         &mut self,
         query: &Query,
         making: Making,
-        ticket: &Ticket,
-    ) -> Result<QueryResult, EngineError> {
-        let run = |connection: &mut Connection| {
-            connection.query(&query.sql, &query.format, &query.parameters)
-        };
-        let result = run(&mut self.connection);
-        let is_long = making == Making::Here && result.error().is_some_and(|said| is_long(&said));
-        if !is_long || ticket.is_cancelled() {
-            return Ok(result);
+        orders: Orders<'_>,
+    ) -> Result<Output, EngineError> {
+        if making == Making::Outside {
+            return self.run_outside(query, orders);
+        }
+        let result = self.run_here(query, orders.ticket);
+        let most = query.max_result_bytes.unwrap_or(u64::MAX);
+        let is_long =
+            making == Making::Here && result.error().is_some_and(|said| is_long(&said, most));
+        if !is_long || orders.ticket.is_cancelled() {
+            return whole(result, &query.sql);
         }
         drop(result);
+        Kind::of(&query.sql).was_long();
         self.renew();
-        self.prepare(query, Making::Counted)?;
-        Ok(run(&mut self.connection))
+        self.prepare(query, Making::Outside)?;
+        self.run_outside(query, orders)
+    }
+
+    fn run_here(&mut self, query: &Query, ticket: &Ticket) -> QueryResult {
+        let mut sql = query.sql.clone();
+        ticket.mark(&mut sql, "");
+        self.connection
+            .query(&sql, &query.format, &query.parameters)
+    }
+
+    /// Runs a statement whose text may become long.
+    fn run_outside(&mut self, query: &Query, orders: Orders<'_>) -> Result<Output, EngineError> {
+        let (Some(bound), Some(outlet)) = (Bound::of(query), Outlet::open()) else {
+            return whole(self.run_here(query, orders.ticket), &query.sql);
+        };
+        let mut sql = query.sql.clone();
+        orders.ticket.mark(&mut sql, &outlet.clause(query));
+        let (result, text) = outlet.read(bound, orders, || {
+            let result = self
+                .connection
+                .query(&sql, &query.format, &query.parameters);
+            if result.error().is_some() {
+                // Whatever has gone wrong, a connection that is closed writes nothing any more.
+                self.renew();
+            }
+            result
+        })?;
+        match result.error() {
+            None => Ok(Output::Whole(Bytes::from(text), result.statistics())),
+            // What it says may be about what was put behind the statement.
+            Some(error) if error.contains("SYNTAX_ERROR") => {
+                self.prepare(query, Making::Here)?;
+                whole(self.run_here(query, orders.ticket), &query.sql)
+            }
+            Some(error) => Err(EngineError::from_exception(&error, &query.sql)),
+        }
     }
 
     /// Runs a statement without result.
@@ -230,11 +287,9 @@ impl Session {
             return Ok(());
         }
         let mut wanted: BTreeMap<String, String> = query.settings.iter().cloned().collect();
-        if let Some(limit) = query.max_result_bytes {
-            wanted.insert("max_result_bytes".to_owned(), limit.to_string());
-        }
-        if let Some((name, value)) = making.setting() {
-            wanted.insert(name.to_owned(), value);
+        if let Some(most) = query.max_result_bytes {
+            let limits = making.limits(most).into_iter();
+            wanted.extend(limits.map(|(name, limit)| (name.to_owned(), limit.to_string())));
         }
         self.apply(&wanted)
     }
@@ -412,7 +467,16 @@ impl StreamedCall<'_> {
             return ended_well;
         }
         let second = stream.fetch();
-        if second.error().is_none() && second.as_ref().is_empty() {
+        if second.error().is_some() || self.are_too_long(&first, &second) {
+            // Nothing has been said yet: it can be an error from the beginning.
+            let error = match second.error() {
+                Some(error) => failed(error),
+                None => EngineError::too_long(self.query.max_result_bytes.unwrap_or(0)),
+            };
+            let _ = reply.send(Err(error));
+            return false;
+        }
+        if second.as_ref().is_empty() {
             // The whole result fitted into one chunk: the caller learns its length.
             drop(stream);
             self.ticket.finish();
@@ -436,6 +500,13 @@ impl StreamedCall<'_> {
         drop(stream);
         self.ticket.finish();
         cost.is_some()
+    }
+
+    /// Whether the first two chunks alone are longer than the whole may be.
+    fn are_too_long(&self, first: &QueryResult, second: &QueryResult) -> bool {
+        let length = first.as_ref().len() + second.as_ref().len();
+        let most = self.query.max_result_bytes;
+        most.is_some_and(|most| u64::try_from(length).unwrap_or(u64::MAX) > most)
     }
 
     /// Hands chunks over until the result ends; the statistics if it ended well.

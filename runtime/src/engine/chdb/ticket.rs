@@ -60,12 +60,13 @@ impl Ticket {
         (ticket, watch)
     }
 
-    /// Adds the mark to a statement's text, behind it so that positions in error messages stay true.
-    pub(super) fn mark(&self, sql: &mut String) {
+    /// Adds `clause` and the mark to a statement's text, behind it so that positions in error messages stay true.
+    pub(super) fn mark(&self, sql: &mut String, clause: &str) {
         let end = sql
             .trim_end_matches(|last: char| last == ';' || last.is_whitespace())
             .len();
         sql.truncate(end);
+        sql.push_str(clause);
         sql.push('\n');
         sql.push_str(&self.comment());
     }
@@ -85,6 +86,12 @@ impl Ticket {
         self.phase.store(FINISHED, Ordering::SeqCst);
     }
 
+    /// Has the statement stopped, whose caller still waits for what is said of it.
+    pub(super) fn stop(self: &Arc<Self>, stopper: &Stopper) {
+        // The stopper is gone only when the engine is, and every statement with it.
+        let _ = stopper.send(Stop::Statement(Arc::clone(self)));
+    }
+
     /// Whether the caller is gone.
     pub(super) fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::SeqCst)
@@ -95,8 +102,7 @@ impl Drop for Watch {
     fn drop(&mut self) {
         if self.ticket.phase.load(Ordering::SeqCst) != FINISHED {
             self.ticket.cancelled.store(true, Ordering::SeqCst);
-            // The stopper is gone only when the engine is, and every statement with it.
-            let _ = self.stopper.send(Stop::Statement(Arc::clone(&self.ticket)));
+            self.ticket.stop(&self.stopper);
         }
     }
 }
@@ -154,10 +160,13 @@ mod tests {
         let (stopper, _tickets) = mpsc::channel();
         let (ticket, _watch) = Ticket::issue(&stopper);
         let mut sql = "SELECT 1 -- one;\n; \n".to_owned();
-        ticket.mark(&mut sql);
+        ticket.mark(&mut sql, "\nFORMAT CSV");
         assert_eq!(
             sql,
-            format!("SELECT 1 -- one\n/* pipewright {} */", ticket.number)
+            format!(
+                "SELECT 1 -- one\nFORMAT CSV\n/* pipewright {} */",
+                ticket.number
+            )
         );
     }
 
