@@ -1,12 +1,14 @@
 //! `openapi.json`: the published endpoints as an OpenAPI document.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use utoipa::openapi::encoding::{Encoding, EncodingBuilder};
 use utoipa::openapi::path::{
     OperationBuilder, ParameterBuilder, ParameterIn, ParameterStyle, PathItemBuilder, PathsBuilder,
 };
-use utoipa::openapi::response::ResponseBuilder;
+use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
+use utoipa::openapi::response::{Response, ResponseBuilder};
 use utoipa::openapi::schema::{ArrayBuilder, KnownFormat, Schema, SchemaFormat, Type};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
@@ -27,22 +29,62 @@ const FORMATS: &[(&str, &str)] = &[
     ("parquet", "application/vnd.apache.parquet"),
 ];
 
+/// What an endpoint may answer besides rows.
+const FAILURES: &[(&str, &str)] = &[
+    (
+        "400",
+        "A parameter is missing or wrong, the query failed, or its answer is too long",
+    ),
+    ("403", "The token is missing or may not read this endpoint"),
+    ("404", "Nothing is published under this name any more"),
+    ("408", "The query took too long"),
+    ("429", "The token or the server is at its limit"),
+    ("500", "Something broke; the log says what"),
+    ("503", "The engine is not there, or not ready"),
+];
+
+/// What an endpoint may answer to a body besides.
+const FAILURES_OF_BODIES: &[(&str, &str)] = &[
+    ("413", "The body is too long"),
+    ("415", "The body is of a kind that is not read here"),
+];
+
+/// How a request brings its parameters.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Method {
+    /// In the address.
+    Get,
+    /// In the address or in a body.
+    Post,
+}
+
 /// The description of the endpoints of a project.
 pub fn openapi(plan: &Plan) -> OpenApi {
     let mut paths = PathsBuilder::new();
     for pipe in plan.pipes.values().filter(|pipe| pipe.endpoint.is_some()) {
         let needed = needed(plan, pipe);
         for (ending, media_type) in FORMATS {
-            let operation = operation(plan, pipe, &needed, (ending, media_type));
+            let format = (*ending, *media_type);
             let item = PathItemBuilder::new()
-                .operation(HttpMethod::Get, operation)
+                .operation(
+                    HttpMethod::Get,
+                    operation(plan, pipe, &needed, Method::Get, format),
+                )
+                .operation(
+                    HttpMethod::Post,
+                    operation(plan, pipe, &needed, Method::Post, format),
+                )
                 .build();
             paths = paths.path(format!("/v0/pipes/{}.{ending}", pipe.name), item);
         }
     }
     let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
     let query = SecurityScheme::ApiKey(ApiKey::Query(ApiKeyValue::new("token")));
-    let components = ComponentsBuilder::new()
+    let mut components = ComponentsBuilder::new();
+    for (status, description) in FAILURES.iter().chain(FAILURES_OF_BODIES) {
+        components = components.response(failure_name(status), failed(description));
+    }
+    let components = components
         .security_scheme("bearer", bearer)
         .security_scheme("token", query)
         .schema("Error", error())
@@ -63,6 +105,7 @@ fn operation(
     plan: &Plan,
     pipe: &PipePlan,
     needed: &BTreeSet<String>,
+    method: Method,
     (ending, media_type): (&str, &str),
 ) -> OperationBuilder {
     let source = plan.project.pipes.get(&pipe.name);
@@ -74,17 +117,12 @@ fn operation(
             .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
             .build(),
     };
-    let failed = |description: &str| {
-        let content = ContentBuilder::new()
-            .schema(Some(Ref::from_schema_name("Error")))
-            .build();
-        ResponseBuilder::new()
-            .description(description)
-            .content("application/json", content)
-            .build()
+    let id = match method {
+        Method::Get => format!("{}_{ending}", pipe.name),
+        Method::Post => format!("{}_{ending}_post", pipe.name),
     };
     let mut operation = OperationBuilder::new()
-        .operation_id(Some(format!("{}_{ending}", pipe.name)))
+        .operation_id(Some(id))
         .description(source.and_then(|pipe| pipe.description.clone()))
         .response(
             "200",
@@ -92,24 +130,68 @@ fn operation(
                 .description("The rows")
                 .content(media_type, content)
                 .build(),
-        )
-        .response(
-            "400",
-            failed("A parameter is missing or wrong, or the query failed"),
-        )
-        .response(
-            "403",
-            failed("The token is missing or may not read this endpoint"),
-        )
-        .response("408", failed("The query took too long"));
+        );
+    let of_bodies = match method {
+        Method::Get => &[],
+        Method::Post => FAILURES_OF_BODIES,
+    };
+    for (status, _) in FAILURES.iter().chain(of_bodies) {
+        operation = operation.response(*status, Ref::from_response_name(failure_name(status)));
+    }
     for tag in source.map_or(&[][..], |pipe| &pipe.tags) {
         operation = operation.tag(tag.clone());
     }
-    for parameter in &pipe.parameters {
-        let is_needed = needed.contains(&parameter.name);
-        operation = operation.parameter(query_parameter(parameter, is_needed));
+    match method {
+        Method::Get => {
+            for parameter in &pipe.parameters {
+                let is_needed = needed.contains(&parameter.name);
+                operation = operation.parameter(query_parameter(parameter, is_needed));
+            }
+            operation
+        }
+        Method::Post => operation.request_body(Some(body(&pipe.parameters))),
     }
-    operation
+}
+
+/// What a failure is called among the components.
+fn failure_name(status: &str) -> String {
+    format!("Failure{status}")
+}
+
+fn failed(description: &str) -> Response {
+    let content = ContentBuilder::new()
+        .schema(Some(Ref::from_schema_name("Error")))
+        .build();
+    ResponseBuilder::new()
+        .description(description)
+        .content("application/json", content)
+        .build()
+}
+
+/// The parameters as a form or as JSON.
+fn body(parameters: &[Parameter]) -> RequestBody {
+    let mut object = ObjectBuilder::new();
+    let mut encoding: BTreeMap<String, Encoding> = BTreeMap::new();
+    for parameter in parameters {
+        object = object.property(&parameter.name, schema(parameter));
+        if parameter.data_type.starts_with("Array(") {
+            let joined = EncodingBuilder::new()
+                .style(Some(ParameterStyle::Form))
+                .explode(Some(false));
+            encoding.insert(parameter.name.clone(), joined.build());
+        }
+    }
+    let mut form = ContentBuilder::new().schema(Some(object)).build();
+    form.encoding.extend(encoding);
+    let object = ObjectBuilder::new().schema_type(Type::Object);
+    let json = ContentBuilder::new().schema(Some(object)).build();
+    RequestBodyBuilder::new()
+        .description(Some(
+            "The parameters, unless the address has them, as for GET",
+        ))
+        .content("application/x-www-form-urlencoded", form)
+        .content("application/json", json)
+        .build()
 }
 
 /// The parameters without which a request that gives nothing else fails.
@@ -339,6 +421,36 @@ mod tests {
             .filter_map(|parameter| parameter["name"].as_str())
             .collect();
         assert_eq!(required, ["user", "n"]);
+    }
+
+    #[test]
+    fn an_endpoint_takes_its_parameters_in_a_body_too_and_tells_what_it_may_answer() {
+        let pipe = "NODE n\nSQL >\n    %\n    SELECT {{ String(user) }} AS u, {{ Array(ids, 'Int32', default='1,2') }} AS a\n\nTYPE endpoint\n";
+        let files = [("p.pipe".to_owned(), pipe.to_owned())];
+        let (plan, _) = crate::compile(SourceTree::new(files));
+        let document = serde_json::to_value(super::openapi(&plan)).unwrap();
+        let item = &document["paths"]["/v0/pipes/p.csv"];
+        let told = |method: &str| {
+            let responses = item[method]["responses"].as_object().unwrap();
+            let parameters = item[method]["parameters"].as_array();
+            for answer in responses
+                .values()
+                .filter_map(|answer| answer["$ref"].as_str())
+            {
+                assert!(document.pointer(&answer[1..]).is_some(), "{answer}");
+            }
+            format!(
+                "{} {:?} {}",
+                item[method]["operationId"],
+                responses.keys().collect::<Vec<_>>(),
+                parameters.map_or(0, Vec::len)
+            )
+        };
+        insta::assert_snapshot!(told("get"), @r#""p_csv" ["200", "400", "403", "404", "408", "429", "500", "503"] 2"#);
+        insta::assert_snapshot!(told("post"), @r#""p_csv_post" ["200", "400", "403", "404", "408", "413", "415", "429", "500", "503"] 0"#);
+        let body = &item["post"]["requestBody"]["content"];
+        insta::assert_snapshot!(body["application/x-www-form-urlencoded"], @r#"{"schema":{"type":"object","properties":{"user":{"type":"string"},"ids":{"type":"array","items":{"type":"integer","format":"int32"},"default":[1,2]}}},"encoding":{"ids":{"style":"form","explode":false}}}"#);
+        assert!(body["application/json"]["schema"].is_object());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use askama::Template;
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -84,18 +85,11 @@ pub(super) async fn openapi(
             .is_some_and(|access| access.reads_pipe(name))
     };
     let kept = described(&app, &served.plan)?;
-    let mut document = kept.frame.clone();
-    let endpoints = kept.endpoints.iter().filter(|(path, _)| readable(path));
-    let mut paths: Map<String, Value> = endpoints
-        .map(|(path, item)| (path.clone(), item.clone()))
-        .collect();
-    for route in routes::all() {
-        let item = paths.entry(route.path()).or_insert_with(|| json!({}));
-        item[route.method()] = route.describe();
-    }
-    document["paths"] = paths.into();
-    document["info"] = json!({ "title": "Pipewright", "version": env!("CARGO_PKG_VERSION") });
-    Ok(super::call::json_response(&document))
+    let body = match &access {
+        None => kept.nobodys.clone(),
+        Some(_) => kept.document(readable).into(),
+    };
+    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 
 /// What a project's endpoints are described as, made once for each plan: anybody may ask for it, as often as they like.
@@ -105,6 +99,26 @@ pub(super) struct Described {
     /// The description without its paths.
     frame: Value,
     endpoints: Map<String, Value>,
+    /// The description for who brings no token.
+    nobodys: Bytes,
+}
+
+impl Described {
+    /// The description, of the endpoints with those whose path is readable.
+    fn document(&self, readable: impl Fn(&str) -> bool) -> String {
+        let mut document = self.frame.clone();
+        let endpoints = self.endpoints.iter().filter(|(path, _)| readable(path));
+        let mut paths: Map<String, Value> = endpoints
+            .map(|(path, item)| (path.clone(), item.clone()))
+            .collect();
+        for (path, method, described) in routes::described() {
+            let item = paths.entry(*path).or_insert_with(|| json!({}));
+            item[*method] = described.clone();
+        }
+        document["paths"] = paths.into();
+        document["info"] = json!({ "title": "Pipewright", "version": env!("CARGO_PKG_VERSION") });
+        document.to_string()
+    }
 }
 
 fn described(app: &App, plan: &Arc<Plan>) -> Result<Arc<Described>, ApiError> {
@@ -119,11 +133,14 @@ fn described(app: &App, plan: &Arc<Plan>) -> Result<Arc<Described>, ApiError> {
         _ => Map::new(),
     };
     let plan = Arc::clone(plan);
-    let made = Arc::new(Described {
+    let mut made = Described {
         plan,
         frame,
         endpoints,
-    });
+        nobodys: Bytes::new(),
+    };
+    made.nobodys = made.document(|_| false).into();
+    let made = Arc::new(made);
     *kept = Some(Arc::clone(&made));
     Ok(made)
 }

@@ -101,6 +101,54 @@ fn every_described_route_is_there_and_wants_a_token() {
 }
 
 #[test]
+fn what_a_route_takes_is_described_in_the_address_and_in_a_form() {
+    let (_project, server) = started();
+    let described = server.get("/openapi.json").json();
+    let paths = &described["paths"];
+    let names = |path: &str, method: &str| {
+        let parameters = paths[path][method]["parameters"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{method} {path}"));
+        parameters
+            .iter()
+            .filter_map(|parameter| parameter["name"].as_str().map(ToOwned::to_owned))
+            .collect::<Vec<_>>()
+    };
+    let nodes = names("/v0/pipes/{pipe}/nodes", "post");
+    for name in [
+        "override_datasource",
+        "populate",
+        "populate_condition",
+        "populate_subset",
+        "unlink_on_populate_error",
+        "engine_partition_key",
+        "engine_version",
+        "target_datasource",
+    ] {
+        let count = nodes.iter().filter(|given| *given == name).count();
+        assert_eq!(count, 1, "{name}: {nodes:?}");
+    }
+    let form = |path: &str| {
+        let body = &paths[path]["post"]["requestBody"]["content"];
+        let fields = &body["application/x-www-form-urlencoded"]["schema"]["properties"];
+        let fields = fields.as_object().unwrap_or_else(|| panic!("{path}"));
+        fields.keys().cloned().collect::<Vec<_>>()
+    };
+    assert!(
+        form("/v0/pipes/{pipe}/nodes/{node}/population").contains(&"populate_subset".to_owned())
+    );
+    assert!(form("/v0/pipes/{pipe}/nodes/{node}/copy").contains(&"target_datasource".to_owned()));
+    assert!(form("/v0/pipes/{pipe}/copy").contains(&"_mode".to_owned()));
+    assert!(form("/v0/pipes/seen.json").contains(&"kind".to_owned()));
+    for status in ["404", "429", "500", "503"] {
+        for method in ["get", "post"] {
+            let answers = &paths["/v0/pipes/seen.csv"][method]["responses"];
+            assert!(answers[status].is_object(), "{method} {status}");
+        }
+    }
+}
+
+#[test]
 fn the_page_runs_its_own_script_and_no_other() {
     let (_project, server) = started();
     let page = server.send("GET", "/", &[], b"");

@@ -6,10 +6,23 @@ mod pipes;
 mod tokens;
 mod workspace;
 
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value, json};
 
+/// What is said of all of them, by path and method: made once, since anybody may ask for it.
+pub(super) fn described() -> &'static [(&'static str, &'static str, Value)] {
+    static DESCRIBED: LazyLock<Vec<(&str, &str, Value)>> = LazyLock::new(|| {
+        let routes = all();
+        routes
+            .map(|route| (route.path, route.method, route.describe()))
+            .collect()
+    });
+    &DESCRIBED
+}
+
 /// All of them.
-pub(super) fn all() -> impl Iterator<Item = &'static Route> {
+fn all() -> impl Iterator<Item = &'static Route> {
     let groups = [
         pipes::ROUTES,
         datasources::ROUTES,
@@ -20,13 +33,17 @@ pub(super) fn all() -> impl Iterator<Item = &'static Route> {
     groups.into_iter().flatten()
 }
 
+/// The media type of forms.
+const FORM: &str = "application/x-www-form-urlencoded";
+
 /// A route that is the same in every project.
-pub(super) struct Route {
+struct Route {
     path: &'static str,
     method: &'static str,
     summary: &'static str,
     scope: &'static str,
     query: &'static [(&'static str, &'static str)],
+    and_query: &'static [(&'static str, &'static str)],
     body: Option<&'static str>,
     answers: &'static [u16],
 }
@@ -44,22 +61,21 @@ const fn route(
         summary,
         scope,
         query: &[],
+        and_query: &[],
         body: None,
         answers,
     }
 }
 
 impl Route {
-    pub(super) fn path(&self) -> &'static str {
-        self.path
-    }
-
-    pub(super) fn method(&self) -> &'static str {
-        self.method
-    }
-
     const fn query(mut self, query: &'static [(&'static str, &'static str)]) -> Self {
         self.query = query;
+        self
+    }
+
+    /// Further parameters, which another route has, too.
+    const fn and_query(mut self, query: &'static [(&'static str, &'static str)]) -> Self {
+        self.and_query = query;
         self
     }
 
@@ -77,13 +93,14 @@ impl Route {
         }
     }
 
-    pub(super) fn describe(&self) -> Value {
+    fn describe(&self) -> Value {
         let in_path = self
             .path
             .split('/')
             .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
         let parameters = in_path.map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
-        let query = self.query.iter().map(|(name, kind)| json!({ "name": name, "in": "query", "required": false, "schema": { "type": kind } }));
+        let schema = |kind: &str| json!({ "type": kind });
+        let query = self.query.iter().chain(self.and_query).map(|(name, kind)| json!({ "name": name, "in": "query", "required": false, "schema": schema(kind) }));
         let answers: Map<String, Value> = self
             .answers
             .iter()
@@ -97,6 +114,14 @@ impl Route {
             "parameters": parameters.chain(query).collect::<Vec<_>>(),
             "responses": answers,
         });
+        // What is not a text of its own may stand in a form as well as in the address.
+        if self.body.is_none() && !self.query.is_empty() && self.method != "get" {
+            let fields = self.query.iter();
+            let fields: Map<String, Value> = fields
+                .map(|(name, kind)| ((*name).to_owned(), schema(kind)))
+                .collect();
+            out["requestBody"] = json!({ "required": false, "content": { FORM: { "schema": { "type": "object", "properties": fields } } } });
+        }
         if let Some(media_type) = self.body {
             let kind = if media_type == "application/json" {
                 "object"

@@ -14,12 +14,29 @@ const VIEW_QUERY: &[(&str, &str)] = &[
     ("datasource", "string"),
     ("override_datasource", "boolean"),
     ("engine", "string"),
-    ("engine_sorting_key", "string"),
     ("engine_partition_key", "string"),
+    ("engine_sorting_key", "string"),
+    ("engine_primary_key", "string"),
+    ("engine_sampling_key", "string"),
+    ("engine_ttl", "string"),
+    ("engine_settings", "string"),
+    ("engine_ver", "string"),
+    ("engine_is_deleted", "string"),
+    ("engine_columns", "string"),
+    ("engine_sign", "string"),
+    ("engine_version", "string"),
     ("populate", "boolean"),
     ("populate_condition", "string"),
     ("populate_subset", "number"),
     ("unlink_on_populate_error", "boolean"),
+];
+const NODE_QUERY: &[(&str, &str)] = &[
+    ("name", "string"),
+    ("description", "string"),
+    ("type", "string"),
+    ("target_datasource", "string"),
+    ("schedule_cron", "string"),
+    ("mode", "string"),
 ];
 
 pub(super) const ROUTES: &[Route] = &[
@@ -100,16 +117,8 @@ pub(super) const ROUTES: &[Route] = &[
         CREATE,
         &[200, 400, 403, 404, 409, 429],
     )
-    .query(&[
-        ("name", "string"),
-        ("description", "string"),
-        ("type", "string"),
-        ("datasource", "string"),
-        ("engine", "string"),
-        ("target_datasource", "string"),
-        ("schedule_cron", "string"),
-        ("mode", "string"),
-    ])
+    .query(NODE_QUERY)
+    .and_query(VIEW_QUERY)
     .body("text/plain"),
     route(
         "/v0/pipes/{pipe}/nodes/{node}",
