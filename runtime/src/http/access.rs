@@ -28,6 +28,8 @@ pub struct Access {
     pub(crate) fixed: BTreeMap<String, Map<String, Value>>,
     /// How many requests it may make in a second.
     pub(crate) requests_per_second: Option<u32>,
+    /// The last second in which a JWT is worth something, counted from 1970.
+    pub(crate) expires: Option<u64>,
     /// Which rows of which tables it sees.
     pub(crate) filters: RowFilters,
 }
@@ -187,6 +189,7 @@ pub struct TokenTable {
     hasher: SecretHasher,
     tokens: HashMap<[u8; 32], Arc<Access>>,
     signer: Option<jwt::Signer>,
+    verified: Mutex<HashMap<[u8; 32], Arc<Access>>>,
     workspace: String,
     /// The names of pipes and data sources by id.
     ids: BTreeMap<String, String>,
@@ -212,6 +215,7 @@ impl TokenTable {
             ids: objects.map(|object| (object.id, object.name)).collect(),
             tokens,
             signer,
+            verified: Mutex::default(),
             workspace: state.workspace_id().to_owned(),
         })
     }
@@ -227,8 +231,12 @@ impl TokenTable {
                 "no token: send `Authorization: Bearer <token>` or add `?token=<token>`; `pipewright serve` prints the admin token at its first start".to_owned(),
             ));
         };
-        if let Some(access) = self.tokens.get(&self.hasher.hash(secret)) {
+        let hash = self.hasher.hash(secret);
+        if let Some(access) = self.tokens.get(&hash) {
             return Ok(Arc::clone(access));
+        }
+        if let Some(access) = self.verified_before(&hash) {
+            return Ok(access);
         }
         let verified = self
             .signer
@@ -236,10 +244,31 @@ impl TokenTable {
             .filter(|_| jwt::looks_like_one(secret))
             .map(|signer| signer.verify(secret, &self.workspace, &self.ids));
         match verified {
-            Some(Ok(access)) => Ok(Arc::new(access)),
+            Some(Ok(access)) => Ok(self.remember(hash, access)),
             Some(Err(message)) => Err(ApiError::Forbidden(message)),
             None => Err(ApiError::Forbidden("the token is not known".to_owned())),
         }
+    }
+
+    /// A JWT that has been verified and has not expired since. A request with a body is asked for its token twice, and most clients send one JWT many times. What a
+    /// JWT means changes only with the tokens, and with them this table.
+    fn verified_before(&self, hash: &[u8; 32]) -> Option<Arc<Access>> {
+        let verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        let access = verified.get(hash)?;
+        access
+            .expires
+            .is_some_and(|expires| seconds_now() <= expires)
+            .then(|| Arc::clone(access))
+    }
+
+    fn remember(&self, hash: [u8; 32], access: Access) -> Arc<Access> {
+        let access = Arc::new(access);
+        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        if verified.len() >= VERIFIED {
+            verified.clear();
+        }
+        verified.insert(hash, Arc::clone(&access));
+        access
     }
 
     /// The access of a request that needs none, if it brings a token all the same.
@@ -266,6 +295,14 @@ impl TokenTable {
             .sign(claims)
             .map_err(|error| ApiError::Internal(error.to_string()))
     }
+}
+
+/// JWTs that are remembered.
+const VERIFIED: usize = 1024;
+
+fn seconds_now() -> u64 {
+    let now = jiff::Timestamp::now().as_second();
+    u64::try_from(now).unwrap_or_default()
 }
 
 /// What the ids of JWTs begin with.

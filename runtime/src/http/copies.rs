@@ -13,6 +13,7 @@ use super::copy_job::{self, CopyNode, matched_columns};
 use super::describe::{self, Wanted};
 use super::error::ApiError;
 use super::extract::Path;
+use super::fixed;
 use super::nodes::{edited, wrong_node};
 use super::pipes::shown;
 use crate::catalog::{Change, Current, NodeText, Writer};
@@ -115,9 +116,7 @@ pub(super) async fn run(
     let pipe = find_pipe(&current, &reference)?;
     let copy = copy_job::find(&current.plan, pipe)?;
     Call::require(call.access.appends_to(&copy.target.name), &needed)?;
-    if let Some(fixed) = call.access.fixed.get(name) {
-        call.parameters.fix(fixed);
-    }
+    fixed::fix(&mut call.parameters, &call.access, &current.plan, &copy.id)?;
     let asked = copy_job::Asked::now(&call.parameters)?;
     // A request that takes rows away needs the right to it; a pipe that replaces was given it by who made it.
     if asked.replaces() && copy.mode == CopyMode::Append {

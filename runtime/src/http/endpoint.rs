@@ -7,7 +7,6 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use pipewright_compiler::graph::Vertex;
 
 use super::call::Call;
 use super::error::ApiError;
@@ -17,7 +16,7 @@ use super::parameters::Parameters;
 use super::query::{answer_query, now, readable_pipe, request, secret_names};
 use super::record::{Asked, Pending, answered};
 use super::run::{Format, run};
-use super::{App, pipes};
+use super::{App, fixed, pipes};
 
 /// `name.format` is the data of an endpoint; any other path is the pipe itself.
 pub(super) async fn answer(
@@ -107,21 +106,7 @@ async fn endpoint(
         )
         .await;
     }
-    if !access.fixed.is_empty() {
-        // As in a query over both: a pipe that is read on the way keeps what is fixed for it. Where a name is computed, any pipe may be read.
-        let graph = &served.plan.graph;
-        let closure = graph.closure(&Vertex::Node(node.id.clone()));
-        let is_read = |name: &str| {
-            closure.iter().any(|vertex| {
-                let Vertex::Node(id) = vertex else {
-                    return false;
-                };
-                let reads = graph.reads.get(id);
-                id.pipe.to_string() == name || reads.is_some_and(|reads| reads.computes_names)
-            })
-        };
-        parameters.fix(&access.fixed_for(is_read)?);
-    }
+    fixed::fix(&mut parameters, &access, &served.plan, &node.id)?;
     let settings = parameters.output_settings()?;
     let values = parameters.values();
     let (now, secrets) = (now(), secret_names(&served));

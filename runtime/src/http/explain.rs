@@ -8,6 +8,7 @@ use serde_json::json;
 use super::call::{Call, find_node, find_pipe, json_response};
 use super::error::ApiError;
 use super::extract::Path;
+use super::fixed;
 use super::query::{now, request, secret_names};
 use crate::engine::{EngineError, Query};
 
@@ -44,15 +45,14 @@ async fn explain(
         Some(reference) => find_node(&current, pipe, reference)?,
         None => most_relevant(pipe)?,
     };
-    if let Some(fixed) = call.access.fixed.get(name) {
-        call.parameters.fix(fixed);
-    }
     let served = call.app.served.load_full();
     let id = NodeId {
         pipe: pipe.name.clone(),
         node: node.name.value.clone(),
     };
-    let values = std::mem::take(&mut call.parameters).values();
+    let mut parameters = std::mem::take(&mut call.parameters);
+    fixed::fix(&mut parameters, &call.access, &current.plan, &id)?;
+    let values = parameters.values();
     let (now, secrets) = (now(), secret_names(&served));
     // As its author wrote it, which is what clients of this route compare it with. `pipewright explain` shows what the rules make of it.
     let compiled = current.plan.compile_node_as_written(

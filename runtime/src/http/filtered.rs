@@ -10,6 +10,7 @@ use pipewright_compiler::project::ResourceName;
 use super::access::{Access, is_service_table};
 use super::call::Call;
 use super::error::ApiError;
+use super::fixed::reads_any;
 
 /// Refuses a change after which a node runs by itself, over something else than before, with rows that the token may not see.
 pub(super) fn refuse_hidden_rows(
@@ -48,10 +49,7 @@ pub(super) fn refuse_hidden_rows_of(
     let hides = |vertex: &Vertex| match vertex {
         Vertex::Datasource(name) => filters.hides(&name.to_string()),
         Vertex::Service(name) => filters.hides(name),
-        Vertex::Node(id) => {
-            let reads = plan.graph.reads.get(id);
-            hides_tables && reads.is_some_and(|reads| reads.computes_names)
-        }
+        Vertex::Node(_) => hides_tables && reads_any(&plan.graph, vertex),
     };
     let closure = plan.graph.closure(&Vertex::Node(node.clone()));
     if closure.into_iter().any(hides) {

@@ -137,6 +137,7 @@ impl Signer {
         let mut access = Access::new(scopes).of(id, claims.name);
         access.fixed = fixed;
         access.requests_per_second = requests_per_second;
+        access.expires = Some(claims.exp);
         Ok(access)
     }
 }

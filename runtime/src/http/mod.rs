@@ -30,6 +30,7 @@ mod explain;
 mod extract;
 mod fence;
 mod filtered;
+mod fixed;
 mod form_fields;
 mod handover;
 mod import;

@@ -116,6 +116,7 @@ fn what_a_jwt_fixes_holds_where_a_template_computes_the_pipe_that_is_read() {
         "scopes": [
             { "type": "PIPES:READ", "resource": "dyn" },
             { "type": "PIPES:READ", "resource": "by_org", "fixed_params": { "below": 1 } },
+            { "type": "DATASOURCES:READ", "resource": "events" },
         ],
     });
     let now = SystemTime::now()
@@ -132,5 +133,14 @@ fn what_a_jwt_fixes_holds_where_a_template_computes_the_pipe_that_is_read() {
             .ask(jwt, "GET", &format!("/v0/pipes/{path}"), "")
             .json();
         assert_eq!(answer["data"], json!([{ "org": 0, "c": 10 }]), "{path}");
+    }
+    for path in ["by_org/explain?below=9", "dyn/explain?which=by_org&below=9"] {
+        let answer = server.ask(jwt, "GET", &format!("/v0/pipes/{path}"), "");
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        let explained = answer.json()["debug_query"].to_string();
+        assert!(
+            explained.contains("toInt32('1')") && !explained.contains("toInt32('9')"),
+            "{path}: {explained}"
+        );
     }
 }
