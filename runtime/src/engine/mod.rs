@@ -90,15 +90,15 @@ impl Query {
     #[must_use]
     pub fn within(mut self, limits: &Limits) -> Self {
         self.max_result_bytes = Some(limits.result_bytes);
-        self.within_memory(limits)
+        self.within_memory(limits.memory_bytes)
             .limited("max_rows_to_read", limits.rows_read)
             .limited("max_bytes_to_read", limits.bytes_read)
     }
 
-    /// Keeps the query within the memory that one query may use.
+    /// Keeps the query within the memory that one query may use; 0 for no limit.
     #[must_use]
-    pub fn within_memory(self, limits: &Limits) -> Self {
-        self.limited("max_memory_usage", limits.memory_bytes)
+    pub fn within_memory(self, bytes: u64) -> Self {
+        self.limited("max_memory_usage", bytes)
     }
 
     fn limited(mut self, name: &str, limit: u64) -> Self {

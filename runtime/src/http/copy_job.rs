@@ -11,7 +11,7 @@ use pipewright_compiler::plan::{
 };
 use pipewright_compiler::project::{Pipe, ResourceName};
 use pipewright_compiler::sql::{quote_identifier, quote_literal};
-use pipewright_compiler::template::{RenderContext, Settings, Values};
+use pipewright_compiler::template::{RenderContext, Values};
 use pipewright_grammar::syntax::DefaultKind;
 use serde_json::Value;
 
@@ -148,7 +148,8 @@ pub(super) async fn request(
             name: copy.target.name.clone(),
         },
         query_id: crate::state::uuid().map_err(|error| ApiError::Internal(error.to_string()))?,
-        settings: settings(plan, &compiled.settings),
+        settings: engine_settings(&compiled.settings),
+        memory_bytes: plan.project.config.limits.memory_bytes,
         secrets: compiled.secrets.into_iter().collect(),
         hides_rows: compiled.hides_rows,
         query_sql: compiled.sql.into_text(),
@@ -187,7 +188,9 @@ pub(super) async fn refuse_too_many_rows(
     );
     // What is read is the copy's affair.
     let patience = app.timeout.min(COUNTED_FOR);
-    let mut query = Query::new(sql, "TSV").timeout(patience);
+    let mut query = Query::new(sql, "TSV")
+        .timeout(patience)
+        .within_memory(request.memory_bytes);
     query.settings.extend_from_slice(&request.settings);
     let served = app.served.load_full();
     for name in &request.secrets {
@@ -319,14 +322,6 @@ async fn described(
     }
     let described = app.engine.described(query).await;
     described.map_err(|error| error.shifted(BEFORE.len(), sql.len()))
-}
-
-/// The engine's settings for the query of a copy: those of its template, and the memory that a query has.
-fn settings(plan: &Plan, of_template: &Settings) -> Vec<(String, String)> {
-    let within = Query::default().within_memory(&plan.project.config.limits);
-    let mut settings = engine_settings(of_template);
-    settings.extend(within.settings);
-    settings
 }
 
 /// Whether the engine can turn values of one type into another.

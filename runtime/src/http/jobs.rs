@@ -101,6 +101,18 @@ fn no_such(id: &str) -> ApiError {
     ApiError::NotFound(format!("there is no job `{id}`"))
 }
 
+/// What was asked of a job, without what it needs to know and nobody asked for.
+pub(super) fn shown(job: &Job) -> impl Iterator<Item = (&String, &Value)> {
+    let request = job.request.as_object().into_iter().flatten();
+    let hides_rows = job.request["hides_rows"] == true;
+    request.filter(move |(name, _)| match name.as_str() {
+        ASKED_BY | "hides_rows" | "view" | "view_id" | "filled" | "snapshot" | "is_whole"
+        | "memory_bytes" => false,
+        "query_sql" => !hides_rows,
+        _ => true,
+    })
+}
+
 /// A job as the API shows it: its own fields, then those of its request and result.
 pub(super) fn body(job: &Job, origin: &str) -> Value {
     let time = |milliseconds: i64| format_micros(milliseconds.saturating_mul(1000));
@@ -120,16 +132,7 @@ pub(super) fn body(job: &Job, origin: &str) -> Value {
         "job_url".to_owned(),
         format!("{origin}/v0/jobs/{}", job.id).into(),
     );
-    let request = job.request.as_object().into_iter().flatten();
-    let hides_rows = job.request["hides_rows"] == true;
-    let is_shown = |name: &str| match name {
-        // What a job needs to know and nobody asked for.
-        ASKED_BY | "hides_rows" | "view" | "view_id" | "filled" | "snapshot" | "is_whole"
-        | "memory_bytes" => false,
-        "query_sql" => !hides_rows,
-        _ => true,
-    };
-    for (name, value) in request.filter(|(name, _)| is_shown(name)) {
+    for (name, value) in shown(job) {
         fields.entry(name.clone()).or_insert_with(|| value.clone());
     }
     fields.insert("progress".to_owned(), job.progress.clone());

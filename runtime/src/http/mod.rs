@@ -266,6 +266,7 @@ impl App {
 
     /// Makes the app take rows, run jobs and follow the schedules of copies; without this it only answers queries.
     pub fn write(self: &Arc<Self>, data: Data) -> Result<(), StateError> {
+        operations::catch_up(self, &data)?;
         operations::listen(self, &data);
         data.deploys.serve(self);
         let jobs = Arc::clone(&data.jobs);

@@ -1,15 +1,20 @@
 //! What is done to data sources, and how jobs go on, written down in `tinybird.datasources_ops_log` and `tinybird.jobs_log`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use pipewright_compiler::sql::quote_literal;
 use serde_json::{Value, json};
 
 use super::{App, Data, population, views};
 use crate::catalog::{Catalog, Current, format_micros};
+use crate::engine::EngineError;
+use crate::engine::ask::lines;
 use crate::ingest::{COPY, Counts, Flushed};
-use crate::jobs::{Job, JobStatus};
+use crate::jobs::{Job, JobStatus, Wanted};
 use crate::service::{JobEvent, Operation, Row, Service};
+use crate::state::StateError;
 
 /// Writes down every change of a job, and every batch of events that reaches the engine.
 pub(super) fn listen(app: &Arc<App>, data: &Data) {
@@ -49,6 +54,57 @@ pub(super) fn listen(app: &Arc<App>, data: &Data) {
     }));
 }
 
+/// So many jobs that ended last are looked for in the log.
+const LATEST: u32 = 100;
+
+/// Writes down the ends of jobs that the process before had no time to write down: it takes half a second.
+pub(super) fn catch_up(app: &Arc<App>, data: &Data) -> Result<(), StateError> {
+    let all = Wanted {
+        kind: None,
+        status: None,
+        asked_by: None,
+    };
+    let mut ended = data.jobs.list(&all, LATEST)?;
+    ended.retain(|job| job.status.is_final());
+    if ended.is_empty() {
+        return Ok(());
+    }
+    let app = Arc::clone(app);
+    tokio::spawn(async move {
+        if let Err(error) = log_missing(&app, &ended).await {
+            tracing::warn!(%error, "the ends of earlier jobs are not looked for in the log");
+        }
+    });
+    Ok(())
+}
+
+async fn log_missing(app: &App, ended: &[Job]) -> Result<(), EngineError> {
+    let ids: Vec<String> = ended.iter().map(|job| quote_literal(&job.id)).collect();
+    let ids = ids.join(", ");
+    let logged = async |table: &str, condition: &str| {
+        let sql = format!(
+            "SELECT DISTINCT assumeNotNull(job_id) FROM tinybird.{table} WHERE {condition} AND job_id IN ({ids})"
+        );
+        lines(app.engine.as_ref(), &sql).await
+    };
+    let ends = "status IN ('done', 'error', 'cancelled')";
+    let jobs = logged("jobs_log", ends).await?;
+    let operations = logged("datasources_ops_log", "NOT endsWith(event_type, '-queued')").await?;
+    // The oldest first, as they came.
+    for job in ended.iter().rev() {
+        if !jobs.contains(&job.id) {
+            let workspace = app.catalog.state().workspace_id();
+            app.service.record(Row::Job(event(job, workspace)));
+        }
+        if let Some(operation) = operation(job, &app.catalog)
+            && !operations.contains(&job.id)
+        {
+            app.service.record(Row::Operation(operation));
+        }
+    }
+    Ok(())
+}
+
 /// Whether a job adds rows to those that are there.
 fn is_append(job: &Job) -> bool {
     job.kind == COPY && job.request["mode"] == "append"
@@ -82,7 +138,7 @@ fn event(job: &Job, workspace: &str) -> JobEvent {
         started_at: job.started_at.map(time),
         updated_at: time(job.updated_at),
         job_metadata: json!({
-            "request": job.request,
+            "request": super::jobs::shown(job).collect::<BTreeMap<_, _>>(),
             "progress": job.progress,
             "statistics": job.result,
         })

@@ -75,6 +75,9 @@ pub struct CopyRequest {
     pub hides_rows: bool,
     /// The engine's settings for the query.
     pub settings: Vec<(String, String)>,
+    /// The memory that the query may use; 0 for no limit.
+    #[serde(default)]
+    pub memory_bytes: u64,
     /// How many rows it may have.
     pub max_rows: u64,
 }
@@ -340,6 +343,7 @@ impl Run<'_> {
                     () = tokio::time::sleep(EVERY) => {
                         (progress.rows, progress.bytes) = self.size().await?;
                         self.within_limit(progress.rows)?;
+                        self.look(progress).await;
                         self.note(progress)?;
                     }
                 }
@@ -355,6 +359,28 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Takes over what the engine says of the query while it runs: rows are in a part of the table long after they have been read, some hundred thousand together.
+    async fn look(&self, progress: &mut Progress) {
+        let sql = format!(
+            "SELECT max(read_rows), max(read_bytes), max(written_rows), max(written_bytes) FROM system.processes WHERE startsWith(query, {})",
+            quote_literal(&self.insert_head())
+        );
+        // A server may not show this. It is no part of the copy.
+        let text = self.ingest().text(&sql).await.unwrap_or_default();
+        let numbers: Result<Vec<u64>, _> = text.split_whitespace().map(str::parse).collect();
+        let Ok([read_rows, read_bytes, rows, bytes]) = numbers.as_deref() else {
+            return;
+        };
+        progress.read_rows = progress.read_rows.max(*read_rows);
+        progress.read_bytes = progress.read_bytes.max(*read_bytes);
+        progress.rows = progress.rows.max(*rows);
+        progress.bytes = progress.bytes.max(*bytes);
+    }
+
+    fn insert_head(&self) -> String {
+        format!("INSERT INTO {} ({})", self.beside, self.columns())
+    }
+
     /// An error without what its reader is not to see.
     fn shown(&self, error: EngineError) -> EngineError {
         if self.request.hides_rows {
@@ -366,14 +392,14 @@ impl Run<'_> {
 
     async fn insert_query(&self) -> Result<Statistics, EngineError> {
         let sql = format!(
-            "INSERT INTO {} ({})\nSELECT * FROM (\n{}\n)",
-            self.beside,
-            self.columns(),
+            "{}\nSELECT * FROM (\n{}\n)",
+            self.insert_head(),
             self.request.query_sql
         );
         let mut query = Query::new(sql, "Null");
         query.settings.clone_from(&self.request.settings);
         query = query
+            .within_memory(self.request.memory_bytes)
             .setting("max_partitions_per_insert_block", "0")
             .setting("insert_deduplicate", "0");
         let secrets = self.work.environment.or(self.stored_secrets()?);

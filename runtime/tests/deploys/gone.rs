@@ -243,6 +243,7 @@ async fn a_copy_that_is_in_doubt_is_waited_for_before_rows_are_read() {
         columns: vec!["id".to_owned()],
         secrets: Vec::new(),
         settings: Vec::new(),
+        memory_bytes: 0,
         max_rows: 5000,
         hides_rows: false,
     };

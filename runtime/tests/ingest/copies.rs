@@ -49,6 +49,7 @@ fn request(target: &str, mode: CopyInto, sql: &str) -> CopyRequest {
         secrets: vec!["limit".to_owned()],
         hides_rows: false,
         settings: vec![("max_threads".to_owned(), "1".to_owned())],
+        memory_bytes: 0,
         max_rows: 5000,
     }
 }

@@ -251,3 +251,73 @@ fn a_stop_does_not_wait_for_a_long_copy_and_the_next_start_takes_it_up() {
     post(&server, &format!("/v0/jobs/{job}/cancel"));
     assert_eq!(ended(&server, &job)["status"], "cancelled");
 }
+
+#[test]
+fn the_end_of_a_job_is_in_the_log_also_when_the_process_dies_at_once() {
+    let project = Project::new(&[
+        ("appended.datasource", NUMBERS),
+        (
+            "few.pipe",
+            "NODE n\nSQL >\n    SELECT toUInt32(1) AS round, number AS n FROM numbers(3)\nTYPE copy\nTARGET_DATASOURCE appended\n",
+        ),
+    ]);
+    let server = Server::start(&project);
+    let ids: Vec<String> = (0..2)
+        .map(|_| {
+            let job = post(&server, "/v0/pipes/few/copy")["job"]["id"].clone();
+            let id = job.as_str().expect("an id").to_owned();
+            assert_eq!(ended(&server, &id)["status"], "done");
+            id
+        })
+        .collect();
+    server.kill();
+    drop(server);
+    let server = Server::start(&project);
+    let logged = |sql: &str| {
+        let text = rows(&server, &format!("{sql} FORMAT TSV"));
+        text.trim().to_owned()
+    };
+    let ends = "SELECT count(), uniqExact(job_id), countIf(position(job_metadata, 'memory') > 0) FROM tinybird.jobs_log FINAL WHERE status = 'done'";
+    until("the ends are in the log", || {
+        (logged(ends) == "2\t2\t0").then_some(())
+    });
+    let operations = "SELECT count(), uniqExact(job_id), sum(rows) FROM tinybird.datasources_ops_log WHERE event_type = 'copy'";
+    until("what was done is in the log", || {
+        (logged(operations) == "2\t2\t6").then_some(())
+    });
+    // Once, however often it starts.
+    drop(server);
+    let server = Server::start(&project);
+    std::thread::sleep(Duration::from_millis(1500));
+    let text = rows(&server, &format!("{operations} FORMAT TSV"));
+    assert_eq!(text.trim(), "2\t2\t6");
+    assert_eq!(ids.len(), 2);
+}
+
+#[test]
+fn the_progress_of_a_copy_moves_while_it_works() {
+    let project = Project::new(&[
+        ("appended.datasource", NUMBERS),
+        (
+            "long.pipe",
+            "NODE n\nSQL >\n    SELECT toUInt32(1) AS round, number AS n FROM numbers(200000000000) WHERE sipHash64(number) % 1000000000 = 7\nTYPE copy\nTARGET_DATASOURCE appended\n",
+        ),
+    ]);
+    let server = Server::start(&project);
+    let job = post(&server, "/v0/pipes/long/copy")["job"]["id"].clone();
+    let path = format!("/v0/jobs/{}", job.as_str().expect("an id"));
+    let read = || {
+        let job = server.get(&path).json();
+        assert!(
+            job["status"] == "waiting" || job["status"] == "working",
+            "{job}"
+        );
+        job["progress"]["read_rows"].as_u64().unwrap_or(0)
+    };
+    let first = until("it reads", || Some(read()).filter(|rows| *rows > 0));
+    until("it reads more", || {
+        Some(read()).filter(|rows| *rows > first)
+    });
+    let cancelled = server.ask(ADMIN, "POST", &format!("{path}/cancel"), "");
+    assert_eq!(cancelled.status, 200, "{}", cancelled.text());
+}
