@@ -59,7 +59,7 @@ fn jobs_have_the_memory_of_a_query() {
 fn what_is_nested_too_deeply_tells_nothing_of_the_process() {
     let project = Project::new(&[("ids.datasource", IDS)]);
     let server = Server::start(&project);
-    for depth in [300, 900] {
+    for depth in [300, 900, 2000] {
         let sql = format!("SELECT {}1{}", "[".repeat(depth), "]".repeat(depth));
         let answer = admin(&server, "POST", "/v0/sql", &sql);
         let text = answer.text();
@@ -69,11 +69,38 @@ fn what_is_nested_too_deeply_tells_nothing_of_the_process() {
         );
         assert!([200, 400].contains(&answer.status), "{depth}: {text}");
     }
-    let sql = format!("SELECT {}1{}", "[".repeat(900), "]".repeat(900));
+    let sql = format!("SELECT {}1{}", "[".repeat(2000), "]".repeat(2000));
     let refused = admin(&server, "POST", "/v0/sql", &sql);
     assert!(
         refused.text().contains("nested too deeply"),
         "{}",
         refused.text()
     );
+}
+
+#[test]
+fn thousands_of_names_that_stand_for_one_another_do_not_end_the_process() {
+    let server = Server::start(&Project::new(&[("ids.datasource", IDS)]));
+    let mut renamed = String::from("WITH 1 AS g0");
+    let mut joined = String::from("SELECT 1 FROM numbers(1) AS a0");
+    for at in 1..5000 {
+        renamed += &format!(", g{} AS g{at}", at - 1);
+        joined += &format!(", numbers(1) AS a{at}");
+    }
+    renamed += " SELECT g4999";
+    for query in [renamed, joined] {
+        let answer = server.ask(crate::harness::ADMIN, "POST", "/v0/sql", &query);
+        assert!(
+            [200, 400, 408].contains(&answer.status),
+            "{}",
+            answer.status
+        );
+        let next = server.ask(
+            crate::harness::ADMIN,
+            "POST",
+            "/v0/sql",
+            "SELECT 1 FORMAT TSV",
+        );
+        assert_eq!((next.status, next.text().as_str()), (200, "1\n"));
+    }
 }

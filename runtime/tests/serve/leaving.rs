@@ -48,8 +48,8 @@ fn long_answers_are_compressed_for_who_asks() {
     let project = project();
     let server = Server::start(&project);
     for path in [
-        "/v0/pipes/many.ndjson?most=50000",
-        "/v0/pipes/many.csv?most=50000",
+        "/v0/pipes/many.ndjson?most=200000",
+        "/v0/pipes/many.csv?most=200000",
         "/v0/sql?q=SELECT%20text%20FROM%20many%20FORMAT%20JSONCompact&most=5000",
         "/openapi.json",
         "/page.js",
@@ -92,7 +92,7 @@ fn long_answers_are_compressed_for_who_asks() {
     // What is short, or packed already, is left as it is.
     for path in [
         "/v0/pipes/many.json",
-        "/v0/pipes/many.parquet?most=50000",
+        "/v0/pipes/many.parquet?most=200000",
         "/v0/pipes/nothing.json",
     ] {
         let plain = get(&server, path, Some("gzip, zstd"));
