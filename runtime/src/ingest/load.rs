@@ -63,6 +63,8 @@ fn once(token: &str, views: Views) -> Vec<(&'static str, String)> {
             "1".to_owned(),
         ),
         ("max_insert_threads", "1".to_owned()),
+        // With it the rows of a block no longer come to a view, or to what it follows, in their order.
+        ("parallel_view_processing", "0".to_owned()),
         ("min_insert_block_size_rows", "1000000000".to_owned()),
         ("min_insert_block_size_bytes", "1000000000000".to_owned()),
         ("max_partitions_per_insert_block", "0".to_owned()),
@@ -75,6 +77,28 @@ pub(super) fn once_in_blocks(token: &str, views: Views) -> Vec<(&'static str, St
     settings.retain(|(name, _)| !name.starts_with("min_insert_block_size"));
     settings.push(("max_threads", "1".to_owned()));
     settings.push(("input_format_parquet_preserve_order", "1".to_owned()));
+    settings
+}
+
+/// The same with the rows in the order of their file, for tables in which a later row takes the place of an earlier one. What converts rows is one thread then;
+/// what reads a file goes on beside it, and what reads the table that a server was sent rows into does not, as it has parts of that table read at the same time.
+fn in_order(
+    mut settings: Vec<(&'static str, String)>,
+    on_server: bool,
+) -> Vec<(&'static str, String)> {
+    let ordered: &[_] = if on_server {
+        &[("max_threads", "1")]
+    } else {
+        &[
+            ("parallelize_output_from_storages", "0"),
+            ("input_format_parquet_preserve_order", "1"),
+        ]
+    };
+    for (name, value) in ordered {
+        if settings.iter().all(|(known, _)| known != name) {
+            settings.push((name, (*value).to_owned()));
+        }
+    }
     settings
 }
 
@@ -215,6 +239,11 @@ impl Ingest {
                 }
             }
         }
+        let settings = if table.heeds_order() {
+            in_order(settings, self.on_server)
+        } else {
+            settings
+        };
         Ok(self
             .engine
             .execute(&statement(ingestion, &settings))

@@ -13,6 +13,7 @@ mod files;
 mod gone;
 mod misfits;
 mod opened;
+mod ordered;
 mod parquet;
 mod populate;
 mod refused;
