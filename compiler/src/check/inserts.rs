@@ -121,16 +121,17 @@ fn finding(plan: &Plan, datasource: &ResourceName, refusal: &Refusal) -> Option<
 /// Whether a message says that it comes from a view.
 fn is_of(view: &View<'_>, message: &str) -> bool {
     let name = view_name(&view.node.id.pipe, &view.node.id.node);
+    view_that_refused(message).is_some_and(|refused| refused == name)
+}
+
+/// The name of the view that refused a row, as the engine's message says it.
+pub fn view_that_refused(message: &str) -> Option<String> {
     let message = message.replace('`', "");
-    let Some((_, rest)) = message.split_once("pushing to view ") else {
-        return false;
-    };
+    let (_, rest) = message.split_once("pushing to view ")?;
     let named = rest.split_once('.').map_or(rest, |(_, named)| named);
-    let after = named.strip_prefix(name.as_str());
-    after.is_some_and(|after| {
-        let next = after.chars().next();
-        next.is_none_or(|next| !next.is_alphanumeric() && next != '_')
-    })
+    let end = named.find(|next: char| !next.is_alphanumeric() && next != '_');
+    let name = &named[..end.unwrap_or(named.len())];
+    (!name.is_empty()).then(|| name.to_owned())
 }
 
 /// The column of the target that a message is about.

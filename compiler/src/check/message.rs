@@ -5,6 +5,7 @@ const DATABASE: &str = "pipewright";
 
 /// What a message says, without the statement that it repeats.
 pub(super) fn gist(message: &str) -> String {
+    let message = &without_tables(message);
     let ends = [
         " in scope ",
         ": In scope ",
@@ -17,13 +18,35 @@ pub(super) fn gist(message: &str) -> String {
     let end = ends.iter().filter_map(|end| message.find(end)).min();
     let gist = &message[..end.unwrap_or(message.len())];
     let gist = gist.split(". Expected one of:").next().unwrap_or(gist);
-    gist.trim_end_matches(['.', ':', ' ']).to_owned()
+    let gist = gist.trim_end_matches(['.', ':', ' ']);
+    gist.strip_suffix(", in").unwrap_or(gist).to_owned()
+}
+
+/// A message without the names that the engine gives tables: `__table1.day`.
+fn without_tables(message: &str) -> String {
+    let mut parts = message.split("__table");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|digit: char| digit.is_ascii_digit());
+        match rest.strip_prefix('.') {
+            Some(column) if rest.len() < part.len() => text.push_str(column),
+            _ => {
+                text.push_str("__table");
+                text.push_str(part);
+            }
+        }
+    }
+    text
 }
 
 /// A message that begins like ours do, without the database that the author does not see.
 pub(super) fn in_lower_case(text: &str) -> String {
     let text = text.replace(&format!("{DATABASE}."), "");
     let mut characters = text.chars();
+    // `JOIN on keys …`
+    if text.chars().nth(1).is_some_and(char::is_uppercase) {
+        return text;
+    }
     match characters.next() {
         Some(first) => first.to_lowercase().chain(characters).collect(),
         None => text,
@@ -32,7 +55,8 @@ pub(super) fn in_lower_case(text: &str) -> String {
 
 /// The names that a message quotes, before the statement that it repeats.
 pub(super) fn named(message: &str) -> Vec<String> {
-    let gist = gist(message);
+    // The apostrophe of a word is no quote.
+    let gist = gist(message).replace("n't ", "n’t ");
     let mut names = Vec::new();
     for quote in ['`', '\''] {
         let mut parts = gist.split(quote);

@@ -16,6 +16,7 @@ mod missing_percent;
 mod missing_state;
 mod nondeterministic_view;
 mod nullable_key;
+mod origin;
 mod pages;
 mod parameter_types;
 mod plain_column;
@@ -27,6 +28,7 @@ mod silence;
 mod star_endpoint;
 mod tables;
 mod target_columns;
+mod target_types;
 #[cfg(test)]
 mod tests;
 mod unguarded_division;
@@ -50,10 +52,11 @@ use std::collections::BTreeMap;
 use pipewright_grammar::diagnostic::{Code, Diagnostic, Severity};
 use rayon::prelude::*;
 
-pub use inserts::{breaks_inserts, insertions};
+pub use inserts::{breaks_inserts, insertions, view_that_refused};
 pub(crate) use lints::unknown_lints;
 pub use pages::{Page, codes, page};
 pub use refused::{Refusal, Statement, statements, statements_of, without_consequences};
+pub use target_types::target_types;
 pub use within::wholes;
 
 use crate::diagnostics::render;

@@ -117,6 +117,23 @@ declare_codes! {
     UNKNOWN_FUNCTION = "unknown-function";
     /// Types, or numbers of arguments, that do not go together, as the engine says.
     WRONG_TYPES = "wrong-types";
+    /// A statement that the engine refuses at every call, whatever the data and the values of requests.
+    ///
+    /// `check --types` has the engine plan every statement over empty tables. What it says against one that no value of a request has a part in comes from the
+    /// statement itself: an argument that a function does not take, two meanings of one name, a place in a list that is not there.
+    REFUSED_STATEMENT = "refused-statement";
+    /// A column of a materialized or copy node whose values its target does not take, or not as they are, as the engine describes it.
+    ///
+    /// The engine converts what a node gives to the type of the target's column by itself, for each row: a text that is no number ends the insert, a number that is
+    /// too large becomes another, and a fraction is cut off.
+    ///
+    /// ```text
+    /// SELECT day, shop AS hits FROM sale   -- shop String, and hits UInt64 in the target
+    /// ```
+    ///
+    /// Write the conversion that is meant (`toUInt64OrZero(shop) AS hits`), or give the column of the target the type of the values. An error where
+    /// texts of a data source have to be read as something else; a warning where numbers may not fit or texts are computed.
+    TARGET_TYPES = "target-types";
     /// A table or view that the engine does not make.
     NOT_CREATED = "not-created";
     /// An endpoint that reads more granules than `[budget]` in `pipewright.toml` lets it.

@@ -4,6 +4,7 @@
 //! settles on one of the forms that the engine accepts, mostly the one it prints, so that `Decimal64(2)`, `decimal(18, 2)` and `Decimal(18,2)` are equal.
 
 mod family;
+mod loss;
 mod parse;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use std::ops::Range;
 
 use crate::sql::{quote_identifier, quote_literal};
 
+pub use loss::Loss;
 pub use parse::parse;
 
 /// A type: its family and what stands in its parentheses.

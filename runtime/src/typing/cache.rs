@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use pipewright_compiler::check::Refusal;
+use pipewright_compiler::contract::Described;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -86,6 +87,9 @@ struct File {
     #[serde(default)]
     rows: Option<Vec<(usize, Stored)>>,
     statements: BTreeMap<String, Option<Stored>>,
+    /// The columns of statements that fill data sources.
+    #[serde(default)]
+    columns: BTreeMap<String, Described>,
 }
 
 /// The answers of one project.
@@ -95,6 +99,7 @@ pub(super) struct Cache {
     tables: Option<(String, Vec<(usize, Refusal)>)>,
     rows: Option<Vec<(usize, Refusal)>>,
     statements: BTreeMap<String, Option<Refusal>>,
+    columns: BTreeMap<String, Described>,
     changed: bool,
 }
 
@@ -127,6 +132,7 @@ impl Cache {
             statements: statements
                 .map(|(key, stored)| (key, stored.map(Refusal::from)))
                 .collect(),
+            columns: file.columns,
             changed: false,
         }
     }
@@ -138,6 +144,16 @@ impl Cache {
 
     pub(super) fn keep(&mut self, key: &Key, answer: Option<Refusal>) {
         self.statements.insert(key.text().to_owned(), answer);
+        self.changed = true;
+    }
+
+    /// The columns that a statement gives; `None` if that is not known.
+    pub(super) fn columns(&self, key: &Key) -> Option<&Described> {
+        self.columns.get(key.text())
+    }
+
+    pub(super) fn keep_columns(&mut self, key: &Key, columns: Described) {
+        self.columns.insert(key.text().to_owned(), columns);
         self.changed = true;
     }
 
@@ -181,10 +197,15 @@ impl Cache {
             let refused = refused.iter();
             refused.map(|(at, refusal)| (*at, refusal.into())).collect()
         });
+        let columns = used.iter().filter_map(|key| {
+            let columns = self.columns(key)?;
+            Some((key.text().to_owned(), columns.clone()))
+        });
         let file = File {
             tables,
             rows,
             statements: statements.collect(),
+            columns: columns.collect(),
         };
         let folder = self.path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder)?;

@@ -1,13 +1,13 @@
-//! The columns of a project's endpoints with their types, as an engine describes them on empty tables.
+//! The columns of statements with their types, as an engine describes them on empty tables.
 
 use std::collections::BTreeMap;
 
 use pipewright_compiler::contract::Described;
 use pipewright_compiler::deploy;
 use pipewright_compiler::emit;
-use pipewright_compiler::plan::Plan;
+use pipewright_compiler::plan::{Compiled, Plan};
 
-use super::{DESCRIBE, TIMEOUT, Typist, create, refusal};
+use super::{TIMEOUT, Typist, create, refusal};
 use crate::engine::{Engine, EngineError, Query};
 
 impl Typist {
@@ -27,12 +27,7 @@ impl Typist {
             let Ok(compiled) = emit::default_sql(plan, &endpoint.id) else {
                 continue;
             };
-            let text = format!("{DESCRIBE}{}\n)", compiled.sql.text());
-            let mut query = Query::new(text, "JSONEachRow").timeout(TIMEOUT);
-            for name in &compiled.secrets {
-                query.parameters.push((name.clone(), String::new()));
-            }
-            if let Some(columns) = answer(engine.as_ref(), query).await? {
+            if let Some(columns) = describe(engine.as_ref(), &compiled).await? {
                 described.insert(pipe.name.to_string(), columns);
             }
         }
@@ -40,7 +35,19 @@ impl Typist {
     }
 }
 
-async fn answer(engine: &dyn Engine, query: Query) -> Result<Option<Described>, EngineError> {
+/// What goes before a statement that is described. The closing parenthesis has its own line because the text may end in a `--` comment.
+const DESCRIBE: &str = "DESCRIBE TABLE (\n";
+
+/// The columns that a statement gives; `None` where the engine refuses it.
+pub(super) async fn describe(
+    engine: &dyn Engine,
+    compiled: &Compiled,
+) -> Result<Option<Described>, EngineError> {
+    let text = format!("{DESCRIBE}{}\n)", compiled.sql.text());
+    let mut query = Query::new(text, "JSONEachRow").timeout(TIMEOUT);
+    for name in &compiled.secrets {
+        query.parameters.push((name.clone(), String::new()));
+    }
     let answered = match engine.query(query).await {
         Ok(answer) => answer.bytes().await,
         Err(error) => Err(error),

@@ -1,6 +1,6 @@
 //! Stage *type*: the statements of a [`Plan`] × an engine → findings about columns, functions and types.
 //!
-//! The engine is opened in a throw-away folder, gets an empty table for each data source and describes every statement; it never sees the project's data.
+//! The engine is opened in a throw-away folder, gets an empty table for each data source and plans every statement; it never sees the project's data.
 //! Its answers are kept by the hash of all that they depend on, so that a project that has not changed is checked without opening an engine at all.
 
 mod cache;
@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use pipewright_compiler::check::{
-    Refusal, Statement, breaks_inserts, insertions, statements, statements_of, wholes,
-    without_consequences,
+    Refusal, Statement, breaks_inserts, insertions, statements, statements_of, target_types,
+    wholes, without_consequences,
 };
+use pipewright_compiler::contract::Described;
 use pipewright_compiler::deploy::{self, Step, StepKind};
 use pipewright_compiler::plan::{Column, Plan};
 use pipewright_compiler::project::ResourceName;
@@ -154,7 +155,12 @@ impl Asked {
     fn missing(&self) -> Vec<usize> {
         let places = 0..self.statements.len();
         places
-            .filter(|at| self.cache.answer(&self.keys[*at]).is_none())
+            .filter(|at| {
+                let key = &self.keys[*at];
+                let answer = self.cache.answer(key);
+                let has_columns = !self.statements[*at].fills || self.cache.columns(key).is_some();
+                answer.is_none_or(|answer| answer.is_none() && !has_columns)
+            })
             .collect()
     }
 
@@ -174,11 +180,16 @@ impl Asked {
         self.cache.keep_steps(&self.tables, &refused);
         let (said, described) = describe_all(&engine, &self.statements, missing).await?;
         for (at, said) in said {
+            let key = &self.keys[at];
             let refusal = match said {
                 Said::Refused(refusal) => Some(refusal),
-                Said::Fine | Said::Nothing => None,
+                Said::Fine(columns) if self.statements[at].fills => {
+                    self.cache.keep_columns(key, columns);
+                    None
+                }
+                Said::Fine(_) | Said::Nothing => None,
             };
-            self.cache.keep(&self.keys[at], refusal);
+            self.cache.keep(key, refusal);
         }
         // Last, so that every statement is described on empty tables.
         let refused_rows = inserts::insert(engine.as_ref(), &self.rows).await?;
@@ -204,6 +215,12 @@ impl Asked {
             .collect();
         let mut diagnostics = without_consequences(plan, &steps, &refused);
         diagnostics.extend(breaks_inserts(plan, &rows));
+        let known = self.statements.iter().zip(&self.keys);
+        let described: Vec<(&Statement, &Described)> = known
+            .filter(|(statement, _)| statement.fills)
+            .filter_map(|(statement, key)| Some((statement, self.cache.columns(key)?)))
+            .collect();
+        diagnostics.extend(target_types(plan, &described));
         diagnostics
     }
 }
@@ -249,9 +266,10 @@ async fn describe_all(
             let mut wholes = wholes[at].iter().filter(|whole| asked.contains(whole));
             if wholes
                 .clone()
-                .any(|whole| matches!(said.get(whole), Some(Said::Fine)))
+                .any(|whole| matches!(said.get(whole), Some(Said::Fine(_))))
+                && !statements[at].fills
             {
-                said.insert(at, Said::Fine);
+                said.insert(at, Said::Fine(Described::new()));
             } else if wholes.all(|whole| said.contains_key(whole)) {
                 next.push(at);
             } else {
@@ -261,7 +279,7 @@ async fn describe_all(
         let answers: Vec<(usize, Result<Said, EngineError>)> = futures::stream::iter(next)
             .map(|at| {
                 let (engine, statement) = (Arc::clone(engine), &statements[at]);
-                async move { (at, describe(engine.as_ref(), statement).await) }
+                async move { (at, ask_about(engine.as_ref(), statement).await) }
             })
             .buffer_unordered(parallel())
             .collect()
@@ -331,7 +349,7 @@ pub async fn changed(
         {
             continue;
         }
-        if let Said::Refused(refusal) = describe(engine, statement).await? {
+        if let Said::Refused(refusal) = ask_about(engine, statement).await? {
             refused.push((statement, refusal));
         }
     }
@@ -348,15 +366,16 @@ fn same_columns(old: &[Column], new: &[Column]) -> bool {
 
 /// What the engine says of a statement.
 enum Said {
-    Fine,
+    /// It has nothing against it; these are the columns, of a statement that fills a data source.
+    Fine(Described),
     Refused(Refusal),
     /// It was not done in time.
     Nothing,
 }
 
-async fn describe(engine: &dyn Engine, statement: &Statement) -> Result<Said, EngineError> {
+async fn ask_about(engine: &dyn Engine, statement: &Statement) -> Result<Said, EngineError> {
     let text = statement.compiled.sql.text();
-    let mut query = Query::new(format!("{DESCRIBE}{text}\n)"), "Null").timeout(TIMEOUT);
+    let mut query = Query::new(format!("{PLAN}{text}\n)"), "Null").timeout(TIMEOUT);
     for name in &statement.compiled.secrets {
         query.parameters.push((name.clone(), String::new()));
     }
@@ -364,17 +383,20 @@ async fn describe(engine: &dyn Engine, statement: &Statement) -> Result<Said, En
         Ok(answer) => answer.bytes().await.map(|_| ()),
         Err(error) => Err(error),
     };
-    match answered {
-        Ok(()) => Ok(Said::Fine),
-        Err(error) => {
-            let refusal = refusal(error.shifted(DESCRIBE.len(), text.len()))?;
-            Ok(refusal.map_or(Said::Nothing, Said::Refused))
-        }
+    if let Err(error) = answered {
+        let refusal = refusal(error.shifted(PLAN.len(), text.len()))?;
+        return Ok(refusal.map_or(Said::Nothing, Said::Refused));
     }
+    if !statement.fills {
+        return Ok(Said::Fine(Described::new()));
+    }
+    let columns = columns::describe(engine, &statement.compiled).await?;
+    Ok(columns.map_or(Said::Nothing, Said::Fine))
 }
 
-/// What goes before a statement that is described. The closing parenthesis has its own line because the text may end in a `--` comment.
-const DESCRIBE: &str = "DESCRIBE TABLE (\n";
+/// What goes before a statement that the engine is asked about: what it refuses to plan, it refuses at every call, while a description leaves out what only the plan
+/// needs, such as a common type of the two sides of a `JOIN`. The closing parenthesis has its own line because the text may end in a `--` comment.
+const PLAN: &str = "EXPLAIN PLAN (\n";
 
 /// What the engine says against a statement; `None` where it says nothing about it, an error where it does not work.
 fn refusal(error: EngineError) -> Result<Option<Refusal>, EngineError> {

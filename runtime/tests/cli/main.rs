@@ -7,5 +7,6 @@ mod explain;
 mod harness;
 mod lineage;
 mod places;
+mod refusals;
 mod types;
 mod watch;

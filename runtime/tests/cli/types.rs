@@ -4,7 +4,7 @@ use pipewright::engine;
 
 use super::harness::Project;
 
-const HITS: (&str, &str) = (
+pub(super) const HITS: (&str, &str) = (
     "hits.datasource",
     "SCHEMA >\n    `day` Date,\n    `user` String,\n    `amount` UInt64\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"day\"\n",
 );
@@ -15,7 +15,7 @@ const SUMS: (&str, &str) = (
 );
 
 /// The findings, the last line of what is said beside them, and the exit code.
-fn typed(project: &Project) -> (String, String, i32) {
+pub(super) fn typed(project: &Project) -> (String, String, i32) {
     let library = engine::locate().expect("the engine is installed: `cargo run -- engine install`");
     let mut command = project.command(&["check", "--types", "--format", "concise"]);
     let output = command
@@ -31,9 +31,9 @@ fn typed(project: &Project) -> (String, String, i32) {
 }
 
 /// The pipes of these tests are not served.
-const FORWARD: (&str, &str) = ("pipewright.toml", "[project]\nkind = \"forward\"\n");
+pub(super) const FORWARD: (&str, &str) = ("pipewright.toml", "[project]\nkind = \"forward\"\n");
 
-fn node(name: &str, sql: &str) -> String {
+pub(super) fn node(name: &str, sql: &str) -> String {
     format!("NODE {name}\nSQL >\n    {sql}\n\n")
 }
 

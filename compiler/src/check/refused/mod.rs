@@ -3,16 +3,21 @@
 //! The runtime makes empty tables of a project's data sources and asks an engine to describe each [`Statement`]. What the engine refuses comes back here.
 //! Statements are rendered with stand-in values where a request would bring some, so only refusals that no value could cause become findings.
 
+mod cause;
+mod position;
+
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::ops::Range;
 
 use pipewright_grammar::diagnostic::{Code, Diagnostic, Severity};
 use pipewright_grammar::source::Span;
 use rayon::prelude::*;
 
+use self::cause::{Cause, converted_text, may_come_from_a_text};
+use self::position::{position, repeats_a_written_text, verbatim_place, verbatim_text};
 use super::message::{gist, in_lower_case, named, suggestion};
 use super::silence::is_silenced;
+use super::target_types::filled;
 use super::views::place;
 use crate::deploy::{Step, StepKind, view_name};
 use crate::diagnostics::codes;
@@ -33,6 +38,8 @@ pub struct Statement {
     pub branch: usize,
     /// The text with all that it reads put in.
     pub compiled: Compiled,
+    /// Whether its rows go into a data source by themselves, so that the types of its columns matter.
+    pub fills: bool,
 }
 
 /// What an engine says against a statement.
@@ -79,12 +86,18 @@ fn of_vertex(plan: &Plan, vertex: &Vertex) -> Vec<Statement> {
     } else {
         1
     };
+    let node = plan
+        .pipes
+        .get(&id.pipe)
+        .and_then(|pipe| pipe.node(&id.node));
+    let fills = node.is_some_and(|node| filled(node).is_some());
     let branches = plan.graph.branches(id).iter().enumerate().take(certain);
     let compiled = branches.filter_map(|(branch, read)| {
         Some(Statement {
             node: id.clone(),
             branch,
             compiled: plan.compile_branch(id, read).ok()?,
+            fills: fills && branch == 0,
         })
     });
     compiled.collect()
@@ -152,52 +165,52 @@ impl Statement {
         let branch = plan.graph.branches(&self.node).get(self.branch)?;
         let node = plan.pipes.get(&self.node.pipe)?.node(&self.node.node)?;
         let text = &branch.rendered.sql;
-        let names = named(&refusal.message);
-        let code = code_of(refusal)?;
-        let (message, range) = match code {
-            codes::UNKNOWN_COLUMN => {
+        let cause = Cause::of(refusal)?;
+        let (code, message, range) = match cause {
+            Cause::Name(code) => {
+                let names = named(&refusal.message);
                 let (name, range) = names
                     .iter()
                     .find_map(|name| Some((name, verbatim_place(branch, name)?)))?;
-                if name.starts_with('_') && self.reads_connector(plan) {
+                let is_column = code == codes::UNKNOWN_COLUMN;
+                if is_column && name.starts_with('_') && self.reads_connector(plan) {
                     return None;
                 }
-                (format!("unknown column `{name}`"), range)
+                let message = if is_column {
+                    format!("unknown column `{name}`")
+                } else {
+                    format!("there is no function `{name}`")
+                };
+                (code, message, range)
             }
-            codes::UNKNOWN_FUNCTION => {
-                let (name, range) = names
-                    .iter()
-                    .find_map(|name| Some((name, verbatim_place(branch, name)?)))?;
-                (format!("there is no function `{name}`"), range)
-            }
-            codes::SQL_SYNTAX => {
+            Cause::Syntax => {
                 let span = self.compiled.sql.locate(refusal.offset?)?;
-                return is_fixed(plan, self, branch).then(|| {
-                    self.diagnostic(
-                        code,
-                        "the engine cannot read on here".to_owned(),
-                        span,
-                        refusal,
-                    )
-                });
+                let message = "the engine cannot read on here".to_owned();
+                return is_fixed(plan, self, branch)
+                    .then(|| self.diagnostic(codes::SQL_SYNTAX, message, span, refusal));
             }
-            _ if may_come_from_a_text(refusal) => {
-                let (text, data_type) = converted_text(&refusal.message)?;
-                let range = verbatim_text(branch, text)?;
+            Cause::Structure(code) | Cause::Statement(code) => {
                 if !is_fixed(plan, self, branch) {
                     return None;
                 }
-                (format!("`'{text}'` is no `{data_type}`"), range)
+                let text =
+                    converted_text(&refusal.message).filter(|_| may_come_from_a_text(refusal));
+                if let Some((text, data_type)) = text {
+                    let range = verbatim_text(branch, text)?;
+                    (code, format!("`'{text}'` is no `{data_type}`"), range)
+                } else {
+                    let is_own = matches!(cause, Cause::Structure(_))
+                        || has_no_values(self)
+                        || repeats_a_written_text(branch, &refusal.message);
+                    if !is_own {
+                        return None;
+                    }
+                    let said = gist(&refusal.message);
+                    let sentence = said.split(". ").next().unwrap_or(&said);
+                    let range = position(branch, refusal).unwrap_or(0..0);
+                    (code, in_lower_case(sentence), range)
+                }
             }
-            _ if is_fixed(plan, self, branch) => {
-                let range = called_in(branch, &refusal.message)
-                    .or_else(|| operator_in(branch, &refusal.message))
-                    .or_else(|| names.iter().find_map(|name| verbatim_place(branch, name)));
-                let said = gist(&refusal.message);
-                let sentence = said.split(". ").next().unwrap_or(&said);
-                (in_lower_case(sentence), range.unwrap_or(0..0))
-            }
-            _ => return None,
         };
         let span = if range.is_empty() {
             plan.node(&self.node).map(|(_, node)| node.name.span)
@@ -350,76 +363,6 @@ pub fn without_consequences(
     found
 }
 
-/// The code of a finding; `None` for errors that may come from values, from limits, or from what only the real tables have.
-fn code_of(refusal: &Refusal) -> Option<Code> {
-    Some(match refusal.name.as_str() {
-        "UNKNOWN_IDENTIFIER" | "NO_SUCH_COLUMN_IN_TABLE" => codes::UNKNOWN_COLUMN,
-        "UNKNOWN_FUNCTION" | "UNKNOWN_AGGREGATE_FUNCTION" => codes::UNKNOWN_FUNCTION,
-        "ILLEGAL_TYPE_OF_ARGUMENT"
-        | "NUMBER_OF_ARGUMENTS_DOESNT_MATCH"
-        | "TOO_FEW_ARGUMENTS_FOR_FUNCTION"
-        | "TOO_MANY_ARGUMENTS_FOR_FUNCTION"
-        | "NO_COMMON_TYPE"
-        | "UNKNOWN_TYPE"
-        | "ILLEGAL_AGGREGATION"
-        | "ILLEGAL_COLUMN"
-        | "NOT_AN_AGGREGATE" => codes::WRONG_TYPES,
-        "SYNTAX_ERROR" => codes::SQL_SYNTAX,
-        _ if may_come_from_a_text(refusal) => codes::WRONG_TYPES,
-        _ => return None,
-    })
-}
-
-/// Whether a refusal may be about a text that is compared with, or converted to, another type: a wrong statement where the author wrote the text, and a wrong value
-/// where a request brought it.
-fn may_come_from_a_text(refusal: &Refusal) -> bool {
-    refusal.name == "TYPE_MISMATCH" || refusal.name.starts_with("CANNOT_PARSE_")
-}
-
-/// The text that a message says cannot be converted, and the type that it should have.
-fn converted_text(message: &str) -> Option<(&str, &str)> {
-    [
-        ("Cannot convert string '", "' to type "),
-        (" while converting '", "' to "),
-    ]
-    .iter()
-    .find_map(|(before, between)| {
-        let (_, rest) = message.split_once(before)?;
-        let (text, rest) = rest.split_once(between)?;
-        let data_type = rest.split(": ").next().unwrap_or(rest);
-        Some((text, data_type.trim_end_matches('.')))
-    })
-}
-
-/// Where the author wrote a text, if every text like it is the author's.
-fn verbatim_text(branch: &Branch, wanted: &str) -> Option<Range<usize>> {
-    let sql = branch.rendered.sql.text();
-    let tokens = sql::lexer::tokenize(sql).ok()?;
-    let texts = tokens.list.iter().filter(|token| token.kind == Kind::Text);
-    let mut places = texts
-        .map(|token| token.range())
-        .filter(|range| sql::unquote(&sql[range.clone()]) == wanted)
-        .peekable();
-    let first = places.peek().cloned()?;
-    let written = written(branch);
-    places
-        .all(|range| written.iter().any(|piece| contains(piece, &range)))
-        .then_some(first)
-}
-
-fn contains(outer: &Range<usize>, inner: &Range<usize>) -> bool {
-    outer.start <= inner.start && inner.end <= outer.end
-}
-
-/// The parts of a branch's text that the author wrote.
-fn written(branch: &Branch) -> Vec<Range<usize>> {
-    let pieces = branch.rendered.sql.pieces();
-    pieces
-        .filter(|(_, piece)| piece.kind == PieceKind::Verbatim)
-        .map(|(range, _)| range)
-        .collect()
-}
-
 /// Whether no value of a request has a part in a statement but typed literals.
 fn is_fixed(plan: &Plan, statement: &Statement, branch: &Branch) -> bool {
     let is_structural = |kind: PieceKind| kind == PieceKind::Structural;
@@ -438,57 +381,31 @@ fn is_fixed(plan: &Plan, statement: &Statement, branch: &Branch) -> bool {
     typed && !structural
 }
 
-/// Where a name stands in the text that the author wrote, as a word of its own.
-fn verbatim_place(branch: &Branch, name: &str) -> Option<Range<usize>> {
-    let sql = branch.rendered.sql.text();
-    let is_word = |character: char| character.is_alphanumeric() || character == '_';
-    let written = written(branch);
-    sql.match_indices(name)
-        .map(|(at, _)| at..at + name.len())
-        .filter(|range| written.iter().any(|piece| contains(piece, range)))
-        .find(|range| {
-            !sql[..range.start].ends_with(is_word) && !sql[range.end..].starts_with(is_word)
-        })
+/// Whether a statement has neither a value of a request nor one of rows in it: a scalar subquery gives one.
+fn has_no_values(statement: &Statement) -> bool {
+    let sql = &statement.compiled.sql;
+    let is_value = |kind: PieceKind| matches!(kind, PieceKind::Literal | PieceKind::Structural);
+    statement.compiled.secrets.is_empty()
+        && !sql.pieces().any(|(_, piece)| is_value(piece.kind))
+        && !has_scalar_subquery(sql.text())
 }
 
-/// The functions that operators stand for.
-const OPERATORS: &[(&str, &str)] = &[
-    ("plus", "+"),
-    ("minus", "-"),
-    ("multiply", "*"),
-    ("divide", "/"),
-    ("equals", "="),
-    ("notEquals", "!="),
-    ("less", "<"),
-    ("greater", ">"),
-    ("lessOrEquals", "<="),
-    ("greaterOrEquals", ">="),
-    ("concat", "||"),
-];
-
-/// The operator that a message names by its function, where the statement has only one of it.
-fn operator_in(branch: &Branch, message: &str) -> Option<Range<usize>> {
-    let gist = gist(message);
-    let (_, sign) = OPERATORS
-        .iter()
-        .find(|(name, _)| gist.ends_with(&format!("function {name}")))?;
-    let sql = branch.rendered.sql.text();
-    let tokens = sql::lexer::tokenize(sql).ok()?;
-    let mut places = tokens.list.iter().filter(|token| token.text(sql) == *sign);
-    let place = places.next()?.range();
-    places.next().is_none().then_some(place)
-}
-
-/// The first function of the statement that a message names.
-fn called_in(branch: &Branch, message: &str) -> Option<Range<usize>> {
-    let gist = gist(message);
-    let words: BTreeSet<&str> = gist
-        .split(|character: char| !character.is_alphanumeric() && character != '_')
-        .collect();
-    let mut calls = branch.scan.functions.iter();
-    calls
-        .find(|called| words.contains(called.name.as_str()))
-        .map(|called| called.span.clone())
+/// Whether a subquery may stand for a value: one that is neither a table nor a set.
+fn has_scalar_subquery(sql: &str) -> bool {
+    let Ok(tokens) = sql::lexer::tokenize(sql) else {
+        return true;
+    };
+    let word = |at: usize| tokens.list.get(at).map_or("", |token| token.text(sql));
+    let is = |at: usize, words: &[&str]| {
+        let found = word(at);
+        words.iter().any(|word| found.eq_ignore_ascii_case(word))
+    };
+    let mut opens = (0..tokens.list.len()).filter(|at| tokens.list[*at].kind == Kind::OpenRound);
+    opens.any(|open| {
+        let is_query = is(open + 1, &["SELECT", "WITH"]);
+        let is_table = open > 0 && is(open - 1, &["FROM", "JOIN", "IN", "EXISTS", "AS", "ALL"]);
+        is_query && !is_table
+    })
 }
 
 #[cfg(test)]
