@@ -35,7 +35,7 @@ const PAGE: &str = "\
 # clock-in-view
 
 ## What it does
-Finds materialized nodes that call `now()`, `today()` and their kin.
+Finds materialized nodes that call `now()`, `today()` and their kin, or read a node that does.
 
 ## Why is this bad
 The time is that of the insert, once and for all. A condition such as `WHERE at > now() - INTERVAL 1 DAY` does not keep the last day in the target: it drops rows that
@@ -51,14 +51,15 @@ come late, and when the view is populated again, everything that is older. (The 
 fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for view in views(plan, pipe) {
-        for called in view.calls_of(FUNCTIONS) {
+        for call in view.calls(plan, |name| FUNCTIONS.binary_search(&name).is_ok()) {
             let message = format!(
-                "`{}` in materialized node `{}` is the time of the insert",
-                called.name, view.node.id.node
+                "`{}` in {} is the time of the insert",
+                call.called.name,
+                view.through(call.node)
             );
             found.push(
                 Diagnostic::new(RULE.severity, RULE.code, message)
-                    .label(view.place(plan, called.span.clone()), "")
+                    .label(call.place, "")
                     .help("filter where the target is read, or let the target forget with a TTL"),
             );
         }

@@ -8,6 +8,8 @@ use super::{Check, Rule};
 use crate::diagnostics::codes;
 use crate::plan::{PipePlan, Plan, Role};
 use crate::sql::clauses::has_word;
+use crate::sql::outline::names;
+use crate::sql::unquote;
 
 pub(super) const RULE: Rule = Rule {
     code: codes::MISSING_FINAL,
@@ -23,7 +25,7 @@ const PAGE: &str = "\
 
 ## What it does
 Finds nodes that read a data source of a `Replacing` or `Collapsing` engine without `FINAL`, and that do nothing by which one row of each key is taken:
-no `GROUP BY`, `LIMIT … BY`, `DISTINCT`, and no `argMax` or its kin.
+no `GROUP BY`, `LIMIT … BY`, `DISTINCT`, and no `argMax` or its kin; with a `Collapsing` engine, nothing that names its sign.
 
 ## Why is this bad
 The engine merges such rows when it comes to it. Until then the old versions are read beside the new ones.
@@ -48,6 +50,13 @@ fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
             let name = name.to_ascii_lowercase();
             name.starts_with("arg") || name.starts_with("any") || name.starts_with("last_value")
         };
+        // `sum(sign)`, `sum(amount * sign)`: rows that were taken back cancel those that they take back.
+        let mut signs = read.table.engine.arguments.iter();
+        let weighs = engine.contains("Collapsing")
+            && signs.any(|sign| names(read.branch.rendered.sql.text()).contains(&unquote(sign)));
+        if weighs {
+            continue;
+        }
         let scan = &read.branch.scan;
         let sql = read.branch.rendered.sql.text();
         if scan.functions.iter().any(|called| takes_one(&called.name))

@@ -2,19 +2,21 @@
 
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
+use super::origin::{Made, elements, origin};
 use super::views::place;
 use super::{Check, Rule};
 use crate::diagnostics::codes;
 use crate::graph::{NodeId, Vertex};
-use crate::plan::{NodePlan, PipePlan, Plan, TablePlan};
+use crate::plan::{Column, NodePlan, PipePlan, Plan, TablePlan};
 use crate::sql::outline::{calls_of_columns, may_define};
+use crate::template::is_aggregate;
 use crate::types;
 
 pub(super) const RULE: Rule = Rule {
     code: codes::MISSING_MERGE,
     severity: Severity::Warning,
     by_default: true,
-    summary: "a state column aggregated without -Merge",
+    summary: "a state column read without -Merge",
     page: PAGE,
     check: Check::OfPipe(check),
 };
@@ -23,10 +25,11 @@ const PAGE: &str = "\
 # missing-merge
 
 ## What it does
-Finds calls such as `sum(total)` where `total` is an `AggregateFunction(sum, …)` of the only table that a node reads.
+Finds calls such as `sum(total)` where `total` is an `AggregateFunction(sum, …)` of the only table that a node reads, by itself or through nodes that pass it on, and
+endpoints that give such a column to their callers.
 
 ## Why is this bad
-A state is no value: the engine refuses most such queries, and counts states where values were meant in the others (`count`, `any`).
+A state is no value: the engine refuses most such queries, and counts states where values were meant in the others (`count`, `any`). Callers of an endpoint get bytes.
 
 ## Example
     SELECT day, uniq(users) FROM users_by_day GROUP BY day   -- users AggregateFunction(uniq, String)
@@ -36,52 +39,125 @@ A state is no value: the engine refuses most such queries, and counts states whe
 ";
 
 fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
-    let nodes = pipe.nodes.iter();
-    let read = nodes.filter_map(|node| Some((node, only_table(plan, &node.id)?)));
-    read.flat_map(|(node, table)| of_node(plan, node, table))
-        .collect()
+    if !reads_states(plan, pipe) {
+        return Vec::new();
+    }
+    let mut found: Vec<Diagnostic> = pipe
+        .nodes
+        .iter()
+        .flat_map(|node| of_node(plan, node))
+        .collect();
+    found.extend(pipe.endpoint_node().and_then(|node| given(plan, node)));
+    found
 }
 
-/// The table of a node that reads nothing else.
-fn only_table<'a>(plan: &'a Plan, id: &NodeId) -> Option<&'a TablePlan> {
+/// Whether a table that a pipe reads, itself or through others, has states.
+fn reads_states(plan: &Plan, pipe: &PipePlan) -> bool {
+    let nodes = pipe.nodes.iter().map(|node| Vertex::Node(node.id.clone()));
+    let sources = plan.graph.sources_of_all(&nodes.collect::<Vec<_>>());
+    sources.into_iter().any(|source| {
+        let Vertex::Datasource(name) = source else {
+            return false;
+        };
+        let columns = plan.tables.get(name).into_iter();
+        let mut columns = columns.flat_map(|table| &table.columns);
+        columns.any(|column| {
+            let data_type = column.data_type.as_deref().unwrap_or_default();
+            data_type.trim_start().starts_with("AggregateFunction")
+        })
+    })
+}
+
+/// The only thing that a node reads.
+fn only_source<'a>(plan: &'a Plan, id: &NodeId) -> Option<&'a Vertex> {
     let sources = plan.graph.sources(&Vertex::Node(id.clone()));
     let mut sources = sources.into_iter();
-    match (sources.next(), sources.next()) {
-        (Some(Vertex::Datasource(name)), None) => plan.tables.get(name),
-        _ => None,
+    let source = sources.next()?;
+    sources.next().is_none().then_some(source)
+}
+
+/// The column of a data source that a name means in what a node reads.
+fn stored<'a>(plan: &'a Plan, source: &Vertex, name: &str) -> Option<(&'a TablePlan, &'a Column)> {
+    match source {
+        Vertex::Datasource(datasource) => {
+            let table = plan.tables.get(datasource)?;
+            let mut columns = table.columns.iter();
+            Some((table, columns.find(|column| column.name == name)?))
+        }
+        Vertex::Node(id) => match origin(plan, id, name)?.made {
+            Made::Stored(table, column) => Some((table, column)),
+            Made::Computed(_) => None,
+        },
+        Vertex::Service(_) => None,
     }
 }
 
-fn of_node(plan: &Plan, node: &NodePlan, table: &TablePlan) -> Vec<Diagnostic> {
+/// The function of the states that a column holds.
+fn function(column: &Column) -> Option<String> {
+    let data_type = types::parse(column.data_type.as_deref()?).ok()?;
+    let data_type = Some(data_type).filter(types::DataType::is_aggregate_state)?;
+    Some(data_type.aggregate_function()?.0.to_owned())
+}
+
+/// Calls that take states for values.
+fn of_node(plan: &Plan, node: &NodePlan) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    let Some(branch) = plan.graph.branches(&node.id).first() else {
+    let branch = plan.graph.branches(&node.id).first();
+    let (Some(branch), Some(source)) = (branch, only_source(plan, &node.id)) else {
         return found;
     };
     let sql = branch.rendered.sql.text();
     for call in calls_of_columns(sql) {
-        let column = table
-            .columns
-            .iter()
-            .find(|column| column.name == call.column);
-        let function = column
-            .and_then(|column| types::parse(column.data_type.as_deref()?).ok())
-            .filter(types::DataType::is_aggregate_state)
-            .and_then(|data_type| Some(data_type.aggregate_function()?.0.to_owned()));
+        // A column is followed through nodes only where that can matter.
+        if matches!(source, Vertex::Node(_)) && !is_aggregate(&call.function) {
+            continue;
+        }
+        let Some((table, column)) = stored(plan, source, &call.column) else {
+            continue;
+        };
         let is_same =
-            function.is_some_and(|function| function.eq_ignore_ascii_case(&call.function));
+            function(column).is_some_and(|function| function.eq_ignore_ascii_case(&call.function));
         // A name made in the statement hides the column.
         if !is_same || may_define(sql, &call.column) {
             continue;
         }
-        let message = format!(
-            "`{}` of `{}` holds states, not values",
-            call.column, table.name
-        );
         found.push(
-            Diagnostic::new(RULE.severity, RULE.code, message)
+            finding(table, column)
                 .label(place(plan, node, branch, call.span), "")
                 .help(format!("write `{}Merge({})`", call.function, call.column)),
         );
     }
     found
+}
+
+/// The first state that an endpoint gives its callers as it is. Where other nodes read it, it may be for them.
+fn given(plan: &Plan, node: &NodePlan) -> Option<Diagnostic> {
+    let vertex = Vertex::Node(node.id.clone());
+    if !plan.graph.readers(&vertex).is_empty() {
+        return None;
+    }
+    elements(plan, &node.id).into_iter().find_map(|element| {
+        let name = element.item.name?;
+        let origin = origin(plan, &element.node.id, &name)?;
+        let Made::Stored(table, column) = origin.made else {
+            return None;
+        };
+        let function = function(column)?;
+        Some(
+            finding(table, column)
+                .label(
+                    place(plan, element.node, element.branch, element.item.span),
+                    "is given to callers as it is",
+                )
+                .help(format!("write `{function}Merge({name})`")),
+        )
+    })
+}
+
+fn finding(table: &TablePlan, column: &Column) -> Diagnostic {
+    let message = format!(
+        "`{}` of `{}` holds states, not values",
+        column.name, table.name
+    );
+    Diagnostic::new(RULE.severity, RULE.code, message)
 }

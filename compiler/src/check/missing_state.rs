@@ -2,11 +2,11 @@
 
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
-use super::views::views;
+use super::origin::elements;
+use super::views::{place, views};
 use super::{Check, Rule};
 use crate::diagnostics::codes;
 use crate::plan::{PipePlan, Plan};
-use crate::sql::outline::outline;
 use crate::types;
 
 pub(super) const RULE: Rule = Rule {
@@ -38,7 +38,8 @@ fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for view in views(plan, pipe) {
         let Some(target) = view.target else { continue };
-        for item in outline(view.branch.rendered.sql.text()).items {
+        for element in elements(plan, &view.node.id) {
+            let item = &element.item;
             let (Some(name), Some(call)) = (&item.name, &item.call) else {
                 continue;
             };
@@ -62,7 +63,10 @@ fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
             );
             found.push(
                 Diagnostic::new(RULE.severity, RULE.code, message)
-                    .label(view.place(plan, item.span.clone()), "")
+                    .label(
+                        place(plan, element.node, element.branch, item.span.clone()),
+                        "",
+                    )
                     .help(format!("write `{call}State`")),
             );
         }

@@ -31,6 +31,7 @@ mod target_columns;
 mod target_types;
 #[cfg(test)]
 mod tests;
+mod trigger;
 mod unguarded_division;
 mod unkeyed_filter;
 mod unlimited_endpoint;

@@ -21,7 +21,7 @@ const PAGE: &str = "\
 # nondeterministic-view
 
 ## What it does
-Finds materialized nodes that call a function which gives another value each time: `rand`, `generateUUIDv4` and their kin.
+Finds materialized nodes that call a function which gives another value each time, or read a node that does: `rand`, `generateUUIDv4` and their kin.
 
 ## Why is this bad
 The value is made when rows are inserted and stays. Populating the view again, or inserting a block again after a failure, gives other rows, so that
@@ -37,15 +37,16 @@ A value made from the row itself: `cityHash64(day, url) AS id`, or a column with
 fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for view in views(plan, pipe) {
-        let calls = view.branch.scan.functions.iter();
-        for called in calls.filter(|called| is_random(&called.name.to_ascii_lowercase())) {
-            let message = format!(
-                "materialized node `{}` calls `{}`, which gives another value each time",
-                view.node.id.node, called.name
-            );
+        for call in view.calls(plan, is_random) {
+            let (name, node) = (&call.called.name, view.through(call.node));
+            let message = if call.node.id == view.node.id {
+                format!("{node} calls `{name}`, which gives another value each time")
+            } else {
+                format!("`{name}` in {node} gives another value each time")
+            };
             found.push(
                 Diagnostic::new(RULE.severity, RULE.code, message)
-                    .label(view.place(plan, called.span.clone()), "")
+                    .label(call.place, "")
                     .note("populating the view again gives other rows")
                     .help("make the value from the row: `cityHash64(…)`"),
             );

@@ -3,9 +3,10 @@
 use std::ops::Range;
 
 use crate::graph::{Branch, NodeId, Target};
-use crate::plan::Plan;
+use crate::plan::{Column, NodePlan, Plan, TablePlan};
 use crate::sql::Position;
 use crate::sql::blocks::{Item, ItemKind, Query, Run, Select, Statement};
+use crate::sql::outline::{OutputItem, outline};
 
 /// No column is followed through more queries.
 const DEPTH: usize = 64;
@@ -17,13 +18,13 @@ pub(super) struct Origin<'a> {
     pub(super) branch: &'a Branch,
     /// The bytes of the element in that text.
     pub(super) span: Range<usize>,
-    pub(super) made: Made,
+    pub(super) made: Made<'a>,
 }
 
 /// How values come into being.
-pub(super) enum Made {
+pub(super) enum Made<'a> {
     /// They are read from a data source as they are.
-    Stored,
+    Stored(&'a TablePlan, &'a Column),
     /// An expression, by its bytes in the text.
     Computed(Range<usize>),
 }
@@ -104,24 +105,18 @@ impl<'a> Text<'a, '_> {
         if let Some(nested) = select.source_query() {
             return self.of_query(&nested.query, column, depth);
         }
-        let source = select.source.as_ref()?;
-        let start = self.statement.bytes(&source.run).start;
-        let mut tables = self.branch.scan.tables.iter();
-        let table =
-            tables.find(|table| table.position == Position::From && table.span.start == start)?;
-        match self.plan.target(self.id, table)? {
+        match source(self.plan, self.id, self.branch, self.statement, select)? {
             Target::Datasource(datasource) => {
                 let table = self.plan.tables.get(&datasource.name)?;
-                let mut columns = table.columns.iter();
-                let is_there = columns.any(|found| found.name == column);
-                is_there.then(|| self.origin(item, Made::Stored))
+                let column = table.columns.iter().find(|found| found.name == column)?;
+                Some(self.origin(item, Made::Stored(table, column)))
             }
             Target::Node(pipe, node) => of_node(self.plan, &NodeId::of(pipe, node), column, depth),
             Target::Service => None,
         }
     }
 
-    fn origin(&self, item: &Item, made: Made) -> Origin<'a> {
+    fn origin(&self, item: &Item, made: Made<'a>) -> Origin<'a> {
         Origin {
             id: self.id.clone(),
             branch: self.branch,
@@ -129,6 +124,64 @@ impl<'a> Text<'a, '_> {
             made,
         }
     }
+}
+
+/// An element of a node's list, where that is `*` of another node, of that one's.
+pub(super) struct Element<'a> {
+    pub(super) node: &'a NodePlan,
+    pub(super) branch: &'a Branch,
+    pub(super) item: OutputItem,
+}
+
+/// The elements that a node gives, as the text of the node says that passes them on last.
+pub(super) fn elements<'a>(plan: &'a Plan, id: &NodeId) -> Vec<Element<'a>> {
+    let mut id = id.clone();
+    for _ in 0..DEPTH {
+        match passed_on(plan, &id) {
+            Some(source) => id = source,
+            None => break,
+        }
+    }
+    let node = plan
+        .pipes
+        .get(&id.pipe)
+        .and_then(|pipe| pipe.node(&id.node));
+    let (Some(node), Some(branch)) = (node, plan.graph.branches(&id).first()) else {
+        return Vec::new();
+    };
+    let items = outline(branch.rendered.sql.text()).items.into_iter();
+    let element = |item| Element { node, branch, item };
+    items.map(element).collect()
+}
+
+/// The node whose columns a node gives as they are: `SELECT * FROM other`.
+fn passed_on(plan: &Plan, id: &NodeId) -> Option<NodeId> {
+    let branch = plan.graph.branches(id).first()?;
+    let statement = Statement::read(branch.rendered.sql.text())?;
+    let select = statement.query.single()?;
+    let [item] = select.items.as_slice() else {
+        return None;
+    };
+    match source(plan, id, branch, &statement, select)? {
+        Target::Node(pipe, node) if item.kind == ItemKind::Star => Some(NodeId::of(pipe, node)),
+        _ => None,
+    }
+}
+
+/// The only table that a query reads.
+pub(super) fn source<'a>(
+    plan: &'a Plan,
+    id: &NodeId,
+    branch: &Branch,
+    statement: &Statement<'_>,
+    select: &Select,
+) -> Option<Target<'a>> {
+    let source = select.source.as_ref()?;
+    let start = statement.bytes(&source.run).start;
+    let mut tables = branch.scan.tables.iter();
+    let table =
+        tables.find(|table| table.position == Position::From && table.span.start == start)?;
+    plan.target(id, table)
 }
 
 /// The element that gives a column; the only `*` where none names it.

@@ -22,7 +22,7 @@ const PAGE: &str = "\
 # parameter-types
 
 ## What it does
-Finds parameters that two nodes of a pipe declare with different types.
+Finds parameters that the nodes of a pipe, or one of them, declare with different types.
 
 ## Why is this bad
 A request gives one text for the name. What one node reads as a number another may refuse, and the description of the API can show only one type.
@@ -41,7 +41,10 @@ fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
     let mut said = BTreeSet::new();
     let source = plan.project.pipes.get(&pipe.name);
     let nodes = source.into_iter().flat_map(|source| &source.nodes);
-    let parameters = nodes.flat_map(|node| node.template.parameters());
+    let parameters = nodes.flat_map(|node| {
+        let template = &node.template;
+        template.parameters().iter().chain(template.redeclared())
+    });
     for parameter in parameters.filter(|parameter| parameter.typed) {
         let known = *first.entry(&parameter.name).or_insert(parameter);
         let again = !said.insert((&parameter.name, &parameter.data_type));

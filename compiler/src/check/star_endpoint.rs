@@ -2,13 +2,13 @@
 
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
-use super::tables::datasources;
+use super::origin::{Element, elements, source};
 use super::views::place;
 use super::{Check, Rule};
 use crate::diagnostics::codes;
+use crate::graph::{NodeId, Target};
 use crate::plan::{PipePlan, Plan, Role};
-use crate::sql::clauses::clauses;
-use crate::sql::outline::outline;
+use crate::sql::blocks::Statement;
 
 pub(super) const RULE: Rule = Rule {
     code: codes::STAR_ENDPOINT,
@@ -23,7 +23,7 @@ const PAGE: &str = "\
 # star-endpoint
 
 ## What it does
-Finds endpoints whose own node gives `*` of a data source.
+Finds endpoints that give `*` of a data source, in their own node or in one that it passes on with `*`.
 
 ## Why is this bad
 The answer changes with the table: a column that is added there is served to every caller, and read from disk for each request.
@@ -39,31 +39,43 @@ The answer changes with the table: a column that is added there is served to eve
 ";
 
 fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
-    let mut found: Vec<Diagnostic> = Vec::new();
-    for read in datasources(plan, pipe) {
-        if read.node.role != Role::Endpoint || read.at > 0 {
-            continue;
-        }
-        let sql = read.branch.rendered.sql.text();
-        let star = outline(sql)
-            .items
-            .into_iter()
-            .find(|item| &sql[item.span.clone()] == "*");
-        let from = clauses(sql).from;
-        // The table that stands right behind `FROM`, not one inside of a subquery.
-        let is_direct = from.is_some_and(|from| {
-            let between = sql.get(from.end..read.reference.span.start);
-            between.is_some_and(|between| between.trim().is_empty())
-        });
-        let (Some(star), true) = (star, is_direct) else {
-            continue;
-        };
-        let message = format!("the endpoint gives every column of `{}`", read.table.name);
-        found.push(
-            Diagnostic::new(RULE.severity, RULE.code, message)
-                .label(place(plan, read.node, read.branch, star.span), "")
-                .help("name the columns that callers need"),
-        );
+    pipe.endpoint_node()
+        .filter(|node| node.role == Role::Endpoint)
+        .and_then(|node| of_node(plan, &node.id))
+        .into_iter()
+        .collect()
+}
+
+/// The finding for the text that passes a data source on to a node, and so to callers: its own, or that of a node of which it gives every column.
+fn of_node(plan: &Plan, id: &NodeId) -> Option<Diagnostic> {
+    let element = elements(plan, id)
+        .into_iter()
+        .find(|element| text(element) == "*")?;
+    let (node, branch) = (element.node, element.branch);
+    let statement = Statement::read(branch.rendered.sql.text())?;
+    let table = match source(
+        plan,
+        &node.id,
+        branch,
+        &statement,
+        statement.query.branches.first()?,
+    )? {
+        Target::Datasource(datasource) => plan.tables.get(&datasource.name)?,
+        _ => return None,
+    };
+    let message = format!("the endpoint gives every column of `{}`", table.name);
+    let mut diagnostic = Diagnostic::new(RULE.severity, RULE.code, message)
+        .label(place(plan, node, branch, element.item.span), "")
+        .help("name the columns that callers need");
+    if node.id != *id {
+        diagnostic = diagnostic.note(format!(
+            "endpoint `{}` gives all that this node gives",
+            id.pipe
+        ));
     }
-    found
+    Some(diagnostic)
+}
+
+fn text<'a>(element: &Element<'a>) -> &'a str {
+    &element.branch.rendered.sql.text()[element.item.span.clone()]
 }

@@ -2,12 +2,12 @@
 
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
-use super::views::views;
+use super::origin::elements;
+use super::views::{place, views};
 use super::{Check, Rule};
 use crate::diagnostics::codes;
 use crate::graph::similar_names;
 use crate::plan::{PipePlan, Plan};
-use crate::sql::outline::outline;
 
 pub(super) const RULE: Rule = Rule {
     code: codes::TARGET_COLUMNS,
@@ -22,7 +22,8 @@ const PAGE: &str = "\
 # target-columns
 
 ## What it does
-Finds output columns of a materialized node that are no column of its data source, where every output name is known from the text.
+Finds output columns of a materialized node that are no column of its data source, where every output name is known from the text, its own or, with `SELECT *`, that
+of the node that it reads.
 
 ## Why is this bad
 Rows go into the target by name. The engine refuses to make a view that gives a column which the target does not have.
@@ -40,11 +41,12 @@ fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
         let Some(target) = view.target.filter(|target| !target.columns.is_empty()) else {
             continue;
         };
-        let items = outline(view.branch.rendered.sql.text()).items;
-        if items.iter().any(|item| item.name.is_none()) {
+        let elements = elements(plan, &view.node.id);
+        if elements.iter().any(|element| element.item.name.is_none()) {
             continue;
         }
-        for item in &items {
+        for element in &elements {
+            let item = &element.item;
             let name = item.name.as_deref().unwrap_or_default();
             // A nested column is written whole, and named with a dot.
             let known = target.columns.iter().any(|column| {
@@ -54,8 +56,10 @@ fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
                 continue;
             }
             let message = format!("data source `{}` has no column `{name}`", target.name);
-            let mut diagnostic = Diagnostic::new(RULE.severity, RULE.code, message)
-                .label(view.place(plan, item.span.clone()), "has no place to go");
+            let mut diagnostic = Diagnostic::new(RULE.severity, RULE.code, message).label(
+                place(plan, element.node, element.branch, item.span.clone()),
+                "has no place to go",
+            );
             let names = target.columns.iter().map(|column| column.name.clone());
             if let Some(similar) = similar_names(name, names).first() {
                 diagnostic = diagnostic.help(format!("did you mean `{similar}`?"));

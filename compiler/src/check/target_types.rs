@@ -71,7 +71,7 @@ fn finding(
     let is_stored = matches!(
         &origin,
         Some(Origin {
-            made: Made::Stored,
+            made: Made::Stored(..),
             ..
         })
     );

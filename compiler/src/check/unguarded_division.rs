@@ -6,7 +6,7 @@ use super::views::place;
 use super::{Check, Rule};
 use crate::diagnostics::codes;
 use crate::plan::{PipePlan, Plan};
-use crate::sql::clauses::divisions;
+use crate::sql::divisions::divisions;
 
 pub(super) const RULE: Rule = Rule {
     code: codes::UNGUARDED_DIVISION,
@@ -21,10 +21,11 @@ const PAGE: &str = "\
 # unguarded-division
 
 ## What it does
-Finds `/` with a divisor that is a name, a call or an expression, and neither `nullIf(…)` nor another function that takes care of zero.
+Finds `/`, `%`, `DIV`, `MOD`, `divide`, `intDiv` and `modulo` with a divisor that is a name, a call, an expression or the number 0, and neither `nullIf(…)` nor another
+function that takes care of zero. It is silent where a condition looks at the divisor: an `if`, `multiIf`, `CASE` or `? :` around the division, a `WHERE` or a `HAVING`.
 
 ## Why is this bad
-A division by zero gives `inf` or `nan`, which JSON does not have: callers get `null`, or a row that breaks every sum over it.
+A division by zero gives `inf` or `nan`, which JSON does not have: callers get `null`, or a row that breaks every sum over it. `intDiv` and `%` end the query.
 
 ## Example
     SELECT errors / requests AS rate FROM days
@@ -40,11 +41,17 @@ fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
             continue;
         };
         for division in divisions(branch.rendered.sql.text()) {
-            found.push(
-                Diagnostic::new(RULE.severity, RULE.code, "the divisor may be zero")
-                    .label(place(plan, node, branch, division), "")
-                    .help("write `nullIf(…, 0)` around it"),
-            );
+            let message = if division.by_zero {
+                "the divisor is zero"
+            } else {
+                "the divisor may be zero"
+            };
+            let mut diagnostic = Diagnostic::new(RULE.severity, RULE.code, message)
+                .label(place(plan, node, branch, division.span), "");
+            if !division.by_zero {
+                diagnostic = diagnostic.help("write `nullIf(…, 0)` around it");
+            }
+            found.push(diagnostic);
         }
     }
     found

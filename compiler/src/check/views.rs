@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use pipewright_grammar::source::Span;
 
-use crate::graph::Branch;
+use crate::graph::{Branch, NodeId, Vertex};
 use crate::plan::{NodePlan, PipePlan, Plan, Role, TablePlan};
 use crate::sql::Called;
 
@@ -42,13 +42,64 @@ impl View<'_> {
         place(plan, self.node, self.branch, range)
     }
 
-    /// The calls of functions that are among these, which are in lower case and sorted.
-    pub(super) fn calls_of(&self, functions: &'static [&str]) -> impl Iterator<Item = &Called> {
-        self.branch.scan.functions.iter().filter(|called| {
-            let lower = called.name.to_ascii_lowercase();
-            functions.binary_search(&lower.as_str()).is_ok()
-        })
+    /// Where a function is called that is wanted, by its name in lower case: in the text of the node and of all nodes that it reads.
+    pub(super) fn calls<'p>(&self, plan: &'p Plan, wanted: impl Fn(&str) -> bool) -> Vec<Call<'p>> {
+        let mut found = Vec::new();
+        for (node, branch) in closure(plan, &self.node.id) {
+            let calls = branch.scan.functions.iter();
+            let calls = calls.filter(|called| wanted(&called.name.to_ascii_lowercase()));
+            found.extend(calls.map(|called| Call {
+                called,
+                node,
+                place: place(plan, node, branch, called.span.clone()),
+            }));
+        }
+        found
     }
+
+    /// The materialized node, and how it comes to what stands in the text of another.
+    pub(super) fn through(&self, node: &NodePlan) -> String {
+        let own = &self.node.id;
+        if node.id == *own {
+            format!("materialized node `{}`", own.node)
+        } else if node.id.pipe == own.pipe {
+            format!(
+                "node `{}`, which materialized node `{}` reads,",
+                node.id.node, own.node
+            )
+        } else {
+            format!(
+                "node `{}`, which materialized node `{own}` reads,",
+                node.id.node
+            )
+        }
+    }
+}
+
+/// A call of a function.
+pub(super) struct Call<'a> {
+    pub(super) called: &'a Called,
+    /// In whose text it stands.
+    pub(super) node: &'a NodePlan,
+    pub(super) place: Span,
+}
+
+/// A node and all nodes that it reads, itself first, each as it is without parameters.
+pub(super) fn closure<'a>(
+    plan: &'a Plan,
+    id: &NodeId,
+) -> impl Iterator<Item = (&'a NodePlan, &'a Branch)> {
+    let own = Vertex::Node(id.clone());
+    let read = plan.graph.closure(&own).into_iter();
+    let others = read.filter(|vertex| **vertex != own).cloned();
+    let vertices: Vec<Vertex> = std::iter::once(own.clone()).chain(others).collect();
+    vertices.into_iter().filter_map(|vertex| {
+        let Vertex::Node(id) = vertex else {
+            return None;
+        };
+        let node = plan.pipes.get(&id.pipe)?.node(&id.node)?;
+        Some((node, plan.graph.branches(&id).first()?))
+    })
 }
 
 /// The place in the file of bytes of a node's SQL; the node's name where they come from no file.

@@ -173,6 +173,11 @@ impl Graph {
         self.along_reads([vertex], Direction::Incoming)
     }
 
+    /// The vertices and everything that they read in SQL, directly or through other nodes, sorted.
+    pub(crate) fn sources_of_all(&self, vertices: &[Vertex]) -> BTreeSet<&Vertex> {
+        self.along_reads(vertices, Direction::Incoming)
+    }
+
     /// The vertices and everything that reads them in SQL, directly or through other nodes, sorted.
     pub(crate) fn dependents<'a>(
         &self,

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use super::identifier::unquote;
 use super::lexer::{self, Kind, Token};
 use super::outline::Outer;
 
@@ -83,45 +82,6 @@ fn close(clauses: &mut Clauses, part: Part, begin: usize, end: usize) {
     }
 }
 
-/// Divisions whose divisor may be zero: by a name, a call or brackets, save calls that take care of it. The bytes of each divisor's first word with its sign.
-pub(crate) fn divisions(sql: &str) -> Vec<Range<usize>> {
-    const CAREFUL: &[&str] = &[
-        "nullif", "greatest", "if", "coalesce", "exp", "pow", "power",
-    ];
-    let Ok(tokens) = lexer::tokenize(sql) else {
-        return Vec::new();
-    };
-    let list = &tokens.list;
-    let mut found = Vec::new();
-    for (at, token) in list.iter().enumerate() {
-        if token.kind != Kind::Operator || token.text(sql) != "/" {
-            continue;
-        }
-        let Some(divisor) = list.get(at + 1) else {
-            continue;
-        };
-        let called = list
-            .get(at + 2)
-            .is_some_and(|next| next.kind == Kind::OpenRound);
-        let name = unquote(divisor.text(sql)).to_ascii_lowercase();
-        let careful = called && (CAREFUL.contains(&name.as_str()) || name.starts_with("to"));
-        let may_be_zero = match divisor.kind {
-            Kind::Word => !careful,
-            Kind::QuotedName => true,
-            // `x / (60 * 60)`
-            Kind::OpenRound => list[at + 2..]
-                .iter()
-                .take_while(|inner| inner.kind != Kind::CloseRound)
-                .any(|inner| matches!(inner.kind, Kind::Word | Kind::QuotedName)),
-            _ => false,
-        };
-        if may_be_zero {
-            found.push(token.start as usize..divisor.end as usize);
-        }
-    }
-    found
-}
-
 /// Whether a word stands anywhere in a statement, outside of quotes.
 pub(crate) fn has_word(sql: &str, words: &[&str]) -> bool {
     let Ok(tokens) = lexer::tokenize(sql) else {
@@ -162,14 +122,5 @@ mod tests {
         let sql = "SELECT x.from, 1 AS where FROM t";
         let found = clauses(sql);
         assert_eq!((found.conditions.len(), found.from), (0, Some(26..30)));
-    }
-
-    #[test]
-    fn divisors_that_may_be_zero_are_found() {
-        let sql = "SELECT a / b, a / 2, a / nullIf(b, 0), a / (60 * 60), a / (b + c), a / count(), a / `d`";
-        assert_eq!(
-            texts(sql, &divisions(sql)),
-            ["/ b", "/ (", "/ count", "/ `d`"]
-        );
     }
 }

@@ -13,6 +13,7 @@ pub(crate) mod columns;
 mod debug;
 pub(crate) mod definitions;
 pub(crate) mod derived;
+pub(crate) mod divisions;
 mod front;
 mod guard;
 mod identifier;

@@ -106,6 +106,7 @@ pub struct Template {
     code: Option<Instructions<'static>>,
     slots: Vec<Slot>,
     parameters: Vec<Parameter>,
+    redeclared: Vec<Parameter>,
     tables: Vec<Spanned<String>>,
     computes_tables: bool,
     overridable: IndexSet<String>,
@@ -150,6 +151,7 @@ impl Template {
             code: None,
             slots: Vec::new(),
             parameters: Vec::new(),
+            redeclared: Vec::new(),
             tables: Vec::new(),
             computes_tables: false,
             overridable: IndexSet::new(),
@@ -200,6 +202,7 @@ impl Template {
             code: Some(lowered.code),
             slots: lowered.scope.slots,
             parameters: found.parameters,
+            redeclared: found.redeclared,
             tables: found.tables,
             computes_tables: found.computes_tables,
             overridable: lowered.overridable,
@@ -218,6 +221,11 @@ impl Template {
     /// The parameters, once each, in order of first use; no loop or `set` variables.
     pub fn parameters(&self) -> &[Parameter] {
         &self.parameters
+    }
+
+    /// Declarations that give a parameter another type than its first one in this template.
+    pub fn redeclared(&self) -> &[Parameter] {
+        &self.redeclared
     }
 
     /// What requests must give, so that it can be rendered for them.

@@ -116,6 +116,8 @@ fn fill(known: &mut Parameter, other: &Parameter) {
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) parameters: Vec<Parameter>,
+    /// Declarations that give a parameter another type than its first one.
+    pub(super) redeclared: Vec<Parameter>,
     pub(super) tables: Vec<Spanned<String>>,
     /// Whether some name of a table is computed.
     pub(super) computes_tables: bool,
@@ -143,8 +145,19 @@ pub(super) fn find(items: &[Item], scope: &mut Scope) -> Found {
             scope.declare(name, Some(Element::by_name(element)));
         }
     }
+    found.redeclared = redeclared(&found.parameters);
     found.parameters = merge_parameters(&found.parameters);
     found
+}
+
+fn redeclared(parameters: &[Parameter]) -> Vec<Parameter> {
+    let mut first: IndexMap<&str, &str> = IndexMap::new();
+    let typed = parameters.iter().filter(|parameter| parameter.typed);
+    let others = typed.filter(|parameter| {
+        let known = first.entry(&parameter.name).or_insert(&parameter.data_type);
+        *known != parameter.data_type
+    });
+    others.cloned().collect()
 }
 
 struct Finder<'s> {

@@ -1,5 +1,6 @@
 mod each;
 mod queries;
+mod through;
 mod views;
 
 use crate::project::SourceTree;
