@@ -52,7 +52,14 @@ pub(super) fn run(
             ))?)?;
         }
     }
-    Ok(ExitStatus::Success)
+    let statement = pipe
+        .output_node()
+        .map(|output| emit::compiled_sql(&plan, &output.id, &values));
+    Ok(match statement {
+        // What is shown says why.
+        Some(Err(_)) => ExitStatus::Findings,
+        _ => ExitStatus::Success,
+    })
 }
 
 /// What the engine says. Without one, or where it does not open, the explanation goes without.

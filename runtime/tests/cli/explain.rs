@@ -96,3 +96,39 @@ fn an_endpoint_over_its_budget_fails_the_check() {
     assert!(said.contains("the project has no data"), "{said}");
     assert_eq!(code, 2);
 }
+
+#[test]
+fn what_cannot_be_compiled_is_explained_and_fails() {
+    let project = Project::new(FILES);
+    project.write(
+        "needs.pipe",
+        "DESCRIPTION what it is\n\nNODE n\nSQL >\n    %\n    SELECT url FROM hits WHERE org = {{ UInt32(org, description='which') }} LIMIT {{ Int32(n, 5) }}\n\nTYPE endpoint\n",
+    );
+    project.write(
+        "lost.pipe",
+        "NODE n\nSQL >\n    SELECT url FROM hist\n\nTYPE endpoint\n",
+    );
+    let (text, _, code) = run(&project, &["explain", "lost", "--no-engine"]);
+    assert!(text.contains("cannot be compiled: "), "{text}");
+    assert_eq!(code, 1);
+    let explain = |pipe: &str| {
+        let arguments = ["explain", pipe, "--no-engine", "--format", "json"];
+        let (text, _, code) = run(&project, &arguments);
+        let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        (value, code)
+    };
+    let (value, code) = explain("lost");
+    assert!(value["error"].is_string(), "{value}");
+    assert_eq!(code, 1);
+    let (value, code) = explain("needs");
+    assert!(value["sql"].is_string(), "{value}");
+    assert_eq!(code, 0);
+    // What the text has, this has too.
+    assert_eq!(value["description"], "what it is");
+    assert_eq!(value["parameters"][0]["name"], "org");
+    assert_eq!(value["parameters"][0]["type"], "UInt32");
+    assert_eq!(value["parameters"][0]["description"], "which");
+    assert_eq!(value["parameters"][1]["default"], 5);
+    assert_eq!(value["tables"][0]["name"], "hits");
+    assert_eq!(value["tables"][0]["order_by"], "org");
+}

@@ -2,15 +2,26 @@
 
 use serde_json::{Value, json};
 
-use super::{Explained, place, role_name};
+use super::{Explained, fills, place, role_name, tables};
 use crate::emit::sql::{compiled_sql, sql_before_rules};
 use crate::graph::Vertex;
+use crate::plan::{Plan, TablePlan};
+use crate::template::Parameter;
 
 /// The same as the text says, as JSON.
 pub fn explain_json(explained: Explained<'_>) -> Value {
     let Explained { plan, pipe, .. } = explained;
+    let description = plan.project.pipes.get(&pipe.name);
+    let description = description.and_then(|pipe| pipe.description.as_deref());
+    let parameters: Vec<Value> = pipe.parameters.iter().map(parameter).collect();
     let Some(output) = pipe.output_node() else {
-        return json!({ "pipe": pipe.name.to_string(), "nodes": [] });
+        return json!({
+            "pipe": pipe.name.to_string(),
+            "description": description,
+            "parameters": parameters,
+            "nodes": [],
+            "tables": [],
+        });
     };
     let closure = plan.graph.closure(&Vertex::Node(output.id.clone()));
     let nodes: Vec<Value> = closure
@@ -40,8 +51,15 @@ pub fn explain_json(explained: Explained<'_>) -> Value {
         .collect();
     let mut value = json!({
         "pipe": pipe.name.to_string(),
+        "description": description,
+        "parameters": parameters,
         "output": output.id.to_string(),
         "nodes": nodes,
+        "fills": fills(&output.role),
+        "tables": tables(plan, &output.id)
+            .into_iter()
+            .map(|read| table(plan, read))
+            .collect::<Vec<_>>(),
     });
     match compiled_sql(plan, &output.id, explained.values) {
         Ok(compiled) => {
@@ -63,4 +81,26 @@ pub fn explain_json(explained: Explained<'_>) -> Value {
             json!({ "granules": view.granules(), "reads": view.reads, "plan": view.steps });
     }
     value
+}
+
+fn parameter(parameter: &Parameter) -> Value {
+    json!({
+        "name": parameter.name,
+        "type": parameter.data_type,
+        "default": parameter.default,
+        "required": parameter.default.is_none() && parameter.required == Some(true),
+        "description": parameter.description,
+    })
+}
+
+fn table(plan: &Plan, table: &TablePlan) -> Value {
+    let connector = crate::connect::connector_of(plan, &table.name);
+    json!({
+        "name": table.name.to_string(),
+        "engine": table.engine.name,
+        "partition_by": table.engine.partition_key,
+        "order_by": table.engine.sorting_key,
+        "ttl": table.engine.ttl,
+        "rows_from": connector.map(|connector| connector.system.words()),
+    })
 }

@@ -14,7 +14,7 @@ pub use json::explain_json;
 
 use super::sql::{compiled_sql, sql_before_rules};
 use crate::graph::{NodeId, Vertex};
-use crate::plan::{CopyMode, PipePlan, Plan, Role, Schedule};
+use crate::plan::{CopyMode, PipePlan, Plan, Role, Schedule, TablePlan};
 use crate::template::{Parameter, Values};
 
 /// The tree of nodes is shown to this depth; no longer chain can be compiled.
@@ -76,8 +76,10 @@ pub fn explain_text(explained: Explained<'_>) -> String {
             1,
             &mut shown,
         );
-        filled(&mut out, &output.role);
-        tables(plan, &mut out, &output.id);
+        if let Some(text) = fills(&output.role) {
+            line(&mut out, 1, &text);
+        }
+        shown_tables(plan, &mut out, &output.id);
         statement(&mut out, explained, &output.id);
         if let Some(view) = explained.engine.and_then(|engine| engine.plan.as_ref()) {
             engine_plan(&mut out, view);
@@ -291,8 +293,9 @@ fn role_name(role: &Role) -> &'static str {
     }
 }
 
-fn filled(out: &mut String, role: &Role) {
-    let text = match role {
+/// What a node does with its rows by itself.
+fn fills(role: &Role) -> Option<String> {
+    Some(match role {
         Role::Materialized { target } => format!("fills {target} with every insert"),
         Role::Copy {
             target,
@@ -310,14 +313,14 @@ fn filled(out: &mut String, role: &Role) {
             };
             format!("{how} {target} {when}")
         }
-        _ => return,
-    };
-    line(out, 1, &text);
+        _ => return None,
+    })
 }
 
-fn tables(plan: &Plan, out: &mut String, output: &NodeId) {
+/// The tables that a node reads, itself or through others.
+fn tables<'a>(plan: &'a Plan, output: &NodeId) -> Vec<&'a TablePlan> {
     let closure = plan.graph.closure(&Vertex::Node(output.clone()));
-    let tables: Vec<_> = closure
+    closure
         .into_iter()
         .filter_map(|vertex| {
             if let Vertex::Datasource(name) = vertex {
@@ -326,7 +329,11 @@ fn tables(plan: &Plan, out: &mut String, output: &NodeId) {
                 None
             }
         })
-        .collect();
+        .collect()
+}
+
+fn shown_tables(plan: &Plan, out: &mut String, output: &NodeId) {
+    let tables = tables(plan, output);
     if tables.is_empty() {
         return;
     }
