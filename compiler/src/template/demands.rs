@@ -4,6 +4,7 @@
 //! because it is not given. Conditions are judged by what is known when a parameter is missing: `defined(x)` and `x == 'a'` are false, and of anything else
 //! nothing is known.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use pipewright_grammar::template::{
@@ -31,7 +32,57 @@ impl Demand {
 }
 
 /// A condition on the way to a place, with the truth that leads there.
-type Step<'t> = (&'t Expr, bool);
+struct Step<'t> {
+    condition: &'t Expr,
+    truth: bool,
+    /// Found out once, when it is first asked for.
+    facts: OnceCell<Facts<'t>>,
+}
+
+/// What a condition says of parameters.
+#[derive(Default)]
+struct Facts<'t> {
+    /// The parameters in it.
+    asked: BTreeSet<&'t str>,
+    /// Those of them without which it keeps requests away.
+    needs: BTreeSet<&'t str>,
+    /// Those of them with which it does.
+    refuses: BTreeSet<&'t str>,
+    /// Whether it keeps every request away.
+    is_closed: bool,
+}
+
+impl<'t> Step<'t> {
+    fn new(condition: &'t Expr, truth: bool) -> Self {
+        Self {
+            condition,
+            truth,
+            facts: OnceCell::new(),
+        }
+    }
+
+    fn facts(&self, is_parameter: &dyn Fn(&str) -> bool) -> &Facts<'t> {
+        self.facts.get_or_init(|| {
+            let mut facts = Facts::default();
+            walk::deep(self.condition, &mut |expr| {
+                if let ExprKind::Name(name) = &expr.kind
+                    && !facts.asked.contains(name.as_str())
+                    && is_parameter(name)
+                {
+                    facts.asked.insert(name);
+                }
+            });
+            let excludes =
+                |name: &str, given: bool| known(self.condition, name, given) == Some(!self.truth);
+            let asked = || facts.asked.iter().copied();
+            facts.needs = asked().filter(|name| excludes(name, false)).collect();
+            facts.refuses = asked().filter(|name| excludes(name, true)).collect();
+            // What it says where no parameter has that name.
+            facts.is_closed = excludes("", false);
+            facts
+        })
+    }
+}
 
 /// The demands of a template, whose parameters these are.
 pub(super) fn find(items: &[Item], is_parameter: &dyn Fn(&str) -> bool) -> BTreeSet<Demand> {
@@ -63,7 +114,7 @@ impl<'t> Finder<'t, '_> {
                     for (condition, body) in branches {
                         self.expression(condition);
                         self.under((condition, true), |finder| finder.items(body));
-                        self.path.push((condition, false));
+                        self.path.push(Step::new(condition, false));
                     }
                     self.items(otherwise);
                     self.path.truncate(outer);
@@ -90,8 +141,8 @@ impl<'t> Finder<'t, '_> {
         }
     }
 
-    fn under(&mut self, step: Step<'t>, visit: impl FnOnce(&mut Self)) {
-        self.path.push(step);
+    fn under(&mut self, (condition, truth): (&'t Expr, bool), visit: impl FnOnce(&mut Self)) {
+        self.path.push(Step::new(condition, truth));
         visit(self);
         self.path.pop();
     }
@@ -202,11 +253,7 @@ impl<'t> Finder<'t, '_> {
 
     /// `error()`, where it is only called if a parameter is missing.
     fn refusal(&mut self) {
-        let any_of: BTreeSet<String> = self
-            .asked()
-            .into_iter()
-            .filter(|name| self.is_excluded(name, true))
-            .collect();
+        let any_of = self.on_the_way(|facts| &facts.refuses);
         if !any_of.is_empty() {
             let unless_missing = self.unless_missing();
             self.found.insert(Demand {
@@ -218,30 +265,21 @@ impl<'t> Finder<'t, '_> {
 
     /// The parameters without which this place is not reached.
     fn unless_missing(&self) -> BTreeSet<String> {
-        let mut asked = self.asked();
-        asked.retain(|name| self.is_excluded(name, false));
-        asked
+        self.on_the_way(|facts| &facts.needs)
     }
 
-    /// The parameters in the conditions on the way here.
-    fn asked(&self) -> BTreeSet<String> {
-        let mut names = BTreeSet::new();
-        for (condition, _) in &self.path {
-            walk::deep(condition, &mut |expr| {
-                if let ExprKind::Name(name) = &expr.kind
-                    && (self.is_parameter)(name)
-                {
-                    names.insert(name.clone());
-                }
-            });
-        }
-        names
-    }
-
-    /// Whether no request that gives, or does not give, a parameter comes here.
-    fn is_excluded(&self, name: &str, given: bool) -> bool {
-        let mut path = self.path.iter();
-        path.any(|(condition, truth)| known(condition, name, given) == Some(!truth))
+    /// The parameters in the conditions on the way here that keep a request away in this manner; all of them, where no request comes here.
+    fn on_the_way<'s>(
+        &'s self,
+        which: impl Fn(&'s Facts<'t>) -> &'s BTreeSet<&'t str>,
+    ) -> BTreeSet<String> {
+        let facts = || self.path.iter().map(|step| step.facts(self.is_parameter));
+        let names: BTreeSet<&str> = if facts().any(|facts| facts.is_closed) {
+            facts().flat_map(|facts| &facts.asked).copied().collect()
+        } else {
+            facts().flat_map(which).copied().collect()
+        };
+        names.into_iter().map(str::to_owned).collect()
     }
 }
 
