@@ -135,7 +135,7 @@ pub fn desired(plan: &Plan) -> (Vec<Step>, Vec<Diagnostic>) {
         let Role::Materialized { target } = &node.role else {
             continue;
         };
-        match emit::default_sql(plan, id) {
+        match emit::view_sql(plan, id) {
             Ok(compiled) => {
                 let made = plan
                     .tables
@@ -164,7 +164,7 @@ pub fn uncompiled(plan: &Plan) -> BTreeMap<String, Diagnostic> {
     let nodes = plan.pipes.values().flat_map(|pipe| &pipe.nodes);
     let views = nodes.filter(|node| matches!(node.role, Role::Materialized { .. }));
     let failed = views.filter_map(|node| {
-        let error = emit::default_sql(plan, &node.id).err()?;
+        let error = emit::view_sql(plan, &node.id).err()?;
         let name = view_name(&node.id.pipe, &node.id.node);
         Some((name, emit::diagnostic(plan, &node.id, &error)))
     });

@@ -26,7 +26,7 @@ pub use lineage::{graph, lineage};
 pub use manifest::manifest;
 pub use openapi::openapi;
 pub(crate) use sql::diagnostic;
-pub use sql::{compiled_sql, default_sql, sql_before_rules};
+pub use sql::{compiled_sql, default_sql, sql_before_rules, view_sql};
 
 use crate::deploy;
 use crate::plan::Plan;

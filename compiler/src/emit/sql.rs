@@ -12,6 +12,15 @@ pub fn default_sql(plan: &Plan, id: &NodeId) -> Result<Compiled, QueryError> {
     compiled_sql(plan, id, &Values::default())
 }
 
+/// The statement of a materialized node's view: where what it fills is inferred to hold states, with states in the place of values.
+pub fn view_sql(plan: &Plan, id: &NodeId) -> Result<Compiled, QueryError> {
+    let mut compiled = default_sql(plan, id)?;
+    if plan.fills_states(id) {
+        compiled.sql = plan.with_states(&compiled.sql)?.sql;
+    }
+    Ok(compiled)
+}
+
 /// A node's statement with some parameters given, and the others at their defaults or placeholders.
 pub fn compiled_sql(plan: &Plan, id: &NodeId, values: &Values) -> Result<Compiled, QueryError> {
     or_checked(values, |request| plan.compile_node(id, request))

@@ -5,6 +5,7 @@ use pipewright_grammar::source::{Span, Spanned};
 use pipewright_grammar::syntax::{ColumnDecl, DatasourceFile, DefaultKind};
 use serde::Serialize;
 
+use super::inferred::Inferred;
 use crate::diagnostics::codes;
 use crate::graph::{NodeId, similar_names};
 use crate::project::{Datasource, ResourceName};
@@ -25,6 +26,9 @@ pub struct TablePlan {
     /// The node that makes the table, when it has no file: its columns are those of the node's SQL.
     #[serde(skip)]
     pub made_by: Option<NodeId>,
+    /// What the node that makes the table says of it, beyond its columns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inferred: Option<Inferred>,
     /// The file.
     #[serde(skip)]
     pub span: Span,
@@ -209,6 +213,7 @@ pub(super) fn plan(datasource: &Datasource, diagnostics: &mut Vec<Diagnostic>) -
             .made_by
             .clone()
             .map(|(pipe, node)| NodeId { pipe, node }),
+        inferred: None,
         span: datasource.span,
     }
 }

@@ -4,6 +4,7 @@ mod capture;
 mod closed;
 mod datasource;
 mod filter;
+mod inferred;
 mod keys;
 mod named;
 mod optimized;
@@ -23,6 +24,7 @@ use rayon::prelude::*;
 
 pub use datasource::{Column, Engine, Index, TablePlan};
 pub use filter::{FilterError, RowFilters};
+pub use inferred::{Inferred, State, Written};
 pub use keys::needs_type;
 pub(crate) use named::column_or_node;
 pub use outside::{Meant, Named};
@@ -88,18 +90,17 @@ pub(crate) fn plan_again(
     let found = known.values().flat_map(|pipe| &pipe.found);
     diagnostics.extend(found.cloned());
     let rules = Rules::of(&project.config);
-    (
-        Plan {
-            project,
-            graph,
-            policies,
-            database: "pipewright".to_owned(),
-            tables,
-            pipes: known,
-            rules,
-        },
-        diagnostics,
-    )
+    let mut plan = Plan {
+        project,
+        graph,
+        policies,
+        database: "pipewright".to_owned(),
+        tables,
+        pipes: known,
+        rules,
+    };
+    inferred::infer(&mut plan, &mut diagnostics);
+    (plan, diagnostics)
 }
 
 impl Plan {

@@ -223,21 +223,14 @@ fn target(
         return None;
     };
     let name = project.target_name(pipe, &target.value);
-    if let Some(datasource) = project.datasources.get(&name) {
-        // Classic nodes say with `ENGINE` that they make their target; without, the name may be a slip.
-        if datasource.made_by.is_some() && node.directive("ENGINE").is_none() {
-            let mut diagnostic = unknown_target(project, target);
-            diagnostic.severity = Severity::Warning;
-            diagnostics
-                .push(diagnostic.note("a table is made for it from the columns of this node"));
-        }
+    if project.datasources.contains_key(&name) {
         return Some(name);
     }
     diagnostics.push(unknown_target(project, target));
     None
 }
 
-fn unknown_target(project: &Project, target: &Spanned<String>) -> Diagnostic {
+pub(super) fn unknown_target(project: &Project, target: &Spanned<String>) -> Diagnostic {
     let diagnostic = Diagnostic::error(
         codes::BAD_TARGET,
         format!(

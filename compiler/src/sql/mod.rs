@@ -24,6 +24,7 @@ mod parse;
 mod reference;
 mod references;
 mod scan;
+pub(crate) mod states;
 
 pub use closed::is_closed;
 pub use debug::debug_tokens;

@@ -30,6 +30,13 @@ pub struct DatasourceText {
     text: String,
 }
 
+/// A column's name as it stands in a schema, whatever it is.
+pub fn quoted_column(name: &str) -> String {
+    let name = name.replace('\\', "\\\\").replace('`', "\\`");
+    let name = name.replace('\n', "\\n").replace('\r', "\\r");
+    format!("`{name}`")
+}
+
 fn not_writable(message: &str) -> EditError {
     EditError::NotWritable(message.to_owned())
 }

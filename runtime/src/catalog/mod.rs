@@ -35,13 +35,13 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Mutex, MutexGuard};
 
 pub use datafile::{EditError, NodeText, PipeText};
-pub use datasource_text::{DatasourceParts, DatasourceText};
+pub use datasource_text::{DatasourceParts, DatasourceText, quoted_column};
 pub use draft::Draft;
 pub use drift::{Author, Drift};
 pub use merge::merge;
 pub use objects::{Object, Objects, Rename};
 pub use prepared::Prepared;
-pub use pull::{PullError, Pulled, pull};
+pub use pull::{PullError, Pulled, pull, write_down};
 pub(crate) use tags::{line as tags_line, with_tags};
 pub use time::{format_micros, now_micros};
 

@@ -61,6 +61,29 @@ pub fn pull(state: &State, root: &Path, force: bool) -> Result<Pulled, PullError
     Ok(pulled)
 }
 
+/// Writes files of a project that nobody but its author knows; those that hold another text than `known` are left alone.
+pub fn write_down(
+    root: &Path,
+    files: &[(String, String)],
+    known: impl Fn(&str) -> Option<String>,
+) -> Result<Pulled, PullError> {
+    let mut pulled = Pulled::default();
+    for (path, text) in files {
+        let failed = |source| PullError::File {
+            path: path.clone(),
+            source,
+        };
+        let target = inside(root, path).map_err(failed)?;
+        if read(&target).map_err(failed)? != known(path) {
+            pulled.kept.push(path.clone());
+            continue;
+        }
+        write(&target, text).map_err(failed)?;
+        pulled.written.push(path.clone());
+    }
+    Ok(pulled)
+}
+
 /// The place of a path, which must be below the root.
 fn inside(root: &Path, path: &str) -> io::Result<PathBuf> {
     let path = Path::new(path);
@@ -84,11 +107,15 @@ fn read(path: &Path) -> io::Result<Option<String>> {
     }
 }
 
-/// Writes a file whole or not at all.
 fn put(target: &Path, file: &StoredFile) -> io::Result<()> {
-    let Some(text) = &file.text else {
-        return std::fs::remove_file(target);
-    };
+    match &file.text {
+        Some(text) => write(target, text),
+        None => std::fs::remove_file(target),
+    }
+}
+
+/// Writes a file whole or not at all.
+fn write(target: &Path, text: &str) -> io::Result<()> {
     let folder = target.parent().unwrap_or_else(|| Path::new("."));
     std::fs::create_dir_all(folder)?;
     let mut unfinished = tempfile::NamedTempFile::new_in(folder)?;

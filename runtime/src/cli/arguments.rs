@@ -47,7 +47,7 @@ pub(crate) enum Command {
     Rollback(Deploy),
     /// Deploy what is missing and serve the endpoints over HTTP
     Serve(Serve),
-    /// Write what was changed through the API into the project's files
+    /// Write what was changed through the API, and data sources that follow from nodes, into the project's files
     Pull(Pull),
     /// Run a query over the project's pipes and data sources
     Sql(Sql),

@@ -109,6 +109,7 @@ impl Planner<'_> {
         for name in gone {
             self.drop_table(name);
         }
+        self.tell_inferred().await;
         Ok(())
     }
 

@@ -65,7 +65,7 @@ pub(super) async fn find(
         let Some((node, target)) = found else {
             continue;
         };
-        let Ok(compiled) = emit::default_sql(planner.wanted, &node) else {
+        let Ok(compiled) = emit::view_sql(planner.wanted, &node) else {
             continue;
         };
         let read: BTreeSet<String> = compiled

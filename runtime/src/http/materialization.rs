@@ -2,9 +2,11 @@
 
 use axum::response::Response;
 use pipewright_compiler::graph::NodeId;
+use pipewright_compiler::plan::{Inferred, Plan};
 use pipewright_compiler::project::{Pipe, prose};
 use pipewright_compiler::sql::quote_identifier;
 use pipewright_compiler::{emit, project::ResourceName};
+use pipewright_grammar::source::Span;
 use pipewright_grammar::syntax::NodeKind;
 use serde_json::json;
 
@@ -16,7 +18,7 @@ use super::extract::Path;
 use super::nodes::{edited, pipe_text, sql_of};
 use super::population;
 use crate::catalog::{
-    Change, Current, DatasourceParts, DatasourceText, NodeText, PipeText, Writer,
+    Change, Current, DatasourceParts, DatasourceText, NodeText, PipeText, Writer, quoted_column,
 };
 use crate::engine::Column;
 
@@ -48,7 +50,7 @@ pub(super) async fn create(
         // The request may bring another query for the node.
         parts.sql = sql_of(&call).unwrap_or(parts.sql);
         let mut change = Change::default();
-        prepare(&call, &writer, pipe, &mut parts, &mut change).await?;
+        let warnings = prepare(&call, &writer, pipe, &mut parts, &mut change).await?;
         parts.kind = Some("materialized".to_owned());
         text.replace(&node.name.value, &parts)?;
         change.files.insert(path, Some(text.into_text()));
@@ -59,7 +61,10 @@ pub(super) async fn create(
         let (current, job) = population::commit(&call, &writer, change, &id).await?;
         let pipe = find_pipe(&current, &id.pipe.name)?;
         let state = call.app.catalog.state();
-        let made = describe::pipe(&current, pipe, &call.host, state, &Wanted::all());
+        let mut made = describe::pipe(&current, pipe, &call.host, state, &Wanted::all());
+        if !warnings.is_empty() {
+            made["warnings"] = warnings.into();
+        }
         Ok(population::with_job(&call, made, job.as_ref()))
     })
     .await
@@ -77,7 +82,14 @@ pub(super) async fn analyze(
     let node = find_node(&current, pipe, &node_reference)?;
     let (_, text) = pipe_text(&current, pipe);
     let mut parts = text.node(&node.name.value)?;
-    let columns = columns(&call, &writer, pipe, &parts).await?;
+    let written = parts.sql.clone();
+    let described = described(&call, &writer, pipe, &mut parts).await?;
+    let columns = &described.columns;
+    let sql = if parts.sql == written {
+        current.node_sql(node)
+    } else {
+        parts.sql.clone()
+    };
     let usual = format!("{}_mv", node.name.value);
     let target = call.parameters.given("datasource").unwrap_or(&usual);
     parts.make_standard();
@@ -89,16 +101,16 @@ pub(super) async fn analyze(
         .map(|column| json!({ "name": column.name, "type": column.type_name }));
     Ok(json_response(&json!({
         "analysis": {
-            "sql": current.node_sql(node),
+            "sql": sql,
             "node": { "name": node.name.value, "dependencies": describe::dependencies(&current, pipe, node) },
             "pipe": { "name": pipe.name.name, "datafile": pipe_file },
             "datasource": {
                 "name": target,
                 "columns": shown.collect::<Vec<_>>(),
-                "datafile": datasource_text(&call, &columns)?.into_text(),
+                "datafile": datasource_text(&call, &described)?.into_text(),
             },
         },
-        "warnings": [],
+        "warnings": described.warnings(target),
     })))
 }
 
@@ -126,14 +138,15 @@ pub(super) async fn remove(
     .await
 }
 
-/// Writes the target into a node, and the target's own file into the change when there is no such data source.
+/// Writes the target into a node, and the target's own file into the change when there is no such data source; then a node that groups gives states from now on. What
+/// there is to say of that.
 pub(super) async fn prepare(
     call: &Call,
     writer: &Writer<'_>,
     pipe: &Pipe,
     node: &mut NodeText,
     change: &mut Change,
-) -> Result<(), ApiError> {
+) -> Result<Vec<serde_json::Value>, ApiError> {
     let current = writer.current();
     let wanted = call.parameters.given("datasource").ok_or_else(|| {
         ApiError::BadRequest(
@@ -164,7 +177,7 @@ pub(super) async fn prepare(
     }
     node.set_directive("DATASOURCE", Some(target.clone()));
     if before.is_some() && !overrides {
-        return Ok(());
+        return Ok(Vec::new());
     }
     if !overrides {
         valid_name(&target)?;
@@ -172,10 +185,10 @@ pub(super) async fn prepare(
             return Err(super::call::taken(&target));
         }
     }
-    let columns = columns(call, writer, pipe, node).await?;
-    let mut text = datasource_text(call, &columns)?;
-    let described = before.and_then(|before| before.syntax.description.as_ref());
-    if let Some(description) = described {
+    let described = described(call, writer, pipe, node).await?;
+    let mut text = datasource_text(call, &described)?;
+    let description = before.and_then(|before| before.syntax.description.as_ref());
+    if let Some(description) = description {
         text.describe(&prose::described(&description.value))?;
     }
     let path = current.datasource_path(&target);
@@ -186,8 +199,9 @@ pub(super) async fn prepare(
     let tokens = before.map_or(&[][..], |before| &before.syntax.tokens);
     let text = super::pipes::head(tokens) + &text.into_text();
     change.files.insert(path, Some(text));
+    let warnings = described.warnings(&target);
     change.anew = overrides.then_some(target);
-    Ok(())
+    Ok(warnings)
 }
 
 /// Whether a data source may be put in the place of another with its rows: who does that could also delete it, and nothing else reads or fills it.
@@ -210,13 +224,35 @@ fn may_be_overridden(call: &Call, current: &Current, target: &str) -> Result<(),
     )))
 }
 
-/// The columns of a node's result, by the engine.
-async fn columns(
+/// What a node would fill.
+struct Described {
+    columns: Vec<Column>,
+    /// Where its aggregates become states.
+    inferred: Option<Inferred>,
+}
+
+impl Described {
+    /// What readers have to know.
+    fn warnings(&self, target: &str) -> Vec<serde_json::Value> {
+        let readings = self.inferred.as_ref().map(Inferred::readings);
+        let readings = readings.filter(|readings| !readings.is_empty());
+        let warning = readings.map(|readings| {
+            json!({ "text": format!(
+                "`{target}` holds states, so that the groups of all inserts become one: read them with {}",
+                readings.join(", ")
+            ) })
+        });
+        warning.into_iter().collect()
+    }
+}
+
+/// The columns of a node's result, by the engine. The aggregates of a node that groups are written as states, unless it is to fill a table of another engine.
+async fn described(
     call: &Call,
     writer: &Writer<'_>,
     pipe: &Pipe,
-    node: &NodeText,
-) -> Result<Vec<Column>, ApiError> {
+    node: &mut NodeText,
+) -> Result<Described, ApiError> {
     let current = writer.current();
     let mut plain = node.clone();
     plain.make_standard();
@@ -226,25 +262,70 @@ async fn columns(
         None => text.append(&plain)?,
     }
     let plan = writer
-        .compile(Change::of_file(path, Some(text.into_text())))
+        .compile(Change::of_file(path.clone(), Some(text.into_text())))
         .await?;
     let id = NodeId {
         pipe: ResourceName::local(&pipe.name.name),
         node: node.name.clone(),
     };
-    let compiled = emit::default_sql(&plan, &id).map_err(|error| ApiError::query(&plan, error))?;
-    call.app
+    let mut compiled =
+        emit::default_sql(&plan, &id).map_err(|error| ApiError::query(&plan, error))?;
+    let engine = call.parameters.given("engine");
+    let for_states = |engine: &str| engine.eq_ignore_ascii_case("AggregatingMergeTree");
+    let mut inferred = None;
+    if engine.is_none_or(for_states) {
+        match plan.with_states(&compiled.sql) {
+            Ok(written) if written.inferred.is_some() => {
+                node.sql = with_edits(&plan, &path, &node.name, written.edits.as_deref())?;
+                compiled.sql = written.sql;
+                inferred = written.inferred;
+            }
+            // With an engine of its author's, the query is the author's, too.
+            Err(error) if engine.is_none() => return Err(ApiError::query(&plan, error)),
+            _ => {}
+        }
+    }
+    let columns = call
+        .app
         .engine
         .describe(compiled.sql.text())
         .await
-        .map_err(|error| ApiError::engine(&plan, &compiled.sql, error))
+        .map_err(|error| ApiError::engine(&plan, &compiled.sql, error))?;
+    Ok(Described { columns, inferred })
 }
 
-/// The file of a data source with these columns. Without another wish, states are merged by what is not a state.
-fn datasource_text(call: &Call, columns: &[Column]) -> Result<DatasourceText, ApiError> {
+/// The SQL of a node after edits of its file.
+fn with_edits(
+    plan: &Plan,
+    path: &str,
+    node: &str,
+    edits: Option<&[(Span, String)]>,
+) -> Result<String, ApiError> {
+    let mut files = plan.project.sources.files().iter();
+    let file = files.find(|file| file.name() == path);
+    let is_of = |edits: &&[(Span, String)]| {
+        let source = file.map(pipewright_grammar::source::SourceFile::id);
+        edits.iter().all(|(span, _)| Some(span.source) == source)
+    };
+    let (Some(file), Some(edits)) = (file, edits.filter(is_of)) else {
+        return Err(ApiError::BadRequest(
+            "the aggregates of the node are made by its template, and cannot be written as states: write them with `-State`, or say the `engine`"
+                .to_owned(),
+        ));
+    };
+    let mut text = file.text().to_owned();
+    for (span, replacement) in edits.iter().rev() {
+        text.replace_range(span.start as usize..span.end as usize, replacement);
+    }
+    Ok(PipeText::new(text).node(node)?.sql)
+}
+
+/// The file of a data source with these columns. Without another wish, states are merged by the groups of the node, or by what is not a state.
+fn datasource_text(call: &Call, described: &Described) -> Result<DatasourceText, ApiError> {
+    let columns = &described.columns;
     let is_state = |column: &&Column| column.type_name.contains("AggregateFunction(");
     let schema = columns.iter().map(|column| {
-        let name = quote_identifier_always(&column.name);
+        let name = quoted_column(&column.name);
         format!("{name} {}", column.type_name)
     });
     // A description is the node's.
@@ -256,7 +337,7 @@ fn datasource_text(call: &Call, columns: &[Column]) -> Result<DatasourceText, Ap
     };
     let has = |parts: &DatasourceParts, key: &str| parts.engine.iter().any(|(it, _)| it == key);
     if !has(&parts, "ENGINE") {
-        let states = columns.iter().any(|column| is_state(&column));
+        let states = described.inferred.is_some() || columns.iter().any(|it| is_state(&it));
         let engine = if states {
             "AggregatingMergeTree"
         } else {
@@ -267,22 +348,39 @@ fn datasource_text(call: &Call, columns: &[Column]) -> Result<DatasourceText, Ap
             .insert(0, ("ENGINE".to_owned(), engine.to_owned()));
     }
     if !has(&parts, "ENGINE_SORTING_KEY") {
-        let keys = columns
-            .iter()
-            .filter(|column| !is_state(column) && !column.type_name.starts_with("Nullable("));
-        let keys: Vec<_> = keys.map(|column| quote_identifier(&column.name)).collect();
-        let key = if keys.is_empty() {
-            "tuple()".to_owned()
-        } else {
-            keys.join(", ")
+        let key = match &described.inferred {
+            Some(inferred) => inferred.sorting_key(),
+            None => usual_key(columns),
         };
         parts.engine.push(("ENGINE_SORTING_KEY".to_owned(), key));
+        if let Some(inferred) = &described.inferred
+            && !has(&parts, "ENGINE_SETTINGS")
+        {
+            let is_key = |column: &&Column| inferred.keys.contains(&column.name);
+            let keys = columns.iter().filter(is_key);
+            // Groups of NULL are groups like others.
+            if keys
+                .into_iter()
+                .any(|key| key.type_name.contains("Nullable("))
+            {
+                let setting = "allow_nullable_key = 1".to_owned();
+                parts.engine.push(("ENGINE_SETTINGS".to_owned(), setting));
+            }
+        }
     }
     Ok(DatasourceText::create(&parts)?)
 }
 
-fn quote_identifier_always(name: &str) -> String {
-    let name = name.replace('\\', "\\\\").replace('`', "\\`");
-    let name = name.replace('\n', "\\n").replace('\r', "\\r");
-    format!("`{name}`")
+/// A sorting key of columns that the text of the query says nothing about.
+fn usual_key(columns: &[Column]) -> String {
+    let keys = columns.iter().filter(|column| {
+        let of = &column.type_name;
+        !of.contains("AggregateFunction(") && !of.starts_with("Nullable(")
+    });
+    let keys: Vec<_> = keys.map(|column| quote_identifier(&column.name)).collect();
+    if keys.is_empty() {
+        "tuple()".to_owned()
+    } else {
+        keys.join(", ")
+    }
 }

@@ -15,6 +15,7 @@ mod datafiles;
 mod drift;
 mod endpoints;
 mod gone;
+mod inferred;
 mod journal;
 mod kills;
 mod large;

@@ -23,6 +23,7 @@ mod guarded;
 mod harness;
 mod hidden_reads;
 mod imports;
+mod inferred;
 mod large_on_server;
 mod leaving;
 mod lifecycle;

@@ -141,8 +141,8 @@ impl Ingest {
         {
             return refuse("populate_subset is a share from 0 to 1".to_owned());
         }
-        let compiled = emit::default_sql(plan, id)
-            .map_err(|error| IngestError::Unreadable(error.to_string()))?;
+        let compiled =
+            emit::view_sql(plan, id).map_err(|error| IngestError::Unreadable(error.to_string()))?;
         Ok(PopulateRequest {
             pipe_name: id.pipe.to_string(),
             node_name: id.node.clone(),
