@@ -7,7 +7,7 @@ use pipewright_compiler::plan::Plan;
 
 use super::fates::scope_changes;
 use super::{Author, ChangeError, Current, Objects, Rename, Writer, compile, hash};
-use crate::state::{CatalogWrite, Origin, StateError, StoredFile};
+use crate::state::{CatalogWrite, StateError, StoredFile};
 
 /// A version of the project.
 #[derive(Debug)]
@@ -69,10 +69,8 @@ impl Writer<'_> {
         draft.objects = before.objects.of_project(&draft.plan.project, renames)?;
         let base = &self.catalog.base;
         let stored = self.catalog.state.catalog().files()?;
-        let origins: BTreeMap<&String, Origin> = stored
-            .iter()
-            .map(|file| (&file.path, file.origin))
-            .collect();
+        let stored: BTreeMap<&String, &StoredFile> =
+            stored.iter().map(|file| (&file.path, file)).collect();
         let paths: BTreeSet<&String> = before.files.keys().chain(draft.files.keys()).collect();
         let (mut files, mut reverted) = (Vec::new(), Vec::new());
         for path in paths {
@@ -80,15 +78,18 @@ impl Writer<'_> {
             if base.get(path) == text {
                 reverted.push(path.clone());
             } else {
+                let known = stored.get(path);
+                let stays = before.files.get(path) == text;
+                // What stays was put over the file that was on disk then: who has changed that since is still to be told.
+                let base = match known.filter(|_| stays) {
+                    Some(known) => known.base.clone(),
+                    None => base.get(path).map(|text| hash(text)),
+                };
                 files.push(StoredFile {
                     path: path.clone(),
                     text: text.cloned(),
-                    base: base.get(path).map(|text| hash(text)),
-                    origin: author.origin_of(
-                        path,
-                        origins.get(path).copied(),
-                        before.files.get(path) == text,
-                    ),
+                    base,
+                    origin: author.origin_of(path, known.map(|file| file.origin), stays),
                 });
             }
         }

@@ -78,13 +78,34 @@ impl Catalog {
         Ok(files.filter_map(|file| self.conflict(&file)).collect())
     }
 
-    /// All files whose version in force is not the one on disk.
+    /// The files of which a deploy from the folder keeps the API's version.
     pub fn differing(&self) -> Result<Vec<Drift>, StateError> {
         let files = self.state.catalog().files()?.into_iter();
-        let files = files.filter(|file| self.base.get(&file.path) != file.text.as_ref());
+        let files = files.filter(|file| {
+            file.origin != Origin::Deploy && self.base.get(&file.path) != file.text.as_ref()
+        });
         Ok(files
             .map(|file| self.conflict(&file).unwrap_or_else(|| self.kept(file)))
             .collect())
+    }
+
+    /// The files that a deploy from the folder brings, where that is another version than the one in force: what an earlier deploy or a rollback has in the place of
+    /// the folder's files was never written by who has the folder, and these take its place. What the API changed stays.
+    pub fn with_folder(&self) -> Result<Option<BTreeMap<String, String>>, StateError> {
+        let mut files = self.current().files.clone();
+        let mut differs = false;
+        for file in self.state.catalog().files()? {
+            let on_disk = self.base.get(&file.path);
+            if file.origin != Origin::Deploy || on_disk == file.text.as_ref() {
+                continue;
+            }
+            differs = true;
+            match on_disk {
+                Some(text) => _ = files.insert(file.path, text.clone()),
+                None => _ = files.remove(&file.path),
+            }
+        }
+        Ok(differs.then_some(files))
     }
 
     fn conflict(&self, file: &StoredFile) -> Option<Drift> {
@@ -114,19 +135,16 @@ impl Catalog {
     fn kept(&self, file: StoredFile) -> Drift {
         let what = named(&file.path);
         let is_on_disk = self.base.contains_key(&file.path);
-        let message = match (file.origin, &file.text, is_on_disk) {
-            (Origin::Deploy, ..) => {
-                format!("{what} is as an earlier deploy or rollback has it, and not as on disk")
-            }
-            (_, None, _) => {
+        let message = match (&file.text, is_on_disk) {
+            (None, _) => {
                 format!("{what} was deleted through the API and is on disk: it stays away")
             }
-            (_, Some(_), true) => {
+            (Some(_), true) => {
                 format!(
                     "{what} was changed through the API: its version is in force, not the one on disk"
                 )
             }
-            (_, Some(_), false) => {
+            (Some(_), false) => {
                 format!("{what} was made through the API and is not on disk: it stays")
             }
         };

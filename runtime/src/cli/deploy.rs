@@ -235,14 +235,21 @@ impl Here {
     }
 
     async fn deploy(&self, wish: &Wish, printer: &Printer) -> anyhow::Result<ExitStatus> {
+        let writer = self.catalog.write().await;
+        let mut folder = match self.catalog.with_folder()? {
+            Some(files) => Some(writer.draft(files).await?),
+            None => None,
+        };
         let current = self.catalog.current();
+        let wanted = folder.as_ref().map_or(&current.plan, Draft::plan);
+        let wanted = Arc::clone(wanted);
         let before = self.before.as_ref().map(|(_, plan)| plan);
-        let mut planned = deploy::plan(&current.plan, before, &self.ingest).await?;
+        let mut planned = deploy::plan(&wanted, before, &self.ingest).await?;
         if self.is_server() {
             if wish.applies {
                 Self::refuse_unfinished(self.catalog.state())?;
             }
-            let connects = deploy::pending(&current.plan, self.engine.as_ref()).await?;
+            let connects = deploy::pending(&wanted, self.engine.as_ref()).await?;
             // Rows that come by themselves know nothing of the moment in which tables change places.
             let allowed = wish.allow_destructive || planned.destructive().is_empty();
             if wish.applies && allowed && !planned.is_empty() {
@@ -250,23 +257,34 @@ impl Here {
             }
             planned.steps.extend(connects);
         } else {
-            for owner in deploy::left_out(&current.plan) {
+            for owner in deploy::left_out(&wanted) {
                 printer.note(&format!(
                     "`{owner}` is connected with another system: the embedded engine does not start that"
                 ));
             }
         }
+        let write = match &mut folder {
+            Some(draft) => {
+                let renames = deploy::renamed(&planned);
+                Some(writer.written(draft, &renames, &Author::Files)?)
+            }
+            None => None,
+        };
         let version = Version {
             kind: DeploymentKind::Deploy,
-            files: &current.files,
+            files: folder.as_ref().map_or(&current.files, Draft::files),
             before: self.before.as_ref().map(|(files, _)| files),
-            plan: &current.plan,
+            plan: &wanted,
             plan_before: before,
-            write: None,
+            write,
             undoes: None,
             drift: self.catalog.differing()?,
         };
-        self.apply(&planned, version, wish, printer).await
+        let status = self.apply(&planned, version, wish, printer).await?;
+        if let Some(draft) = folder.filter(|_| wish.applies && status == ExitStatus::Success) {
+            writer.adopt(&draft);
+        }
+        Ok(status)
     }
 
     fn is_server(&self) -> bool {
@@ -378,7 +396,8 @@ impl Here {
         }
         let state = self.catalog.state();
         Self::refuse_unfinished(state)?;
-        if planned.is_empty() && version.before == Some(version.files) {
+        let is_written = version.write.is_none() || version.undoes.is_some();
+        if planned.is_empty() && version.before == Some(version.files) && is_written {
             if let Some(undone) = version.undoes {
                 state.deployments().set_undone(undone)?;
             }

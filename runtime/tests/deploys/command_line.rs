@@ -151,3 +151,46 @@ fn rows_go_in_and_out_by_the_command_line() {
     server.kill();
     absent(None);
 }
+
+#[test]
+fn a_deploy_after_a_rollback_brings_what_the_folder_has() {
+    let folder = written(&project());
+    let ok = |arguments: &[&str]| {
+        let (code, out, said) = run(None, folder.path(), arguments);
+        assert_eq!(code, Some(0), "{arguments:?}: {said}");
+        out
+    };
+    let path = folder.path().join("by_part.pipe");
+    let text = |number: u8| format!("NODE n\nSQL >\n    SELECT {number} AS one\n\nTYPE endpoint\n");
+    let answer = || ok(&["sql", "SELECT * FROM by_part FORMAT TSV"]);
+    let nothing = "nothing to do: the engine has what the project says\n";
+    std::fs::write(&path, text(6)).unwrap();
+    ok(&["deploy"]);
+    std::fs::write(&path, text(7)).unwrap();
+    ok(&["deploy"]);
+    ok(&["rollback"]);
+    assert_eq!(answer(), "6\n");
+    // What is on disk is no deploy's nor the API's, and so it is what is asked for.
+    assert_eq!(ok(&["plan"]), "change endpoint by_part\n");
+    ok(&["deploy"]);
+    assert_eq!(
+        (answer().as_str(), ok(&["plan"]).as_str()),
+        ("7\n", nothing)
+    );
+    ok(&["rollback"]);
+    std::fs::write(&path, text(8)).unwrap();
+    assert_eq!(ok(&["plan"]), "change endpoint by_part\n");
+    ok(&["deploy"]);
+    assert_eq!(
+        (answer().as_str(), ok(&["plan"]).as_str()),
+        ("8\n", nothing)
+    );
+    ok(&["rollback"]);
+    assert_eq!(ok(&["pull", "--force"]), "wrote by_part.pipe\n");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text(7));
+    // A file that an earlier version does not have is one more to deploy.
+    std::fs::write(folder.path().join("more.pipe"), text(9)).unwrap();
+    ok(&["deploy"]);
+    ok(&["rollback"]);
+    assert_eq!(ok(&["plan"]), "add endpoint more\n");
+}
