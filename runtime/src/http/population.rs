@@ -49,6 +49,12 @@ pub(super) async fn create(
     }
     let wish = Wish::of(&call)?;
     let request = planned(&call, &current, &id, wish, truncate).await?;
+    for name in request.followers.iter().filter(|_| truncate) {
+        Call::require(
+            call.access.drops_datasource(name),
+            &format!("PIPES:CREATE and DATASOURCES:DROP:{name}"),
+        )?;
+    }
     let job = submit(&call, &current, &id, request)?;
     let mut out = super::jobs::body(&job, &call.host);
     // Command lines look for the job in a field, as where a view is made.

@@ -5,6 +5,7 @@
     reason = "a test fails by panicking, in what it calls too"
 )]
 
+mod cascades;
 mod copies;
 mod crashes;
 mod defaults;

@@ -43,7 +43,7 @@ async fn fill(name: &str, from: u64, to: u64) {
     engine().execute(&sql).await.unwrap();
 }
 
-fn jobs(state: &Arc<State>) -> Arc<Jobs> {
+pub(super) fn jobs(state: &Arc<State>) -> Arc<Jobs> {
     let work: Arc<dyn Work> = Arc::new(Populate(ingest()));
     Jobs::new(
         Arc::clone(state),
@@ -52,7 +52,7 @@ fn jobs(state: &Arc<State>) -> Arc<Jobs> {
     )
 }
 
-async fn run(jobs: &Arc<Jobs>, request: &PopulateRequest) -> Job {
+pub(super) async fn run(jobs: &Arc<Jobs>, request: &PopulateRequest) -> Job {
     let job = jobs
         .submit("populateview", &serde_json::to_value(request).unwrap())
         .unwrap();

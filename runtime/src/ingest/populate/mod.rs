@@ -3,6 +3,7 @@
 //! This is what a populate is asked for with; [`run`] does it.
 
 mod aside;
+mod followers;
 mod run;
 
 use std::collections::BTreeSet;
@@ -19,7 +20,6 @@ use serde::{Deserialize, Serialize};
 pub use run::Populate;
 
 use super::copy::Target;
-use super::rewrite::reader;
 use super::{Ingest, IngestError, Mark, table_id};
 use crate::engine::{EngineError, ask};
 
@@ -59,7 +59,13 @@ pub struct PopulateRequest {
     /// Data sources whose inserts reach the target.
     #[serde(default)]
     pub upstream_of_target: BTreeSet<String>,
-    /// Whether the target is emptied before.
+    /// Whether views follow the inserts into the target, so that they have to see what is put there.
+    #[serde(default)]
+    pub followed: bool,
+    /// What those views fill, and the views that follow that, and so on.
+    #[serde(default)]
+    pub followers: BTreeSet<String>,
+    /// Whether the target is emptied before, and what follows from it.
     pub truncate: bool,
     /// Whether all that is in the target afterwards is what its views make, and all of that.
     #[serde(default)]
@@ -110,10 +116,9 @@ impl Ingest {
                 id.node, id.pipe
             ));
         };
-        if let Some(next) = reader(plan, target) {
-            return refuse(format!(
-                "the view of `{next}` reads `{target}`, and would not see what is put there: populate it in place of this one"
-            ));
+        let followers = self.followers(&target.to_string()).await?;
+        if let Some(reason) = followers.reason_against(self, plan, target, options.truncate) {
+            return refuse(reason);
         }
         let view = view_name(&id.pipe, &id.node);
         let sql = format!(
@@ -162,6 +167,8 @@ impl Ingest {
             view,
             view_id,
             filled: Some(self.filled(&target.to_string())),
+            followed: followers.is_followed,
+            followers: followers.tables,
             truncate: options.truncate,
             is_whole: options.truncate
                 && options.condition.is_none()

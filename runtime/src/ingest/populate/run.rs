@@ -96,6 +96,7 @@ impl Work for Populate {
                     .unwrap_or_else(|| format!("pw_from_{id}")),
             ),
             beside: quote_identifier(&format!("pw_to_{id}")),
+            token: format!("populate:{}", job.id),
             whole: format!("pw_whole_{id}"),
             request,
         };
@@ -186,6 +187,8 @@ struct Run<'a> {
     request: PopulateRequest,
     snapshot: String,
     beside: String,
+    /// What the engine knows rows by that are inserted.
+    token: String,
     whole: String,
 }
 
@@ -202,7 +205,9 @@ impl Run<'_> {
             self.control.check()?;
             self.copy(progress).await?;
         }
-        if self.request.heeds_order {
+        if self.request.followed {
+            self.insert_made(progress).await?;
+        } else if self.request.heeds_order {
             self.put_before(progress).await?;
         } else {
             self.insist_on_moving(progress).await?;
@@ -243,10 +248,16 @@ impl Run<'_> {
         if !is_empty || !self.request.truncate {
             return;
         }
-        let name = &self.request.datasource.name;
-        if let Err(error) = self.ingest.mark(Mark::Rewritten, name).await {
-            tracing::warn!(%error, datasource = name, "cannot note that rows are missing");
+        for name in self.filled() {
+            if let Err(error) = self.ingest.mark(Mark::Rewritten, name).await {
+                tracing::warn!(%error, datasource = name, "cannot note that rows are missing");
+            }
         }
+    }
+
+    /// The target, and what follows from it.
+    fn filled(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.request.datasource.name).chain(&self.request.followers)
     }
 
     async fn execute(&self, sql: &str) -> Result<(), WorkError> {
@@ -282,14 +293,12 @@ impl Run<'_> {
         // What has emptied the target goes on, whatever came since: its rows are in nothing else.
         if !progress.empties {
             self.is_still_asked_for().await?;
+            self.is_still_followed().await?;
         }
-        let (source, target) = (
-            quote_identifier(&self.request.source),
-            quote_identifier(&self.request.datasource.name),
-        );
+        let source = quote_identifier(&self.request.source);
         let mut alone = Vec::new();
         if self.request.snapshot.is_some() {
-            return self.prepare(progress, &target).await;
+            return self.prepare(progress).await;
         }
         self.tidy().await;
         let mut upstream = self.request.upstream.clone();
@@ -308,20 +317,34 @@ impl Run<'_> {
             self.snapshot
         ))
         .await?;
-        self.prepare(progress, &target).await
+        self.prepare(progress).await
+    }
+
+    /// Views that came or went meanwhile are not those that were looked at.
+    async fn is_still_followed(&self) -> Result<(), WorkError> {
+        let name = &self.request.datasource.name;
+        let now = self.ingest.followers(name).await;
+        let now = now.map_err(|error| self.control.failed(error))?;
+        if now.is_followed == self.request.followed && now.tables == self.request.followers {
+            return Ok(());
+        }
+        Err(WorkError::Failed(format!(
+            "other views follow `{name}` than when this was asked for, and all is as it was: ask again"
+        )))
     }
 
     /// Makes ready what the snapshot's rows go to.
-    async fn prepare(&self, progress: &mut Progress, target: &str) -> Result<(), WorkError> {
+    async fn prepare(&self, progress: &mut Progress) -> Result<(), WorkError> {
         self.make_beside().await?;
         // A query that the engine refuses must not have emptied the target.
         self.columns().await?;
         let is_part =
             self.request.populate_condition.is_some() || self.request.populate_subset.is_some();
         if is_part {
-            let name = &self.request.datasource.name;
-            let marked = self.ingest.mark(Mark::Partial, name).await;
-            marked.map_err(failed)?;
+            for name in self.filled() {
+                let marked = self.ingest.mark(Mark::Partial, name).await;
+                marked.map_err(failed)?;
+            }
         }
         if self.request.truncate {
             // For later deploys: whether to make the target anew would give other rows than it has.
@@ -330,11 +353,15 @@ impl Run<'_> {
             } else {
                 Mark::Rewritten
             };
-            let name = &self.request.datasource.name;
-            self.ingest.mark(mark, name).await.map_err(failed)?;
+            for name in self.filled() {
+                self.ingest.mark(mark, name).await.map_err(failed)?;
+            }
             progress.empties = true;
             self.note(progress)?;
-            self.execute(&format!("TRUNCATE TABLE {target}")).await?;
+            for name in self.filled() {
+                let sql = format!("TRUNCATE TABLE {}", quote_identifier(name));
+                self.execute(&sql).await?;
+            }
         }
         (progress.rows_total, progress.bytes_total) = self.size(&self.snapshot).await?;
         progress.phase = Phase::Copying;
@@ -348,8 +375,14 @@ impl Run<'_> {
         let target = quote_identifier(&self.request.datasource.name);
         self.execute(&format!("DROP TABLE IF EXISTS {} SYNC", self.beside))
             .await?;
-        self.execute(&format!("CREATE TABLE {} AS {target}", self.beside))
-            .await
+        // Parts that are never merged are read in the same blocks each time.
+        let inserted = if self.request.followed {
+            " ENGINE = MergeTree ORDER BY tuple() SETTINGS max_bytes_to_merge_at_max_space_in_pool = 1, max_bytes_to_merge_at_min_space_in_pool = 1"
+        } else {
+            ""
+        };
+        let sql = format!("CREATE TABLE {} AS {target}{inserted}", self.beside);
+        self.execute(&sql).await
     }
 
     /// Runs the view's query over the snapshot, one partition after the other.

@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use pipewright_compiler::project::ResourceName;
 use pipewright_compiler::sql::{quote_identifier, quote_literal};
 use tokio::sync::OwnedRwLockWriteGuard;
 
 use super::{Moving, Progress, Run};
+use crate::engine::{EngineError, Query};
+use crate::ingest::load::{Views, is_of_view, once_in_blocks};
 use crate::ingest::table_id;
 use crate::jobs::WorkError;
 
@@ -51,6 +54,52 @@ impl Run<'_> {
         self.execute(&format!("EXCHANGE TABLES {target} AND {whole}"))
             .await?;
         self.ingest.tables_changed();
+        Ok(())
+    }
+
+    /// Inserts what was made under the job's token, so that views see it: what is in already does not come again, neither there nor in what follows.
+    pub(super) async fn insert_made(&self, progress: &mut Progress) -> Result<(), WorkError> {
+        let name = &self.request.datasource.name;
+        let together = self.ingest.together_named(&ResourceName::local(name)).await;
+        let _together = together.map_err(|_| WorkError::Interrupted)?;
+        // Not before: a table that is made anew in between would not remember the token.
+        let prepared = self.ingest.prepare_named(name).await;
+        prepared.map_err(|error| self.control.failed(error))?;
+        let Err(thrown) = self.insert(Views::All).await else {
+            return Ok(());
+        };
+        if !is_of_view(&thrown) {
+            return Err(self.control.failed(thrown));
+        }
+        // The rows are in, or some blocks of them: the rest and the other views follow.
+        let rest = self.insert(Views::ThatCan).await;
+        rest.map_err(|error| self.control.failed(error))?;
+        progress.percentage = 100.0;
+        self.note(progress)?;
+        Err(WorkError::Failed(format!(
+            "the rows are in `{name}`, and another populate would add them again; a view that follows it has thrown on them, and has not got all: {thrown}"
+        )))
+    }
+
+    async fn insert(&self, views: Views) -> Result<(), EngineError> {
+        let sql = format!(
+            "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {} AND default_kind NOT IN ('MATERIALIZED', 'ALIAS', 'EPHEMERAL') ORDER BY position",
+            Self::literal(&self.beside)
+        );
+        let columns = self.ingest.text(&sql);
+        let columns: Vec<String> = columns.await?.lines().map(quote_identifier).collect();
+        let columns = columns.join(", ");
+        let sql = format!(
+            "INSERT INTO {} ({columns})\nSELECT {columns} FROM {}",
+            quote_identifier(&self.request.datasource.name),
+            self.beside
+        );
+        let mut query = Query::new(sql, "Null");
+        let settings = once_in_blocks(&self.token, views).into_iter();
+        query.settings = settings
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        self.ingest.engine().query(query).await?.bytes().await?;
         Ok(())
     }
 
