@@ -12,7 +12,7 @@ use super::loss::{Description, of_engine};
 use super::value::converted;
 use super::widen::widened;
 use crate::sql::lexer::{Kind, Token, tokenize};
-use crate::sql::quote_identifier;
+use crate::sql::{canonical_key, quote_identifier};
 
 /// A table as the engine describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -23,6 +23,12 @@ pub struct TableShape {
     pub sorting_key: String,
     /// `PRIMARY KEY`.
     pub primary_key: String,
+    /// `PARTITION BY`.
+    #[serde(default)]
+    pub partition_key: String,
+    /// `SAMPLE BY`.
+    #[serde(default)]
+    pub sampling_key: String,
     /// The columns in order.
     pub columns: Vec<ColumnShape>,
     /// Skip indexes: name, then the rest of the definition.
@@ -269,9 +275,12 @@ pub fn change_table(
 fn rebuilds(actual: &TableShape, wanted: &TableShape) -> Vec<String> {
     let mut reasons = Vec::new();
     let (old, new) = (clauses(&actual.engine_full), clauses(&wanted.engine_full));
-    if old.body != new.body {
+    // Keys stand in the body as their author wrote them; by themselves, two spellings of one are the same.
+    if old.body != new.body && keyed(actual, old.body) != keyed(wanted, new.body) {
         reasons.push(format!("engine and keys: {} -> {}", old.body, new.body));
-    } else if actual.sorting_key != wanted.sorting_key || actual.primary_key != wanted.primary_key {
+    } else if old.body == new.body
+        && (actual.sorting_key != wanted.sorting_key || actual.primary_key != wanted.primary_key)
+    {
         reasons.push(format!(
             "sorting key: {} -> {}",
             actual.sorting_key, wanted.sorting_key
@@ -300,6 +309,24 @@ fn rebuilds(actual: &TableShape, wanted: &TableShape) -> Vec<String> {
         }
     }
     reasons
+}
+
+/// The engine with its arguments, and its keys.
+fn keyed(shape: &TableShape, body: &str) -> [String; 5] {
+    let tokens = outer_tokens(body);
+    let begins = |token: &&Token| {
+        let words = ["PARTITION", "PRIMARY", "ORDER", "SAMPLE"];
+        token.kind == Kind::Word && words.contains(&token.text(body))
+    };
+    let keys = tokens.iter().skip(1).find(begins);
+    let engine = &body[..keys.map_or(body.len(), |token| token.range().start)];
+    [
+        engine.trim_end().to_owned(),
+        canonical_key(&shape.partition_key),
+        canonical_key(&shape.sorting_key),
+        canonical_key(&shape.primary_key),
+        canonical_key(&shape.sampling_key),
+    ]
 }
 
 pub(super) fn find<'a>(shape: &'a TableShape, name: &str) -> Option<&'a ColumnShape> {

@@ -7,6 +7,7 @@
 //! Text goes in, byte ranges into that same text come out. Nothing here prints a user's SQL: it is edited by splicing.
 
 pub(crate) mod blocks;
+mod calls;
 pub(crate) mod clauses;
 mod closed;
 pub(crate) mod columns;
@@ -26,6 +27,7 @@ mod references;
 mod scan;
 pub(crate) mod states;
 
+pub use calls::{canonical_calls, canonical_key};
 pub use closed::is_closed;
 pub use debug::debug_tokens;
 pub use front::{first_word, with_tables};

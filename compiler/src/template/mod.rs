@@ -41,7 +41,7 @@ use pipewright_grammar::template::{Item, parse_template};
 pub use debug::debug_render;
 pub use demands::Demand;
 pub use error::{ErrorKind, TemplateError};
-pub(crate) use functions::is_aggregate;
+pub(crate) use functions::{aggregate_in_lower_case, is_aggregate};
 pub use parameters::{Parameter, UsedIn, merge_parameters};
 pub use render::{
     DEFAULT_OUTPUT_LIMIT, DEFAULT_STEPS, Mode, RenderContext, Rendered, Settings, Values,

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pipewright_compiler::deploy::Step;
-use pipewright_compiler::sql::{quote_identifier, quote_literal};
+use pipewright_compiler::sql::{canonical_calls, quote_identifier, quote_literal};
 
 use super::names;
 use super::planner::Planner;
@@ -90,7 +90,7 @@ async fn kept_by_engine(
     kept
 }
 
-/// A query without layout and comments.
+/// A query without layout and comments, and with one spelling of each call.
 async fn formatted(engine: &dyn Engine, query: &str) -> Result<String, EngineError> {
     let ask = Query::new(
         "SELECT formatQuerySingleLineOrNull({query:String})",
@@ -98,7 +98,7 @@ async fn formatted(engine: &dyn Engine, query: &str) -> Result<String, EngineErr
     )
     .text("query", query);
     let bytes = engine.query(ask).await?.bytes().await?;
-    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+    Ok(canonical_calls(String::from_utf8_lossy(&bytes).trim()))
 }
 
 /// Replaces a name where it stands as a whole word.

@@ -16,7 +16,9 @@ use super::shadow::{Shadow, names_table, with_shadows};
 use super::shape::create_as;
 use crate::engine::ask::{rows, text};
 use crate::engine::{Engine, EngineError, Query};
-use crate::ingest::{Mark, ON_DISK, REMEMBERS, readable_columns, stored_columns, table_id};
+use crate::ingest::{
+    Mark, ON_DISK, REMEMBERS, readable_columns, stored_columns, table_id, unsorted,
+};
 
 /// Rows of a snapshot that one statement works on, about.
 const CHUNK_ROWS: u64 = 20_000_000;
@@ -256,8 +258,10 @@ impl<'a> Filling<'a> {
             .iter()
             .map(|column| quote_identifier(column))
             .collect();
+        let unsorted = unsorted(self.run.ingest.engine(), name).await;
+        let unsorted = unsorted.map_err(|source| DeployError::Introspect { source })?;
         self.execute(&format!(
-            "CREATE TABLE {delta} AS {table} ENGINE = MergeTree ORDER BY tuple() SETTINGS {REMEMBERS}"
+            "CREATE TABLE {delta} AS {table} {unsorted} SETTINGS {REMEMBERS}"
         ))
         .await?;
         self.execute(&format!(

@@ -60,6 +60,8 @@ struct Keys {
     engine_full: String,
     sorting_key: String,
     primary_key: String,
+    partition_key: String,
+    sampling_key: String,
 }
 
 #[derive(Deserialize)]
@@ -72,7 +74,7 @@ struct Index {
 pub(super) async fn shape(engine: &dyn Engine, name: &str) -> Result<TableShape, EngineError> {
     let table = quote_literal(name);
     let keys = format!(
-        "SELECT engine_full, sorting_key, primary_key FROM system.tables WHERE database = currentDatabase() AND name = {table}"
+        "SELECT engine_full, sorting_key, primary_key, partition_key, sampling_key FROM system.tables WHERE database = currentDatabase() AND name = {table}"
     );
     let keys: Vec<Keys> = rows(engine, &keys).await?;
     let columns = format!(
@@ -98,6 +100,8 @@ pub(super) async fn shape(engine: &dyn Engine, name: &str) -> Result<TableShape,
         engine_full: keys.engine_full,
         sorting_key: keys.sorting_key,
         primary_key: keys.primary_key,
+        partition_key: keys.partition_key,
+        sampling_key: keys.sampling_key,
         columns,
         indexes: indexes
             .into_iter()

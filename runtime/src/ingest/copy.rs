@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::load::{Views, is_of_view, once_in_blocks};
-use super::{Ingest, Mark, table_id};
+use super::{Ingest, Mark, table_id, unsorted};
 use crate::engine::{EngineError, Query, Statistics};
 use crate::jobs::{Control, Job, Work, WorkError};
 use crate::secrets::Secrets;
@@ -325,11 +325,13 @@ impl Run<'_> {
         self.execute(&format!("DROP TABLE IF EXISTS {} SYNC", self.beside))
             .await?;
         let (beside, target) = (&self.beside, &self.target);
+        let unsorted = unsorted(&*self.ingest().engine, &self.request.datasource.name).await;
+        let unsorted = unsorted.map_err(|error| self.control.failed(error))?;
         self.execute(&match self.request.mode {
             CopyInto::Replace => format!("CREATE TABLE {beside} AS {target}"),
             // Parts that are never merged are read in the same blocks each time.
             CopyInto::Append => format!(
-                "CREATE TABLE {beside} AS {target} ENGINE = MergeTree ORDER BY tuple() SETTINGS max_bytes_to_merge_at_max_space_in_pool = 1, max_bytes_to_merge_at_min_space_in_pool = 1"
+                "CREATE TABLE {beside} AS {target} {unsorted} SETTINGS max_bytes_to_merge_at_max_space_in_pool = 1, max_bytes_to_merge_at_min_space_in_pool = 1"
             ),
         })
         .await?;

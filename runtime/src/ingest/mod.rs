@@ -45,7 +45,7 @@ pub use populate::{Populate, PopulateOptions, PopulateRequest};
 pub(crate) use prepare::{ON_DISK, REMEMBERS};
 pub use rewrite::{DeleteData, Replace, Staged};
 pub(crate) use rewrite::{left_over, reader};
-pub(crate) use shape::{columns_there, readable_columns, stored_columns, table_id};
+pub(crate) use shape::{columns_there, readable_columns, stored_columns, table_id, unsorted};
 pub use split::json_lines;
 pub use spool::{Format, SpoolError};
 pub use waiting::Untaken;

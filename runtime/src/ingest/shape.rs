@@ -254,6 +254,23 @@ pub(crate) async fn table_id(engine: &dyn Engine, name: &str) -> Result<String, 
     Ok(ask::text(engine, &sql).await?.trim().to_owned())
 }
 
+/// The engine of a table made after another whose rows are to stay as they come: keys of the other that are not named are taken over, and one that samples keeps the key
+/// for that.
+pub(crate) async fn unsorted(engine: &dyn Engine, name: &str) -> Result<String, EngineError> {
+    let sql = format!(
+        "SELECT sampling_key FROM system.tables WHERE database = currentDatabase() AND name = {}",
+        quote_literal(name)
+    );
+    let sampling = ask::text(engine, &sql).await?;
+    let key = match sampling.trim() {
+        "" => "tuple()".to_owned(),
+        key => format!("({key})"),
+    };
+    Ok(format!(
+        "ENGINE = MergeTree PRIMARY KEY {key} ORDER BY {key}"
+    ))
+}
+
 /// The columns of a data source's table; none where there is no table.
 pub(crate) async fn columns_there(
     engine: &dyn Engine,

@@ -383,3 +383,68 @@ async fn a_change_that_was_taken_back_is_made_by_the_next_deploy() {
     append(&bench, &mended, "t", "1,2,3\n").await;
     assert_eq!(bench.tsv("SELECT b FROM t").await, "3\n");
 }
+
+#[tokio::test]
+async fn keys_and_calls_in_other_spellings_are_no_change() {
+    let bench = Bench::new().await;
+    let columns = "`a` String,\n`b` String,\n`c` UInt64,\n`d` Date";
+    let with = |keys: &str| datasource(columns, &format!("ENGINE MergeTree\n{keys}"));
+    let to = |query: &str| view(query, "totals");
+    let totals = datasource(
+        "`a` String,\n`n` AggregateFunction(count),\n`s` AggregateFunction(sum, UInt64)",
+        "ENGINE AggregatingMergeTree\nENGINE_SORTING_KEY \"a\"\n",
+    );
+    let spelled = [
+        (
+            "ENGINE_SORTING_KEY \"a, lower(b)\"\nENGINE_PARTITION_KEY \"toYYYYMM(d)\"\nENGINE_PRIMARY_KEY \"a\"\n",
+            "SELECT a, countState() AS n, sumState(c) AS s FROM rows WHERE c > 0 GROUP BY a HAVING count() > 0",
+        ),
+        (
+            "ENGINE_SORTING_KEY \"(a, lower((b)))\"\nENGINE_PARTITION_KEY \"(toYYYYMM((d)))\"\nENGINE_PRIMARY_KEY \"(a)\"\n",
+            "SELECT a, COUNTState(*) AS n, SUMState(c) AS s FROM rows WHERE c > 0 GROUP BY a HAVING count(*) > 0",
+        ),
+    ];
+    let [first, second] = spelled.map(|(keys, query)| (with(keys), to(query)));
+    let files = |of: &(String, String)| {
+        [
+            ("rows.datasource", of.0.clone()),
+            ("totals.datasource", totals.clone()),
+            ("to.pipe", of.1.clone()),
+        ]
+    };
+    let borrowed =
+        |files: &[(&'static str, String); 3]| -> Vec<(&'static str, String)> { files.to_vec() };
+    let texts = [borrowed(&files(&first)), borrowed(&files(&second))];
+    let [first, second] = texts.each_ref().map(|files| -> Vec<(&str, &str)> {
+        files
+            .iter()
+            .map(|(name, text)| (*name, text.as_str()))
+            .collect()
+    });
+    let (plan, _) = bench.deploy(&first, None).await;
+    bench
+        .execute("INSERT INTO rows VALUES ('x', 'Y', 1, '2026-01-01')")
+        .await;
+    let (again, shown) = bench.deploy(&second, Some(&plan)).await;
+    assert_eq!(shown, "");
+    assert_eq!(bench.deploy(&first, Some(&again)).await.1, "");
+    // What is another key is one.
+    let other = with(
+        "ENGINE_SORTING_KEY \"a, (b, c)\"\nENGINE_PARTITION_KEY \"toYYYYMM(d)\"\nENGINE_PRIMARY_KEY \"a\"\n",
+    );
+    let changed = [("rows.datasource", other.as_str()), first[1], first[2]];
+    let (plan, shown) = bench.deploy(&changed, Some(&plan)).await;
+    assert!(shown.starts_with("rebuild table rows"), "{shown}");
+    // A table that samples is made anew, too.
+    for sampled in [
+        with("ENGINE_SORTING_KEY \"a, intHash32(c)\"\nENGINE_SAMPLING_KEY \"intHash32(c)\"\n"),
+        with("ENGINE_SORTING_KEY \"b, intHash32(c)\"\nENGINE_SAMPLING_KEY \"intHash32(c)\"\n"),
+    ] {
+        let changed = [("rows.datasource", sampled.as_str()), first[1], first[2]];
+        bench.deploy(&changed, Some(&plan)).await;
+        assert_eq!(
+            bench.tsv("SELECT * FROM rows").await,
+            "x\tY\t1\t2026-01-01\n"
+        );
+    }
+}

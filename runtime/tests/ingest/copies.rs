@@ -267,3 +267,37 @@ async fn a_copy_that_a_view_throws_on_says_that_its_rows_are_in() {
     let both = "SELECT (SELECT count() FROM refusing), (SELECT count() FROM refusing_counts) < 20";
     assert_eq!(tsv(both).await, "20\t1\n");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_are_copied_into_a_table_with_keys_of_all_kinds() {
+    let of = |name: &str, keys: &str| {
+        (
+            format!("{name}.datasource"),
+            format!("SCHEMA >\n    `n` UInt64\n\nENGINE \"MergeTree\"\n{keys}"),
+        )
+    };
+    let files = [
+        of(
+            "primary_n",
+            "ENGINE_SORTING_KEY \"n, n % 7\"\nENGINE_PRIMARY_KEY \"n\"\n",
+        ),
+        of(
+            "sampled_n",
+            "ENGINE_SORTING_KEY \"n % 3, intHash32(n)\"\nENGINE_SAMPLING_KEY \"intHash32(n)\"\n",
+        ),
+    ];
+    let files = files
+        .each_ref()
+        .map(|(name, text)| (name.as_str(), text.as_str()));
+    project(&files).await;
+    let jobs = jobs(&Arc::new(State::in_memory().unwrap()));
+    for target in ["primary_n", "sampled_n"] {
+        let job = submit(&jobs, &request(target, CopyInto::Append, SECRET));
+        let ended = ended(&jobs, &job).await;
+        assert_eq!(ended.status, JobStatus::Done, "{ended:?}");
+        assert_eq!(
+            tsv(&format!("SELECT count() FROM {target}")).await,
+            "1000\n"
+        );
+    }
+}

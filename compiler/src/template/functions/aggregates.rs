@@ -287,15 +287,21 @@ pub(super) fn is_known(name: &str) -> bool {
 /// Takes combinators off the end until the name of an aggregate function is left. Every way to take them off is tried, because one combinator may end like
 /// another; how many are tried is bounded, because the name may come with the request.
 pub(crate) fn is_aggregate(name: &str) -> bool {
+    aggregate_in_lower_case(name).is_some()
+}
+
+/// The same name with that of standard SQL in it in lower case; nothing for what is no aggregate function.
+pub(crate) fn aggregate_in_lower_case(name: &str) -> Option<String> {
     let mut left = vec![name];
     let mut at = 0;
     while let Some(candidate) = left.get(at).copied() {
         at += 1;
         let lower = candidate.to_ascii_lowercase();
-        if EXACT.binary_search(&candidate).is_ok()
-            || ANY_CASE.binary_search(&lower.as_str()).is_ok()
-        {
-            return true;
+        if EXACT.binary_search(&candidate).is_ok() {
+            return Some(name.to_owned());
+        }
+        if ANY_CASE.binary_search(&lower.as_str()).is_ok() {
+            return Some(lower + &name[candidate.len()..]);
         }
         for combinator in COMBINATORS {
             if let Some(shorter) = candidate.strip_suffix(combinator)
@@ -305,7 +311,7 @@ pub(crate) fn is_aggregate(name: &str) -> bool {
             }
         }
     }
-    false
+    None
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ mod structured;
 
 use std::sync::LazyLock;
 
-pub(crate) use aggregates::is_aggregate;
+pub(crate) use aggregates::{aggregate_in_lower_case, is_aggregate};
 pub(super) use builtin::any_class;
 
 use minijinja::Value;

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::OwnedMutexGuard;
 
 use super::PopulateRequest;
-use crate::ingest::{Ingest, IngestError, Mark, readable_columns};
+use crate::ingest::{Ingest, IngestError, Mark, readable_columns, unsorted};
 use crate::jobs::{Admission, Control, Job, JobStatus, Unfinished, Work, WorkError};
 
 /// How many rows a share of them is at most, about.
@@ -377,9 +377,14 @@ impl Run<'_> {
             .await?;
         // Parts that are never merged are read in the same blocks each time.
         let inserted = if self.request.followed {
-            " ENGINE = MergeTree ORDER BY tuple() SETTINGS max_bytes_to_merge_at_max_space_in_pool = 1, max_bytes_to_merge_at_min_space_in_pool = 1"
+            let name = &self.request.datasource.name;
+            let unsorted = unsorted(self.ingest.engine(), name).await;
+            let unsorted = unsorted.map_err(|error| self.control.failed(error))?;
+            format!(
+                " {unsorted} SETTINGS max_bytes_to_merge_at_max_space_in_pool = 1, max_bytes_to_merge_at_min_space_in_pool = 1"
+            )
         } else {
-            ""
+            String::new()
         };
         let sql = format!("CREATE TABLE {} AS {target}{inserted}", self.beside);
         self.execute(&sql).await
