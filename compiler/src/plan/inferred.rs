@@ -114,7 +114,6 @@ pub(super) fn infer(plan: &mut Plan, diagnostics: &mut Vec<Diagnostic>) {
                 inferred: Some(inferred),
                 ..
             }) => complete(plan, &name, &id, inferred),
-            Ok(_) => {}
             Err(QueryError::Sql(reason)) if engine == Wanted::Inferred => {
                 let mut reason = *reason;
                 reason.message = format!(
@@ -124,8 +123,8 @@ pub(super) fn infer(plan: &mut Plan, diagnostics: &mut Vec<Diagnostic>) {
                 .into();
                 diagnostics.push(reason);
             }
-            // With an engine of its author's, the query is the author's, too.
-            Err(_) => {}
+            // A node that does not group; and with an engine of its author's, the query is the author's, too.
+            Ok(_) | Err(_) => {}
         }
     }
     warn(plan, diagnostics);
@@ -264,11 +263,12 @@ fn in_files(sql: &MappedText, grouped: &Grouped) -> Option<Vec<(Span, String)>> 
     let mut edits: Vec<(Span, String)> = Vec::new();
     for (range, text) in &grouped.edits {
         let pieces = [range.start, range.end - 1].map(|at| sql.piece_at(at));
-        let is_written = |piece: &Option<&crate::mapped_text::Piece>| {
+        let is_written = |piece: Option<&crate::mapped_text::Piece>| {
             piece.is_some_and(|piece| piece.kind == PieceKind::Verbatim)
         };
         let span = sql.locate_range(range.clone())?;
-        if !pieces.iter().all(is_written) || span.end as usize - span.start as usize != range.len()
+        if !pieces.into_iter().all(is_written)
+            || span.end as usize - span.start as usize != range.len()
         {
             return None;
         }

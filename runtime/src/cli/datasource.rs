@@ -17,6 +17,7 @@ use super::arguments::{Datasource, DatasourceCommand, OutputFormat, RowFormat, R
 use super::bar::Bar;
 use super::client::{Client, escaped};
 use super::printer::Printer;
+use super::serve::Does;
 use super::session::{follow, run as with_server, table};
 use crate::ingest::Format;
 
@@ -31,6 +32,7 @@ pub(super) fn run(
     let format = arguments.format;
     with_server(
         &arguments.remote,
+        does(&arguments.command),
         project,
         printer,
         async |client| match &arguments.command {
@@ -83,6 +85,22 @@ pub(super) fn run(
             }
         },
     )
+}
+
+/// Who only asks for rows finds those that are there.
+fn does(command: &DatasourceCommand) -> Does {
+    match command {
+        DatasourceCommand::List
+        | DatasourceCommand::Export { .. }
+        | DatasourceCommand::Analyze { .. }
+        | DatasourceCommand::Sample { .. }
+        | DatasourceCommand::Truncate { yes: false, .. }
+        | DatasourceCommand::Delete { dry_run: true, .. } => Does::Nothing,
+        DatasourceCommand::Append(_)
+        | DatasourceCommand::Replace { .. }
+        | DatasourceCommand::Truncate { .. }
+        | DatasourceCommand::Delete { .. } => Does::All,
+    }
 }
 
 /// The name of a data source in SQL, with that of its workspace where it has one.

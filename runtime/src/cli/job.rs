@@ -9,6 +9,7 @@ use super::ExitStatus;
 use super::arguments::{Job, JobCommand, Materialization, MaterializationCommand, OutputFormat};
 use super::client::{Client, escaped};
 use super::printer::Printer;
+use super::serve::Does;
 use super::session::{follow, run as with_server, table};
 
 pub(super) fn run(
@@ -17,7 +18,11 @@ pub(super) fn run(
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
     let format = arguments.format;
-    with_server(&arguments.remote, project, printer, async |client| {
+    let does = match &arguments.command {
+        JobCommand::List | JobCommand::Show { .. } => Does::Nothing,
+        JobCommand::Cancel { .. } => Does::All,
+    };
+    with_server(&arguments.remote, does, project, printer, async |client| {
         let answer = match &arguments.command {
             JobCommand::List => {
                 let answer = client.call("GET", "/v0/jobs", None).await?;
@@ -72,37 +77,43 @@ pub(super) fn materialization(
         condition,
         subset,
     } = &arguments.command;
-    with_server(&arguments.remote, project, printer, async |client| {
-        let (pipe, node) = match target.split_once('.') {
-            Some((pipe, node)) => (pipe.to_owned(), node.to_owned()),
-            None => (target.clone(), materialized_node(&client, target).await?),
-        };
-        let mut path = format!(
-            "/v0/pipes/{}/nodes/{}/population?truncate={truncate}",
-            escaped(&pipe),
-            escaped(&node)
-        );
-        if let Some(condition) = condition {
-            path.push_str("&populate_condition=");
-            path.push_str(&escaped(condition));
-        }
-        if let Some(subset) = subset {
-            path.push_str("&populate_subset=");
-            path.push_str(&subset.to_string());
-        }
-        let job = client.call("POST", &path, None).await?;
-        let id = job["id"].as_str().context("the server names no job")?;
-        let (status, job) = follow(&client, id, printer).await?;
-        if arguments.format == OutputFormat::Json {
-            printer.data(&serde_json::to_string_pretty(&job)?)?;
-        } else if status == ExitStatus::Success {
-            printer.note(&format!(
-                "populated from {} rows",
-                job["statistics"]["rows"]
-            ));
-        }
-        Ok(status)
-    })
+    with_server(
+        &arguments.remote,
+        Does::All,
+        project,
+        printer,
+        async |client| {
+            let (pipe, node) = match target.split_once('.') {
+                Some((pipe, node)) => (pipe.to_owned(), node.to_owned()),
+                None => (target.clone(), materialized_node(&client, target).await?),
+            };
+            let mut path = format!(
+                "/v0/pipes/{}/nodes/{}/population?truncate={truncate}",
+                escaped(&pipe),
+                escaped(&node)
+            );
+            if let Some(condition) = condition {
+                path.push_str("&populate_condition=");
+                path.push_str(&escaped(condition));
+            }
+            if let Some(subset) = subset {
+                path.push_str("&populate_subset=");
+                path.push_str(&subset.to_string());
+            }
+            let job = client.call("POST", &path, None).await?;
+            let id = job["id"].as_str().context("the server names no job")?;
+            let (status, job) = follow(&client, id, printer).await?;
+            if arguments.format == OutputFormat::Json {
+                printer.data(&serde_json::to_string_pretty(&job)?)?;
+            } else if status == ExitStatus::Success {
+                printer.note(&format!(
+                    "populated from {} rows",
+                    job["statistics"]["rows"]
+                ));
+            }
+            Ok(status)
+        },
+    )
 }
 
 /// The one node of a pipe that is materialized.

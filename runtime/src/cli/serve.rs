@@ -1,5 +1,6 @@
 //! `pipewright serve`: check, deploy what is missing, answer requests until told to stop.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -97,6 +98,7 @@ async fn start(
     let manner = Manner {
         admin_token: serve.admin_token.as_deref(),
         guest: None,
+        does: Does::All,
         stop: Box::pin(stop()),
     };
     let served = deploy_and_serve(manner, sources, folder, listener, &engine, printer).await;
@@ -109,7 +111,18 @@ struct Manner<'a> {
     admin_token: Option<&'a str>,
     /// Who alone is served, where that is this process: it is told where, and with which token.
     guest: Option<oneshot::Sender<(SocketAddr, String)>>,
+    /// What is to be done beside answering.
+    does: Does,
     stop: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// What a server does beside answering.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Does {
+    /// It makes what is missing, goes on with what was cut off, and begins what is due.
+    All,
+    /// Nothing: who only asks is to find what is there.
+    Nothing,
 }
 
 /// How tokens of commands that serve themselves begin. They are gone when the command ends.
@@ -118,6 +131,7 @@ const GUEST: &str = "command line ";
 /// Serves a project to the command that runs, on a port and under a token that nobody else knows, for as long as that takes.
 pub(super) async fn for_myself<F>(
     folder: &Path,
+    does: Does,
     printer: &Printer,
     work: impl FnOnce(SocketAddr, String) -> F,
 ) -> anyhow::Result<ExitStatus>
@@ -149,6 +163,7 @@ where
     let manner = Manner {
         admin_token: None,
         guest: Some(guest),
+        does,
         stop: Box::pin(async { _ = stopped.await }),
     };
     let sources = Sources {
@@ -203,27 +218,32 @@ async fn deploy_and_serve(
     let secrets = workspace::secrets(folder, &plan)?;
     deploy::stand(&plan, &state, &ingest).await?;
     deploy::sweep(&state, engine.as_ref(), &Lines(printer)).await?;
-    let deployed = deploy::deploy(&plan, &sources.root, &ingest, &Lines(printer)).await?;
-    say_what_is_missing(&plan, &deployed, printer);
-    for name in &deployed.drifted {
-        printer.note(&format!("warning: `{name}` was made from another definition than the project now has, and is left as it is: `pipewright plan` shows what would change, `pipewright deploy` changes it"));
+    let does_all = manner.does == Does::All;
+    let mut refused = BTreeMap::new();
+    if does_all {
+        refused = make_missing(&catalog, &sources.root, &ingest, printer).await?;
+        deploy::note_start(&state, &catalog.current().files)?;
+        ensure_tokens(manner.admin_token, &plan, &state, printer)?;
+        if !embedded {
+            let secrets = secrets.clone().or(state.variables().values()?);
+            deploy::connect(&plan, engine.as_ref(), &secrets, &Lines(printer)).await?;
+        }
+        ingest.sweep_jobs(&state.jobs().unfinished()?).await?;
     }
-    deploy::note_start(&state, &catalog.current().files)?;
-    ensure_tokens(manner.admin_token, &plan, &state, printer)?;
     let token = guest_token(&state, manner.guest.is_some())?;
-    if !embedded {
-        let secrets = secrets.or(state.variables().values()?);
-        deploy::connect(&plan, engine.as_ref(), &secrets, &Lines(printer)).await?;
-    }
     let data = take_rows(&plan, &state, ingest, &secrets, printer).await?;
     let address = listener.local_addr()?;
     let app = App::new(catalog, secrets, Arc::clone(engine)).await?;
-    app.lack(deployed.refused);
+    app.lack(refused);
     let is_guest = manner.guest.is_some();
     if !is_guest {
         announce(&plan, address, printer);
     }
-    app.write(data.clone())?;
+    if does_all {
+        app.write(data.clone())?;
+    } else {
+        app.read(data.clone());
+    }
     if let (Some(guest), Some(token)) = (manner.guest, token) {
         _ = guest.send((address, token));
     }
@@ -238,6 +258,22 @@ async fn deploy_and_serve(
         printer.note("stopped");
     }
     Ok(())
+}
+
+/// Makes the tables and views that are not there, and says what stays as it is; what cannot be made, with why.
+async fn make_missing(
+    catalog: &Catalog,
+    root: &Path,
+    ingest: &Arc<Ingest>,
+    printer: &Printer,
+) -> anyhow::Result<BTreeMap<String, String>> {
+    let plan = Arc::clone(&catalog.current().plan);
+    let deployed = deploy::deploy(&plan, root, ingest, &Lines(printer)).await?;
+    say_what_is_missing(&plan, &deployed, printer);
+    for name in &deployed.drifted {
+        printer.note(&format!("warning: `{name}` was made from another definition than the project now has, and is left as it is: `pipewright plan` shows what would change, `pipewright deploy` changes it"));
+    }
+    Ok(deployed.refused)
 }
 
 /// Says which tables and views are not there, and which fixtures are not whole.
@@ -290,7 +326,6 @@ async fn take_rows(
             "wrote what was left of an earlier run: {batches} batches of events, {appends} files"
         ));
     }
-    ingest.sweep_jobs(&state.jobs().unfinished()?).await?;
     let deletes: Arc<dyn Work> = Arc::new(DeleteData(Arc::clone(&ingest)));
     let populates: Arc<dyn Work> = Arc::new(Populate(Arc::clone(&ingest)));
     let deploys = Arc::new(Deploys::default());

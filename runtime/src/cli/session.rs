@@ -8,14 +8,16 @@ use super::arguments::Remote;
 use super::bar::Bar;
 use super::client::Client;
 use super::printer::Printer;
+use super::serve::Does;
 use super::{ExitStatus, project_folder, serve};
 
 /// How long a command waits before it asks again how far a job is.
 const EVERY: std::time::Duration = std::time::Duration::from_millis(200);
 
-/// Runs a command.
+/// Runs a command; one that only reads leaves everything as it is.
 pub(super) fn run<F>(
     remote: &Remote,
+    does: Does,
     project: Option<&Path>,
     printer: &Printer,
     work: impl FnOnce(Client) -> F,
@@ -30,9 +32,12 @@ where
         return runtime.block_on(work(client));
     }
     let folder = project_folder(None, project)?;
-    runtime.block_on(serve::for_myself(&folder, printer, |address, token| {
-        work(Client::at(address, token))
-    }))
+    runtime.block_on(serve::for_myself(
+        &folder,
+        does,
+        printer,
+        |address, token| work(Client::at(address, token)),
+    ))
 }
 
 /// Shows how far a job is until it has ended.

@@ -7,6 +7,7 @@ use pipewright_compiler::sql;
 use super::ExitStatus;
 use super::arguments::{Remote, Sql};
 use super::printer::Printer;
+use super::serve::Does;
 use super::session::run as with_server;
 
 pub(super) fn run(
@@ -19,16 +20,22 @@ pub(super) fn run(
         token: None,
     };
     let query = with_format(&sql.query, &sql.format);
-    with_server(&here, project, printer, |client| async move {
-        let taken = |bytes: &[u8]| printer.bytes(bytes);
-        match client.download("/v0/sql", &query, taken).await {
-            Ok(_) => Ok(ExitStatus::Success),
-            Err(error) => {
-                printer.error(&format!("{error:#}"));
-                Ok(ExitStatus::Findings)
+    with_server(
+        &here,
+        Does::Nothing,
+        project,
+        printer,
+        |client| async move {
+            let taken = |bytes: &[u8]| printer.bytes(bytes);
+            match client.download("/v0/sql", &query, taken).await {
+                Ok(_) => Ok(ExitStatus::Success),
+                Err(error) => {
+                    printer.error(&format!("{error:#}"));
+                    Ok(ExitStatus::Findings)
+                }
             }
-        }
-    })
+        },
+    )
 }
 
 /// The query with that format, if it names none itself.

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pipewright_compiler::plan::TablePlan;
+use tokio::sync::{MutexGuard, OwnedMutexGuard};
 
 use super::deploy_job::{Deploys, alone};
 use super::error::ApiError;
@@ -58,9 +60,7 @@ async fn replaced(
     condition: Option<&str>,
 ) -> Result<(), ApiError> {
     let ingest = &app.data()?.ingest;
-    let _planning = app.data()?.deploys.planning.lock().await;
-    let shapes = alone(app, std::future::pending(), &Quiet).await;
-    let _shapes = shapes.map_err(|error| ApiError::Unavailable(error.to_string()))?;
+    let _alone = alone_in_time(app).await?;
     let writer = app.catalog.write().await;
     ingest.still_fits(table, staged).await?;
     let replacement = Replacement {
@@ -69,6 +69,43 @@ async fn replaced(
         condition,
     };
     Box::pin(run(app, &writer, replacement, "", &|_| Ok(()))).await
+}
+
+/// So long a request waits for populates and deploys. Nobody else waits for it meanwhile.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The right to change the shapes of tables and to plan, of which a deploy takes the second first: so it is not waited for with the first.
+async fn alone_in_time(
+    app: &Arc<App>,
+) -> Result<(OwnedMutexGuard<()>, MutexGuard<'_, ()>), ApiError> {
+    let deploys = &app.data()?.deploys;
+    let end = tokio::time::Instant::now() + PATIENCE;
+    let late = || {
+        ApiError::Conflict(
+            "a deploy or a populate goes on, and rows cannot be replaced beside it where views read them: try again when it has ended"
+                .to_owned(),
+        )
+    };
+    loop {
+        let over = async {
+            tokio::time::sleep_until(end).await;
+            WorkError::Interrupted
+        };
+        let shapes = alone(app, over, &Quiet)
+            .await
+            .map_err(|error| match error {
+                WorkError::Interrupted => late(),
+                error => ApiError::Unavailable(error.to_string()),
+            })?;
+        if let Ok(planning) = deploys.planning.try_lock() {
+            return Ok((shapes, planning));
+        }
+        drop(shapes);
+        if tokio::time::Instant::now() >= end {
+            return Err(late());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// Replaces rows under a journal that can be asked for by the number that `begins` is told. For one who has the shapes of tables and the catalog alone.

@@ -187,10 +187,48 @@ fn a_deploy_after_a_rollback_brings_what_the_folder_has() {
     );
     ok(&["rollback"]);
     assert_eq!(ok(&["pull", "--force"]), "wrote by_part.pipe\n");
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), text(7));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text(6));
     // A file that an earlier version does not have is one more to deploy.
     std::fs::write(folder.path().join("more.pipe"), text(9)).unwrap();
     ok(&["deploy"]);
     ok(&["rollback"]);
     assert_eq!(ok(&["plan"]), "add endpoint more\n");
+}
+
+#[test]
+fn who_only_asks_leaves_a_folder_as_it_is() {
+    let folder = written(&project());
+    std::fs::write(folder.path().join("rows.ndjson"), "{\"id\":1,\"part\":0}\n").unwrap();
+    let reads: [&[&str]; 6] = [
+        &["datasource", "ls"],
+        &["datasource", "analyze", "rows.ndjson"],
+        &["job", "ls"],
+        &["sql", "SELECT 1"],
+        &["datasource", "truncate", "rows"],
+        &["sql", "SELECT * FROM by_part"],
+    ];
+    for arguments in reads {
+        let (_, out, said) = run(None, folder.path(), arguments);
+        assert!(!said.contains("admin token"), "{arguments:?}: {out}{said}");
+        assert!(!said.contains("creating"), "{arguments:?}: {out}{said}");
+    }
+    // Nothing is there: all of it is still to be deployed.
+    let (_, planned, said) = run(None, folder.path(), &["plan"]);
+    assert!(planned.starts_with("create table"), "{planned}{said}");
+    let (code, _, said) = run(
+        None,
+        folder.path(),
+        &["datasource", "append", "rows", "rows.ndjson"],
+    );
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("admin token") && said.contains("creating"),
+        "{said}"
+    );
+    let (_, out, _) = run(
+        None,
+        folder.path(),
+        &["sql", "SELECT count() FROM rows FORMAT TSV"],
+    );
+    assert_eq!(out, "1\n");
 }

@@ -115,13 +115,13 @@ impl Dice {
         ];
         let mut columns = Vec::new();
         let mut keys = Vec::new();
-        for at in 0..self.below(3) + 1 {
+        for at in 0..=self.below(3) {
             let (column, key) = KEYS[(self.below(2) + 2 * at) % KEYS.len()];
             columns.push(column.to_owned());
             keys.push(key.to_owned());
         }
         let places = self.below(4) == 0;
-        for at in 0..self.below(5) + 1 {
+        for at in 0..=self.below(5) {
             let aggregate = self.of(AGGREGATES);
             let name = match self.below(3) {
                 0 => format!(" AS a{at}"),

@@ -174,7 +174,7 @@ async fn a_populate_with_what_follows_that_was_cut_off_anywhere_ends_the_same() 
                 "INSERT INTO {to} {made} WHERE id % 2 = 0 GROUP BY day, user"
             )),
             "moving" | "inserted" => {
-                statements.push(format!("INSERT INTO {to} {made} GROUP BY day, user"))
+                statements.push(format!("INSERT INTO {to} {made} GROUP BY day, user"));
             }
             _ => {}
         }
