@@ -5,22 +5,8 @@ use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 use super::views::views;
 use super::{Check, Rule};
 use crate::diagnostics::codes;
+use crate::optimize::asks_the_clock;
 use crate::plan::{PipePlan, Plan};
-
-/// Lower case, sorted.
-const FUNCTIONS: &[&str] = &[
-    "curdate",
-    "current_date",
-    "current_timestamp",
-    "localtime",
-    "localtimestamp",
-    "now",
-    "now64",
-    "nowinblock",
-    "today",
-    "utctimestamp",
-    "yesterday",
-];
 
 pub(super) const RULE: Rule = Rule {
     code: codes::CLOCK_IN_VIEW,
@@ -51,7 +37,7 @@ come late, and when the view is populated again, everything that is older. (The 
 fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for view in views(plan, pipe) {
-        for call in view.calls(plan, |name| FUNCTIONS.binary_search(&name).is_ok()) {
+        for call in view.calls(plan, asks_the_clock) {
             let message = format!(
                 "`{}` in {} is the time of the insert",
                 call.called.name,

@@ -43,7 +43,8 @@ Nodes are put into what reads them, each time anew, so that the engine computes 
         SELECT page, count() / (SELECT count() FROM sample WHERE page != '') AS share FROM sample GROUP BY page
 
 ## Use instead
-An order that decides which rows there are (`ORDER BY day, id LIMIT 1000`), or `WITH sample AS MATERIALIZED (…)` in the statement that reads it twice.
+An order that decides which rows there are (`ORDER BY day, id LIMIT 1000`), a choice by the rows themselves (`WHERE cityHash64(id) % 100 = 0`), or a copy pipe that keeps
+the rows.
 ";
 
 fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {

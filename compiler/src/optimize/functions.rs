@@ -102,17 +102,21 @@ pub(super) fn all_idempotent(calls: &BTreeSet<String>) -> bool {
     calls.iter().all(|name| IDEMPOTENT.contains(&name.as_str()))
 }
 
-/// Functions that give another value each time, or for each block of rows.
+/// Functions that give another value for each block of rows, or several rows for one. In lower case and sorted.
 const CHANGING: &[&str] = &[
     "arrayjoin",
     "blocknumber",
+    "blockserializedsize",
     "blocksize",
     "neighbor",
     "nowinblock",
+    "nowinblock64",
     "rownumberinallblocks",
     "rownumberinblock",
     "runningaccumulate",
+    "runningconcurrency",
     "runningdifference",
+    "runningdifferencestartingwithfirstvalue",
     "unnest",
 ];
 
@@ -122,37 +126,69 @@ pub(super) fn any_changing(calls: &BTreeSet<String>) -> bool {
     calls.iter().any(changing)
 }
 
-/// Functions that ask for the time.
+/// Functions that ask for the time. In lower case and sorted.
 const OF_THE_CLOCK: &[&str] = &[
     "curdate",
     "current_date",
     "current_timestamp",
+    "initial_query_start_time",
+    "initialquerystarttime",
     "localtime",
     "localtimestamp",
     "now",
     "now64",
+    "nowinblock",
+    "nowinblock64",
     "today",
     "utc_timestamp",
     "utctimestamp",
     "yesterday",
 ];
 
-/// Whether an expression gives one row another value the next time it is asked for.
+/// Those that the engine also takes for such without brackets.
+const CLOCK_WITHOUT_BRACKETS: &[&str] = &[
+    "curdate",
+    "current_date",
+    "current_timestamp",
+    "localtime",
+    "localtimestamp",
+    "now",
+    "today",
+];
+
+/// Functions that make values up, beside those whose names begin with `rand` or `generate`. In lower case and sorted.
+const RANDOM: &[&str] = &[
+    "arraypartialshuffle",
+    "arrayrandomsample",
+    "arrayshuffle",
+    "datetimetouuidv7",
+    "fuzzbits",
+    "fuzzquery",
+];
+
+/// Whether an expression gives one row another value the next time it is asked for. A column with the name of a function is taken for the function.
 pub(crate) fn changes_each_time(expression: &str) -> bool {
     let Ok(scan) = crate::sql::scan(&format!("SELECT {expression}")) else {
         return false;
     };
     let called = scan.functions.iter();
     let mut called = called.map(|called| called.name.to_ascii_lowercase());
-    called.any(|name| {
-        let name = name.as_str();
-        is_random(name) || CHANGING.contains(&name) || OF_THE_CLOCK.contains(&name)
-    })
+    let changes = |name: &str| {
+        is_random(name) || asks_the_clock(name) || CHANGING.binary_search(&name).is_ok()
+    };
+    let mut names = crate::sql::lexer::all_names(expression).into_iter();
+    called.any(|name| changes(&name))
+        || names.any(|name| CLOCK_WITHOUT_BRACKETS.contains(&name.as_str()))
 }
 
 /// Whether a function, by its name in lower case, makes values up: `rand` and all that begin so, `generateUUIDv4` and its kin.
 pub(crate) fn is_random(name: &str) -> bool {
-    name.starts_with("rand") || name.starts_with("generate") || name == "fuzzbits"
+    name.starts_with("rand") || name.starts_with("generate") || RANDOM.binary_search(&name).is_ok()
+}
+
+/// Whether a function, by its name in lower case, asks for the time.
+pub(crate) fn asks_the_clock(name: &str) -> bool {
+    OF_THE_CLOCK.binary_search(&name).is_ok()
 }
 
 fn is_scalar(name: &str) -> bool {
@@ -165,13 +201,18 @@ mod tests {
 
     #[test]
     fn the_list_can_be_searched() {
-        assert!(SCALAR.is_sorted());
+        for sorted in [SCALAR, CHANGING, OF_THE_CLOCK, RANDOM] {
+            assert!(sorted.is_sorted());
+        }
         let calls = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         assert!(all_scalar(&calls(&["upper", "now"])));
         assert!(!all_scalar(&calls(&["upper", "sum"])));
         assert!(any_changing(&calls(&["generateuuidv4"])));
         assert!(changes_each_time("toString(generateUUIDv4())"));
         assert!(changes_each_time("now64(3) - 5"));
+        assert!(changes_each_time("now"));
+        assert!(changes_each_time("arrayShuffle([1, 2])"));
         assert!(!changes_each_time("upper('now()')"));
+        assert!(!changes_each_time("known + 1"));
     }
 }

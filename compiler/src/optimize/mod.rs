@@ -27,7 +27,7 @@ use std::ops::Range;
 use pipewright_grammar::source::{SourceId, Span};
 use serde::Serialize;
 
-pub(crate) use functions::{changes_each_time, is_random};
+pub(crate) use functions::{asks_the_clock, changes_each_time, is_random};
 pub use recipe::Recipe;
 pub use rules::{RULES, Rule, Rules, rule};
 

@@ -364,7 +364,7 @@ impl Writer<'_, '_> {
     fn diamond(&mut self, source: &str) -> (String, Columns) {
         let (key, key_number) = self.column();
         let (other, _) = self.column();
-        match self.tape.below(4) {
+        match self.tape.below(7) {
             0 => (
                 format!(
                     "SELECT 'one' AS s, toInt64(count()) AS v FROM {source} UNION ALL SELECT 'two' AS s, toInt64(uniqExact({other})) AS v FROM {source} UNION ALL SELECT toString(max({key})) AS s, toInt64(0) AS v FROM {source}"
@@ -385,6 +385,34 @@ impl Writer<'_, '_> {
                         "SELECT {list} FROM {source} UNION ALL SELECT * FROM {source} WHERE {condition}"
                     ),
                     self.source.columns.clone(),
+                )
+            }
+            3 => {
+                // A common table with the name of a table, for the branches without a `WITH`.
+                let table = *self.tape.one(&["t", "u"]);
+                (
+                    format!(
+                        "WITH {table} AS (SELECT toInt64(1) AS k) SELECT k AS x FROM {table} UNION ALL SELECT toInt64(length(toString({other}))) AS x FROM {source} WHERE toInt64(length(toString({key}))) IN {table}"
+                    ),
+                    vec![("x".to_owned(), true)],
+                )
+            }
+            4 => {
+                let name = *self.tape.one(NAMES);
+                (
+                    format!(
+                        "WITH toInt64(5) AS {name} SELECT {name} AS x UNION ALL SELECT toInt64(length(toString({other}))) AS x FROM {source}"
+                    ),
+                    vec![("x".to_owned(), true)],
+                )
+            }
+            5 => {
+                let (open, close) = *self.tape.one(&[("", ""), ("(", ")")]);
+                (
+                    format!(
+                        "SELECT toInt64(count()) AS x FROM {source} UNION ALL {open}WITH 2 AS q SELECT toInt64(uniqExact({other}) * q) AS x FROM {source}{close}"
+                    ),
+                    vec![("x".to_owned(), true)],
                 )
             }
             _ => (
