@@ -149,6 +149,26 @@ impl<'a> Naming<'a> {
         resolve(&self.plan.project, policy, self.scope, database, name)
     }
 
+    /// Whether a name with a point right of an `IN` is an array of a table of the statement, and not a table of a database.
+    fn is_column(&self, table: &TableReference) -> bool {
+        let Some(relation) = table.database.as_deref() else {
+            return false;
+        };
+        let databases = [
+            self.plan.database.as_str(),
+            "default",
+            "system",
+            "information_schema",
+        ];
+        let is_database = |name: &&str| name.eq_ignore_ascii_case(relation);
+        let mut others = self.scan.tables.iter();
+        !databases.iter().any(is_database)
+            && others.any(|other| {
+                other.position == Position::From
+                    && other.alias.as_deref().unwrap_or(&other.name) == relation
+            })
+    }
+
     fn table(&mut self, table: &'a TableReference) -> Result<(), QueryError> {
         // The name may be a value: another value may name another table.
         self.cacheable &= !matches!(table.position, Position::Dictionary | Position::JoinGet);
@@ -162,7 +182,9 @@ impl<'a> Naming<'a> {
                 self.own_table(table, None);
                 Ok(())
             }
-            None if !crate::graph::must_resolve(table) && !names_engine_table(table) => {
+            None if !crate::graph::must_resolve(table)
+                && (!names_engine_table(table) || self.is_column(table)) =>
+            {
                 self.shape.unknown_sets.insert(table.name.clone());
                 Ok(())
             }

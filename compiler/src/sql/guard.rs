@@ -324,6 +324,14 @@ fn statement(scan: &Scan) -> Option<Violation> {
 
 fn ending(scan: &Scan, policy: &Policy, usage: Use) -> Vec<Violation> {
     let mut violations = Vec::new();
+    if let Some(earlier) = &scan.earlier_format {
+        violations.push(Violation {
+            span: earlier.clone(),
+            what: Refused::Format,
+            message: "a query has one `FORMAT`".to_owned(),
+            help: None,
+        });
+    }
     if let Some(format) = &scan.format {
         let refusal = match usage {
             Use::Node => Some((

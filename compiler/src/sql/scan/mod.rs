@@ -114,6 +114,8 @@ pub struct Scan {
     pub settings: Vec<Setting>,
     /// `FORMAT name` at the end.
     pub format: Option<Clause>,
+    /// A `FORMAT` before that, in which the engine would answer.
+    pub earlier_format: Option<Range<usize>>,
     /// `INTO OUTFILE`, anywhere.
     pub into_outfile: Option<Range<usize>>,
     /// The semicolons at the end.

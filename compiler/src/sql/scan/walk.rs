@@ -100,6 +100,7 @@ fn empty_scan() -> Scan {
         table_functions: Vec::new(),
         settings: Vec::new(),
         format: None,
+        earlier_format: None,
         into_outfile: None,
         trailing_semicolon: None,
         common_tables: Vec::new(),

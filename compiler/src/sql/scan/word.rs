@@ -102,10 +102,13 @@ impl Walk<'_> {
             }
             Keyword::Format if self.starts_format(at) => {
                 let span = self.tokens[at].start as usize..self.tokens[at + 1].end as usize;
-                self.scan.format = Some(EndClause {
+                let format = EndClause {
                     name: unquote(self.text(at + 1)),
                     span,
-                });
+                };
+                if let Some(earlier) = self.scan.format.replace(format) {
+                    self.scan.earlier_format.get_or_insert(earlier.span);
+                }
                 self.operand = false;
                 Some(at + 2)
             }
@@ -455,7 +458,10 @@ impl Walk<'_> {
             && self.top().mode == Mode::Query
             && self.is_name(at + 1)
             && (self.kind(at + 2).is_none()
-                || matches!(self.keyword(at + 2), Keyword::Settings | Keyword::Into))
+                || matches!(
+                    self.keyword(at + 2),
+                    Keyword::Settings | Keyword::Into | Keyword::Format
+                ))
     }
 
     /// Words inside expressions.
