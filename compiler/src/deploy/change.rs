@@ -185,14 +185,19 @@ pub(super) fn clauses(engine_full: &str) -> Clauses<'_> {
     let tokens = outer_tokens(engine_full);
     // A column can have the name of a clause: it is no clause right behind a word or a comma that wants a column.
     let begins = |at: usize, word: &str| {
-        let wants_column = |before: &Token| {
-            before.kind == Kind::Comma
-                || before.text(engine_full) == "BY" && before.kind == Kind::Word
+        let is = |at: usize, word: &str| {
+            let token = tokens.get(at);
+            token.is_some_and(|token| token.kind == Kind::Word && token.text(engine_full) == word)
+        };
+        let wants_column = |before: usize| {
+            tokens[before].kind == Kind::Comma
+                || is(before, "BY")
+                || is(before, "KEY") && before > 0 && is(before - 1, "PRIMARY")
         };
         tokens[at].kind == Kind::Word
             && tokens[at].text(engine_full) == word
             && at > 0
-            && !wants_column(&tokens[at - 1])
+            && !wants_column(at - 1)
     };
     let settings_at = (0..tokens.len()).rfind(|at| begins(*at, "SETTINGS"));
     let until = settings_at.unwrap_or(tokens.len());
@@ -446,6 +451,8 @@ mod tests {
             @"MergeTree ORDER BY id | d + toIntervalDay(1) WHERE s = ' SETTINGS ' | "
         );
         insta::assert_snapshot!(shown("MergeTree ORDER BY TTL SETTINGS index_granularity = 16"), @"MergeTree ORDER BY TTL |  | index_granularity = 16");
+        insta::assert_snapshot!(shown("MergeTree PRIMARY KEY TTL ORDER BY (TTL, id) TTL d"), @"MergeTree PRIMARY KEY TTL ORDER BY (TTL, id) | d | ");
+        insta::assert_snapshot!(shown("MergeTree ORDER BY KEY TTL d"), @"MergeTree ORDER BY KEY | d | ");
         insta::assert_snapshot!(shown("Null"), @"Null |  | ");
     }
 }

@@ -44,25 +44,32 @@ impl TablePlan {
     pub fn heeds_order(&self) -> bool {
         match self.engine.name.strip_suffix("MergeTree") {
             None | Some("" | "VersionedCollapsing") => false,
-            Some("Aggregating") => self.columns.iter().any(Column::keeps_one_of_many),
+            Some("Aggregating") => {
+                let mut columns = self.columns.iter();
+                columns.any(|column| {
+                    column.keeps_one_of_many() || column.is_plain() && !self.in_key(&column.name)
+                })
+            }
             Some("Summing") => !self.engine.arguments.is_empty() || !self.sums_all(),
             Some(_) => true,
         }
     }
 
+    /// Whether the sorting key names a column.
+    fn in_key(&self, name: &str) -> bool {
+        let key = self.engine.sorting_key.as_deref().unwrap_or_default();
+        let mut words = key.split(|sign: char| !sign.is_alphanumeric() && sign != '_');
+        words.any(|word| word == name)
+    }
+
     /// Whether every column is a number, or named by the key: of the others a table that sums keeps the first.
     fn sums_all(&self) -> bool {
         const NUMBERS: [&str; 4] = ["UInt", "Int", "Float", "Decimal"];
-        let key = self.engine.sorting_key.as_deref().unwrap_or_default();
-        let in_key = |name: &str| {
-            let mut words = key.split(|sign: char| !sign.is_alphanumeric() && sign != '_');
-            words.any(|word| word == name)
-        };
         self.columns.iter().all(|column| {
             let is_number = column.data_type.as_deref().is_some_and(|data_type| {
                 NUMBERS.iter().any(|number| data_type.starts_with(number))
             });
-            is_number || in_key(&column.name)
+            is_number || self.in_key(&column.name)
         })
     }
 }
@@ -89,9 +96,30 @@ pub struct Column {
 }
 
 impl Column {
+    /// Whether it holds no state: of the rows that a table makes one of, it has the value of the first.
+    fn is_plain(&self) -> bool {
+        let data_type = self.data_type.as_deref().unwrap_or_default();
+        let is_computed = matches!(
+            self.default,
+            Some((
+                DefaultKind::Materialized | DefaultKind::Alias | DefaultKind::Ephemeral,
+                _
+            ))
+        );
+        !is_computed && !data_type.contains("AggregateFunction")
+    }
+
     /// Whether an aggregate function of the column's type takes what comes first or last.
     fn keeps_one_of_many(&self) -> bool {
-        const OF_ORDER: [&str; 4] = ["any", "_value", "groupArray", "argM"];
+        const OF_ORDER: [&str; 7] = [
+            "any",
+            "_value",
+            "groupArray",
+            "argM",
+            "groupConcat",
+            "deltaSum",
+            "exponential",
+        ];
         let data_type = self.data_type.as_deref().unwrap_or_default();
         data_type.contains("AggregateFunction")
             && OF_ORDER.iter().any(|function| data_type.contains(function))
@@ -557,10 +585,23 @@ mod tests {
         );
         let state = |function: &str| format!("`v` AggregateFunction({function}, UInt64)");
         assert_eq!(heeds(&state("sum"), "AggregatingMergeTree"), (true, false));
-        assert_eq!(
-            heeds(&state("anyLast"), "AggregatingMergeTree"),
-            (true, true)
-        );
+        for function in [
+            "anyLast",
+            "groupConcat",
+            "deltaSum",
+            "exponentialMovingAverage(1)",
+        ] {
+            assert_eq!(
+                heeds(&state(function), "AggregatingMergeTree"),
+                (true, true),
+                "{function}"
+            );
+        }
+        // Neither key nor state: the first value stays.
+        let plain = format!("{}, `w` String", state("sum"));
+        assert_eq!(heeds(&plain, "AggregatingMergeTree"), (true, true));
+        let computed = format!("{}, `w` String MATERIALIZED 'x'", state("sum"));
+        assert_eq!(heeds(&computed, "AggregatingMergeTree"), (true, false));
     }
 
     #[test]
