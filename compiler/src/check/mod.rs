@@ -203,18 +203,26 @@ pub(crate) fn of_pipes(
             let mut found: Vec<Diagnostic> =
                 checks.iter().flat_map(|check| check(plan, pipe)).collect();
             found.retain(|finding| !silence::is_silenced(plan, finding));
-            // Two branches may have one mistake at one place.
-            let mut seen: Vec<Diagnostic> = Vec::with_capacity(found.len());
-            for finding in found {
-                if !seen.contains(&finding) {
-                    seen.push(finding);
-                }
-            }
-            (pipe.name.clone(), seen)
+            (pipe.name.clone(), once(found))
         })
         .collect();
     known.extend(found);
     known
+}
+
+/// Each finding once: two branches may have one mistake at one place.
+fn once(found: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let mut at_place: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+    let mut kept: Vec<Diagnostic> = Vec::with_capacity(found.len());
+    for finding in found {
+        let place = finding.primary().map(|span| (span.source, span.start));
+        let others = at_place.entry((finding.code, place)).or_default();
+        if !others.iter().any(|other| kept[*other] == finding) {
+            others.push(kept.len());
+            kept.push(finding);
+        }
+    }
+    kept
 }
 
 /// The rules that are on.

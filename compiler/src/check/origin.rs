@@ -70,17 +70,15 @@ impl<'a> Text<'a, '_> {
             let mut others = select.items.iter();
             !others.any(|other| other != item && other.name() == Some(inner))
         });
-        match inner {
-            Some(inner) => self.of_source(select, item, &inner, depth),
-            None => {
-                let expression = match &item.kind {
-                    ItemKind::Named { expression, .. } => expression,
-                    _ => &item.run,
-                };
-                let computed = self.statement.bytes(expression);
-                Some(self.origin(item, Made::Computed(computed)))
-            }
+        if let Some(inner) = inner {
+            return self.of_source(select, item, &inner, depth);
         }
+        let expression = match &item.kind {
+            ItemKind::Named { expression, .. } => expression,
+            _ => &item.run,
+        };
+        let computed = self.statement.bytes(expression);
+        Some(self.origin(item, Made::Computed(computed)))
     }
 
     /// The column that an expression is, if it is one and nothing else.

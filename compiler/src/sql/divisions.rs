@@ -208,13 +208,12 @@ impl Text<'_> {
 
     /// `divisor = 0 ? 0 : x / divisor`.
     fn is_in_choice(&self, at: usize, divisor: &Range<usize>, open: &[usize]) -> bool {
-        let mut start = open.last().map_or(0, |open| open + 1);
-        for before in start..at {
-            let ends = self.kind(before) == Some(Kind::Comma) || self.is(before, "SELECT");
-            if ends && self.depth_between(before, at) == 0 {
-                start = before + 1;
-            }
-        }
+        let begin = open.last().map_or(0, |open| open + 1);
+        let ends = |before: &usize| {
+            let is_end = self.kind(*before) == Some(Kind::Comma) || self.is(*before, "SELECT");
+            is_end && self.depth_between(*before, at) == 0
+        };
+        let start = (begin..at).rfind(ends).map_or(begin, |before| before + 1);
         (start..at).any(|before| self.word(before) == "?" && self.names(start..before, divisor))
     }
 

@@ -463,3 +463,18 @@ fn debug_render_answers_in_json() {
     assert_snapshot!(debug_render(r#"{"id": 1, "template": "a\n{{Int32(x)}}", "params": {"x": "y"}}"#), @r#"{"id":1,"error_kind":"wrong_type","error":{"message":"parameter x: 'y' is not an Int32","line":2,"column":3,"start":4,"end":12,"parameter":"x"},"params":[{"name":"x","type":"Int32","default":null}]}"#);
     assert_snapshot!(debug_render("{"), @r#"{"error_kind":"bad_request","error":{"message":"EOF while parsing an object at line 1 column 1"}}"#);
 }
+
+#[test]
+fn what_a_long_row_of_branches_demands_is_found_in_one_pass() {
+    let branches: Vec<String> = (1..3000)
+        .map(|at| format!("{{% elif defined(p{at}) %}} {{{{Int32(q{at})}}}}"))
+        .collect();
+    let branches = branches.concat();
+    let template = compile(&format!(
+        "{{% if defined(p0) %}} {{{{Int32(q0)}}}} {branches} {{% else %}} {{{{error('none')}}}} {{% end %}}"
+    ));
+    let demands = template.demands();
+    // Each value where its branch is taken, and one of all that are asked for.
+    assert_eq!(demands.len(), 3001);
+    assert!(demands.iter().any(|demand| demand.any_of.len() == 3000));
+}

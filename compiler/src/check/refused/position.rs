@@ -43,8 +43,8 @@ pub(super) fn position(branch: &Branch, refusal: &Refusal) -> Option<Range<usize
     let text = Text::of(branch)?;
     let said = gist(&refusal.message);
     text.clause(refusal, &said)
-        .or_else(|| text.called(branch, &said))
-        .or_else(|| text.combined(branch, &said))
+        .or_else(|| called(branch, &said))
+        .or_else(|| combined(branch, &said))
         .or_else(|| text.operator(&said))
         .or_else(|| text.executed(branch, &refusal.message))
         .or_else(|| text.literal(&said))
@@ -53,7 +53,7 @@ pub(super) fn position(branch: &Branch, refusal: &Refusal) -> Option<Range<usize
             let names = named(&refusal.message);
             names.iter().find_map(|name| verbatim_place(branch, name))
         })
-        .or_else(|| text.subject(branch, &said))
+        .or_else(|| subject(branch, &said))
 }
 
 /// A node's text with its tokens.
@@ -137,28 +137,6 @@ impl<'a> Text<'a> {
         places.next()
     }
 
-    /// The first function of the statement that a message names.
-    fn called(&self, branch: &Branch, said: &str) -> Option<Range<usize>> {
-        let words: BTreeSet<&str> = words(said).collect();
-        let mut calls = branch.scan.functions.iter();
-        calls
-            .find(|called| words.contains(called.name.as_str()))
-            .map(|called| called.span.clone())
-    }
-
-    /// The only call with the combinator that a message names: `countIf` for `If suffix`.
-    fn combined(&self, branch: &Branch, said: &str) -> Option<Range<usize>> {
-        let (before, _) = said.split_once(" suffix")?;
-        let suffix = before.rsplit(' ').next()?;
-        let mut calls = branch
-            .scan
-            .functions
-            .iter()
-            .filter(|called| called.name.ends_with(suffix));
-        let called = calls.next()?;
-        calls.next().is_none().then(|| called.span.clone())
-    }
-
     /// The operator that a message names by its function, where the statement has only one of it.
     fn operator(&self, said: &str) -> Option<Range<usize>> {
         let (_, after) = said.rsplit_once("function ")?;
@@ -174,8 +152,7 @@ impl<'a> Text<'a> {
     fn executed(&self, branch: &Branch, message: &str) -> Option<Range<usize>> {
         let (_, rest) = message.split_once("while executing function ")?;
         let function = words(rest).next()?;
-        self.called(branch, function)
-            .or_else(|| self.operator_of(function))
+        called(branch, function).or_else(|| self.operator_of(function))
     }
 
     /// A text that the author wrote and that a message repeats.
@@ -188,23 +165,45 @@ impl<'a> Text<'a> {
         found.map(|token| token.range())
     }
 
-    /// The only function whose name begins with the first word of a message: `quantile` for `Quantile level …`.
-    fn subject(&self, branch: &Branch, said: &str) -> Option<Range<usize>> {
-        let first = words(said).next()?.to_ascii_lowercase();
-        let mut calls = branch
-            .scan
-            .functions
-            .iter()
-            .filter(|called| called.name.to_ascii_lowercase().starts_with(&first));
-        let called = calls.next().filter(|_| first.len() > 3)?;
-        calls.next().is_none().then(|| called.span.clone())
-    }
-
     /// A type that there is not.
     fn family(&self, said: &str) -> Option<Range<usize>> {
         let (_, family) = said.split_once("data type family: ")?;
         self.only(&[words(family).next()?])
     }
+}
+
+/// The first function of the statement that a message names.
+fn called(branch: &Branch, said: &str) -> Option<Range<usize>> {
+    let words: BTreeSet<&str> = words(said).collect();
+    let mut calls = branch.scan.functions.iter();
+    calls
+        .find(|called| words.contains(called.name.as_str()))
+        .map(|called| called.span.clone())
+}
+
+/// The only call with the combinator that a message names: `countIf` for `If suffix`.
+fn combined(branch: &Branch, said: &str) -> Option<Range<usize>> {
+    let (before, _) = said.split_once(" suffix")?;
+    let suffix = before.rsplit(' ').next()?;
+    let mut calls = branch
+        .scan
+        .functions
+        .iter()
+        .filter(|called| called.name.ends_with(suffix));
+    let called = calls.next()?;
+    calls.next().is_none().then(|| called.span.clone())
+}
+
+/// The only function whose name begins with the first word of a message: `quantile` for `Quantile level …`.
+fn subject(branch: &Branch, said: &str) -> Option<Range<usize>> {
+    let first = words(said).next()?.to_ascii_lowercase();
+    let mut calls = branch
+        .scan
+        .functions
+        .iter()
+        .filter(|called| called.name.to_ascii_lowercase().starts_with(&first));
+    let called = calls.next().filter(|_| first.len() > 3)?;
+    calls.next().is_none().then(|| called.span.clone())
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
