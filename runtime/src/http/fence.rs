@@ -62,3 +62,148 @@ pub(super) fn around(plan: &Plan, compiled: &Compiled, filters: &RowFilters) -> 
         hides_rows,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use pipewright_compiler::compile;
+    use pipewright_compiler::mapped_text::{MappedText, PieceKind};
+    use pipewright_compiler::project::{ResourceName, SourceTree};
+    use pipewright_compiler::template::Values;
+
+    use super::super::Served;
+    use super::super::access::{Access, Scope, TokenTable};
+    use super::super::query::{authorize, request};
+    use super::*;
+    use crate::engine::{Config, Engine, Query, open};
+    use crate::state::State;
+
+    /// The queries of the tests of the whole server: each counts rows that the token may not see.
+    const HIDING: &str = include_str!("../../tests/serve/hiding.sql");
+
+    struct Bench {
+        engine: Arc<dyn Engine>,
+        served: Served,
+        access: Access,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Bench {
+        /// Tables in the real engine, and a token that sees one org of `events` and nothing of `other`.
+        async fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let engine = open(Config::embedded(folder.path())).await.unwrap();
+            for statement in [
+                "CREATE TABLE events (org Int32, value Int32) ENGINE = MergeTree ORDER BY org",
+                "CREATE TABLE other (org Int32) ENGINE = MergeTree ORDER BY org",
+                "INSERT INTO events SELECT number % 4, number FROM numbers(40)",
+                "INSERT INTO other SELECT number FROM numbers(4)",
+            ] {
+                engine.execute(statement).await.unwrap();
+            }
+            let files = [
+                (
+                    "events.datasource",
+                    "SCHEMA >\n    `org` Int32,\n    `value` Int32\n",
+                ),
+                ("other.datasource", "SCHEMA >\n    `org` Int32\n"),
+            ];
+            let files = files.map(|(name, text)| (name.to_owned(), text.to_owned()));
+            let (plan, _) = compile(SourceTree::new(files));
+            let state = State::open(&folder.path().join("state.sqlite")).unwrap();
+            let served = Served {
+                plan: Arc::new(plan),
+                tokens: Arc::new(TokenTable::load(&state).unwrap()),
+                secrets: crate::secrets::Secrets::default(),
+            };
+            let scopes = Scope::parse("DATASOURCES:READ:events:org = 1").unwrap();
+            Self {
+                engine,
+                served,
+                access: Access::new(scopes),
+                _folder: folder,
+            }
+        }
+
+        fn compiled(&self, sql: &str, filters: &RowFilters) -> Result<Compiled, String> {
+            let values = Values::new();
+            let asked = request(&values, "2024-01-01 00:00:00", &[]);
+            authorize(&self.served, &self.access, sql, None, asked)
+                .map_err(|error| error.message())?;
+            let compiled = self
+                .served
+                .plan
+                .compile_query_for(sql, None, asked, filters);
+            compiled.map_err(|error| error.to_string())
+        }
+
+        /// What the engine answers; what it says against it.
+        async fn answer(&self, compiled: &Compiled, fence: Fence) -> Result<String, String> {
+            let mut query = Query::new(compiled.sql.text(), "TSV");
+            query.settings.extend(fence.setting);
+            let answer = self.engine.query(query).await;
+            let bytes = match answer {
+                Ok(answer) => answer.bytes().await,
+                Err(error) => Err(error),
+            };
+            let bytes = bytes.map_err(|error| error.to_string())?;
+            Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+        }
+    }
+
+    fn shows(answer: &Result<String, String>) -> bool {
+        matches!(answer, Ok(text) if !matches!(text.as_str(), "0" | "" | "\\N"))
+    }
+
+    /// One test, because a process has one engine.
+    #[tokio::test]
+    async fn fence_and_scan_hold_each_without_the_other() {
+        let bench = Bench::new().await;
+        fence_holds_where_the_scan_has_seen_nothing(&bench).await;
+        scan_holds_without_the_fence(&bench).await;
+    }
+
+    async fn fence_holds_where_the_scan_has_seen_nothing(bench: &Bench) {
+        let plain = [
+            "SELECT count() FROM other",
+            "SELECT count() FROM pipewright.other",
+            "SELECT count() FROM `oth\\x65r`",
+            "SELECT count() FROM events AS e INNER JOIN other AS o ON e.org = o.org",
+            "SELECT (SELECT count() FROM other)",
+            "SELECT countIf(number IN other) FROM numbers(5)",
+            "SELECT count() FROM (SELECT 1 WHERE 0 UNION ALL SELECT org FROM other)",
+        ];
+        let hiding = HIDING.lines().filter(|line| !line.starts_with("--"));
+        let mut shown_without = 0;
+        for sql in plain.into_iter().chain(hiding) {
+            // As if the scan had found `events` alone, and had put no filter into it.
+            let mut compiled = bench.compiled("SELECT 1", &bench.access.filters).unwrap();
+            let mut text = MappedText::new();
+            text.push(sql, PieceKind::Inserted, None);
+            compiled.sql = text;
+            compiled.datasources.insert(ResourceName::local("events"));
+            let without = bench.answer(&compiled, Fence::default()).await;
+            shown_without += usize::from(shows(&without));
+            let fence = around(&bench.served.plan, &compiled, &bench.access.filters);
+            let fenced = bench.answer(&compiled, fence).await;
+            assert!(!shows(&fenced), "{sql}: {fenced:?}");
+        }
+        assert!(shown_without > 15, "{shown_without}");
+    }
+
+    async fn scan_holds_without_the_fence(bench: &Bench) {
+        for sql in HIDING.lines().filter(|line| !line.starts_with("--")) {
+            let Ok(compiled) = bench.compiled(sql, &bench.access.filters) else {
+                continue;
+            };
+            let answer = bench.answer(&compiled, Fence::default()).await;
+            assert!(!shows(&answer), "{sql}: {answer:?}");
+        }
+        // It lets through what the token may see.
+        let seen = "SELECT count(), countIf(org = 1) FROM events";
+        let compiled = bench.compiled(seen, &bench.access.filters).unwrap();
+        let answer = bench.answer(&compiled, Fence::default()).await;
+        assert_eq!(answer.as_deref(), Ok("10\t10"));
+    }
+}

@@ -95,7 +95,7 @@ pub(crate) async fn answer_query(
 
 /// A token may run a query when it may read everything that the query names itself; what a pipe reads is the pipe's affair. What it may not read and what is not there
 /// are one to it, and neither is looked at any further.
-fn authorize(
+pub(super) fn authorize(
     served: &Served,
     access: &Access,
     text: &str,

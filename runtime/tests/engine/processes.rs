@@ -103,9 +103,51 @@ fn plays_a_role() {
                 )));
                 println!("ready");
             }
+            "count jobs" => {
+                let short = "SELECT number AS x FROM numbers(5)";
+                let outside = "SELECT arrayJoin(range(5)) AS x";
+                for (sql, threads) in [(short, "0"), (outside, "0"), (short, "1")] {
+                    let before = thread_jobs(engine).await;
+                    for _ in 0..100 {
+                        let mut query = Query::new(sql, "JSON");
+                        query.max_result_bytes = Some(1_000_000);
+                        if threads == "1" {
+                            query = query.setting("output_format_parallel_formatting", "1");
+                        }
+                        engine.query(query).await.unwrap().bytes().await.unwrap();
+                    }
+                    println!("jobs {}", thread_jobs(engine).await - before);
+                }
+                println!("ready");
+            }
             other => panic!("no such role: {other}"),
         }
     });
+}
+
+/// How much work threads of the engine have been given within its statements.
+async fn thread_jobs(engine: &Chdb) -> u64 {
+    let sql = "SELECT sum(value) FROM system.events WHERE event = 'LocalThreadPoolJobs'";
+    let answer = engine.query(Query::new(sql, "TSV")).await.unwrap();
+    let text = String::from_utf8_lossy(&answer.bytes().await.unwrap()).into_owned();
+    text.trim().parse().unwrap()
+}
+
+#[test]
+fn the_text_of_answers_is_made_in_no_threads_of_the_engine() {
+    let output = ended("count jobs");
+    assert_clean(&output);
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    let jobs: Vec<u64> = stdout
+        .lines()
+        .filter_map(|line| line.strip_prefix("jobs ")?.parse().ok())
+        .collect();
+    let [short, outside, in_threads] = jobs[..] else {
+        panic!("{stdout}");
+    };
+    // A hundred answers each. What the engine does in the background now and then is counted, too.
+    assert!(in_threads >= 300, "{in_threads}: they are counted");
+    assert!(short < 50 && outside < 50, "{short}, {outside}");
 }
 
 fn ended(role: &str) -> Output {
