@@ -180,6 +180,16 @@ impl Catalog {
         &self.state
     }
 
+    /// What files compile to that are not in force, whatever is wrong with them.
+    pub async fn compiled_aside(
+        &self,
+        files: BTreeMap<String, String>,
+    ) -> Result<Plan, ChangeError> {
+        let rules = self.current().plan.rules.clone();
+        let compiled = tokio::task::spawn_blocking(move || compile(&files, &rules).0);
+        Ok(compiled.await.map_err(std::io::Error::other)?)
+    }
+
     /// The right to change the catalog. Others wait.
     pub async fn write(&self) -> Writer<'_> {
         Writer {

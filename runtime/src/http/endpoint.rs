@@ -16,7 +16,7 @@ use super::parameters::Parameters;
 use super::query::{answer_query, now, readable_pipe, request, secret_names};
 use super::record::{Asked, Pending, answered};
 use super::run::{Format, run};
-use super::{App, fixed, pipes};
+use super::{App, fixed, pipes, staged};
 
 /// `name.format` is the data of an endpoint; any other path is the pipe itself.
 pub(super) async fn answer(
@@ -75,6 +75,7 @@ async fn endpoint(
     let access = served
         .tokens
         .access(asked.headers, parameters.text_of("token"))?;
+    let served = staged::served(app, served, &parameters).await?;
     let named = app.catalog.current();
     let name = named.objects.pipe_name(name).unwrap_or(name);
     let pipe = readable_pipe(&served, &access, name)?;

@@ -13,13 +13,13 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::LengthLimitError;
 
-use super::App;
 use super::access::bearer_of;
 use super::connections::SMALL;
 use super::error::ApiError;
 use super::extract::in_time;
 use super::parameters::{MOST, too_many};
 use super::run::Format;
+use super::{App, staged};
 
 /// Lets a request in that has a token, or whose body may have one.
 pub(super) async fn token_first(
@@ -55,6 +55,8 @@ fn counted(request: &Request) -> Option<&'static str> {
 }
 
 async fn admitted(app: &App, request: Request) -> Result<Request, ApiError> {
+    let is_data = matches!(counted(&request), Some("/v0/sql" | "/v0/pipes"));
+    staged::refuse_changes(request.method(), request.uri(), is_data)?;
     let query = request.uri().query().unwrap_or("").as_bytes();
     if memchr::memchr_iter(b'&', query).count() >= MOST {
         return Err(too_many());

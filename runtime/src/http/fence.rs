@@ -116,6 +116,7 @@ mod tests {
                 plan: Arc::new(plan),
                 tokens: Arc::new(TokenTable::load(&state).unwrap()),
                 secrets: crate::secrets::Secrets::default(),
+                staged: None,
             };
             let scopes = Scope::parse("DATASOURCES:READ:events:org = 1").unwrap();
             Self {

@@ -54,6 +54,7 @@ mod routes;
 mod run;
 mod scope;
 mod sql;
+mod staged;
 mod tags;
 mod token_changes;
 mod tokens;
@@ -104,6 +105,8 @@ pub struct Served {
     pub tokens: Arc<TokenTable>,
     /// Secrets by name, for `tb_secret`: those of the environment, and those of the workspace's store. Only ever bound as parameters.
     pub secrets: Secrets,
+    /// The deployment that this is of, where it is not the one in force.
+    pub staged: Option<i64>,
 }
 
 /// Why an app cannot begin.
@@ -155,6 +158,8 @@ pub struct App {
     columns: ArcSwap<columns::Columns>,
     /// What `/openapi.json` says of the plan for which it was asked last.
     described: Mutex<Option<Arc<page::Described>>>,
+    /// The version that waits, for those who ask it.
+    staged: staged::Staged,
 }
 
 impl App {
@@ -181,6 +186,7 @@ impl App {
                 plan,
                 tokens,
                 secrets: secrets.or(stored),
+                staged: None,
             }),
             environment: secrets,
             catalog,
@@ -199,6 +205,7 @@ impl App {
             lacking: ArcSwap::default(),
             columns: ArcSwap::default(),
             described: Mutex::default(),
+            staged: staged::Staged::default(),
         }))
     }
 
@@ -298,6 +305,7 @@ impl App {
                 plan: Arc::clone(&served.plan),
                 tokens: Arc::clone(&served.tokens),
                 secrets: served.secrets.clone(),
+                staged: served.staged,
             };
             change(&mut next);
             next

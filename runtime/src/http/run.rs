@@ -15,7 +15,7 @@ use super::admission::Place;
 use super::error::ApiError;
 use super::fence::Fence;
 use super::record::{Pending, lines_in, rows_of};
-use super::{App, Served};
+use super::{App, Served, staged};
 use crate::engine::{Answer, EngineError, Query};
 
 /// A format of the engine and the media type of its bytes.
@@ -95,6 +95,7 @@ pub(crate) async fn run(
     fence: Fence,
     pending: &mut Option<Pending>,
 ) -> Result<Response, ApiError> {
+    staged::require_made(app, served, compiled)?;
     app.require_tables(compiled.datasources.iter()).await?;
     app.refuse_other_tables(&served.plan, compiled).await?;
     // Waiting longer than a query may run helps nobody: a full house is said at once.

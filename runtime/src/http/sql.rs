@@ -9,7 +9,6 @@ use axum::http::{HeaderMap, Method, Uri};
 use axum::response::Response;
 use serde_json::json;
 
-use super::App;
 use super::call::{Call, json_response};
 use super::error::ApiError;
 use super::extract::Whole;
@@ -17,6 +16,7 @@ use super::parameters::Parameters;
 use super::query::{answer_query, readable_pipe};
 use super::record::{Asked, Pending, QUERY_API, answered};
 use super::run::Format;
+use super::{App, staged};
 
 pub(super) async fn answer(
     State(app): State<Arc<App>>,
@@ -56,6 +56,7 @@ async fn query(
         &parameters,
     ));
     app.rates.take(&access).map_err(ApiError::Limited)?;
+    let served = staged::served(app, served, &parameters).await?;
     let text = parameters
         .text
         .take()

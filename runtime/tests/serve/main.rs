@@ -49,6 +49,7 @@ mod rows_on_server;
 mod secrets;
 mod service_data;
 mod spellings;
+mod staged;
 mod story;
 mod token_definitions;
 mod tokens;
