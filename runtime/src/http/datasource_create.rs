@@ -21,7 +21,8 @@ pub(super) fn is_definition(request: &Request) -> bool {
         return false;
     }
     let headers = request.headers();
-    let is_form = media_type(headers) == "application/x-www-form-urlencoded";
+    let forms = ["application/x-www-form-urlencoded", "multipart/form-data"];
+    let is_form = forms.contains(&media_type(headers).as_str());
     let is_empty = !headers.contains_key(header::TRANSFER_ENCODING)
         && headers
             .get(header::CONTENT_LENGTH)

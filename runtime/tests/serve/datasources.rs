@@ -385,3 +385,21 @@ pub(crate) fn answer_file(mut stream: std::net::TcpStream) {
         }
     );
 }
+
+#[test]
+fn a_definition_may_come_in_a_form_of_either_kind() {
+    let project = Project::new(&[("a.pipe", "NODE n\nSQL >\n    SELECT 1 AS x\n")]);
+    let server = Server::start(&project);
+    let bearer = format!("Bearer {ADMIN}");
+    let part = |name: &str, value: &str| {
+        format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    };
+    let body = part("name", "parts") + &part("schema", "`a` UInt8") + "--x--\r\n";
+    let headers = [
+        ("Authorization", bearer.as_str()),
+        ("Content-Type", "multipart/form-data; boundary=x"),
+    ];
+    let made = server.send("POST", "/v0/datasources", &headers, body.as_bytes());
+    assert_eq!(made.status, 200, "{}", made.text());
+    assert_eq!(server.get("/v0/datasources/parts").status, 200);
+}
