@@ -28,8 +28,9 @@ pub(super) async fn refuse_misfit(
     let Some((_, query)) = step.sql.split_once(" AS\n") else {
         return Ok(());
     };
+    let memory = plan.project.config.limits.memory_bytes;
     let (Some(gives), Some(takes)) = (
-        said(engine.describe(query).await)?,
+        said(engine.describe_within(query, memory).await)?,
         said(columns(target, engine).await)?,
     ) else {
         return Ok(());
@@ -46,7 +47,7 @@ pub(super) async fn refuse_misfit(
         }
         let wanted = quote_literal(&place.type_name);
         let cast = format!("SELECT CAST({name}, {wanted}) FROM (\n{query}\n)");
-        if said(engine.describe(&cast).await)?.is_none() {
+        if said(engine.describe_within(&cast, memory).await)?.is_none() {
             wrong.push(format!(
                 "`{}` is {} here and {} there",
                 column.name, column.type_name, place.type_name

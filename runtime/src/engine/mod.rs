@@ -206,8 +206,18 @@ pub trait Engine: Send + Sync + fmt::Debug {
 
     /// The columns a `SELECT` would return.
     async fn describe(&self, sql: &str) -> Result<Vec<Column>, EngineError> {
+        self.describe_within(sql, 0).await
+    }
+
+    /// The columns a `SELECT` would return, found out with so much memory: subqueries that stand for a value are run for it. 0 for no limit.
+    async fn describe_within(
+        &self,
+        sql: &str,
+        memory_bytes: u64,
+    ) -> Result<Vec<Column>, EngineError> {
         // The closing parenthesis has its own line because the text may end in a `--` comment.
-        let query = Query::new(format!("DESCRIBE TABLE (\n{sql}\n)"), "JSONCompactEachRow");
+        let query = Query::new(format!("DESCRIBE TABLE (\n{sql}\n)"), "JSONCompactEachRow")
+            .within_memory(memory_bytes);
         let described = self.described(query).await;
         described.map_err(|error| error.shifted(DESCRIBE_PREFIX, sql.len()))
     }

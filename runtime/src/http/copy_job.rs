@@ -242,16 +242,14 @@ pub(super) async fn matched_columns(
     compiled: &Compiled,
     table: &TablePlan,
 ) -> Result<Vec<String>, ApiError> {
-    let found = described(app, compiled.sql.text(), &compiled.secrets)
-        .await
-        .map_err(|error| {
-            let error = if compiled.hides_rows {
-                error.without_statement()
-            } else {
-                error
-            };
-            ApiError::engine(plan, &compiled.sql, error)
-        })?;
+    let found = described(app, plan, compiled).await.map_err(|error| {
+        let error = if compiled.hides_rows {
+            error.without_statement()
+        } else {
+            error
+        };
+        ApiError::engine(plan, &compiled.sql, error)
+    })?;
     let mut wrong = Vec::new();
     for (at, column) in found.iter().enumerate() {
         let name = quote_identifier(&column.name);
@@ -312,12 +310,14 @@ fn is_needed(column: &pipewright_compiler::plan::Column) -> bool {
 /// The columns of a statement, whatever its secrets are.
 async fn described(
     app: &App,
-    sql: &str,
-    secrets: &std::collections::BTreeSet<String>,
+    plan: &Plan,
+    compiled: &Compiled,
 ) -> Result<Vec<Column>, EngineError> {
     const BEFORE: &str = "DESCRIBE TABLE (\n";
-    let mut query = Query::new(format!("{BEFORE}{sql}\n)"), "JSONCompactEachRow");
-    for name in secrets {
+    let sql = compiled.sql.text();
+    let mut query = Query::new(format!("{BEFORE}{sql}\n)"), "JSONCompactEachRow")
+        .within_memory(plan.project.config.limits.memory_bytes);
+    for name in &compiled.secrets {
         query = query.text(name.clone(), "");
     }
     let described = app.engine.described(query).await;

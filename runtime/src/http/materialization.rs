@@ -288,7 +288,7 @@ async fn described(
     let columns = call
         .app
         .engine
-        .describe(compiled.sql.text())
+        .describe_within(compiled.sql.text(), plan.project.config.limits.memory_bytes)
         .await
         .map_err(|error| ApiError::engine(&plan, &compiled.sql, error))?;
     Ok(Described { columns, inferred })

@@ -279,7 +279,7 @@ async fn describe_all(
         let answers: Vec<(usize, Result<Said, EngineError>)> = futures::stream::iter(next)
             .map(|at| {
                 let (engine, statement) = (Arc::clone(engine), &statements[at]);
-                async move { (at, ask_about(engine.as_ref(), statement).await) }
+                async move { (at, ask_about(engine.as_ref(), statement, 0).await) }
             })
             .buffer_unordered(parallel())
             .collect()
@@ -349,7 +349,8 @@ pub async fn changed(
         {
             continue;
         }
-        if let Said::Refused(refusal) = ask_about(engine, statement).await? {
+        let memory = plan.project.config.limits.memory_bytes;
+        if let Said::Refused(refusal) = ask_about(engine, statement, memory).await? {
             refused.push((statement, refusal));
         }
     }
@@ -373,9 +374,15 @@ enum Said {
     Nothing,
 }
 
-async fn ask_about(engine: &dyn Engine, statement: &Statement) -> Result<Said, EngineError> {
+async fn ask_about(
+    engine: &dyn Engine,
+    statement: &Statement,
+    memory_bytes: u64,
+) -> Result<Said, EngineError> {
     let text = statement.compiled.sql.text();
-    let mut query = Query::new(format!("{PLAN}{text}\n)"), "Null").timeout(TIMEOUT);
+    let mut query = Query::new(format!("{PLAN}{text}\n)"), "Null")
+        .timeout(TIMEOUT)
+        .within_memory(memory_bytes);
     for name in &statement.compiled.secrets {
         query.parameters.push((name.clone(), String::new()));
     }

@@ -124,6 +124,12 @@ fn a_query_has_so_much_memory_and_can_only_take_less() {
     let node = "name=raised&sql=SELECT 1 SETTINGS max_memory_usage %3D 0";
     let refused = server.ask(ADMIN, "POST", "/v0/pipes", node);
     assert_eq!(refused.status, 400, "{}", refused.text());
+    // What describes a node runs the subqueries in it that stand for a value.
+    let node = format!("name=large&sql=SELECT ({large}) AS l, a FROM t");
+    let refused = server.ask(ADMIN, "POST", "/v0/pipes", &node);
+    let said = refused.text();
+    assert_eq!(refused.status, 400, "{said}");
+    assert!(said.contains("MEMORY_LIMIT_EXCEEDED"), "{said}");
     assert_eq!(ask("SELECT 1 AS x").0, 200);
 }
 
