@@ -19,7 +19,7 @@ pub use explain::{
     explain_text,
 };
 pub use ingest::{
-    Also, BAD_ROW, Ingestion, Input, Picked, create_quarantine, csv_delimiter, csv_fields,
+    Also, BAD_ROW, Ingestion, Input, Picked, Written, create_quarantine, csv_delimiter, csv_fields,
     csv_settings, extend_quarantine, given_columns, insert_json, quarantine_name,
 };
 pub use lineage::{graph, lineage};

@@ -60,10 +60,16 @@ pub(super) async fn read(
             continue;
         }
         sent.is_of_forward |= part.starts_with(PROJECT_PARTS);
+        // What is left out counts as deleted.
         let Some(path) = field.file_name().map(ToOwned::to_owned) else {
-            continue;
+            return Err(ApiError::BadRequest(format!(
+                "the part `{part}` of the form has no file name, so that it is not known which file it is"
+            )));
         };
         let text = field.text().await.map_err(bad)?;
+        if sent.files.contains_key(&path) {
+            return Err(ApiError::BadRequest(format!("`{path}` is sent twice")));
+        }
         sent.files.insert(path, text);
     }
     Ok(sent)

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use super::given::Contents;
 use super::known::Known;
-use super::load::{Batch, Counts, Views};
+use super::load::{Batch, Counts, Views, WHILE_NOBODY_WAITS};
 use super::refused::remove_rows;
 use super::spool::{self, COLUMNS, Format, SpoolError, Spooled};
 use super::{Ingest, IngestError, on_disk, unique};
@@ -241,6 +241,8 @@ impl Ingest {
             path,
             rows,
             token,
+            requests: &[],
+            patience: WHILE_NOBODY_WAITS,
         };
         let names = spooled.header.names.as_deref();
         let delimiter = spooled.header.delimiter.unwrap_or(',');

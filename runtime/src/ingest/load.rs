@@ -1,7 +1,9 @@
 //! One file of rows → one insert.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::path::Path;
+use std::time::Duration;
 
 use pipewright_compiler::emit::{BAD_ROW, Ingestion, Input};
 use pipewright_compiler::plan::TablePlan;
@@ -110,6 +112,31 @@ pub(super) struct Batch<'a> {
     pub(super) rows: u64,
     /// What the engine knows its rows by.
     pub(super) token: &'a str,
+    /// The number of the first row of each request, as far as that is known: a file that an earlier process left is as one request.
+    pub(super) requests: &'a [u64],
+    /// How long refused rows are looked for.
+    pub(super) patience: Duration,
+}
+
+/// How long refused rows are looked for in a batch of events: further ones wait meanwhile.
+pub(super) const WHILE_OTHERS_WAIT: Duration = Duration::from_secs(10);
+
+/// The same for a file, which nobody waits for but who sent it.
+pub(super) const WHILE_NOBODY_WAITS: Duration = Duration::from_mins(1);
+
+impl Batch<'_> {
+    /// The rows of each request, of this many rows.
+    pub(super) fn requests(&self, rows: u64) -> Vec<Range<u64>> {
+        let starts = self.requests.iter().copied().filter(|start| *start < rows);
+        let mut starts: Vec<u64> = std::iter::once(0).chain(starts).collect();
+        starts.dedup();
+        let ends = starts.iter().skip(1).copied().chain([rows]);
+        starts
+            .iter()
+            .zip(ends)
+            .map(|(start, end)| *start..end)
+            .collect()
+    }
 }
 
 /// Why an insert failed.

@@ -5,6 +5,7 @@
 //! its materialized views fill, so that a file may be given to it again whenever it is not certain that it arrived.
 
 mod analyze;
+mod apart;
 mod append;
 mod certain;
 mod copy;
@@ -12,6 +13,7 @@ mod events;
 mod given;
 mod gone;
 mod kept;
+mod keys;
 mod known;
 mod load;
 mod marks;

@@ -1,35 +1,34 @@
 //! Rows that fit their columns and that the engine refuses for their values all the same: a default throws, a constraint does not hold, a view throws.
 //!
 //! The engine says that a statement failed, and not at which row. So the rows are written down with numbers, and ranges of them are tried on a copy of the data source that
-//! keeps nothing (`trial`): a range that is refused is halved until it is one row. What was found out is written beside the file of rows before anything is done
+//! keeps nothing (`trial`), until it is known which rows are refused (`apart`). What was found out is written beside the file of rows before anything is done
 //! by it. From then on the file's rows mean that: the refused ones go into the quarantine, the others into the data source, under tokens that come from the file's own. A
 //! process that dies in between leaves a file with what was found out about it, and the next one does the same again, which the engine knows by the tokens.
 
-use std::collections::VecDeque;
+use std::borrow::Cow;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use pipewright_compiler::emit::{Ingestion, Picked};
+use pipewright_compiler::emit::{Ingestion, Picked, Written};
 use pipewright_compiler::plan::TablePlan;
 use serde::{Deserialize, Serialize};
 
+use super::apart::{Search, Trying};
 use super::append::write_durably;
+use super::keys::KEYS;
 use super::load::{Batch, Counts, Settings, Views};
 use super::{Ingest, IngestError, on_disk, unique};
 use crate::engine::EngineError;
-
-/// Most statements that look for refused rows of one file. Ranges that are not told apart by then are refused as they are.
-const TRIES: usize = 10_000;
 
 /// How the tables begin that have rows with numbers.
 const WRITTEN_DOWN: &str = "pw_numbered_";
 
 /// A refused row.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Refused {
+struct Refused<'a> {
     /// Its number in its file, from zero.
     pw_number: u64,
-    pw_error: String,
+    pw_error: Cow<'a, str>,
 }
 
 /// Errors that are about values; any other may be of the moment, or of the statement, and says nothing about rows.
@@ -82,8 +81,29 @@ pub(super) fn refused_rows(path: &Path) -> std::io::Result<Vec<u64>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         text => text?,
     };
-    let read = |line| serde_json::from_str::<Refused>(line).map(|row| row.pw_number);
+    let read = |line| serde_json::from_str::<Refused<'_>>(line).map(|row| row.pw_number);
     Ok(text.lines().map(read).collect::<Result<_, _>>()?)
+}
+
+/// Rows that have been written down, tried on a copy of their data source.
+struct OnCopy<'a> {
+    ingest: &'a Ingest,
+    picked: &'a Picked<'a>,
+    trial: &'a str,
+    written: (&'a str, Written),
+}
+
+impl Trying for OnCopy<'_> {
+    type Error = EngineError;
+
+    async fn attempt(&self, rows: Range<u64>) -> Result<Option<String>, EngineError> {
+        let sql = self.picked.insert_range(self.trial, self.written, &rows);
+        match self.ingest.engine.execute(&sql).await {
+            Ok(()) => Ok(None),
+            Err(error) if is_of_values(&error) => Ok(Some(said(&error))),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 impl Ingest {
@@ -102,15 +122,7 @@ impl Ingest {
         };
         let written = format!("{WRITTEN_DOWN}{}", unique()?.replace('-', "_"));
         let trial = self.trial(table).await?;
-        let found = async {
-            self.engine.execute(&picked.write_down(&written)).await?;
-            let rows = self
-                .count(&format!("SELECT count() FROM {written}"))
-                .await?;
-            let attempt = |range: &Range<u64>| picked.insert_range(&trial.table, &written, range);
-            self.halve(rows, attempt).await
-        }
-        .await;
+        let found = self.search(&picked, batch, (&trial.table, &written)).await;
         self.drop_trial(&trial).await?;
         self.engine
             .execute(&format!("DROP TABLE IF EXISTS {written} SYNC"))
@@ -120,51 +132,54 @@ impl Ingest {
             return Ok(false);
         }
         let mut text = Vec::new();
-        for row in &refused {
-            serde_json::to_writer(&mut text, row).map_err(std::io::Error::from)?;
-            text.push(b'\n');
+        for (rows, error) in refused {
+            for pw_number in rows {
+                let row = Refused {
+                    pw_number,
+                    pw_error: Cow::Borrowed(&error),
+                };
+                serde_json::to_writer(&mut text, &row).map_err(std::io::Error::from)?;
+                text.push(b'\n');
+            }
         }
         let path = refused_path(batch.path);
         on_disk(move || write_durably(&path, &text)).await?;
         Ok(true)
     }
 
-    /// The rows on which a statement fails for their values.
-    async fn halve(
+    /// Writes the rows of a file down in the table `name`, and finds those that the table `trial` does not take.
+    async fn search(
         &self,
-        rows: u64,
-        attempt: impl Fn(&Range<u64>) -> String,
-    ) -> Result<Vec<Refused>, EngineError> {
-        let mut refused = Vec::new();
-        let mut ranges = VecDeque::new();
-        ranges.push_back(0..rows);
-        let mut tries = 0;
-        // Wide ranges first: what is not told apart in the end is no wider than it must be.
-        while let Some(range) = ranges.pop_front() {
-            tries += 1;
-            let error = match self.engine.execute(&attempt(&range)).await {
-                Ok(()) => continue,
-                Err(error) if is_of_values(&error) => said(&error),
-                Err(error) => return Err(error),
-            };
-            let width = range.end - range.start;
-            if width > 1 && tries < TRIES {
-                let middle = range.start + width / 2;
-                ranges.extend([range.start..middle, middle..range.end]);
-                continue;
-            }
-            let error = if width > 1 {
-                format!("this row or one of the {} beside it: {error}", width - 1)
-            } else {
-                error
-            };
-            refused.extend(range.map(|number| Refused {
-                pw_number: number,
-                pw_error: error.clone(),
-            }));
+        picked: &Picked<'_>,
+        batch: &Batch<'_>,
+        (trial, name): (&str, &str),
+    ) -> Result<Vec<(Range<u64>, String)>, EngineError> {
+        let mut written = Written::Converted;
+        // Not everything that goes into a table can be a column of another one.
+        if let Err(error) = self.engine.execute(&picked.write_down(name, written)).await {
+            tracing::debug!(%error, "rows are written down as they came");
+            self.engine
+                .execute(&format!("DROP TABLE IF EXISTS {name} SYNC"))
+                .await?;
+            written = Written::AsTheyCame;
+            self.engine
+                .execute(&picked.write_down(name, written))
+                .await?;
         }
-        refused.sort_by_key(|row| row.pw_number);
-        Ok(refused)
+        let rows = self
+            .count(&format!("SELECT max(pw_number) + 1 FROM {name}"))
+            .await?;
+        let search = Search {
+            requests: batch.requests(rows),
+            patience: batch.patience,
+        };
+        let trying = OnCopy {
+            ingest: self,
+            picked,
+            trial,
+            written: (name, written),
+        };
+        search.run(&trying).await
     }
 
     /// Does with a file what was found out about its rows. Running it again changes nothing.
@@ -215,7 +230,15 @@ fn said(error: &EngineError) -> String {
             let view = view.split([' ', ':']).next().unwrap_or(view);
             let view = view.trim_end_matches('.');
             let view = view.rsplit_once('.').map_or(view, |(_, name)| name);
-            format!("the view `{view}` throws on it: {what} ({name})")
+            match view.strip_prefix(KEYS) {
+                Some(table) => {
+                    let table = table.split_once('_').map_or(table, |(_, table)| table);
+                    format!(
+                        "a key or a time to live of `{table}` cannot be made of it: {what} ({name})"
+                    )
+                }
+                None => format!("the view `{view}` throws on it: {what} ({name})"),
+            }
         }
         None => format!("the engine refuses it: {what} ({name})"),
     }

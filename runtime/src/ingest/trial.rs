@@ -2,7 +2,8 @@
 //!
 //! A view that throws on rows throws when they are in its data source. So rows of which a view may throw are given first to a copy of the data source that keeps no
 //! rows and has copies of all its views, also of those that follow what these fill. What throws there is found before anything is written, and it is found row by row
-//! (`refused`). The copies lie in a database of their own that the engine has in memory only.
+//! (`refused`). The copies lie in a database of their own that the engine has in memory only. What is computed of each row that a table keeps, its keys and its times to live, may throw
+//! as well: a copy keeps nothing, so that a view over it computes them (`keys`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +16,7 @@ use pipewright_compiler::sql::{places_of_name, quote_identifier, quote_literal};
 use serde::Deserialize;
 
 use super::Ingest;
+use super::keys::{KEYS, expressions};
 use crate::engine::{EngineError, ask};
 
 /// How the databases begin that have such copies.
@@ -198,7 +200,30 @@ impl Ingest {
                 "CREATE TABLE {copy} AS {} ENGINE = Null",
                 written(place)
             ))
-            .await
+            .await?;
+        let (database, name) = copy.split_once('.').unwrap_or(("", copy));
+        let plain = name.trim_matches(['`', '"']).replace('.', "_");
+        for (at, expression) in self.keys_of(place).await?.iter().enumerate() {
+            let view = quote_identifier(&format!("{KEYS}{at}_{plain}"));
+            let sql = format!(
+                "CREATE MATERIALIZED VIEW {database}.{view} ENGINE = Null AS SELECT {expression} AS pw_key FROM {copy}"
+            );
+            // What stands nowhere but in a table has no meaning of its own, and nothing is tried on it.
+            if let Err(error) = self.engine.execute(&sql).await {
+                tracing::debug!(table = name, %error, "rows are not tried on `{expression}`");
+            }
+        }
+        Ok(())
+    }
+
+    /// What the engine computes of each row that a table keeps.
+    async fn keys_of(&self, (database, name): &Place) -> Result<Vec<String>, EngineError> {
+        let (database, name) = (quote_literal(database), quote_literal(name));
+        let sql = format!(
+            "SELECT partition_key, sorting_key, sampling_key, engine_full, create_table_query, (SELECT groupArray(expr) FROM system.data_skipping_indices WHERE database = {database} AND table = {name}) AS indices FROM system.tables WHERE database = {database} AND name = {name}"
+        );
+        let tables: Vec<super::keys::Kept> = ask::rows(self.engine(), &sql).await?;
+        Ok(tables.first().map(expressions).unwrap_or_default())
     }
 
     /// The views that follow a table, without those that are there for a moment.

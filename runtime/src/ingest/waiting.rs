@@ -17,7 +17,7 @@ use pipewright_compiler::sql::quote_literal;
 use super::append::write_durably;
 use super::events::{cut_torn_line, token};
 use super::given::Contents;
-use super::load::{Batch, Views};
+use super::load::{Batch, Views, WHILE_OTHERS_WAIT};
 use super::prepare::WINDOW;
 use super::refused::remove_rows;
 use super::{Ingest, IngestError, on_disk};
@@ -209,6 +209,8 @@ impl Ingest {
                 path,
                 rows,
                 token: &token(path),
+                requests: &[],
+                patience: WHILE_OTHERS_WAIT,
             };
             self.load_within(table, &batch, views).await?;
         }

@@ -283,6 +283,8 @@ async fn work_that_panics_has_failed_and_holds_nothing_up() {
 #[derive(Default)]
 struct Stuck {
     held: AtomicBool,
+    /// Whether it cannot put anything back either.
+    shut: AtomicBool,
     runs: AtomicUsize,
     tidied: AtomicUsize,
 }
@@ -292,6 +294,9 @@ impl Work for Stuck {
     async fn run(&self, _: &Job, control: &Control) -> Result<Value, WorkError> {
         self.runs.fetch_add(1, Ordering::SeqCst);
         control.progress(&json!({ "phase": "moving" }))?;
+        if control.is_cancelled() && self.shut.load(Ordering::SeqCst) {
+            return Err(WorkError::Interrupted);
+        }
         if control.is_cancelled() {
             self.tidied.fetch_add(1, Ordering::SeqCst);
         }
@@ -342,6 +347,30 @@ async fn work_that_cannot_go_on_puts_things_back_when_it_is_cancelled_while_it_w
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     jobs.cancel(&job.id).unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(10), jobs.ended(&job.id));
+    let ended = ended.await.unwrap().unwrap().unwrap();
+    assert_eq!(ended.status, JobStatus::Cancelled);
+    assert_eq!(stuck.tidied.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn work_that_can_neither_go_on_nor_put_things_back_is_cancelled_when_it_can() {
+    let (stuck, jobs) = stuck(Duration::from_millis(5));
+    stuck.shut.store(true, Ordering::SeqCst);
+    let job = jobs.submit("stuck", &json!({})).unwrap();
+    while stuck.runs.load(Ordering::SeqCst) == 0 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    jobs.cancel(&job.id).unwrap();
+    let runs = stuck.runs.load(Ordering::SeqCst);
+    let tried = async {
+        while stuck.runs.load(Ordering::SeqCst) < runs + 3 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    let tried = tokio::time::timeout(Duration::from_secs(10), tried).await;
+    assert!(tried.is_ok(), "nobody takes it up");
+    stuck.shut.store(false, Ordering::SeqCst);
     let ended = tokio::time::timeout(Duration::from_secs(10), jobs.ended(&job.id));
     let ended = ended.await.unwrap().unwrap().unwrap();
     assert_eq!(ended.status, JobStatus::Cancelled);

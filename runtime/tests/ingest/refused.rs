@@ -194,3 +194,111 @@ async fn a_view_that_is_broken_for_all_rows_takes_none_into_the_quarantine() {
         .await
         .unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_of_which_a_key_cannot_be_made_are_set_aside_and_the_others_do_not_wait() {
+    let schema = |columns: [&str; 2], keys: &str| {
+        format!(
+            "SCHEMA >\n    `id` UInt64{},\n    `d` String{}\n\nENGINE \"MergeTree\"\n{keys}",
+            columns[0], columns[1]
+        )
+    };
+    let paths = [" `json:$.id`", " `json:$.d`"];
+    let plain = "ENGINE_SORTING_KEY \"id\"\n";
+    let by_month =
+        "ENGINE_SORTING_KEY \"id\"\nENGINE_PARTITION_KEY \"toYYYYMM(toDate(d))\"\n".to_owned();
+    let view =
+        "NODE n\nSQL >\n    SELECT id, d FROM r_source\n\nTYPE materialized\nDATASOURCE r_months\n";
+    let plan = project(&[
+        ("r_part.datasource", &schema(paths, &by_month)),
+        (
+            "r_sort.datasource",
+            &schema(paths, "ENGINE_SORTING_KEY \"id, toDate(d)\"\n"),
+        ),
+        (
+            "r_ttl.datasource",
+            &schema(
+                paths,
+                &format!("{plain}ENGINE_TTL \"toDate(d) + INTERVAL 90 YEAR\"\n"),
+            ),
+        ),
+        ("r_source.datasource", &schema(paths, plain)),
+        ("r_months.datasource", &schema(["", ""], &by_month)),
+        ("r_to_months.pipe", view),
+    ])
+    .await;
+    let events = Events::new(ingest(), EventLimits::default());
+    let rows = "{\"id\":1,\"d\":\"2026-01-01\"}\n{\"id\":2,\"d\":\"nonsense\"}\n{\"id\":3,\"d\":\"2026-02-01\"}\n";
+    for name in ["r_part", "r_sort", "r_ttl", "r_source"] {
+        let table = plan.table(name).unwrap();
+        let (lines, count) = json_lines(rows.into(), false).unwrap();
+        let answered = events.push(table, lines, count, true).await;
+        assert_eq!(answered.ok(), Some(counts(2, 1)), "{name}");
+        let appended = append(&plan, name, Format::Csv, "4,never\n5,2026-03-01\n").await;
+        assert_eq!(
+            appended.ok().map(|appended| appended.counts),
+            Some(counts(1, 1)),
+            "{name}"
+        );
+        assert_eq!(
+            tsv(&format!("SELECT groupArraySorted(9)(id) FROM {name}")).await,
+            "[1,3,5]\n"
+        );
+    }
+    events.shutdown().await;
+    assert_eq!(
+        tsv("SELECT groupArraySorted(9)(id) FROM r_months").await,
+        "[1,3,5]\n"
+    );
+    let mut said = String::new();
+    for name in ["r_part", "r_sort", "r_ttl", "r_source"] {
+        said.push_str(&reasons(name).await);
+    }
+    insta::assert_snapshot!(said, @r"
+    : a key or a time to live of `r_part` cannot be made of it: Cannot parse date: value is too short: Cannot parse Date from String (CANNOT_PARSE_DATE)
+    : a key or a time to live of `r_part` cannot be made of it: Cannot parse date: value is too short: Cannot parse Date from String (CANNOT_PARSE_DATE)
+    : a key or a time to live of `r_sort` cannot be made of it: Cannot parse date: value is too short: Cannot parse Date from String (CANNOT_PARSE_DATE)
+    : a key or a time to live of `r_sort` cannot be made of it: Cannot parse date: value is too short: Cannot parse Date from String (CANNOT_PARSE_DATE)
+    : a key or a time to live of `r_ttl` cannot be made of it: Cannot parse date: value is too short: Cannot parse Date from String (CANNOT_PARSE_DATE)
+    : a key or a time to live of `r_ttl` cannot be made of it: Cannot parse date: value is too short: Cannot parse Date from String (CANNOT_PARSE_DATE)
+    : a key or a time to live of `r_months` cannot be made of it: Cannot parse date: value is too short: Cannot parse Date from String (CANNOT_PARSE_DATE)
+    : a key or a time to live of `r_months` cannot be made of it: Cannot parse date: value is too short: Cannot parse Date from String (CANNOT_PARSE_DATE)
+    ");
+}
+
+/// A request of many rows of which every second one is refused, beside one that is as it should be.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_with_too_many_refused_rows_pays_for_itself_and_not_for_others() {
+    const MANY: u64 = 20_000;
+    let plan = viewed("r_flood").await;
+    let table = plan.table("r_flood").unwrap();
+    let events = Events::new(ingest(), EventLimits::default());
+    let push = |rows: String| async {
+        let (lines, count) = json_lines(rows.into(), false).unwrap();
+        events.push(table, lines, count, true).await.unwrap()
+    };
+    let row = |id: u64, raw: &str| format!("{{\"id\":{id},\"raw\":\"{raw}\"}}\n");
+    let flood = (0..MANY).map(|id| row(id, if id % 2 == 0 { "x" } else { "2026-01-02" }));
+    let begun = std::time::Instant::now();
+    let (before, flooded, after) = tokio::join!(
+        push(row(MANY, "2026-01-02")),
+        push(flood.collect()),
+        push(
+            (MANY + 1..MANY + 5)
+                .map(|id| row(id, if id == MANY + 3 { "x" } else { "2026-01-02" }))
+                .collect()
+        ),
+    );
+    let took = begun.elapsed();
+    assert!(took < std::time::Duration::from_secs(60), "{took:?}");
+    assert_eq!((before, after), (counts(1, 0), counts(3, 1)));
+    // What has not been told apart is in the quarantine as a whole, and every row is somewhere, once.
+    assert_eq!(flooded.successful + flooded.quarantined, MANY);
+    assert!(flooded.quarantined >= MANY / 2, "{flooded:?}");
+    assert!(flooded.successful > 0, "{flooded:?}");
+    events.shutdown().await;
+    assert_eq!(
+        tsv("SELECT (SELECT count() FROM r_flood), (SELECT countIf(raw = 'x') FROM r_flood), (SELECT count() FROM r_flood_days), (SELECT uniqExact(id) FROM (SELECT id FROM r_flood UNION ALL SELECT assumeNotNull(id)::Int64 FROM r_flood_quarantine))").await,
+        format!("{0}\t0\t{0}\t{1}\n", flooded.successful + 4, MANY + 5)
+    );
+}

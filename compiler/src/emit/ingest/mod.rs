@@ -13,7 +13,7 @@ mod picked;
 mod stray;
 
 use column::{Input as ColumnInput, Row};
-pub use picked::Picked;
+pub use picked::{Picked, Written};
 use pipewright_grammar::syntax::DefaultKind;
 
 use crate::emit::table_name;

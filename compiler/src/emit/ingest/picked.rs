@@ -12,6 +12,15 @@ const NUMBER: &str = "pw_number";
 /// The column that says why a row is refused.
 const ERROR: &str = "pw_error";
 
+/// How rows are written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// Each time that they are read they are converted. There is no input of which this is not possible.
+    AsTheyCame,
+    /// As what goes into the data source, without those that do not fit: trying them is several times as fast.
+    Converted,
+}
+
 /// The rows of an input, numbered.
 #[derive(Debug, Clone)]
 pub struct Picked<'a> {
@@ -52,15 +61,26 @@ impl<'a> Picked<'a> {
     }
 
     /// Makes a table of the numbered rows, from which a range is read without the rest.
-    pub fn write_down(&self, name: &str) -> String {
+    pub fn write_down(&self, name: &str, written: Written) -> String {
+        let rows = match written {
+            Written::AsTheyCame => format!("SELECT * FROM {}", self.numbered()),
+            Written::Converted => {
+                let ingestion = self.read_from(&self.numbered(), &[NUMBER]);
+                format!(
+                    "SELECT {NUMBER}, {}\nFROM (\n    {}\n)\nWHERE NOT ({})",
+                    ingestion.values.join(", "),
+                    ingestion.rows,
+                    ingestion.bad
+                )
+            }
+        };
         let settings: Vec<String> = self
             .settings
             .iter()
             .map(|(name, value)| format!("{name} = {}", quote_literal(value)))
             .collect();
         format!(
-            "CREATE TABLE {name} ENGINE = MergeTree ORDER BY {NUMBER} SETTINGS index_granularity = 256 AS SELECT * FROM {} SETTINGS {}",
-            self.numbered(),
+            "CREATE TABLE {name} ENGINE = MergeTree ORDER BY {NUMBER} SETTINGS index_granularity = 256 AS {rows} SETTINGS {}",
             settings.join(", ")
         )
     }
@@ -69,13 +89,18 @@ impl<'a> Picked<'a> {
     pub fn insert_range(
         &self,
         target: &str,
-        written: &str,
+        (name, written): (&str, Written),
         range: &std::ops::Range<u64>,
     ) -> String {
-        let rows = format!(
-            "(SELECT * EXCEPT {NUMBER} FROM {written} WHERE {NUMBER} >= {} AND {NUMBER} < {})",
+        let range = format!(
+            "{name} WHERE {NUMBER} >= {} AND {NUMBER} < {}",
             range.start, range.end
         );
+        if written == Written::Converted {
+            let columns = self.read_from(&self.source, &[]).targets.join(", ");
+            return format!("INSERT INTO {target} ({columns}) SELECT {columns} FROM {range}");
+        }
+        let rows = format!("(SELECT * EXCEPT {NUMBER} FROM {range})");
         self.read_from(&rows, &[])
             .into_table(target)
             .insert_good(&[])

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::super::certain::{Columns, Fitting};
 use super::super::given::Contents;
 use super::super::known::Known;
-use super::super::load::{Batch, Counts, Views};
+use super::super::load::{Batch, Counts, Views, WHILE_OTHERS_WAIT};
 use super::super::refused::{refused_rows, remove_rows};
 use super::super::{Ingest, IngestError, on_disk, unique};
 use super::left::token;
@@ -34,6 +34,8 @@ pub(super) struct Segment {
     pub(super) known: Arc<Known>,
     /// All its rows, read, as long as that is certain of all of them.
     columns: Option<Columns>,
+    /// The number of the first row of each request.
+    pub(super) requests: Vec<u64>,
     /// Who waits for its rows, with the number of the first and how many.
     pub(super) waiting: Vec<Waiting>,
     pub(super) reserved: Vec<Reserved>,
@@ -57,6 +59,7 @@ impl Segment {
             born: Instant::now(),
             columns: known.certain.is_some().then(Columns::default),
             known,
+            requests: Vec::new(),
             waiting: Vec::new(),
             reserved: Vec::new(),
         })
@@ -176,6 +179,8 @@ impl Segment {
             path: &self.path,
             rows: self.rows,
             token: &token(&self.path),
+            requests: &self.requests,
+            patience: WHILE_OTHERS_WAIT,
         };
         let table = &self.known.table;
         ingest.load_within(table, &batch, Views::All).await

@@ -125,6 +125,7 @@ impl Writer {
         let mut first = 0;
         for request in group {
             let at = segment.rows;
+            segment.requests.push(at);
             segment.rows += request.rows;
             segment.bytes += request.lines.len() as u64;
             let is_asked = request.is_asked();

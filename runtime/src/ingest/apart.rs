@@ -1,0 +1,191 @@
+//! Which rows of a batch are refused: ranges of them are tried until the rows are found, for a time.
+//!
+//! A batch of events has rows of many requests. Requests are told apart first, and then the rows of those in which there are refused ones, small requests before large ones,
+//! each for its share of the time. Inside of a request rows are looked at from the first on, in ranges about as wide as the last rows without a refused one were, so that
+//! neither few refused rows nor many cost more than they must. What has not been looked at when the time is up is tried once more as a whole, and is refused as a whole if it is
+//! refused: so who sends more refused rows than can be told apart pays for it with rows of the same request, and others pay with no more than the time.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+/// How rows are tried.
+pub(super) trait Trying: Sync {
+    /// What says nothing about rows.
+    type Error: Send;
+
+    /// Tries the rows of these numbers: why they are refused, or nothing if all of them are taken.
+    fn attempt(
+        &self,
+        rows: Range<u64>,
+    ) -> impl Future<Output = Result<Option<String>, Self::Error>> + Send;
+}
+
+/// The rows of a file, by their numbers, and how long to look for those that are refused.
+#[derive(Debug, Clone)]
+pub(super) struct Search {
+    /// The rows of each request.
+    pub(super) requests: Vec<Range<u64>>,
+    pub(super) patience: Duration,
+}
+
+impl Search {
+    /// The refused rows in their order, each range with the reason.
+    pub(super) async fn run<T: Trying>(
+        &self,
+        trying: &T,
+    ) -> Result<Vec<(Range<u64>, String)>, T::Error> {
+        let begun = Instant::now();
+        let half = begun + self.patience / 2;
+        let mut suspects = self.suspects(half, trying).await?;
+        suspects.sort_by_key(|rows| rows.end - rows.start);
+        let mut left = u32::try_from(suspects.len()).unwrap_or(u32::MAX);
+        let mut refused = Vec::new();
+        for rows in suspects {
+            let now = Instant::now();
+            let share = (begun + self.patience).saturating_duration_since(now) / left;
+            left = (left - 1).max(1);
+            rows_of(rows, now + share, trying, &mut refused).await?;
+        }
+        refused.sort_by_key(|(rows, _)| rows.start);
+        Ok(refused)
+    }
+
+    /// The requests that may have refused rows.
+    async fn suspects<T: Trying>(
+        &self,
+        until: Instant,
+        trying: &T,
+    ) -> Result<Vec<Range<u64>>, T::Error> {
+        let requests = &self.requests;
+        let mut groups = VecDeque::from([0..requests.len()]);
+        let mut suspects = Vec::new();
+        while let Some(group) = groups.pop_front() {
+            let [first, .., last] = &requests[group.clone()] else {
+                suspects.extend_from_slice(&requests[group]);
+                continue;
+            };
+            if Instant::now() >= until {
+                suspects.extend_from_slice(&requests[group]);
+            } else if trying.attempt(first.start..last.end).await?.is_some() {
+                let middle = group.start + group.len() / 2;
+                groups.extend([group.start..middle, middle..group.end]);
+            }
+        }
+        Ok(suspects)
+    }
+}
+
+/// The refused rows of a request.
+async fn rows_of<T: Trying>(
+    rows: Range<u64>,
+    until: Instant,
+    trying: &T,
+    refused: &mut Vec<(Range<u64>, String)>,
+) -> Result<(), T::Error> {
+    let mut next = rows.start;
+    let mut width = rows.end - rows.start;
+    // Where the last refused row was, and where a range ends that is known to have one.
+    let (mut since, mut failing) = (next, None::<u64>);
+    while next < rows.end {
+        if Instant::now() >= until {
+            let rest = next..rows.end;
+            if let Some(error) = trying.attempt(rest.clone()).await? {
+                let reason = match rest.end - rest.start {
+                    1 => error,
+                    many => format!(
+                        "this row or one of {} others of its request, which were not told apart in time: {error}",
+                        many - 1
+                    ),
+                };
+                refused.push((rest, reason));
+            }
+            return Ok(());
+        }
+        let end = match failing {
+            Some(end) => next + ((end - next) / 2).max(1),
+            None => rows.end.min(next.saturating_add(width)),
+        };
+        match trying.attempt(next..end).await? {
+            None => {
+                next = end;
+                // Taken alone after it was refused with others.
+                failing = failing.filter(|failing| *failing > next);
+                width = width.saturating_mul(2);
+            }
+            Some(error) if end - next == 1 => {
+                refused.push((next..end, error));
+                width = (next - since).max(1);
+                (since, next, failing) = (end, end, None);
+            }
+            Some(_) => failing = Some(end),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Rows of which some are refused, and how often they have been tried.
+    struct Rows<F>(F, AtomicUsize);
+
+    impl<F: Fn(u64) -> bool + Sync> Trying for Rows<F> {
+        type Error = ();
+
+        async fn attempt(&self, rows: Range<u64>) -> Result<Option<String>, ()> {
+            self.1.fetch_add(1, Ordering::SeqCst);
+            Ok(rows.clone().any(&self.0).then(|| "wrong".to_owned()))
+        }
+    }
+
+    /// What is found in requests of so many rows, and with how many tries.
+    async fn found(
+        requests: &[u64],
+        patience: Duration,
+        is_refused: impl Fn(u64) -> bool + Sync,
+    ) -> (Vec<Range<u64>>, usize) {
+        let requests = requests.iter().scan(0, |start, rows| {
+            let request = *start..*start + rows;
+            *start = request.end;
+            Some(request)
+        });
+        let search = Search {
+            requests: requests.collect(),
+            patience,
+        };
+        let rows = Rows(is_refused, AtomicUsize::new(0));
+        let refused = search.run(&rows).await.unwrap();
+        let ranges = refused.into_iter().map(|(rows, _)| rows).collect();
+        (ranges, rows.1.into_inner())
+    }
+
+    #[tokio::test]
+    async fn few_rows_and_many_are_found_with_few_tries() {
+        let day = Duration::from_hours(24);
+        for (every, most) in [
+            (5000, 220),
+            (100, 2500),
+            (9, 9000),
+            (2, 21_000),
+            (1, 22_000),
+        ] {
+            let is_refused = |row: u64| row % every == every - 1;
+            let (refused, tries) = found(&[20_000], day, is_refused).await;
+            let expected: Vec<_> = (0..20_000).filter(|row| is_refused(*row)).collect();
+            let rows: Vec<_> = refused.into_iter().flatten().collect();
+            assert_eq!(rows, expected);
+            assert!(tries < most, "every {every}: {tries}");
+        }
+        assert_eq!(found(&[20_000], day, |_| false).await, (vec![], 1));
+    }
+
+    #[tokio::test]
+    async fn without_time_requests_are_refused_as_a_whole_and_others_are_not() {
+        let is_refused = |row| row == 12 || row == 30;
+        let (refused, _) = found(&[10, 10, 10, 1, 10], Duration::ZERO, is_refused).await;
+        assert_eq!(refused, [10..20, 30..31]);
+    }
+}
