@@ -224,23 +224,36 @@ fn may_be_overridden(call: &Call, current: &Current, target: &str) -> Result<(),
     )))
 }
 
+/// Where states are explained.
+const DOCUMENTATION: &str =
+    "https://github.com/pipewright/pipewright/blob/main/book/src/datafiles.md#a-materialized-view";
+
 /// What a node would fill.
 struct Described {
     columns: Vec<Column>,
     /// Where its aggregates become states.
     inferred: Option<Inferred>,
+    /// Whether the node's author wrote values, which become states.
+    is_rewritten: bool,
 }
 
 impl Described {
     /// What readers have to know.
     fn warnings(&self, target: &str) -> Vec<serde_json::Value> {
-        let readings = self.inferred.as_ref().map(Inferred::readings);
+        let inferred = self.inferred.as_ref().filter(|_| self.is_rewritten);
+        let readings = inferred.map(Inferred::readings);
         let readings = readings.filter(|readings| !readings.is_empty());
         let warning = readings.map(|readings| {
-            json!({ "text": format!(
-                "`{target}` holds states, so that the groups of all inserts become one: read them with {}",
-                readings.join(", ")
-            ) })
+            // Command lines of the existing service show the lightest warning of several.
+            json!({
+                "code": "STATES",
+                "weight": 100,
+                "text": format!(
+                    "`{target}` holds states, so that the groups of all inserts become one: read them with {}",
+                    readings.join(", ")
+                ),
+                "documentation": DOCUMENTATION,
+            })
         });
         warning.into_iter().collect()
     }
@@ -272,10 +285,11 @@ async fn described(
         emit::default_sql(&plan, &id).map_err(|error| ApiError::query(&plan, error))?;
     let engine = call.parameters.given("engine");
     let for_states = |engine: &str| engine.eq_ignore_ascii_case("AggregatingMergeTree");
-    let mut inferred = None;
+    let (mut inferred, mut is_rewritten) = (None, false);
     if engine.is_none_or(for_states) {
         match plan.with_states(&compiled.sql) {
             Ok(written) if written.inferred.is_some() => {
+                is_rewritten = written.edits.as_ref().is_none_or(|edits| !edits.is_empty());
                 node.sql = with_edits(&plan, &path, &node.name, written.edits.as_deref())?;
                 compiled.sql = written.sql;
                 inferred = written.inferred;
@@ -291,7 +305,11 @@ async fn described(
         .describe_within(compiled.sql.text(), plan.project.config.limits.memory_bytes)
         .await
         .map_err(|error| ApiError::engine(&plan, &compiled.sql, error))?;
-    Ok(Described { columns, inferred })
+    Ok(Described {
+        columns,
+        inferred,
+        is_rewritten,
+    })
 }
 
 /// The SQL of a node after edits of its file.
