@@ -223,7 +223,7 @@ impl Template {
         &self.parameters
     }
 
-    /// Declarations that give a parameter another type than its first one in this template.
+    /// Declarations in what the template prints that give a parameter another type than the first such.
     pub fn redeclared(&self) -> &[Parameter] {
         &self.redeclared
     }

@@ -116,7 +116,7 @@ fn fill(known: &mut Parameter, other: &Parameter) {
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) parameters: Vec<Parameter>,
-    /// Declarations that give a parameter another type than its first one.
+    /// Declarations in what is printed that give a parameter another type than the first such. In a condition, a type only says how to compare.
     pub(super) redeclared: Vec<Parameter>,
     pub(super) tables: Vec<Spanned<String>>,
     /// Whether some name of a table is computed.
@@ -125,6 +125,8 @@ pub(super) struct Found {
     pub(super) secrets: IndexSet<String>,
     /// The type of the first use of each name that counts as a declaration: typed, or bare in a block tag.
     first_types: IndexMap<String, String>,
+    /// The type of the first declaration of each name in what is printed.
+    printed_types: IndexMap<String, String>,
 }
 
 /// Finds parameters and tables; tells the scope which parameters are arrays.
@@ -145,19 +147,8 @@ pub(super) fn find(items: &[Item], scope: &mut Scope) -> Found {
             scope.declare(name, Some(Element::by_name(element)));
         }
     }
-    found.redeclared = redeclared(&found.parameters);
     found.parameters = merge_parameters(&found.parameters);
     found
-}
-
-fn redeclared(parameters: &[Parameter]) -> Vec<Parameter> {
-    let mut first: IndexMap<&str, &str> = IndexMap::new();
-    let typed = parameters.iter().filter(|parameter| parameter.typed);
-    let others = typed.filter(|parameter| {
-        let known = first.entry(&parameter.name).or_insert(&parameter.data_type);
-        *known != parameter.data_type
-    });
-    others.cloned().collect()
 }
 
 struct Finder<'s> {
@@ -190,6 +181,15 @@ impl Finder<'_> {
                     .first_types
                     .entry(parameter.name.clone())
                     .or_insert_with(|| parameter.data_type.clone());
+            }
+            if parameter.typed && !self.in_block_tag {
+                let types = &mut self.found.printed_types;
+                let first = types
+                    .entry(parameter.name.clone())
+                    .or_insert_with(|| parameter.data_type.clone());
+                if *first != parameter.data_type {
+                    self.found.redeclared.push(parameter.clone());
+                }
             }
             self.found.parameters.push(parameter);
         }

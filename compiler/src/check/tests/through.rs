@@ -292,6 +292,16 @@ fn two_types_of_a_parameter_in_one_node_are_found() {
         ),
         [""; 0]
     );
+    // In a condition, a type says how to compare.
+    assert_eq!(
+        served(
+            rules,
+            &[
+                "%\n    SELECT 1 AS one {% if String(m, '') > 'a' %} , {{ Int32(m, 5) }} AS b {% end %}"
+            ]
+        ),
+        [""; 0]
+    );
 }
 
 #[test]
