@@ -413,15 +413,20 @@ impl Jobs {
         });
     }
 
-    /// Queues a job once more that could not go on, after a pause, unless it is cancelled until then.
+    /// Queues a job once more that could not go on, after a pause, unless it has ended until then.
     fn enqueue_later(self: &Arc<Self>, id: String) {
         let (jobs, pause) = (Arc::downgrade(self), self.limits.pause);
         tokio::spawn(async move {
             tokio::time::sleep(pause).await;
             let Some(jobs) = jobs.upgrade() else { return };
-            let is_queued = jobs.queue().waiting.iter().any(|job| job.id == id);
+            let is_queued = {
+                let queue = jobs.queue();
+                queue.running.contains_key(&id) || queue.waiting.iter().any(|job| job.id == id)
+            };
+            // One that was cancelled has to put things back, and could not.
+            let is_open = |status| matches!(status, JobStatus::Waiting | JobStatus::Cancelling);
             match jobs.find(&id) {
-                Ok(Some(job)) if job.status == JobStatus::Waiting && !is_queued => {
+                Ok(Some(job)) if is_open(job.status) && !is_queued => {
                     jobs.enqueue(job);
                 }
                 Ok(_) => {}
