@@ -272,7 +272,7 @@ impl Journal {
             }
         }
         for name in &self.gone {
-            ingest.forget_gone(name);
+            ingest.forget_rows(name);
         }
         if let Err(error) = sweep_own(place, engine).await {
             failed.push(super::with_causes(&error));

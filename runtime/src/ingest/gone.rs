@@ -17,8 +17,16 @@ impl Ingest {
         self.waiting_for(name) > 0 || files(&self.events_of(name), &["ndjson"]).next().is_some()
     }
 
-    /// Forgets the rows on their way to a data source that has gone: another of that name must not get them.
+    /// Forgets a data source that has gone: another of that name must not get the rows on their way to it, and has not been through what it has.
     pub(crate) fn forget_gone(&self, name: &str) {
+        self.forget_rows(name);
+        if let Err(error) = self.forget_marks(name) {
+            tracing::error!(datasource = name, %error, "cannot forget what was done to a data source that has gone");
+        }
+    }
+
+    /// Forgets the rows on their way to a data source that has gone with a deploy, which says itself what has been done to those that are there.
+    pub(crate) fn forget_rows(&self, name: &str) {
         for path in self.forget_waiting(name) {
             throw_away(&path);
         }

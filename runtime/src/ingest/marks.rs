@@ -117,6 +117,15 @@ impl Ingest {
         Ok(())
     }
 
+    /// Takes all marks of a data source away that has gone: another of that name begins without them. Blocks.
+    pub(super) fn forget_marks(&self, name: &str) -> io::Result<()> {
+        for mark in Mark::ALL {
+            self.counted().remove(&(mark, name.to_owned()));
+            set(&self.mark_path(mark, name), None)?;
+        }
+        Ok(())
+    }
+
     /// When a data source was marked for the last time.
     pub(crate) fn marked(&self, mark: Mark, name: &str) -> Option<SystemTime> {
         std::fs::metadata(self.mark_path(mark, name))

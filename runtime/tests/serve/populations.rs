@@ -252,3 +252,35 @@ fn without_times(mut value: Value) -> Value {
     }
     value
 }
+
+/// The same request to a data source that was deleted and made anew, as to one that never was.
+#[test]
+fn a_data_source_that_is_made_anew_has_not_been_through_what_another_of_its_name_has() {
+    let (_project, server) = started();
+    let ask = |method: &str, path: &str, body: &str| {
+        let answer = send(&server, method, path, body);
+        assert!(answer.status < 300, "{path}: {}", answer.text());
+        answer
+    };
+    let rows_of = |mode: &str| format!("/v0/datasources?name=hits&mode={mode}");
+    let lines = "{\"site\":\"1\",\"hits\":1}\n{\"site\":\"2\",\"hits\":2}\n";
+    ask("POST", &rows_of("append"), lines);
+    for _ in 0..2 {
+        ask(
+            "POST",
+            "/v0/pipes?name=copied&sql=select+hits+from+hits",
+            "",
+        );
+        let path = "/v0/pipes/copied/nodes/copied_0/materialization?datasource=again&populate=true";
+        assert_eq!(ended(&server, &ask("POST", path, ""))["status"], "done");
+        ask("POST", &rows_of("replace"), lines);
+        assert_eq!(rows(&server, "SELECT sum(hits) FROM again"), "3\n");
+        ask(
+            "POST",
+            "/v0/datasources?name=again&mode=append",
+            "{\"hits\":7}\n",
+        );
+        ask("DELETE", "/v0/pipes/copied", "");
+        ask("DELETE", "/v0/datasources/again?force=true", "");
+    }
+}
