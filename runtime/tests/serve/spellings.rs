@@ -389,6 +389,35 @@ fn media_types_are_the_same_in_any_letter_case() {
 }
 
 #[test]
+fn no_file_of_a_deploy_is_left_out_in_silence() {
+    let (_project, server) = started();
+    let bearer = format!("Bearer {ADMIN}");
+    let kind = "multipart/form-data; boundary=b";
+    let headers = [("Authorization", bearer.as_str()), ("Content-Type", kind)];
+    let part = |place: &str, name: &str| {
+        format!(
+            "--b\r\nContent-Disposition: form-data; name=\"{place}\"{name}\r\n\r\nNODE n\nSQL >\n    SELECT 1\r\n"
+        )
+    };
+    let deploy = |parts: &[String]| {
+        let body = format!("{}--b--\r\n", parts.concat());
+        let path = "/v1/deploy?check=true";
+        let answer = server.send("POST", path, &headers, body.as_bytes());
+        (answer.status, answer.text())
+    };
+    let one = part("data_project://", "; filename=\"one.pipe\"");
+    let told = part("context://", "");
+    let (status, text) = deploy(&[told, one.clone()]);
+    assert_eq!(status, 200, "{text}");
+    let (status, text) = deploy(&[one.clone(), part("data_project://", "")]);
+    assert_eq!(status, 400, "{text}");
+    assert!(text.contains("has no file name"), "{text}");
+    let (status, text) = deploy(&[one.clone(), one]);
+    assert_eq!(status, 400, "{text}");
+    assert!(text.contains("`one.pipe` is sent twice"), "{text}");
+}
+
+#[test]
 fn what_is_not_allowed_says_what_is() {
     let (_project, server) = started();
     let refused = server.ask(ADMIN, "POST", "/v0/pipes/by_org", "");
