@@ -18,7 +18,7 @@ use super::append::write_durably;
 use super::keys::KEYS;
 use super::load::{Batch, Counts, Settings, Views};
 use super::{Ingest, IngestError, on_disk, unique};
-use crate::engine::EngineError;
+use crate::engine::{EngineError, ask};
 
 /// How the tables begin that have rows with numbers.
 const WRITTEN_DOWN: &str = "pw_numbered_";
@@ -132,8 +132,8 @@ impl Ingest {
             return Ok(false);
         }
         let mut text = Vec::new();
-        for (rows, error) in refused {
-            for pw_number in rows {
+        for (numbers, error) in refused {
+            for pw_number in numbers {
                 let row = Refused {
                     pw_number,
                     pw_error: Cow::Borrowed(&error),
@@ -153,7 +153,7 @@ impl Ingest {
         picked: &Picked<'_>,
         batch: &Batch<'_>,
         (trial, name): (&str, &str),
-    ) -> Result<Vec<(Range<u64>, String)>, EngineError> {
+    ) -> Result<Vec<(Vec<u64>, String)>, EngineError> {
         let mut written = Written::Converted;
         // Not everything that goes into a table can be a column of another one.
         if let Err(error) = self.engine.execute(&picked.write_down(name, written)).await {
@@ -179,7 +179,18 @@ impl Ingest {
             trial,
             written: (name, written),
         };
-        search.run(&trying).await
+        let mut refused = Vec::new();
+        for (rows, error) in search.run(&trying).await? {
+            if rows.end - rows.start == 1 {
+                refused.push((vec![rows.start], error));
+                continue;
+            }
+            // Rows that do not fit are set aside for that, and not once more with what was not told apart.
+            let numbers = ask::lines(self.engine(), &Picked::numbers_of(name, &rows)).await?;
+            let numbers = numbers.iter().filter_map(|number| number.parse().ok());
+            refused.push((numbers.collect(), error));
+        }
+        Ok(refused)
     }
 
     /// Does with a file what was found out about its rows. Running it again changes nothing.

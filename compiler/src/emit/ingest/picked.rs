@@ -17,7 +17,7 @@ const ERROR: &str = "pw_error";
 pub enum Written {
     /// Each time that they are read they are converted. There is no input of which this is not possible.
     AsTheyCame,
-    /// As what goes into the data source, without those that do not fit: trying them is several times as fast.
+    /// As what goes into the data source: trying them is several times as fast.
     Converted,
 }
 
@@ -60,12 +60,17 @@ impl<'a> Picked<'a> {
         )
     }
 
-    /// Makes a table of the numbered rows, from which a range is read without the rest.
+    /// Makes a table of the numbered rows that fit, from which a range is read without the rest.
     pub fn write_down(&self, name: &str, written: Written) -> String {
+        let ingestion = self.read_from(&self.numbered(), &[NUMBER]);
         let rows = match written {
-            Written::AsTheyCame => format!("SELECT * FROM {}", self.numbered()),
+            Written::AsTheyCame => format!(
+                "SELECT * FROM {} WHERE {NUMBER} IN (SELECT {NUMBER} FROM (\n    {}\n)\nWHERE NOT ({}))",
+                self.numbered(),
+                ingestion.rows,
+                ingestion.bad
+            ),
             Written::Converted => {
-                let ingestion = self.read_from(&self.numbered(), &[NUMBER]);
                 format!(
                     "SELECT {NUMBER}, {}\nFROM (\n    {}\n)\nWHERE NOT ({})",
                     ingestion.values.join(", "),
@@ -82,6 +87,14 @@ impl<'a> Picked<'a> {
         format!(
             "CREATE TABLE {name} ENGINE = MergeTree ORDER BY {NUMBER} SETTINGS index_granularity = 256 AS {rows} SETTINGS {}",
             settings.join(", ")
+        )
+    }
+
+    /// The numbers of the rows of a range that are written down in `name`.
+    pub fn numbers_of(name: &str, range: &std::ops::Range<u64>) -> String {
+        format!(
+            "SELECT {NUMBER} FROM {name} WHERE {NUMBER} >= {} AND {NUMBER} < {} ORDER BY {NUMBER}",
+            range.start, range.end
         )
     }
 

@@ -222,7 +222,7 @@ impl Segment {
                 .filter(|row| (first..first + rows).contains(row))
                 .count() as u64;
             _ = reply.send(Ok(Counts {
-                successful: rows - quarantined,
+                successful: rows.saturating_sub(quarantined),
                 quarantined,
             }));
         }
