@@ -1,12 +1,14 @@
 //! Whether what a view gives fits what it fills. Columns go by name, and the engine finds out about a type only when a row comes: then the insert into what the view
 //! reads fails. It looks at the names when a view is made, and at nothing when its query is changed.
 
+use std::time::Duration;
+
 use pipewright_compiler::deploy::{Step, view_name};
 use pipewright_compiler::diagnostics::{codes, render};
 use pipewright_compiler::emit;
 use pipewright_compiler::plan::{NodePlan, Plan, Role};
-use pipewright_compiler::project::ResourceName;
-use pipewright_compiler::sql::{quote_identifier, quote_literal};
+use pipewright_compiler::project::{Limits, ResourceName};
+use pipewright_compiler::sql::quote_literal;
 use pipewright_grammar::diagnostic::Diagnostic;
 
 use super::ChangeError;
@@ -28,26 +30,27 @@ pub(super) async fn refuse_misfit(
     let Some((_, query)) = step.sql.split_once(" AS\n") else {
         return Ok(());
     };
-    let memory = plan.project.config.limits.memory_bytes;
+    let limits = &plan.project.config.limits;
     let (Some(gives), Some(takes)) = (
-        said(engine.describe_within(query, memory).await)?,
+        given(query, limits, engine).await?,
         said(columns(target, engine).await)?,
     ) else {
         return Ok(());
     };
-    let mut wrong = Vec::new();
+    let (mut wrong, mut others) = (Vec::new(), Vec::new());
     for column in &gives {
-        let name = quote_identifier(&column.name);
         let Some(place) = takes.iter().find(|place| place.name == column.name) else {
             wrong.push(format!("it has no column `{}`", column.name));
             continue;
         };
-        if place.type_name == column.type_name {
-            continue;
+        if place.type_name != column.type_name {
+            others.push((column, place));
         }
-        let wanted = quote_literal(&place.type_name);
-        let cast = format!("SELECT CAST({name}, {wanted}) FROM (\n{query}\n)");
-        if said(engine.describe_within(&cast, memory).await)?.is_none() {
+    }
+    // All at once, as they do as a rule.
+    let is_fitting = others.is_empty() || are_castable(&others, engine).await?;
+    for (column, place) in others.iter().filter(|_| !is_fitting) {
+        if !are_castable(&[(*column, *place)], engine).await? {
             wrong.push(format!(
                 "`{}` is {} here and {} there",
                 column.name, column.type_name, place.type_name
@@ -80,6 +83,59 @@ fn filled<'a>(plan: &'a Plan, step: &Step) -> Option<(&'a NodePlan, &'a Resource
         }
         _ => None,
     })
+}
+
+/// The columns of a query; none if the engine cannot read it. Subqueries that are one value are run for it, so that this has the limits of a query.
+async fn given(
+    query: &str,
+    limits: &Limits,
+    engine: &dyn Engine,
+) -> Result<Option<Vec<Column>>, ChangeError> {
+    let sql = format!("DESCRIBE TABLE (\n{query}\n)");
+    let description = Query::new(sql, "JSONCompactEachRow")
+        .within(limits)
+        .timeout(Duration::from_millis(limits.query_timeout_ms));
+    let described = match engine.query(description).await {
+        Ok(answer) => answer.bytes().await,
+        Err(error) => Err(error),
+    };
+    match described {
+        Err(error) if is_beyond_limits(&error) => Err(ChangeError::Invalid(format!(
+            "the engine cannot say which columns the query of a view has: {error}"
+        ))),
+        described => said(described.and_then(|bytes| crate::engine::columns(&bytes))),
+    }
+}
+
+/// Whether a query took more than it may.
+fn is_beyond_limits(error: &EngineError) -> bool {
+    match error {
+        EngineError::Timeout { .. } => true,
+        EngineError::Exception { name, .. } => {
+            ["MEMORY_LIMIT_EXCEEDED", "TOO_MANY_ROWS", "TOO_MANY_BYTES"].contains(&name.as_str())
+        }
+        _ => false,
+    }
+}
+
+/// Whether values of some types become values of others, by the types alone: no query is looked at.
+async fn are_castable(
+    pairs: &[(&Column, &Column)],
+    engine: &dyn Engine,
+) -> Result<bool, ChangeError> {
+    let pairs = pairs.iter().enumerate();
+    let (from, casts): (Vec<_>, Vec<_>) = pairs
+        .map(|(at, (from, to))| {
+            let to = quote_literal(&to.type_name);
+            (
+                format!("c{at} {}", from.type_name),
+                format!("CAST(c{at}, {to})"),
+            )
+        })
+        .unzip();
+    let (from, casts) = (quote_literal(&from.join(", ")), casts.join(", "));
+    let cast = format!("SELECT {casts} FROM null({from})");
+    Ok(said(engine.describe(&cast).await)?.is_some())
 }
 
 /// The columns of a table; none if there is no such table.
