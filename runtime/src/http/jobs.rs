@@ -107,7 +107,7 @@ pub(super) fn shown(job: &Job) -> impl Iterator<Item = (&String, &Value)> {
     let hides_rows = job.request["hides_rows"] == true;
     request.filter(move |(name, _)| match name.as_str() {
         ASKED_BY | "hides_rows" | "view" | "view_id" | "filled" | "snapshot" | "is_whole"
-        | "memory_bytes" => false,
+        | "followed" | "followers" | "memory_bytes" => false,
         "query_sql" => !hides_rows,
         _ => true,
     })

@@ -323,10 +323,14 @@ impl Run<'_> {
     /// Views that came or went meanwhile are not those that were looked at.
     async fn is_still_followed(&self) -> Result<(), WorkError> {
         let name = &self.request.datasource.name;
-        let now = self.ingest.followers(name).await;
-        let now = now.map_err(|error| self.control.failed(error))?;
-        if now.is_followed == self.request.followed && now.tables == self.request.followers {
-            return Ok(());
+        // What the engine says of its tables may lack something while others are made and dropped.
+        for _ in 0..20 {
+            let now = self.ingest.followers(name).await;
+            let now = now.map_err(|error| self.control.failed(error))?;
+            if now.is_followed == self.request.followed && now.tables == self.request.followers {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Err(WorkError::Failed(format!(
             "other views follow `{name}` than when this was asked for, and all is as it was: ask again"
