@@ -161,13 +161,9 @@ fn staged(tb: &Forward<'_>) {
     assert_eq!(first_kind(tb), "a");
     let said = tb.run(&["deployment", "ls"]);
     assert!(said.contains("Live") && said.contains("Staging"), "{said}");
-    let said = tb.run(&["--staging", "endpoint", "url", "top"]);
-    assert!(said.contains("__tb__deployment=staging"), "{said}");
-    let path = said
-        .trim()
-        .strip_prefix(&tb.address(""))
-        .expect("an address");
-    let answer = tb.server.send("GET", path, &[], b"");
+    // What the client adds to its requests for a version that waits.
+    let path = "/v0/pipes/top.json?__tb__deployment=staging";
+    let answer = tb.server.get(path);
     assert_eq!(answer.json()["data"][0]["kind"], "b", "{}", answer.text());
     let said = tb.run(&["deployment", "promote", "--wait"]);
     assert!(said.contains("is live!"), "{said}");
