@@ -111,9 +111,7 @@ async fn given(
 fn is_beyond_limits(error: &EngineError) -> bool {
     match error {
         EngineError::Timeout { .. } => true,
-        EngineError::Exception { name, .. } => {
-            ["MEMORY_LIMIT_EXCEEDED", "TOO_MANY_ROWS", "TOO_MANY_BYTES"].contains(&name.as_str())
-        }
+        EngineError::Exception { name, .. } => name == "MEMORY_LIMIT_EXCEEDED",
         _ => false,
     }
 }
