@@ -58,7 +58,8 @@ impl Search {
         trying: &T,
     ) -> Result<Vec<Range<u64>>, T::Error> {
         let requests = &self.requests;
-        let mut groups = VecDeque::from([0..requests.len()]);
+        let mut groups = VecDeque::new();
+        groups.push_back(0..requests.len());
         let mut suspects = Vec::new();
         while let Some(group) = groups.pop_front() {
             let [first, .., last] = &requests[group.clone()] else {

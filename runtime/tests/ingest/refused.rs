@@ -295,7 +295,7 @@ async fn a_request_with_too_many_refused_rows_pays_for_itself_and_not_for_others
         ),
     );
     let took = begun.elapsed();
-    assert!(took < std::time::Duration::from_secs(60), "{took:?}");
+    assert!(took < std::time::Duration::from_mins(1), "{took:?}");
     assert_eq!((before, after), (counts(1, 0), counts(3, 1)));
     // What has not been told apart is in the quarantine as a whole, and every row is somewhere, once.
     assert_eq!(flooded.successful + flooded.quarantined, MANY);
