@@ -1,5 +1,7 @@
 //! What takes too much is ended: jobs have the memory that a query has, and a statement has a depth.
 
+use std::fmt::Write as _;
+
 use crate::copies::{admin, done, ended};
 use crate::harness::{Project, Server};
 
@@ -84,8 +86,8 @@ fn thousands_of_names_that_stand_for_one_another_do_not_end_the_process() {
     let mut renamed = String::from("WITH 1 AS g0");
     let mut joined = String::from("SELECT 1 FROM numbers(1) AS a0");
     for at in 1..5000 {
-        renamed += &format!(", g{} AS g{at}", at - 1);
-        joined += &format!(", numbers(1) AS a{at}");
+        write!(renamed, ", g{} AS g{at}", at - 1).expect("text");
+        write!(joined, ", numbers(1) AS a{at}").expect("text");
     }
     renamed += " SELECT g4999";
     for query in [renamed, joined] {
