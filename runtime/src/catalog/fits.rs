@@ -85,7 +85,7 @@ fn filled<'a>(plan: &'a Plan, step: &Step) -> Option<(&'a NodePlan, &'a Resource
     })
 }
 
-/// The columns of a query; none if the engine cannot read it. Subqueries that are one value are run for it, so that this has the limits of a query.
+/// The columns of a query; none if the engine cannot read it. Subqueries that are one value are run for it, so that this has the time and the memory of a query.
 async fn given(
     query: &str,
     limits: &Limits,
@@ -93,7 +93,7 @@ async fn given(
 ) -> Result<Option<Vec<Column>>, ChangeError> {
     let sql = format!("DESCRIBE TABLE (\n{query}\n)");
     let description = Query::new(sql, "JSONCompactEachRow")
-        .within(limits)
+        .within_memory(limits.memory_bytes)
         .timeout(Duration::from_millis(limits.query_timeout_ms));
     let described = match engine.query(description).await {
         Ok(answer) => answer.bytes().await,
