@@ -315,6 +315,9 @@ impl<'a> Place<'a> {
         for element in elements {
             found |= match element {
                 Element::Open | Element::One => return None,
+                // Whether it is a tuple is not known.
+                Element::Named(given) if given == name => return None,
+                Element::Named(_) => false,
                 Element::Star => self.has(self.only_table()?, name, depth.checked_sub(1)?)?,
                 Element::Column {
                     name: given,

@@ -10,10 +10,11 @@ use super::Plan;
 use super::query::{Compilation, QueryError, names_engine_table};
 use super::shape::{self, Inline, Shape, TableUse};
 use crate::diagnostics::codes;
-use crate::graph::{NodeId, Scope, Target, Vertex, resolve};
+use crate::graph::{NodeId, Scope, Target, resolve};
 use crate::mapped_text::MappedText;
 use crate::project::ResourceName;
 use crate::sql::definitions;
+use crate::sql::memberships::{Element, outputs};
 use crate::sql::{self, Position, Scan, TableReference};
 
 impl Compilation<'_> {
@@ -63,8 +64,7 @@ impl Compilation<'_> {
 }
 
 impl Plan {
-    /// Whether a node's name right of an `IN` may be a column of what the statement reads, for which the engine would take it if the node were a table. The columns of
-    /// a node are in no file: those of all that it reads are taken for its own, and every name that it gives.
+    /// Whether a node's name right of an `IN` may be a column of what the statement reads, for which the engine would take it if the node were a table.
     pub(crate) fn set_may_be_column(
         &self,
         scope: Scope<'_>,
@@ -78,15 +78,8 @@ impl Plan {
         scan.tables.iter().filter(is_from).any(|read| {
             let policy = &self.policies.common;
             let database = read.database.as_deref();
-            match resolve(&self.project, policy, scope, database, &read.name) {
-                Some(Target::Datasource(datasource)) => {
-                    self.has_column(&datasource.name, &table.name)
-                }
-                Some(Target::Node(pipe, node)) => {
-                    self.may_give_column(&NodeId::of(pipe, node), &table.name)
-                }
-                Some(Target::Service) | None => false,
-            }
+            let meant = resolve(&self.project, policy, scope, database, &read.name);
+            self.table_may_give(meant, &table.name, &mut BTreeSet::new())
         })
     }
 
@@ -95,17 +88,44 @@ impl Plan {
         table.is_some_and(|table| table.columns.iter().any(|column| column.name == name))
     }
 
-    fn may_give_column(&self, node: &NodeId, name: &str) -> bool {
-        let vertex = Vertex::Node(node.clone());
-        let mut closure = self.graph.closure(&vertex).into_iter();
-        closure.any(|vertex| match vertex {
-            Vertex::Node(id) => self.graph.branches(id).iter().any(|branch| {
-                let sql = branch.rendered.sql.text();
-                sql::aliases(sql).contains(name)
-            }),
-            Vertex::Datasource(datasource) => self.has_column(datasource, name),
-            Vertex::Service(_) => false,
+    /// Whether a node gives a column of that name, as far as its text says: by a name in its list, or by `*` over what has one.
+    fn may_give_column(&self, node: &NodeId, name: &str, asked: &mut BTreeSet<NodeId>) -> bool {
+        if !asked.insert(node.clone()) {
+            return false;
+        }
+        let mut branches = self.graph.branches(node).iter();
+        branches.any(|branch| {
+            let outputs = outputs(branch.rendered.sql.text()).unwrap_or_default();
+            let mut elements = outputs.iter().flatten();
+            let is_open = |element: &&Element| matches!(element, Element::Star | Element::Open);
+            let is_named = elements.clone().any(|element| match element {
+                Element::Column { name: given, .. }
+                | Element::Call { name: given, .. }
+                | Element::Named(given) => given == name,
+                Element::Star | Element::One | Element::Open => false,
+            });
+            is_named
+                || elements.any(|element| is_open(&element))
+                    && branch.scan.tables.iter().any(|table| {
+                        table.position == Position::From
+                            && self.table_may_give(self.target(node, table), name, asked)
+                    })
         })
+    }
+
+    fn table_may_give(
+        &self,
+        table: Option<Target<'_>>,
+        name: &str,
+        asked: &mut BTreeSet<NodeId>,
+    ) -> bool {
+        match table {
+            Some(Target::Datasource(datasource)) => self.has_column(&datasource.name, name),
+            Some(Target::Node(pipe, node)) => {
+                self.may_give_column(&NodeId::of(pipe, node), name, asked)
+            }
+            Some(Target::Service) | None => false,
+        }
     }
 }
 
@@ -304,7 +324,8 @@ impl<'a> Naming<'a> {
         let columns = self.plan.tables.values().flat_map(|table| &table.columns);
         let of_node = match self.resolve(None, name) {
             Some(Target::Node(pipe, node)) => {
-                self.plan.may_give_column(&NodeId::of(pipe, node), name)
+                let id = NodeId::of(pipe, node);
+                self.plan.may_give_column(&id, name, &mut BTreeSet::new())
             }
             _ => false,
         };

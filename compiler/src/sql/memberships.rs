@@ -168,7 +168,9 @@ pub(crate) enum Element {
     },
     /// What a function gives, under a name.
     Call { name: String, function: String },
-    /// One column, of whatever type.
+    /// Any other expression, under a name.
+    Named(String),
+    /// One column without a name, of whatever type.
     One,
     /// Any number of columns.
     Open,
@@ -243,7 +245,7 @@ fn named(statement: &Statement<'_>, name: &str, expression: &Run) -> Element {
         && statement.close(open) + 1 == expression.end;
     match statement.name(expression.start) {
         Some(function) if is_call => Element::Call { name, function },
-        _ => Element::One,
+        _ => Element::Named(name),
     }
 }
 
