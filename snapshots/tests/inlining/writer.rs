@@ -435,7 +435,7 @@ impl Writer {
                 ") SELECT k, v, s FROM {another} d.k AS k, d.v AS v, d.s AS s FROM defined AS d UNION ALL SELECT k, v, s FROM {name})"
             ));
         } else {
-            self.text("WITH (SELECT sum(v) FROM ")
+            self.text("WITH (SELECT sum(far_one.v) FROM ")
                 .table(read, Some("far_one"));
             self.text(&format!(
                 ") AS defined SELECT k, v, s FROM {another} k, toInt64(defined) AS v, s FROM {name})"
