@@ -49,7 +49,7 @@ impl Table {
 impl Ingest {
     /// What follows from a data source now.
     pub(super) async fn followers(&self, target: &str) -> Result<Followers, EngineError> {
-        let sql = "SELECT name, dependencies_table AS followed_by, if(engine = 'MaterializedView', create_table_query, '') AS made_by, currentDatabase() AS database FROM system.tables WHERE database = currentDatabase()";
+        let sql = "SELECT name, dependencies_table AS followed_by, if(engine = 'MaterializedView', create_table_query, '') AS made_by, database FROM system.tables WHERE database = currentDatabase()";
         let found: Vec<Table> = ask::rows(self.engine(), sql).await?;
         let fills: BTreeMap<&str, &str> = found
             .iter()

@@ -323,17 +323,23 @@ impl Run<'_> {
     /// Views that came or went meanwhile are not those that were looked at.
     async fn is_still_followed(&self) -> Result<(), WorkError> {
         let name = &self.request.datasource.name;
-        // What the engine says of its tables may lack something while others are made and dropped.
-        for _ in 0..20 {
-            let now = self.ingest.followers(name).await;
-            let now = now.map_err(|error| self.control.failed(error))?;
-            if now.is_followed == self.request.followed && now.tables == self.request.followers {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+        let now = self.ingest.followers(name).await;
+        let now = now.map_err(|error| self.control.failed(error))?;
+        if now.is_followed == self.request.followed && now.tables == self.request.followers {
+            return Ok(());
         }
+        let list = |tables: &BTreeSet<String>| {
+            let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
+            if tables.is_empty() {
+                "nothing".to_owned()
+            } else {
+                format!("`{}`", tables.join("`, `"))
+            }
+        };
         Err(WorkError::Failed(format!(
-            "other views follow `{name}` than when this was asked for, and all is as it was: ask again"
+            "other data sources follow from `{name}` than when this was asked for ({} now, {} then), and all is as it was: ask again",
+            list(&now.tables),
+            list(&self.request.followers)
         )))
     }
 
