@@ -28,6 +28,8 @@ struct Merger<'a> {
     outputs: Vec<String>,
     /// What the reader gives a meaning of its own.
     defined: BTreeSet<String>,
+    /// What the leading `WITH` of a union gives a name, for its other branches.
+    leading: BTreeSet<String>,
 }
 
 /// A node that picks, computes and filters goes into its only reader.
@@ -49,22 +51,22 @@ impl<'a> Merger<'a> {
         let whole = &reader.source.as_ref()?.run;
         let around = [reader.run.start..whole.start, whole.end..reader.run.end];
         let outputs = columns::of_query(statement, subject.context, site, &nested.query)?;
-        let mut defined: BTreeSet<String> = around
+        let defined = around
             .iter()
             .flat_map(|run| statement.defines(run))
             .collect();
-        // What the leading `WITH` of a union gives a name goes to all its branches.
+        let mut leading = BTreeSet::new();
         let first = site.query.branches.first().filter(|_| site.branch > 0);
         let in_brackets = site.around.iter().map(|around| around.select);
         let in_brackets = in_brackets.filter(|select| !select.understood);
         for select in first.into_iter().chain(in_brackets) {
             match &select.with {
                 Some(with) if select.understood => {
-                    defined.extend(with.names.iter().map(|(name, _)| name.clone()));
+                    leading.extend(with.names.iter().map(|(name, _)| name.clone()));
                 }
                 None if select.understood => {}
                 _ if !statement.has_word(&select.run, "WITH") => {}
-                _ => defined.extend(statement.defines(&select.run)),
+                _ => leading.extend(statement.defines(&select.run)),
             }
         }
         Some(Self {
@@ -78,6 +80,7 @@ impl<'a> Merger<'a> {
             columns,
             outputs,
             defined,
+            leading,
         })
     }
 
@@ -559,7 +562,9 @@ impl<'a> Merger<'a> {
             return None;
         }
         let meets = made.iter().any(|name| inside(name) || beside(name))
-            || kept.iter().any(|name| self.defined.contains(name));
+            || kept
+                .iter()
+                .any(|name| self.defined.contains(name) || self.leading.contains(name));
         (!meets).then_some(())
     }
 }

@@ -151,6 +151,8 @@ fn a_constant_stays_inside_of_an_aggregate_as_it_does_over_a_node() {
 fn a_later_branch_keeps_the_common_tables_of_the_first() {
     stay(&[
         "WITH u AS (SELECT 1 AS k) SELECT k FROM u UNION ALL SELECT x FROM (\nSELECT amount + org AS x FROM hits\n) AS n WHERE x IN u",
+        // A column that the node does not pass on is not taken for one of them.
+        "WITH org AS (SELECT toInt64(1) AS k) SELECT k FROM org UNION ALL SELECT k FROM (\nSELECT amount AS k FROM hits\n) AS n WHERE k IN org",
         // Its named values mean themselves in every branch.
         "WITH 5 AS org SELECT toInt64(org) AS k UNION ALL SELECT k FROM (\nSELECT url AS k FROM hits WHERE org > 3\n) AS n",
     ]);
