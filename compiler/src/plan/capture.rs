@@ -12,7 +12,9 @@ use std::ops::Range;
 
 use pipewright_grammar::diagnostic::Diagnostic;
 
-use super::query::{MAX_BYTES, QueryError, scan};
+use super::allowed::scan;
+use super::compilation::MAX_BYTES;
+use super::query::QueryError;
 use super::shape::Inline;
 use crate::diagnostics::codes;
 use crate::mapped_text::{MappedText, PieceKind};

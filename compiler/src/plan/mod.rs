@@ -1,8 +1,11 @@
 //! Stage *plan*: `Graph` → [`Plan`], what each pipe is, which tables and views it needs, and how each node becomes one SQL statement.
 
+mod allowed;
 mod capture;
 mod closed;
+mod compilation;
 mod datasource;
+mod engine;
 mod filter;
 mod inferred;
 mod keys;
@@ -13,6 +16,7 @@ mod pipe;
 mod query;
 mod schedule;
 pub(crate) mod shape;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +26,6 @@ use std::sync::Arc;
 use pipewright_grammar::diagnostic::Diagnostic;
 use rayon::prelude::*;
 
-pub use datasource::{Column, Engine, Index, TablePlan};
 pub use filter::{FilterError, RowFilters};
 pub use inferred::{Inferred, State, Written};
 pub use keys::needs_type;
@@ -31,6 +34,7 @@ pub use outside::{Meant, Named};
 pub use pipe::{CopyMode, NodePlan, PipePlan, Role};
 pub use query::{Compiled, QUERY_SOURCE, QueryError, RequestContext};
 pub use schedule::{Cron, Schedule, ScheduleError};
+pub use table::{Column, Engine, Index, TablePlan};
 
 use crate::graph::{Graph, NodeId, Scope, Target, resolve};
 use crate::optimize::Rules;

@@ -7,7 +7,9 @@ use pipewright_grammar::diagnostic::Diagnostic;
 use pipewright_grammar::source::Span;
 
 use super::Plan;
-use super::query::{Compilation, QueryError, names_engine_table};
+use super::allowed::names_engine_table;
+use super::compilation::Compilation;
+use super::query::QueryError;
 use super::shape::{self, Inline, Shape, TableUse};
 use crate::diagnostics::codes;
 use crate::graph::{NodeId, Scope, Target, resolve};

@@ -3,8 +3,10 @@
 use pipewright_grammar::diagnostic::Diagnostic;
 
 use super::Plan;
+use super::allowed::{names_engine_table, scan};
+use super::compilation::Compilation;
 use super::filter::RowFilters;
-use super::query::{Compilation, QueryError, RequestContext, names_engine_table, scan};
+use super::query::{QueryError, RequestContext};
 use crate::diagnostics::codes;
 use crate::graph::{Scope, Target, resolve};
 use crate::mapped_text::MappedText;

@@ -7,6 +7,7 @@
 //! or thread lets the tasks of its own thread go on elsewhere. Callers on a request's path keep what they read.
 
 mod catalog;
+mod deployment;
 mod deployments;
 mod jobs;
 mod migrations;
@@ -29,9 +30,10 @@ use tokio::task::block_in_place;
 pub use catalog::{
     CatalogStore, CatalogWrite, NewJob, ObjectKind, Origin, StoredFile, StoredObject,
 };
-pub use deployments::{
-    Deployment, DeploymentKind, DeploymentPhase, DeploymentStatus, Deployments, NewDeployment,
+pub use deployment::{
+    Deployment, DeploymentKind, DeploymentPhase, DeploymentStatus, NewDeployment,
 };
+pub use deployments::Deployments;
 pub use jobs::{Job, JobStatus, Jobs, Keep, Wanted};
 pub use random::uuid;
 pub use schedules::{Schedules, Slot, StoredSchedule};

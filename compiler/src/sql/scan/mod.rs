@@ -13,6 +13,7 @@ mod frame;
 mod given;
 mod keyword;
 mod lookup;
+mod position;
 mod scope;
 mod tables;
 mod walk;

@@ -8,10 +8,13 @@
 pub mod ffi;
 mod making;
 mod outlet;
+mod output;
 mod pipe;
 mod pool;
 mod repair;
 mod session;
+mod statement;
+mod streamed;
 mod ticket;
 
 use std::path::{Path, PathBuf};

@@ -16,7 +16,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::super::{EngineError, Insert, Query, Written};
 use super::ffi::Library;
-use super::session::{Orders, QueryReply, Session};
+use super::output::QueryReply;
+use super::session::{Orders, Session};
 use super::ticket::{self, Stop, Stopper, Ticket};
 
 /// Rows on their way to the thread of an insert.

@@ -6,74 +6,21 @@
 //! one that failed or was stopped: what such a statement had written already would else begin the next result.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use pipewright_compiler::sql::first_word;
-use tokio::sync::oneshot;
 
 use super::super::format::Framing;
-use super::super::{
-    Answer, DATABASE, EngineError, Insert, OWN_SETTINGS, Query, Statistics, Written,
-};
-use super::ffi::{Connection, Library, QueryResult, ResultStream};
+use super::super::{DATABASE, EngineError, Insert, OWN_SETTINGS, Query, Written};
+use super::ffi::{Connection, Library, QueryResult};
 use super::making::{Kind, Making, is_long};
 use super::outlet::{Bound, Outlet};
-use super::pipe::{self, Reader, Writer};
+use super::output::{Output, QueryReply, whole};
 use super::pool::{RowChunk, RowQueue};
-use super::ticket::{Stopper, Ticket, Watch};
-
-/// What a query gives back to its caller's task.
-pub(super) enum Output {
-    /// All of it.
-    Whole(Bytes, Statistics),
-    /// The end to read chunks from, and where the statistics will be.
-    Chunks(Reader, Arc<OnceLock<Statistics>>),
-}
-
-impl Output {
-    /// The answer for the caller; `watch` stops the statement when the answer is dropped before its end.
-    pub(super) fn into_answer(
-        self,
-        watch: Watch,
-        deadline: Option<(tokio::time::Instant, std::time::Duration)>,
-    ) -> Answer {
-        match self {
-            Self::Whole(bytes, statistics) => Answer::whole(bytes, statistics),
-            Self::Chunks(reader, statistics) => {
-                let state = Some((reader, watch));
-                let chunks =
-                    futures::stream::unfold(state, move |state| next_chunk(state, deadline));
-                Answer::chunks(Box::pin(chunks), statistics)
-            }
-        }
-    }
-}
-
-type Reading = Option<(Reader, Watch)>;
-
-async fn next_chunk(
-    state: Reading,
-    deadline: Option<(tokio::time::Instant, std::time::Duration)>,
-) -> Option<(Result<Bytes, EngineError>, Reading)> {
-    use futures::StreamExt;
-    let (mut reader, watch) = state?;
-    let chunk = match deadline {
-        None => reader.next().await?,
-        // A chunk that is ready would win over a deadline that is over, again and again.
-        Some((deadline, limit)) if deadline <= tokio::time::Instant::now() => {
-            Err(EngineError::Timeout { limit })
-        }
-        Some((deadline, limit)) => match tokio::time::timeout_at(deadline, reader.next()).await {
-            Ok(chunk) => chunk?,
-            Err(_elapsed) => Err(EngineError::Timeout { limit }),
-        },
-    };
-    // Nothing follows an error: dropping the reader and the watch stops the statement.
-    let rest = chunk.is_ok().then_some((reader, watch));
-    Some((chunk, rest))
-}
+use super::statement::Statement;
+use super::streamed::StreamedCall;
+use super::ticket::{Stopper, Ticket};
 
 /// How a statement is known, and stopped.
 #[derive(Clone, Copy)]
@@ -88,9 +35,6 @@ impl Orders<'_> {
         self.ticket.stop(self.stopper);
     }
 }
-
-/// Where the result of a query goes.
-pub(super) type QueryReply = oneshot::Sender<Result<Output, EngineError>>;
 
 /// A connection with known state.
 pub(super) struct Session {
@@ -414,219 +358,9 @@ fn assignment(name: &str, value: &str) -> Result<String, EngineError> {
     Ok(format!("{name} = '{escaped}'"))
 }
 
-/// The result of a statement that ran to its end.
-fn whole(result: QueryResult, sql: &str) -> Result<Output, EngineError> {
-    if let Some(error) = result.error() {
-        return Err(EngineError::from_exception(&error, sql));
-    }
-    let statistics = result.statistics();
-    Ok(Output::Whole(Bytes::from_owner(result), statistics))
-}
-
-/// The caller's part of a marked statement: positions in error messages must not point behind it.
-fn given(query: &Query, length: usize) -> &str {
-    query.sql.get(..length).unwrap_or(&query.sql)
-}
-
-/// A query whose result may leave in chunks.
-struct StreamedCall<'a> {
-    query: &'a Query,
-    length: usize,
-    started: Instant,
-    framing: Framing,
-    ticket: &'a Ticket,
-}
-
-impl StreamedCall<'_> {
-    /// Runs the statement and replies; false if it failed or was stopped.
-    fn run(
-        &self,
-        connection: &mut Connection,
-        reply: QueryReply,
-        detach: impl FnOnce(),
-        stopped: impl Fn() -> bool,
-    ) -> bool {
-        let failed =
-            |error: String| EngineError::from_exception(&error, given(self.query, self.length));
-        let started =
-            connection.stream(&self.query.sql, &self.query.format, &self.query.parameters);
-        let (mut stream, first) = match started.map_err(failed) {
-            Ok(mut stream) => {
-                let first = stream.fetch();
-                (stream, first)
-            }
-            Err(error) => {
-                let _ = reply.send(Err(error));
-                return false;
-            }
-        };
-        if first.error().is_some() || first.as_ref().is_empty() {
-            let output = whole(first, given(self.query, self.length));
-            let ended_well = output.is_ok();
-            let _ = reply.send(output);
-            return ended_well;
-        }
-        let second = stream.fetch();
-        if second.error().is_some() || self.are_too_long(&first, &second) {
-            // Nothing has been said yet: it can be an error from the beginning.
-            let error = match second.error() {
-                Some(error) => failed(error),
-                None => EngineError::too_long(self.query.max_result_bytes.unwrap_or(0)),
-            };
-            let _ = reply.send(Err(error));
-            return false;
-        }
-        if second.as_ref().is_empty() {
-            // The whole result fitted into one chunk: the caller learns its length.
-            drop(stream);
-            self.ticket.finish();
-            let _ = reply.send(whole(first, given(self.query, self.length)));
-            return true;
-        }
-        super::guard_exit();
-        detach();
-        let (writer, reader) = pipe::pipe();
-        let statistics = Arc::new(OnceLock::new());
-        if reply
-            .send(Ok(Output::Chunks(reader, Arc::clone(&statistics))))
-            .is_err()
-        {
-            return false;
-        }
-        let cost = self.forward(&mut stream, first, second, &writer, &stopped);
-        if let Some(cost) = cost {
-            let _ = statistics.set(cost);
-        }
-        drop(stream);
-        self.ticket.finish();
-        cost.is_some()
-    }
-
-    /// Whether the first two chunks alone are longer than the whole may be.
-    fn are_too_long(&self, first: &QueryResult, second: &QueryResult) -> bool {
-        let length = first.as_ref().len() + second.as_ref().len();
-        let most = self.query.max_result_bytes;
-        most.is_some_and(|most| u64::try_from(length).unwrap_or(u64::MAX) > most)
-    }
-
-    /// Hands chunks over until the result ends; the statistics if it ended well.
-    fn forward(
-        &self,
-        stream: &mut ResultStream<'_>,
-        first: QueryResult,
-        second: QueryResult,
-        writer: &Writer,
-        stopped: &impl Fn() -> bool,
-    ) -> Option<Statistics> {
-        let mut cost = first.statistics();
-        writer.write(Ok(Bytes::from_owner(first)), stopped);
-        let mut next = second;
-        loop {
-            if let Some(error) = next.error() {
-                writer.fail(EngineError::from_exception(
-                    &error,
-                    given(self.query, self.length),
-                ));
-                return None;
-            }
-            if next.as_ref().is_empty() {
-                cost.elapsed = self.started.elapsed();
-                return Some(cost);
-            }
-            cost = later(cost, next.statistics());
-            let repeated = self.framing.repeated(next.as_ref());
-            let chunk = Bytes::from_owner(next).slice(repeated..);
-            if !writer.write(Ok(chunk), stopped) || self.ticket.is_cancelled() {
-                if stopped() {
-                    writer.fail(EngineError::Cancelled);
-                }
-                return None;
-            }
-            next = stream.fetch();
-        }
-    }
-}
-
-/// Each chunk's statistics count from the start of the statement, as far as the reading threads had reported: of the
-/// last blocks there may be no report any more.
-fn later(one: Statistics, other: Statistics) -> Statistics {
-    Statistics {
-        elapsed: one.elapsed.max(other.elapsed),
-        rows_read: one.rows_read.max(other.rows_read),
-        bytes_read: one.bytes_read.max(other.bytes_read),
-    }
-}
-
-/// What a statement's text says about how it may be run.
-#[derive(Debug, PartialEq, Eq)]
-struct Statement {
-    /// Only a `SELECT` can be fetched in chunks.
-    is_select: bool,
-    /// It may change the state of its connection.
-    leaves_state: bool,
-}
-
-impl Statement {
-    /// Looks at the first word, past comments and parentheses. In doubt the connection is replaced, which costs
-    /// little and is done after the reply.
-    fn of(sql: &str) -> Self {
-        let start = skip_comments(sql).trim_start_matches('(');
-        let start = skip_comments(start);
-        let end = start
-            .find(|next: char| !next.is_ascii_alphabetic())
-            .unwrap_or(start.len());
-        let word = start[..end].to_ascii_uppercase();
-        let is_select = matches!(word.as_str(), "SELECT" | "WITH" | "FROM");
-        let reads = is_select
-            || matches!(
-                word.as_str(),
-                "DESCRIBE" | "DESC" | "EXPLAIN" | "SHOW" | "EXISTS"
-            );
-        let several = sql
-            .trim_end_matches(|last: char| last == ';' || last.is_whitespace())
-            .contains(';');
-        let readonly = sql
-            .as_bytes()
-            .windows("readonly".len())
-            .any(|window| window.eq_ignore_ascii_case(b"readonly"));
-        Self {
-            is_select: is_select && !several,
-            leaves_state: !reads || several || readonly,
-        }
-    }
-}
-
-/// The text behind leading blanks and comments.
-fn skip_comments(sql: &str) -> &str {
-    &sql[first_word(sql)..]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn check(sql: &str, is_select: bool, leaves_state: bool) {
-        let expected = Statement {
-            is_select,
-            leaves_state,
-        };
-        assert_eq!(Statement::of(sql), expected, "{sql}");
-    }
-
-    #[test]
-    fn the_first_word_tells_how_a_statement_may_run() {
-        check("SELECT 1", true, false);
-        check(
-            "-- note\n/* more */ ( with x as (select 1) select * from x);",
-            true,
-            false,
-        );
-        check("EXPLAIN SELECT 1", false, false);
-        check("SET max_threads = 1", false, true);
-        check("SELECT 1; SET readonly = 1", false, true);
-        check("SELECT 1 SETTINGS READONLY = 1", true, true);
-        check("", false, true);
-    }
 
     #[test]
     fn settings_are_quoted_and_their_names_checked() {
