@@ -9,7 +9,7 @@ use super::views::place;
 use super::{Check, Rule};
 use crate::diagnostics::codes;
 use crate::graph::{Branch, NodeId, Target};
-use crate::plan::{Column, PipePlan, Plan, TablePlan};
+use crate::plan::{Column, Columns, PipePlan, Plan, TablePlan};
 use crate::project::ResourceName;
 use crate::sql::memberships::{Element, Left, Right, gives_one_value, may_have_query};
 use crate::sql::memberships::{memberships, outputs};
@@ -71,6 +71,9 @@ const PLAIN: &[&str] = &[
 fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for node in &pipe.nodes {
+        let Some((of, _)) = plan.node(&node.id) else {
+            continue;
+        };
         for (at, branch) in plan.graph.branches(&node.id).iter().enumerate() {
             let sql = branch.rendered.sql.text();
             let mut tables = branch.scan.tables.iter();
@@ -78,12 +81,15 @@ fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
             if !tables.any(is_set) && !may_have_query(sql) {
                 continue;
             }
+            let scope = Plan::scope(of, &node.id.node);
+            let read = Columns::new(plan, scope, sql, &branch.scan);
             for membership in memberships(sql) {
                 let looks = Cell::new(LOOKS);
                 let sides = Place {
                     plan,
                     id: &node.id,
                     branch,
+                    columns: &read,
                     looks: &looks,
                 };
                 let Some((left, right)) = sides.counts(&membership.left, &membership.right) else {
@@ -126,10 +132,12 @@ fn columns(count: usize) -> String {
 
 /// The text of a node in which names stand.
 #[derive(Clone, Copy)]
-struct Place<'a> {
+struct Place<'a, 'c> {
     plan: &'a Plan,
     id: &'a NodeId,
     branch: &'a Branch,
+    /// What the statement around the first `IN` may read.
+    columns: &'a Columns<'c>,
     /// How many more texts may be looked at.
     looks: &'a Cell<u32>,
 }
@@ -141,7 +149,7 @@ struct Given {
     plain: bool,
 }
 
-impl<'a> Place<'a> {
+impl<'a> Place<'a, '_> {
     /// How many columns both sides have, if that is known and they do not fit.
     fn counts(self, left: &Left, right: &Right) -> Option<(usize, usize)> {
         let given = match right {
@@ -155,8 +163,7 @@ impl<'a> Place<'a> {
                     table.position == Position::In && table.span.start == *start
                 };
                 let table = tables.iter().find(is_it)?;
-                let scope = Plan::scope(self.plan.node(self.id)?.0, &self.id.node);
-                if self.plan.set_may_be_column(scope, &self.branch.scan, table) {
+                if self.columns.has_set(table) {
                     return None;
                 }
                 self.given(table, DEPTH)?

@@ -6,7 +6,7 @@ use super::views::place;
 use super::{Check, Rule};
 use crate::diagnostics::codes;
 use crate::graph::Target;
-use crate::plan::{PipePlan, Plan, column_or_node};
+use crate::plan::{Columns, PipePlan, Plan, column_or_node};
 
 pub(super) const RULE: Rule = Rule {
     code: codes::SET_NAME,
@@ -43,9 +43,10 @@ fn check(plan: &Plan, pipe: &PipePlan) -> Vec<Diagnostic> {
         };
         let scope = Plan::scope(of, &node.id.node);
         for (at, branch) in plan.graph.branches(&node.id).iter().enumerate() {
+            let columns = Columns::new(plan, scope, branch.rendered.sql.text(), &branch.scan);
             for table in &branch.scan.tables {
                 let is_node = matches!(plan.target(&node.id, table), Some(Target::Node(..)));
-                if !is_node || !plan.set_may_be_column(scope, &branch.scan, table) {
+                if !is_node || !columns.has_set(table) {
                     continue;
                 }
                 let place = place(plan, node, branch, table.span.clone());

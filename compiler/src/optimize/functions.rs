@@ -145,17 +145,6 @@ const OF_THE_CLOCK: &[&str] = &[
     "yesterday",
 ];
 
-/// Those that the engine also takes for such without brackets.
-const CLOCK_WITHOUT_BRACKETS: &[&str] = &[
-    "curdate",
-    "current_date",
-    "current_timestamp",
-    "localtime",
-    "localtimestamp",
-    "now",
-    "today",
-];
-
 /// Functions that make values up, beside those whose names begin with `rand` or `generate`. In lower case and sorted.
 const RANDOM: &[&str] = &[
     "arraypartialshuffle",
@@ -176,9 +165,7 @@ pub(crate) fn changes_each_time(expression: &str) -> bool {
     let changes = |name: &str| {
         is_random(name) || asks_the_clock(name) || CHANGING.binary_search(&name).is_ok()
     };
-    let mut names = crate::sql::lexer::all_names(expression).into_iter();
-    called.any(|name| changes(&name))
-        || names.any(|name| CLOCK_WITHOUT_BRACKETS.contains(&name.as_str()))
+    called.any(|name| changes(&name)) || !crate::sql::clock::bare(expression).is_empty()
 }
 
 /// Whether a function, by its name in lower case, makes values up: `rand` and all that begin so, `generateUUIDv4` and its kin.

@@ -69,6 +69,17 @@ pub(super) fn lambda_called(name: &str) -> Diagnostic {
     .help("give the lambda another name")
 }
 
+/// A name that is the clock in what is read, and beside that perhaps a column.
+pub(super) fn clock_captured(name: &str) -> Diagnostic {
+    Diagnostic::error(
+        codes::SQL_NOT_ALLOWED,
+        format!(
+            "`{name}` is the name of an expression here, and in what is read the clock or a column"
+        ),
+    )
+    .help("give the expression another name, or write brackets behind the function")
+}
+
 /// What only the author of a pipe may do.
 pub(super) fn not_in_a_query(functions: &str, deed: &str) -> QueryError {
     let message =

@@ -1,9 +1,10 @@
 //! A node's text in the place of its name: what a name of the reader would capture is written so that it means the same there as in the node.
 //!
-//! Three meanings can change on the way. A table's name would mean a common table expression of the reader: it gets its database. A name right of an `IN` that stands for a
+//! Four meanings can change on the way. A table's name would mean a common table expression of the reader: it gets its database. A name right of an `IN` that stands for a
 //! common table expression or a table of the node itself would mean a named scalar of the reader, since the engine looks for one as far out as it goes before it
 //! looks for tables: the query that is meant is written out. So would the name of a table right of an `IN`: it gets its database. And the definition of a common table
-//! expression would mean one of the reader with the same name and words: it gets other words.
+//! expression would mean one of the reader with the same name and words: it gets other words. And a function of the clock without brackets would mean an expression of
+//! its name: it gets brackets.
 //!
 //! What cannot be written otherwise are the functions that a lambda's name stands for. Such a text is refused ([`called_instead`]).
 
@@ -128,6 +129,18 @@ pub(super) fn told_apart(
         .collect();
     edits.sort_by_key(|(range, _)| range.start);
     Ok(text.splice(&edits))
+}
+
+/// The text with brackets behind words that are functions of the clock.
+pub(super) fn with_brackets(text: &MappedText, words: &BTreeSet<&String>) -> MappedText {
+    let mut brackets = MappedText::new();
+    brackets.push("()", PieceKind::Inserted, None);
+    let found = sql::clock::bare(text.text()).into_iter();
+    let edits: Edits = found
+        .filter(|(word, _)| words.contains(word))
+        .map(|(_, place)| (place.end..place.end, brackets.clone()))
+        .collect();
+    text.splice(&edits)
 }
 
 type Edits = Vec<(Range<usize>, MappedText)>;

@@ -1,14 +1,16 @@
 //! One request on its way to a statement: each node is rendered once, its names are resolved in its own scope, and the nodes that it reads are put in their
 //! places.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use pipewright_grammar::diagnostic::Diagnostic;
 use pipewright_grammar::source::Span;
 
-use super::allowed::{allowed, ambiguous, lambda_called, not_in_a_query, scan};
+use super::allowed::{allowed, ambiguous, clock_captured, lambda_called, not_in_a_query, scan};
 use super::capture::{self, Captivable};
 use super::filter::RowFilters;
 use super::query::{Compiled, QUERY_SOURCE, QueryError, RequestContext};
@@ -34,6 +36,12 @@ const MAX_DEPTH: usize = 200;
 /// A node's statement with everything that it reads put in.
 pub(super) struct Resolved {
     text: MappedText,
+    names: Names,
+}
+
+/// What a reader of a text could capture, or mean by the same words.
+#[derive(Default)]
+struct Names {
     /// Unqualified names of the tables that the text reads, which a CTE of a reader could capture.
     tables: BTreeSet<String>,
     /// Names right of an `IN` that stand for a query of the text itself, which a named scalar of a reader could capture.
@@ -42,6 +50,45 @@ pub(super) struct Resolved {
     has_sets: bool,
     /// What common table expressions of the text are defined as.
     definitions: BTreeSet<Words>,
+    /// Words without brackets that are the clock, which an expression of a reader could capture.
+    clock: BTreeSet<String>,
+    /// Such words that may be columns.
+    clock_or_column: BTreeSet<String>,
+}
+
+impl Names {
+    /// Those of a statement itself.
+    fn of(shape: &Shape) -> Self {
+        let mut tables = shape.tables.iter();
+        let unqualified = shape.tables.iter().filter(|table| table.database.is_none());
+        Self {
+            tables: unqualified.map(|table| table.name.clone()).collect(),
+            named_sets: shape.named_sets.clone(),
+            has_sets: !shape.named_sets.is_empty()
+                || tables.any(|table| table.position == Position::In),
+            definitions: shape.definitions.clone(),
+            clock: shape.clock.clone(),
+            clock_or_column: shape.clock_or_column.clone(),
+        }
+    }
+
+    /// Whether an expression of a reader could capture one.
+    fn heed_aliases(&self) -> bool {
+        self.has_sets || !self.clock.is_empty()
+    }
+
+    /// Takes in those of a node that is put in, where the names in `aliases` are given to expressions.
+    fn take(&mut self, node: &Self, aliases: Option<&HashSet<String>>) {
+        self.tables.extend(node.tables.iter().cloned());
+        self.named_sets.extend(node.named_sets.iter().cloned());
+        self.definitions.extend(node.definitions.iter().cloned());
+        self.has_sets |= node.has_sets;
+        let is_free = |word: &&String| aliases.is_none_or(|aliases| !aliases.contains(*word));
+        self.clock
+            .extend(node.clock.iter().filter(is_free).cloned());
+        let doubtful = node.clock_or_column.iter().cloned();
+        self.clock_or_column.extend(doubtful);
+    }
 }
 
 /// The state of compiling one request.
@@ -216,44 +263,13 @@ impl<'a> Compilation<'a> {
         text: &MappedText,
         shape: &Shape,
     ) -> Result<Resolved, QueryError> {
+        self.note(shape)?;
         let starts = shape::starts(text);
-        let mut tables = BTreeSet::new();
-        let mut named_sets = shape.named_sets.clone();
-        let mut definitions = shape.definitions.clone();
-        let mut has_sets = !named_sets.is_empty();
-        let mut aliases = None;
-        for table in &shape.tables {
-            has_sets |= table.position == Position::In;
-            let resource = table.resource();
-            self.compiled.hides_rows |= self.filters.of(&resource).is_some();
-            self.note_table(resource);
-            if table.database.is_none() {
-                tables.insert(table.name.clone());
-            }
-        }
-        for resource in &shape.doubtful {
-            if self.filters.of(resource).is_some() {
-                return Err(ambiguous(resource).into());
-            }
-            self.note_table(resource.clone());
-        }
-        let unknown = shape.unknown_sets.iter().cloned();
-        self.compiled.unknown_sets.extend(unknown);
-        let mut edits = self
-            .filters
-            .edits(self.plan, text, &starts, &shape.tables)?;
-        for table in &shape.tables {
-            if table.written.is_some() && self.filters.of(&table.resource()).is_none() {
-                edits.push(table.by_own_name(&starts));
-            }
-        }
-        for (start, end, alias) in &shape.renamed {
-            let mut name = MappedText::new();
-            name.push(alias, PieceKind::Inserted, None);
-            edits.push((shape::range(&starts, *start, *end), name));
-        }
+        let mut names = Names::of(shape);
+        let mut edits = self.own_edits(text, shape, &starts)?;
         edits.reserve(shape.inlines.len() + 1);
         let mut size = text.text().len();
+        let mut aliases = None;
         for inline in &shape.inlines {
             let node = self.node(&inline.target)?;
             size += node.text.text().len();
@@ -267,14 +283,10 @@ impl<'a> Compilation<'a> {
                 )
                 .into());
             }
-            tables.extend(node.tables.iter().cloned());
-            named_sets.extend(node.named_sets.iter().cloned());
-            definitions.extend(node.definitions.iter().cloned());
-            has_sets |= node.has_sets;
             // Read off the text only for the few that need them.
-            let aliases = node
-                .has_sets
+            let aliases = (node.names.heed_aliases())
                 .then(|| &*aliases.get_or_insert_with(|| sql::aliases(text.text())));
+            names.take(&node.names, aliases);
             edits.push((
                 shape::range(&starts, inline.start, inline.end),
                 self.wrapped(&node, inline, shape, aliases)?,
@@ -293,13 +305,47 @@ impl<'a> Compilation<'a> {
         } else {
             text.splice(&edits)
         };
-        Ok(Resolved {
-            text,
-            tables,
-            named_sets,
-            has_sets,
-            definitions,
-        })
+        Ok(Resolved { text, names })
+    }
+
+    /// Notes what a statement names itself.
+    fn note(&mut self, shape: &Shape) -> Result<(), QueryError> {
+        for table in &shape.tables {
+            let resource = table.resource();
+            self.compiled.hides_rows |= self.filters.of(&resource).is_some();
+            self.note_table(resource);
+        }
+        for resource in &shape.doubtful {
+            if self.filters.of(resource).is_some() {
+                return Err(ambiguous(resource).into());
+            }
+            self.note_table(resource.clone());
+        }
+        let unknown = shape.unknown_sets.iter().cloned();
+        self.compiled.unknown_sets.extend(unknown);
+        Ok(())
+    }
+
+    /// The edits of a statement's own names: tables of which only some rows may be seen, or that the engine knows by others, and nodes under an alias.
+    fn own_edits(
+        &self,
+        text: &MappedText,
+        shape: &Shape,
+        starts: &[usize],
+    ) -> Result<Vec<(Range<usize>, MappedText)>, QueryError> {
+        let (filters, tables) = (self.filters, &shape.tables);
+        let mut edits = filters.edits(self.plan, text, starts, tables)?;
+        for table in tables {
+            if table.written.is_some() && filters.of(&table.resource()).is_none() {
+                edits.push(table.by_own_name(starts));
+            }
+        }
+        for (start, end, alias) in &shape.renamed {
+            let mut name = MappedText::new();
+            name.push(alias, PieceKind::Inserted, None);
+            edits.push((shape::range(starts, *start, *end), name));
+        }
+        Ok(edits)
     }
 
     fn note_table(&mut self, resource: ResourceName) {
@@ -318,16 +364,28 @@ impl<'a> Compilation<'a> {
         reader: &Shape,
         aliases: Option<&HashSet<String>>,
     ) -> Result<MappedText, QueryError> {
+        let (own, mut text) = (&node.names, Cow::Borrowed(&node.text));
         let names = Captivable {
-            tables: &node.tables,
-            named_sets: &node.named_sets,
+            tables: &own.tables,
+            named_sets: &own.named_sets,
         };
         let (database, captors) = (&self.plan.database, reader.captors.as_deref());
-        if node.definitions.is_disjoint(&reader.definitions) {
-            return capture::wrapped(database, &node.text, &names, inline, captors, aliases);
+        if !own.definitions.is_disjoint(&reader.definitions) {
+            self.told_apart += 1;
+            let told_apart = capture::told_apart(&text, &reader.definitions, self.told_apart)?;
+            text = Cow::Owned(told_apart);
         }
-        self.told_apart += 1;
-        let text = capture::told_apart(&node.text, &reader.definitions, self.told_apart)?;
+        let is_captured = |word: &&String| aliases.is_some_and(|names| names.contains(*word));
+        let captured: BTreeSet<&String> = own.clock.iter().filter(is_captured).collect();
+        if let Some(word) = captured
+            .iter()
+            .find(|word| own.clock_or_column.contains(**word))
+        {
+            return Err(clock_captured(word).into());
+        }
+        if !captured.is_empty() {
+            text = Cow::Owned(capture::with_brackets(&text, &captured));
+        }
         capture::wrapped(database, &text, &names, inline, captors, aliases)
     }
 }

@@ -3,6 +3,7 @@
 mod allowed;
 mod capture;
 mod closed;
+mod columns;
 mod compilation;
 mod datasource;
 mod engine;
@@ -26,10 +27,10 @@ use std::sync::Arc;
 use pipewright_grammar::diagnostic::Diagnostic;
 use rayon::prelude::*;
 
+pub(crate) use columns::{Columns, column_or_node};
 pub use filter::{FilterError, RowFilters};
 pub use inferred::{Inferred, State, Written};
 pub use keys::needs_type;
-pub(crate) use named::column_or_node;
 pub use outside::{Meant, Named};
 pub use pipe::{CopyMode, NodePlan, PipePlan, Role};
 pub use query::{Compiled, QUERY_SOURCE, QueryError, RequestContext};

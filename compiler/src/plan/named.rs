@@ -1,22 +1,19 @@
 //! What the names of a statement mean: scan × project → [`Shape`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
-
-use pipewright_grammar::diagnostic::Diagnostic;
-use pipewright_grammar::source::Span;
 
 use super::Plan;
 use super::allowed::names_engine_table;
+use super::columns::{Columns, column_or_node};
 use super::compilation::Compilation;
 use super::query::QueryError;
 use super::shape::{self, Inline, Shape, TableUse};
-use crate::diagnostics::codes;
 use crate::graph::{NodeId, Scope, Target, resolve};
 use crate::mapped_text::MappedText;
 use crate::project::ResourceName;
 use crate::sql::definitions;
-use crate::sql::memberships::{Element, outputs};
 use crate::sql::{self, Position, Scan, TableReference};
 
 impl Compilation<'_> {
@@ -36,6 +33,7 @@ impl Compilation<'_> {
             cacheable: true,
             written_out: BTreeSet::new(),
             aliased: Vec::new(),
+            columns: Columns::new(self.plan, scope, text.text(), scan),
         };
         let end = scan.trailing_semicolon.as_ref();
         naming.shape.end = naming.anchor(end.map_or(text.text().len(), |end| end.start));
@@ -48,6 +46,7 @@ impl Compilation<'_> {
             mut shape,
             cacheable,
             written_out,
+            columns,
             ..
         } = naming;
         let named_sets = scan.named_sets.iter();
@@ -61,86 +60,9 @@ impl Compilation<'_> {
             shape.captors = Some(Arc::new(scan.captors().clone()));
         }
         shape.definitions = definitions::words(text.text(), scan);
+        columns.tell_clock(&mut shape);
         Ok((shape, cacheable))
     }
-}
-
-impl Plan {
-    /// Whether a node's name right of an `IN` may be a column of what the statement reads, for which the engine would take it if the node were a table.
-    pub(crate) fn set_may_be_column(
-        &self,
-        scope: Scope<'_>,
-        scan: &Scan,
-        table: &TableReference,
-    ) -> bool {
-        if table.position != Position::In || table.database.is_some() {
-            return false;
-        }
-        let is_from = |table: &&TableReference| table.position == Position::From;
-        scan.tables.iter().filter(is_from).any(|read| {
-            let policy = &self.policies.common;
-            let database = read.database.as_deref();
-            let meant = resolve(&self.project, policy, scope, database, &read.name);
-            self.table_may_give(meant, &table.name, &mut BTreeSet::new())
-        })
-    }
-
-    fn has_column(&self, datasource: &ResourceName, name: &str) -> bool {
-        let table = self.tables.get(datasource);
-        table.is_some_and(|table| table.columns.iter().any(|column| column.name == name))
-    }
-
-    /// Whether a node gives a column of that name, as far as its text says: by a name in its list, or by `*` over what has one.
-    fn may_give_column(&self, node: &NodeId, name: &str, asked: &mut BTreeSet<NodeId>) -> bool {
-        if !asked.insert(node.clone()) {
-            return false;
-        }
-        let mut branches = self.graph.branches(node).iter();
-        branches.any(|branch| {
-            let outputs = outputs(branch.rendered.sql.text()).unwrap_or_default();
-            let mut elements = outputs.iter().flatten();
-            let is_open = |element: &&Element| matches!(element, Element::Star | Element::Open);
-            let is_named = elements.clone().any(|element| match element {
-                Element::Column { name: given, .. }
-                | Element::Call { name: given, .. }
-                | Element::Named(given) => given == name,
-                Element::Star | Element::One | Element::Open => false,
-            });
-            is_named
-                || elements.any(|element| is_open(&element))
-                    && branch.scan.tables.iter().any(|table| {
-                        table.position == Position::From
-                            && self.table_may_give(self.target(node, table), name, asked)
-                    })
-        })
-    }
-
-    fn table_may_give(
-        &self,
-        table: Option<Target<'_>>,
-        name: &str,
-        asked: &mut BTreeSet<NodeId>,
-    ) -> bool {
-        match table {
-            Some(Target::Datasource(datasource)) => self.has_column(&datasource.name, name),
-            Some(Target::Node(pipe, node)) => {
-                self.may_give_column(&NodeId::of(pipe, node), name, asked)
-            }
-            Some(Target::Service) | None => false,
-        }
-    }
-}
-
-/// The diagnostic for a name right of an `IN` that is a node, and maybe a column.
-pub(crate) fn column_or_node(name: &str, span: Option<Span>) -> Diagnostic {
-    let message = format!("`{name}` right of `IN` may be the node or a column of what is read");
-    let mut diagnostic = Diagnostic::error(codes::SET_NAME, message);
-    if let Some(span) = span {
-        diagnostic = diagnostic.label(span, "one of the two");
-    }
-    diagnostic.help(format!(
-        "write `(SELECT * FROM {name})` for the node, and the name of its table and a point before a column"
-    ))
 }
 
 /// A statement whose names are being resolved.
@@ -156,6 +78,8 @@ struct Naming<'a> {
     written_out: BTreeSet<usize>,
     /// Nodes with an alias, and that.
     aliased: Vec<(&'a str, &'a str)>,
+    /// What it may read.
+    columns: Columns<'a>,
 }
 
 impl<'a> Naming<'a> {
@@ -187,6 +111,7 @@ impl<'a> Naming<'a> {
         !databases.iter().any(is_database)
             && others.any(|other| {
                 other.position == Position::From
+                    && other.query == table.query
                     && other.alias.as_deref().unwrap_or(&other.name) == relation
             })
     }
@@ -227,14 +152,15 @@ impl<'a> Naming<'a> {
             let place = self.text.locate_range(modifier);
             return Err(crate::graph::modifier_on_node(&table.name, place).into());
         }
-        if self.plan.set_may_be_column(self.scope, self.scan, table) {
+        if self.columns.has_set(table) {
             let place = self.text.locate_range(table.span.clone());
             return Err(column_or_node(&table.name, place).into());
         }
         if let (Position::From, Some(alias)) = (table.position, &table.alias) {
             self.aliased.push((table.name.as_str(), alias.as_str()));
         }
-        let alias = (table.position == Position::From && table.alias.is_none())
+        let takes_alias = table.position == Position::From && table.alias.is_none();
+        let alias = (takes_alias && !self.names_an_expression(table))
             .then(|| sql::quote_identifier(&table.name));
         let inline = Inline {
             start: self.anchor(table.span.start),
@@ -257,6 +183,19 @@ impl<'a> Naming<'a> {
         }
         self.shape.inlines.push(inline);
         Ok(())
+    }
+
+    /// Whether an expression has the name of a node that is all that a query reads, and nothing is named with it before a dot: the engine takes one of the two for a
+    /// name, and needs none for what stands alone.
+    fn names_an_expression(&self, table: &TableReference) -> bool {
+        let text = self.text.text();
+        let is_beside = |other: &&TableReference| {
+            other.position == Position::From && other.query == table.query
+        };
+        let is_qualifier = |place: Range<usize>| sql::unquote(&text[place]) == table.name;
+        self.columns.given().contains(&table.name)
+            && self.scan.tables.iter().filter(is_beside).count() == 1
+            && !sql::qualifiers(text).into_iter().any(is_qualifier)
     }
 
     /// A name of a table, which stays or gives way to the table's own name: `name__vN` stands for a table without a version in its name, and in the pipe of a workspace

@@ -62,6 +62,10 @@ pub(super) struct Shape {
     pub(super) unknown_sets: BTreeSet<String>,
     /// What its common table expressions are defined as.
     pub(super) definitions: BTreeSet<Words>,
+    /// Words without brackets that are the clock: nothing in the statement has their name.
+    pub(super) clock: BTreeSet<String>,
+    /// Such words that something in the statement may have for its name.
+    pub(super) clock_or_column: BTreeSet<String>,
     /// The statement without a trailing semicolon ends here.
     pub(super) end: Anchor,
 }

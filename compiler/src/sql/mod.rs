@@ -9,6 +9,7 @@
 pub(crate) mod blocks;
 mod calls;
 pub(crate) mod clauses;
+pub(crate) mod clock;
 mod closed;
 pub(crate) mod columns;
 mod debug;

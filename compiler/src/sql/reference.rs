@@ -42,6 +42,8 @@ pub struct TableReference {
     /// The name is written as a string literal (`FROM 'file.csv'`): a file to the embedded engine, never a table.
     pub is_literal: bool,
     pub(crate) scope: super::scan::ScopeId,
+    /// The query that it stands in.
+    pub(crate) query: u32,
 }
 
 impl TableReference {

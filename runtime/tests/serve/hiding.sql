@@ -30,5 +30,9 @@ SELECT sum(other) FROM (SELECT number IN other AS other FROM numbers(5) AS other
 WITH events AS x SELECT countIf((number % 4, number) IN x) FROM numbers(40) WHERE number % 4 != 1
 SELECT countIf((number % 4, number) IN + events) FROM numbers(40) WHERE number % 4 != 1
 SELECT sum(in((number % 4, number), events)) FROM numbers(40) WHERE number % 4 != 1
+-- Words of the engine's before `in(…)` are no columns.
+SELECT sum(number) FROM (SELECT * REPLACE in(number, other) AS number FROM numbers(5))
+SELECT countIf(substring('abc' from 1 for in(number, other)) = 'a') FROM numbers(5)
+SELECT countIf(overlay('abc' placing in(number, other)::String from 1 for 1) = '1bc') FROM numbers(5)
 -- What the engine makes of values for texts.
 SELECT countIf(org != 1) FROM events SETTINGS bool_false_representation = 'true'

@@ -31,8 +31,9 @@ const WITHOUT_BRACKETS: &[&str] = &[
 
 /// Words that no value ends with, beside the keywords.
 const OPERATORS: &[&str] = &[
-    "ALL", "ANY", "CASE", "DISTINCT", "DIV", "ELSE", "ESCAPE", "ILIKE", "INTERVAL", "LIKE",
-    "LIMIT", "MOD", "OFFSET", "ON", "OR", "REGEXP", "THEN", "TIES", "TOP", "WHEN", "XOR",
+    "ALL", "ANY", "BOTH", "CASE", "DISTINCT", "DIV", "ELSE", "ESCAPE", "ILIKE", "INTERVAL",
+    "LEADING", "LIKE", "LIMIT", "MOD", "OFFSET", "ON", "OR", "REGEXP", "THEN", "TIES", "TOP",
+    "TRAILING", "WHEN", "XOR",
 ];
 
 impl Walk<'_> {
@@ -164,6 +165,7 @@ impl Walk<'_> {
                 parameter,
                 is_literal: self.kind(first) == Some(Kind::Text),
                 scope,
+                query,
             },
             query,
         });
@@ -280,11 +282,47 @@ impl Walk<'_> {
         match self.kind(at) {
             Some(Kind::QuotedName) => true,
             Some(Kind::Word) => {
+                let mut operators = OPERATORS.iter();
                 self.keyword(at) == Keyword::None
-                    && !OPERATORS
-                        .iter()
-                        .any(|word| self.text(at).eq_ignore_ascii_case(word))
+                    && !operators.any(|word| self.text(at).eq_ignore_ascii_case(word))
+                    && self.begins_operand(at)
             }
+            _ => false,
+        }
+    }
+
+    /// Whether what stands before a place asks for an operand there, so that a word is a name. Behind a value it may be a word of the engine's: `* REPLACE in(…)`,
+    /// `substring(a FROM 1 FOR in(…))`.
+    fn begins_operand(&self, at: usize) -> bool {
+        let Some(before) = at.checked_sub(1) else {
+            return false;
+        };
+        match self.kind(before) {
+            Some(Kind::Comma | Kind::OpenRound | Kind::OpenSquare | Kind::Dot | Kind::Equals) => {
+                true
+            }
+            // What a star stands behind tells a product from all columns.
+            Some(Kind::Operator) if self.text(before) == "*" => before
+                .checked_sub(1)
+                .is_some_and(|left| self.ends_value(left)),
+            Some(Kind::Operator) => true,
+            Some(Kind::Word) => matches!(
+                self.keyword(before),
+                Keyword::And
+                    | Keyword::By
+                    | Keyword::Case
+                    | Keyword::Distinct
+                    | Keyword::Else
+                    | Keyword::Having
+                    | Keyword::Not
+                    | Keyword::On
+                    | Keyword::Or
+                    | Keyword::Prewhere
+                    | Keyword::Select
+                    | Keyword::Then
+                    | Keyword::When
+                    | Keyword::Where
+            ),
             _ => false,
         }
     }

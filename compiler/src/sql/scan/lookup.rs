@@ -55,6 +55,7 @@ impl Walk<'_> {
         self.scan.doubtful_sets.append(&mut self.doubtful);
         self.doubt_renamed();
         self.scan.captors.scopes = self.scopes;
+        self.scan.queries = self.queries;
         self.scan
     }
 

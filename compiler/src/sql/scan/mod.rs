@@ -14,6 +14,7 @@ mod given;
 mod keyword;
 mod lookup;
 mod position;
+mod queries;
 mod scope;
 mod tables;
 mod walk;
@@ -138,12 +139,18 @@ pub struct Scan {
     /// The text ends in a comment that swallows whatever is appended on the same line.
     pub ends_in_line_comment: bool,
     captors: Captors,
+    queries: queries::Queries,
 }
 
 impl Scan {
     /// The names that capture others.
     pub fn captors(&self) -> &Captors {
         &self.captors
+    }
+
+    /// Whether a column of a table in one place may be a column of what is read in the query of another place: that query reads the table itself, or a query that does.
+    pub(crate) fn may_feed(&self, table: &TableReference, place: &TableReference) -> bool {
+        self.queries.may_feed(table.query, place.query)
     }
 }
 

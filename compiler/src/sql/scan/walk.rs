@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::frame::{Call, Clause, Element, Frame, Mode, TableState};
 use super::keyword::Keyword;
+use super::queries::Queries;
 use super::scope::{ScopeId, Scopes};
 use super::{CommonTable, Scan, SqlError, StatementKind};
 use crate::sql::identifier::unquote;
@@ -37,7 +38,7 @@ pub(super) struct Walk<'a> {
     pub(super) operand: bool,
     /// What the next opening bracket belongs to.
     pub(super) call: Call,
-    pub(super) queries: u32,
+    pub(super) queries: Queries,
     pub(super) found: Vec<Found>,
     /// Aliases by the query they belong to; needed only for names after `IN`.
     pub(super) aliases: Vec<(u32, usize)>,
@@ -60,7 +61,7 @@ pub(super) fn walk(sql: &str, tokens: &[Token]) -> Result<Scan, SqlError> {
         scopes: Scopes::new(),
         operand: true,
         call: Call::None,
-        queries: 0,
+        queries: Queries::default(),
         found: Vec::new(),
         aliases: Vec::new(),
         relation_aliases: HashMap::new(),
@@ -112,6 +113,7 @@ fn empty_scan() -> Scan {
         dynamic_dictionaries: Vec::new(),
         ends_in_line_comment: false,
         captors: super::Captors::default(),
+        queries: Queries::default(),
     }
 }
 

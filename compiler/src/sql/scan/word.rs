@@ -160,19 +160,27 @@ impl Walk<'_> {
     /// Turns the bracket at the top into a query.
     fn become_query(&mut self) {
         if self.top().mode != Mode::Query || self.top().query == 0 {
-            self.queries += 1;
-            let query = self.queries;
+            let around = self.top().query;
+            let query = self.queries.open(around, self.is_read_by_around());
             let frame = self.top_mut();
             frame.mode = Mode::Query;
             frame.query = query;
         }
     }
 
+    /// Whether the query in the bracket at the top stands where the one around it has its tables, or names what it may read.
+    fn is_read_by_around(&self) -> bool {
+        let around = self.stack.iter().rev().nth(1);
+        around.is_some_and(|around| {
+            let is_table = around.in_tables() && around.table != TableState::Condition;
+            is_table || around.clause == Clause::With || self.top().call == Call::View
+        })
+    }
+
     fn unite(&mut self, at: usize) -> usize {
         self.end_branch();
         self.forget_lambda();
-        self.queries += 1;
-        let query = self.queries;
+        let query = self.queries.unite(self.top().query);
         let (later, leading) = (self.top().later, self.top().leading);
         let moved = later
             .zip(leading)
