@@ -46,7 +46,7 @@ columns of what it reads are not known. A `SETTINGS` clause is anywhere in the s
 
 fn apply(subject: &Subject<'_>) -> Option<Change> {
     find(&subject.statement.query, &mut |site| {
-        if !site.select.understood || tells_apart(site.select) {
+        if !site.select.understood || tells_apart(site.select) || is_named_by_alias(subject, site) {
             return None;
         }
         reader_passes_on(subject, site)
@@ -63,6 +63,19 @@ fn tells_apart(select: &Select) -> bool {
         .as_ref()
         .and_then(|source| source.alias.as_deref());
     alias.is_some_and(|alias| alias.starts_with(PASSING))
+}
+
+/// Whether a column that a `*` brings has the name of an expression of the `SELECT`: the engine writes the alias of the table before such a name.
+fn is_named_by_alias(subject: &Subject<'_>, site: Site<'_>) -> bool {
+    let (statement, select) = (subject.statement, site.select);
+    let has_star = select.items.iter().any(|item| item.kind == ItemKind::Star);
+    if !has_star || (select.with.is_none() && select.items.len() == 1) {
+        return false;
+    }
+    let given = statement.gives(&(select.run.start..select.list.end));
+    !given.is_empty()
+        && columns::of_source(statement, subject.context, site, select)
+            .is_some_and(|source| source.shown.iter().any(|name| given.contains(name)))
 }
 
 /// Whether a `SELECT` is `SELECT * FROM …` and nothing else.
@@ -96,7 +109,8 @@ fn reader_passes_on(subject: &Subject<'_>, site: Site<'_>) -> Option<Change> {
         .branches
         .iter()
         .any(|branch| !branch.understood || branch.with.is_some());
-    let alone = site.query.branches.len() == 1 && !(defines && site.has_others_beside());
+    let alone =
+        site.query.branches.len() == 1 && !(defines && site.has_others_beside(subject.statement));
     let simple = node.query.single().is_some_and(|inner| {
         let ends = [ClauseKind::OrderBy, ClauseKind::Limit, ClauseKind::Offset];
         inner.with.is_none() && ends.iter().all(|kind| inner.clause(*kind).is_none())

@@ -416,12 +416,15 @@ impl<'a> Merger<'a> {
         let gets_one = !hoisted.is_empty() && self.reader.with.is_none();
         let branches = &self.site.query.branches;
         let earlier = branches.iter().take(self.site.branch).any(tables);
-        let in_brackets = self.site.has_others_beside() && branches.len() == 1;
+        // What a `WITH` in other brackets of the union names is not looked for.
         let of_brackets = || {
-            let around = self.site.around.iter().map(|around| around.select);
-            around.into_iter().any(tables)
+            let own = self.reader.run.clone();
+            let around = &statement.query.run;
+            self.site.is_united_in_brackets(statement)
+                && (statement.has_word(&(around.start..own.start), "WITH")
+                    || statement.has_word(&(own.end..around.end), "WITH"))
         };
-        (!gets_one || !(earlier || in_brackets && of_brackets())).then_some(())
+        (!gets_one || !(earlier || of_brackets())).then_some(())
     }
 
     /// `WITH expression AS name, …` before the reader, or at the start of its own.
@@ -548,7 +551,7 @@ impl<'a> Merger<'a> {
         let beside = |name: &str| {
             let others = self.site.query.branches.iter().enumerate();
             let mut others = others.filter(|(at, _)| *at != self.site.branch);
-            let in_brackets = self.site.query.branches.len() == 1 && self.site.has_others_beside();
+            let in_brackets = self.site.is_united_in_brackets(statement);
             let run = &self.reader.run;
             others.any(|(_, other)| statement.mentions(&other.run, name))
                 || in_brackets

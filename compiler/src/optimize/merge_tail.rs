@@ -15,7 +15,7 @@ pub(super) fn apply(subject: &Subject<'_>, site: Site<'_>) -> Option<Change> {
     let nested = reader.source_query()?;
     let node = nested.query.single()?;
     if site.query.branches.len() != 1
-        || node.with.is_some() && site.has_others_beside()
+        || node.with.is_some() && site.has_others_beside(statement)
         || !can_follow(statement, reader)
         || !can_lead(statement, node)
     {

@@ -23,9 +23,15 @@ pub(super) struct Around<'a> {
 
 impl Site<'_> {
     /// Whether other queries stand beside this one that see what its `WITH` defines: the other branches of a union, and what a query in brackets is united with.
-    pub(super) fn has_others_beside(&self) -> bool {
-        let in_brackets = |around: &Around<'_>| !around.select.understood;
-        self.query.branches.len() > 1 || self.around.last().is_some_and(in_brackets)
+    pub(super) fn has_others_beside(&self, statement: &Statement<'_>) -> bool {
+        self.query.branches.len() > 1 || self.is_united_in_brackets(statement)
+    }
+
+    /// Whether it is in brackets that stand in a union. The engine leaves such brackets out: a `WITH` in the first of them goes to what is united with it.
+    pub(super) fn is_united_in_brackets(&self, statement: &Statement<'_>) -> bool {
+        self.around.last().is_some_and(|around| {
+            !around.select.understood || statement.is_united(around.nested.open)
+        })
     }
 
     /// Whether a bare table name may mean a common table expression here, of this `SELECT` or of one around it.
@@ -41,9 +47,12 @@ impl Site<'_> {
                 statement.has_word(&select.run, "WITH")
             }
         };
-        // The leading `WITH` of a union covers every branch.
+        // The leading `WITH` of a union covers every branch; one in brackets is not looked for.
         let first = self.query.branches.first();
-        defines(self.select)
+        let of_brackets = self.is_united_in_brackets(statement)
+            && statement.has_word(&statement.query.run, "WITH");
+        of_brackets
+            || defines(self.select)
             || first.is_some_and(defines)
             || self.around.iter().any(|around| defines(around.select))
     }

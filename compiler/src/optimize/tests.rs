@@ -156,6 +156,16 @@ fn a_later_branch_keeps_the_common_tables_of_the_first() {
         // Its named values mean themselves in every branch.
         "WITH 5 AS org SELECT toInt64(org) AS k UNION ALL SELECT k FROM (\nSELECT url AS k FROM hits WHERE org > 3\n) AS n",
     ]);
+    // Brackets of a union are left out by the engine, also where the union is in brackets itself.
+    let node = "SELECT x FROM (\nSELECT org + amount AS x FROM hits\n) AS a WHERE x + x > 1";
+    stay(&[
+        &format!("SELECT * FROM (\n({node}) UNION ALL (SELECT x FROM t)\n) AS c"),
+        &format!(
+            "SELECT x, count() FROM (((({node}))) UNION ALL (SELECT x FROM t)) AS c GROUP BY x"
+        ),
+        &format!("SELECT k FROM ((WITH org AS k SELECT k FROM t) UNION ALL ({node})) AS c"),
+        "SELECT x FROM ((SELECT * FROM (WITH org + amount AS x SELECT x FROM hits)) UNION ALL (SELECT x FROM t)) AS c WHERE x > 1",
+    ]);
     let scalar = "WITH 1 AS k SELECT k FROM t UNION ALL SELECT x FROM (\nSELECT amount + org AS x FROM hits\n) AS n WHERE x > 1";
     assert_ne!(optimized(scalar), "unchanged");
 }
@@ -172,6 +182,14 @@ fn totals_are_those_of_the_node() {
 fn a_star_beside_a_column_of_a_name_that_it_brings_stays_a_star() {
     stay(&[
         "SELECT *, org * 2 AS d FROM (\nSELECT org, n.d FROM (\nSELECT DISTINCT org, org + org AS d FROM hits\n) AS n\n) AS a",
+    ]);
+}
+
+#[test]
+fn a_column_that_an_expression_has_the_name_of_keeps_the_alias_before_it() {
+    stay(&[
+        "WITH org + 1 AS url SELECT * FROM (SELECT * FROM hits WHERE org < 2) AS n",
+        "SELECT *, (org AS url) + 1 AS z FROM (SELECT * FROM hits WHERE org < 2) AS n",
     ]);
 }
 

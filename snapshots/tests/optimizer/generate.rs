@@ -364,7 +364,7 @@ impl Writer<'_, '_> {
     fn diamond(&mut self, source: &str) -> (String, Columns) {
         let (key, key_number) = self.column();
         let (other, _) = self.column();
-        match self.tape.below(7) {
+        match self.tape.below(8) {
             0 => (
                 format!(
                     "SELECT 'one' AS s, toInt64(count()) AS v FROM {source} UNION ALL SELECT 'two' AS s, toInt64(uniqExact({other})) AS v FROM {source} UNION ALL SELECT toString(max({key})) AS s, toInt64(0) AS v FROM {source}"
@@ -413,6 +413,17 @@ impl Writer<'_, '_> {
                         "SELECT toInt64(count()) AS x FROM {source} UNION ALL {open}WITH 2 AS q SELECT toInt64(uniqExact({other}) * q) AS x FROM {source}{close}"
                     ),
                     vec![("x".to_owned(), true)],
+                )
+            }
+            6 => {
+                // Brackets that the engine leaves out.
+                let own = *self.tape.one(&["", "WITH toInt64(3) AS k "]);
+                let name = *self.tape.one(NAMES);
+                (
+                    format!(
+                        "({own}SELECT toInt64(length(toString({key}))) AS {name} FROM {source}) UNION ALL (SELECT {name} FROM (SELECT toInt64(length(toString({other}))) AS {name} FROM {source}))"
+                    ),
+                    vec![(name.to_owned(), true)],
                 )
             }
             _ => (

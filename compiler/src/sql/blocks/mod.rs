@@ -183,6 +183,25 @@ impl<'a> Statement<'a> {
         self.closes.get(open).copied().unwrap_or(open)
     }
 
+    /// Whether the bracket that opens at `open`, or one that holds nothing else, stands beside a set operator.
+    pub(crate) fn is_united(&self, mut open: usize) -> bool {
+        const BEFORE: [&str; 5] = ["UNION", "INTERSECT", "EXCEPT", "ALL", "DISTINCT"];
+        let is_one_of = |at: usize, words: &[&str]| words.iter().any(|word| self.is(at, word));
+        loop {
+            let close = self.close(open);
+            let Some(before) = open.checked_sub(1) else {
+                return is_one_of(close + 1, &BEFORE[..3]);
+            };
+            if is_one_of(before, &BEFORE) || is_one_of(close + 1, &BEFORE[..3]) {
+                return true;
+            }
+            if self.kind(before) != Some(Kind::OpenRound) || self.close(before) != close + 1 {
+                return false;
+            }
+            open = before;
+        }
+    }
+
     /// Whether a token opens a bracket.
     pub(crate) fn opens(&self, at: usize) -> bool {
         matches!(
