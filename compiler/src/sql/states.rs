@@ -271,9 +271,15 @@ impl Reader<'_> {
         } else {
             function.to_owned()
         };
+        // To the engine it is a function of its own.
+        let nulls = if self.statement.is(call.arguments.end, "RESPECT") {
+            "_respect_nulls"
+        } else {
+            ""
+        };
         StateColumn {
             name: name.to_owned(),
-            merge: format!("{function}Merge{parameters}"),
+            merge: format!("{function}{nulls}Merge{parameters}"),
         }
     }
 
@@ -419,8 +425,19 @@ impl Reader<'_> {
             return Ok(Vec::new());
         };
         let mut body = clause.body.clone();
-        // `WITH TOTALS`, which a view has no rows for.
+        // `WITH TOTALS`, which a view has no rows for. The others give rows of totals that have the key of a group.
         if body.len() > 2 && statement.is(body.end - 2, "WITH") {
+            if !statement.is(body.end - 1, "TOTALS") {
+                let span = statement.bytes(&(body.end - 2..body.end));
+                return Err(NoStates {
+                    message: format!(
+                        "`{}` gives totals beside the groups, which could not be told apart in the data source",
+                        &statement.text[span.clone()]
+                    ),
+                    span,
+                    help: WHEN_READ,
+                });
+            }
             body.end -= 2;
         }
         let mut keys: Vec<&Column> = Vec::new();

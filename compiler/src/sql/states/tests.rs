@@ -71,7 +71,7 @@ fn distinct_filters_and_states_of_states_are_what_the_engine_makes_of_them() {
     assert_snapshot!(shown("SELECT k, sum(a) FILTER (WHERE b) AS f, any(a) RESPECT NULLS AS n, sumMerge(s) AS m, avgState(a) AS already, maxSimpleState(a) AS simple, sum(distinct) AS d FROM t GROUP BY k"), @r"
     SELECT k, sumState(a) FILTER (WHERE b) AS f, anyState(a) RESPECT NULLS AS n, sumMergeState(s) AS m, avgState(a) AS already, maxSimpleState(a) AS simple, sumState(distinct) AS d FROM t GROUP BY k
     keys: k
-    states: f by sumMerge; n by anyMerge; m by sumMerge; already by avgMerge; d by sumMerge
+    states: f by sumMerge; n by any_respect_nullsMerge; m by sumMerge; already by avgMerge; d by sumMerge
     ");
 }
 
