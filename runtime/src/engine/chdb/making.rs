@@ -12,11 +12,11 @@ use super::super::format::Framing;
 /// So many rows a short answer has at most.
 const SHORT_ROWS: u64 = 500;
 
-/// So many bytes of columns a short answer has at most.
-const SHORT_BYTES: u64 = 64 * 1024;
+/// So many bytes of columns a short answer has at most. A byte may be a place in a dictionary, or a value with a name: its text is as long as the statement may be.
+const SHORT_BYTES: u64 = 8 * 1024;
 
 /// So long a statement is at most whose answer may be short: the names of its columns, which JSON repeats in each row, are in it.
-const SHORT_STATEMENT: usize = 6_000;
+const SHORT_STATEMENT: usize = 2_000;
 
 /// Where the text of an answer is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,6 +155,6 @@ mod tests {
         let rows = "Limit for result exceeded, max rows: 500.00 (TOO_MANY_ROWS_OR_BYTES)";
         let bytes = "Limit for result exceeded, max bytes: 9.77 KiB (TOO_MANY_ROWS_OR_BYTES)";
         assert!(is_long(rows, 1000) && is_long(bytes, 1_000_000));
-        assert!(!is_long(bytes, 10_000) && !is_long("Division by zero", 1_000_000));
+        assert!(!is_long(bytes, 5_000) && !is_long("Division by zero", 1_000_000));
     }
 }

@@ -123,7 +123,12 @@ fn take(mut reader: PipeReader, bound: Bound, orders: Orders<'_>) -> Result<Vec<
         if text.len() == text.capacity() {
             let ready = usize::try_from(bound.bytes.min(MOST_READY)).unwrap_or(usize::MAX);
             // Once for most answers, so that they are never there twice.
-            text.reserve_exact(ready.saturating_sub(text.len()).max(text.len()) + 1);
+            let more = ready.saturating_sub(text.len()).max(text.len()) + 1;
+            if text.try_reserve_exact(more).is_err() && text.try_reserve(STEP).is_err() {
+                drop(text);
+                drain(reader, orders);
+                return Err(EngineError::out_of_memory(bound.bytes));
+            }
         }
         let room = text.capacity() - text.len();
         let taken = (&mut reader).take(room as u64).read_to_end(&mut text);

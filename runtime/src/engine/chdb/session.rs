@@ -148,11 +148,47 @@ impl Session {
 
     /// Runs a statement whose text may become long.
     fn run_outside(&mut self, query: &Query, orders: Orders<'_>) -> Result<Output, EngineError> {
-        let (Some(bound), Some(outlet)) = (Bound::of(query), Outlet::open()) else {
-            return whole(self.run_here(query, orders.ticket), &query.sql);
+        let error = match self.lead_out(query, orders, None)? {
+            Ok(output) => return Ok(output),
+            Err(error) => error,
         };
+        // What it says may be about what was put behind the statement.
+        if error.contains("SYNTAX_ERROR") {
+            if let Some(error) = self.syntax_error(query, orders.ticket) {
+                return Err(error);
+            }
+            // Behind brackets the engine takes settings and nothing after them.
+            if let Some(at) = last_settings(&query.sql)
+                && let Ok(output) = self.lead_out(query, orders, Some(at))?
+            {
+                return Ok(output);
+            }
+        }
+        Err(EngineError::from_exception(&error, &query.sql))
+    }
+
+    /// Runs a statement so that its text comes out of the engine on the way; what the engine says against it is the inner error. `settings` is where its own `SETTINGS`
+    /// stand that the way out has to come before.
+    fn lead_out(
+        &mut self,
+        query: &Query,
+        orders: Orders<'_>,
+        settings: Option<usize>,
+    ) -> Result<Result<Output, String>, EngineError> {
+        let (Some(bound), Some(outlet)) = (Bound::of(query), Outlet::open()) else {
+            // Where nothing can be led out, only what the engine counts bounds the answer.
+            self.prepare(query, Making::Free)?;
+            return whole(self.run_here(query, orders.ticket), &query.sql).map(Ok);
+        };
+        let clause = outlet.clause(query);
         let mut sql = query.sql.clone();
-        orders.ticket.mark(&mut sql, &outlet.clause(query));
+        match settings {
+            None => orders.ticket.mark(&mut sql, &clause),
+            Some(at) => {
+                sql.replace_range(at..at + SETTINGS.len(), &format!("{clause}, "));
+                orders.ticket.mark(&mut sql, "");
+            }
+        }
         let (result, text) = outlet.read(bound, orders, || {
             let result = self
                 .connection
@@ -163,15 +199,21 @@ impl Session {
             }
             result
         })?;
-        match result.error() {
+        Ok(match result.error() {
             None => Ok(Output::Whole(Bytes::from(text), result.statistics())),
-            // What it says may be about what was put behind the statement.
-            Some(error) if error.contains("SYNTAX_ERROR") => {
-                self.prepare(query, Making::Here)?;
-                whole(self.run_here(query, orders.ticket), &query.sql)
-            }
-            Some(error) => Err(EngineError::from_exception(&error, &query.sql)),
-        }
+            Some(error) => Err(error),
+        })
+    }
+
+    /// What the engine says of a statement that it cannot read, with nothing behind it. It is not run: a caller may write such words into an error of his own.
+    fn syntax_error(&mut self, query: &Query, ticket: &Ticket) -> Option<EngineError> {
+        const PARSE: &str = "EXPLAIN AST ";
+        let mut sql = format!("{PARSE}{}", query.sql);
+        let length = sql.len();
+        ticket.mark(&mut sql, "");
+        let said = self.connection.query(&sql, "Null", &query.parameters);
+        let error = EngineError::from_exception(&said.error()?, &sql[..length]);
+        Some(error.shifted(PARSE.len(), query.sql.len()))
     }
 
     /// Runs a statement without result.
@@ -312,6 +354,15 @@ impl Session {
         }
         Ok(())
     }
+}
+
+const SETTINGS: &str = "SETTINGS";
+
+/// Where the last word `SETTINGS` of a statement begins, as far as its letters tell.
+fn last_settings(sql: &str) -> Option<usize> {
+    let bytes = sql.as_bytes();
+    let mut windows = bytes.windows(SETTINGS.len());
+    windows.rposition(|window| window.eq_ignore_ascii_case(SETTINGS.as_bytes()))
 }
 
 /// A connection whose unqualified names are tables of the project's database.
