@@ -39,14 +39,23 @@ pub const DATABASE: &str = "pipewright";
 /// Recent engines refuse tables that the reference's engine makes, out of caution: `check` warns of such things, and the author decides. And its joins give rows in the
 /// order of the left side, as those of the reference do; the parallel one shuffles them. A statement can still name another algorithm.
 ///
+/// What some functions mean changed with versions of the engine, without an error: texts as times (26.5: `''` was the first of 1970), the order of longitude and
+/// latitude of H3 (25.1, 25.5), `toTime` (25.12). Projects were written for what they meant before.
+///
 /// The engine makes text of an answer in threads of its own by default. A short answer waits for these longer than they help: a point lookup takes a tenth less
 /// time without them, answers of up to some ten thousand rows and those that are streamed take less, too. Long ones in one piece have a way out of their own.
 pub const OWN_SETTINGS: &[(&str, &str)] = &[
+    ("allow_dynamic_type_in_join_keys", "1"),
     ("allow_suspicious_codecs", "1"),
     ("allow_suspicious_fixed_string_types", "1"),
     ("allow_suspicious_low_cardinality_types", "1"),
     ("allow_suspicious_ttl_expressions", "1"),
+    ("allow_suspicious_types_in_group_by", "1"),
+    ("allow_suspicious_types_in_order_by", "1"),
     ("allow_suspicious_variant_types", "1"),
+    ("cast_string_to_date_time_mode", "basic"),
+    ("geotoh3_argument_order", "lon_lat"),
+    ("h3togeo_lon_lat_result_order", "1"),
     ("join_algorithm", "direct,hash"),
     // Public projects join subqueries and `numbers(…)` without naming them.
     ("joined_subquery_requires_alias", "0"),
@@ -54,6 +63,7 @@ pub const OWN_SETTINGS: &[(&str, &str)] = &[
     ("max_partition_size_to_drop", "0"),
     ("max_table_size_to_drop", "0"),
     ("output_format_parallel_formatting", "0"),
+    ("use_legacy_to_time", "1"),
 ];
 
 /// One statement that returns rows, and how it is to be run.

@@ -124,3 +124,37 @@ async fn tables_that_recent_engines_are_cautious_about_are_made() {
         engine.execute("DROP TABLE cautious").await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn what_functions_mean_is_what_projects_were_written_for() {
+    for (sql, expected) in [
+        (
+            "SELECT toDateTime64('', 3, 'UTC')",
+            "1970-01-01 00:00:00.000",
+        ),
+        ("SELECT geoToH3(-3.70, 40.41, 8)", "613493176266653695"),
+        (
+            "SELECT tupleElement(h3ToGeo(613493176266653695), 1) < 0",
+            "1",
+        ),
+        (
+            "SELECT toDate(toTime(toDateTime('2024-01-05 10:11:12', 'UTC')), 'UTC')",
+            "1970-01-02",
+        ),
+    ] {
+        assert_eq!(tsv(sql).await.trim(), expected, "{sql}");
+    }
+    let engine = engine();
+    let create =
+        "CREATE TABLE paths (t DateTime64(3) DEFAULT '', e JSON) ENGINE = MergeTree ORDER BY t";
+    engine.execute(create).await.unwrap();
+    let insert = r#"INSERT INTO paths (e) VALUES ('{"plan": {"name": "a"}}')"#;
+    engine.execute(insert).await.unwrap();
+    for sql in [
+        "SELECT e.plan.name AS plan, count() AS n FROM paths GROUP BY plan ORDER BY plan",
+        "SELECT l.e.plan.name, 1 FROM paths AS l JOIN paths AS r ON l.e.plan.name = r.e.plan.name",
+    ] {
+        assert_eq!(tsv(sql).await, "a\t1\n", "{sql}");
+    }
+    engine.execute("DROP TABLE paths").await.unwrap();
+}
