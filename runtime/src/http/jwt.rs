@@ -74,6 +74,7 @@ impl Signer {
     pub(crate) fn new(secret: &str) -> Self {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = 0;
+        validation.validate_nbf = true;
         validation.validate_aud = false;
         Self {
             encoding: EncodingKey::from_secret(secret.as_bytes()),
@@ -204,6 +205,15 @@ mod tests {
             signer.verify(&good, "other", &BTreeMap::new()).unwrap_err(),
             "the token is for another workspace"
         );
+        // Nor before it begins to hold.
+        let mut early = serde_json::to_value(claims(4_000_000_000)).unwrap();
+        for (nbf, holds) in [(1_000_000_000, true), (3_000_000_000_u64, false)] {
+            early["nbf"] = nbf.into();
+            let token =
+                jsonwebtoken::encode(&Header::new(Algorithm::HS256), &early, &signer.encoding);
+            let verified = signer.verify(&token.unwrap(), "w", &BTreeMap::new());
+            assert_eq!(verified.is_ok(), holds, "{nbf}");
+        }
         assert_eq!(
             Signer::new("x")
                 .verify(&good, "w", &BTreeMap::new())
