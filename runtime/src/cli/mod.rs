@@ -183,6 +183,14 @@ fn report_errors(
     if !errors.is_empty() {
         let files = place::from_here(plan.project.sources.files(), folder);
         printer.note(&render::text(&errors, &*files, printer.style()));
+        let projects = workspace::projects(&plan.project.sources);
+        if let [_, .., last] = projects.as_slice() {
+            printer.note(&format!(
+                "{} projects are in this folder: name the folder of one of them, such as `{}`",
+                projects.len(),
+                folder.join(workspace::folder_of(last)).display()
+            ));
+        }
     }
     !errors.is_empty()
 }

@@ -6,6 +6,6 @@ mod read;
 mod secrets;
 
 pub use discover::{SETTINGS, discover};
-pub use projects::{KINDS, projects};
+pub use projects::{KINDS, folder_of, projects};
 pub use read::{ReadError, Workspace, read};
 pub use secrets::{SecretsError, secrets};

@@ -65,6 +65,12 @@ pub fn projects(sources: &SourceTree) -> Vec<SourceTree> {
     groups.into_values().map(SourceTree::new).collect()
 }
 
+/// The folder that holds all files of a project, as the folder around all projects names it.
+pub fn folder_of(project: &SourceTree) -> &str {
+    let roots = project.files().iter().map(|file| root_of(file.name()));
+    roots.min_by_key(|root| root.len()).unwrap_or_default()
+}
+
 /// The folder of the project that a file belongs to: what contains the first folder that is named for a kind, else the file's own folder.
 fn root_of(path: &str) -> &str {
     let mut at = 0;

@@ -104,3 +104,23 @@ fn a_missing_parameter_is_named() {
         ["compile", "a", "-p", "user=x", "-p", "limit=abc"]
     );
 }
+
+#[test]
+fn a_folder_of_several_projects_is_told_from_one_with_mistakes() {
+    let twice = EVENTS.1;
+    let project = Project::new(&[
+        EVENTS,
+        ("lib/other/datasources/events.datasource", twice),
+        ("lib/other/pipes/a.pipe", &endpoint("SELECT 1 AS one")),
+    ]);
+    let built = project.command(&["build"]).output().expect("it starts");
+    let said = String::from_utf8_lossy(&built.stderr);
+    assert_eq!(built.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("2 projects are in this folder: name the folder of one of them, such as `")
+            && said.contains("lib/other`"),
+        "{said}"
+    );
+    let built = project.command(&["build", "lib/other"]).status();
+    assert!(built.expect("it starts").success());
+}
