@@ -298,14 +298,18 @@ impl Walk<'_> {
             return false;
         };
         match self.kind(before) {
-            Some(Kind::Comma | Kind::OpenRound | Kind::OpenSquare | Kind::Dot | Kind::Equals) => {
-                true
-            }
             // What a star stands behind tells a product from all columns.
-            Some(Kind::Operator) if self.text(before) == "*" => before
+            Some(Kind::Operator | Kind::Asterisk) if self.text(before) == "*" => before
                 .checked_sub(1)
                 .is_some_and(|left| self.ends_value(left)),
-            Some(Kind::Operator) => true,
+            Some(
+                Kind::Comma
+                | Kind::OpenRound
+                | Kind::OpenSquare
+                | Kind::Dot
+                | Kind::Equals
+                | Kind::Operator,
+            ) => true,
             Some(Kind::Word) => matches!(
                 self.keyword(before),
                 Keyword::And
