@@ -249,7 +249,7 @@ impl Ingest {
         let types = &spooled.types;
         let is_read = path.extension().is_some_and(|ending| ending == COLUMNS);
         let contents = match note.format {
-            Format::Ndjson if is_read => Contents::Columns(types),
+            Format::Ndjson | Format::Csv if is_read => Contents::Columns(types),
             Format::Ndjson => Contents::Lines,
             Format::Csv => Contents::Csv {
                 columns: names.map_or_else(|| csv_columns(table).len(), <[String]>::len),

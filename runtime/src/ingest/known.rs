@@ -7,7 +7,7 @@ use bytes::Bytes;
 use pipewright_compiler::plan::TablePlan;
 
 use super::Ingest;
-use super::certain::{Certain, Fitting};
+use super::certain::{Certain, Fitting, Records};
 use super::numbers::Numbers;
 
 /// Bodies longer than this are read beside the threads that answer requests.
@@ -19,6 +19,7 @@ pub(super) struct Known {
     pub(super) table: TablePlan,
     pub(super) certain: Option<Certain>,
     numbers: Option<Numbers>,
+    is_utc: bool,
 }
 
 /// The data sources that rows have come to.
@@ -49,9 +50,11 @@ impl KnownTables {
 impl Known {
     /// What is known of a table.
     pub(super) async fn new(ingest: &Ingest, table: &TablePlan) -> Self {
+        let is_utc = ingest.is_utc().await;
         Self {
-            certain: Certain::new(table, ingest.is_utc().await),
+            certain: Certain::new(table, is_utc),
             numbers: Numbers::new(table),
+            is_utc,
             table: table.clone(),
         }
     }
@@ -64,6 +67,11 @@ impl Known {
     /// The columns that rows are kept as once they have been read.
     pub(super) fn types(&self) -> &[(String, String)] {
         self.certain.as_ref().map_or(&[], Certain::types)
+    }
+
+    /// What is known of the records of a CSV file: the names of its columns, or none where it has those of the table.
+    pub(super) fn records(&self, names: Option<&[String]>, delimiter: char) -> Option<Records> {
+        Records::new(&self.table, names, delimiter, self.is_utc)
     }
 
     /// Reads lines, of which numbers are put between quotes that would not stay as they are written. Nothing is known of them if it is not certain that all of them

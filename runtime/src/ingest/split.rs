@@ -109,14 +109,12 @@ impl CsvSplitter {
     /// The number of records that end in `bytes`, and the place behind the last end.
     pub(super) fn scan(&mut self, bytes: &[u8]) -> (u64, Option<usize>) {
         let (mut records, mut last) = (0, None);
-        for (at, byte) in bytes.iter().enumerate() {
-            match byte {
-                b'"' => self.quoted = !self.quoted,
-                b'\n' if !self.quoted => {
-                    records += 1;
-                    last = Some(at + 1);
-                }
-                _ => {}
+        for at in memchr::memchr2_iter(b'"', b'\n', bytes) {
+            if bytes[at] == b'"' {
+                self.quoted = !self.quoted;
+            } else if !self.quoted {
+                records += 1;
+                last = Some(at + 1);
             }
         }
         (records, last)

@@ -18,6 +18,7 @@ mod ordered;
 mod parquet;
 mod populate;
 mod refused;
+mod records;
 mod refused_crashes;
 mod replaced;
 mod server;

@@ -63,8 +63,18 @@ impl Kind {
         }
     }
 
+    /// The type of the column as it is kept.
+    pub(super) fn column_type(&self, may_be_null: bool) -> String {
+        let name = self.type_name();
+        if may_be_null {
+            format!("Nullable({name})")
+        } else {
+            name
+        }
+    }
+
     /// The type whose bytes are kept. Moments in another time zone are left to the engine as text.
-    pub(super) fn type_name(&self) -> String {
+    fn type_name(&self) -> String {
         match self {
             Self::Integer { least, width, .. } => {
                 let sign = if *least < 0 { "" } else { "U" };

@@ -9,6 +9,7 @@ mod columns;
 mod kind;
 mod moment;
 mod reading;
+mod records;
 mod scan;
 
 use pipewright_compiler::emit::given_columns;
@@ -19,6 +20,7 @@ pub(super) use columns::Columns;
 use columns::Shape;
 use kind::Kind;
 use reading::Reading;
+pub(super) use records::Records;
 pub(super) use scan::{Number, Scanner};
 
 /// Most columns of a table whose rows are recognized, and most objects that they are in: each is a bit of a number.
@@ -126,11 +128,7 @@ impl Certain {
         let shape = kind.shape(is_optional);
         self.shapes.push(shape);
         if let Some(types) = &mut self.types {
-            let mut written = kind.type_name();
-            if shape.may_be_null {
-                written = format!("Nullable({written})");
-            }
-            types.push((name.to_owned(), written));
+            types.push((name.to_owned(), kind.column_type(shape.may_be_null)));
         }
     }
 
@@ -149,7 +147,7 @@ impl Certain {
             self.row(&lines[start..end], &mut columns)?;
             start = end + 1;
             rows += 1;
-            if rows.is_multiple_of(256) && columns.bytes() > GROWTH_FROM + GROWTH * start as u64 {
+            if rows.is_multiple_of(256) && is_overgrown(&columns, start) {
                 is_kept = false;
                 columns = Columns::new(self.shapes.iter().copied());
             }
@@ -181,6 +179,11 @@ impl Certain {
         columns.end_row();
         Some(())
     }
+}
+
+/// Whether columns take too much for rows of so many bytes.
+fn is_overgrown(columns: &Columns, bytes: usize) -> bool {
+    columns.bytes() > GROWTH_FROM + GROWTH * bytes as u64
 }
 
 impl Object {

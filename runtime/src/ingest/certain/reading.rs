@@ -83,7 +83,8 @@ impl<'a> Reading<'a, '_> {
         }
     }
 
-    fn items(&mut self, at: usize, kind: &Kind) -> Option<()> {
+    /// The items of an array.
+    pub(super) fn items(&mut self, at: usize, kind: &Kind) -> Option<()> {
         self.scanner.take(b'[')?;
         if !self.scanner.takes(b']') {
             loop {
@@ -97,29 +98,11 @@ impl<'a> Reading<'a, '_> {
         Some(())
     }
 
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "whole numbers are taken for real ones only where they are exact"
-    )]
     fn value(&mut self, at: usize, kind: &Kind) -> Option<()> {
         match kind {
-            Kind::Integer { least, most, width } => {
-                let bytes = match self.plain_number()? {
-                    Number::Natural(number) if number <= *most => number.to_le_bytes(),
-                    Number::Negative(number) if number >= *least => number.to_le_bytes(),
-                    _ => return None,
-                };
-                self.columns.value(at, &bytes[..*width]);
-            }
-            Kind::Float => {
-                let number = match self.plain_number()? {
-                    Number::Real(number) => number,
-                    // Larger ones are not kept to the digit.
-                    Number::Natural(number) if number < 1 << 53 => number as f64,
-                    Number::Negative(number) if number > -(1 << 53) => number as f64,
-                    _ => return None,
-                };
-                self.columns.value(at, &number.to_le_bytes());
+            Kind::Integer { .. } | Kind::Float => {
+                let number = self.plain_number()?;
+                self.columns.number(at, kind, number)?;
             }
             Kind::Truth => {
                 let is_true = self.scanner.peek()? == b't';
@@ -131,18 +114,9 @@ impl<'a> Reading<'a, '_> {
                 let text = self.text()?;
                 self.columns.text(at, &text);
             }
-            Kind::Day => {
-                let day = moment::day(&self.scanner.string()?)?;
-                self.columns.value(at, &day.to_le_bytes());
-            }
-            Kind::Second { is_utc } => {
+            Kind::Day | Kind::Second { .. } => {
                 let text: Cow<'_, [u8]> = self.scanner.string()?;
-                let second = moment::second(&text)?;
-                if *is_utc {
-                    self.columns.value(at, &second.to_le_bytes());
-                } else {
-                    self.columns.text(at, &text);
-                }
+                self.columns.moment(at, kind, &text)?;
             }
             Kind::Items(_) => return None,
         }
@@ -173,5 +147,54 @@ impl<'a> Reading<'a, '_> {
     fn plain_number(&mut self) -> Option<Number> {
         self.scanner.peek()?;
         self.scanner.number()
+    }
+}
+
+impl Columns {
+    /// Adds a number, if the column takes it as it is.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "whole numbers are taken for real ones only where they are exact"
+    )]
+    pub(super) fn number(&mut self, at: usize, kind: &Kind, number: Number) -> Option<()> {
+        match kind {
+            Kind::Integer { least, most, width } => {
+                let bytes = match number {
+                    Number::Natural(number) if number <= *most => number.to_le_bytes(),
+                    Number::Negative(number) if number >= *least => number.to_le_bytes(),
+                    _ => return None,
+                };
+                self.value(at, &bytes[..*width]);
+            }
+            Kind::Float => {
+                let number = match number {
+                    Number::Real(number) => number,
+                    // Larger ones are not kept to the digit.
+                    Number::Natural(number) if number < 1 << 53 => number as f64,
+                    Number::Negative(number) if number > -(1 << 53) => number as f64,
+                    _ => return None,
+                };
+                self.value(at, &number.to_le_bytes());
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// Adds a day or a second, if it is written as they are nearly always.
+    pub(super) fn moment(&mut self, at: usize, kind: &Kind, text: &[u8]) -> Option<()> {
+        match kind {
+            Kind::Day => self.value(at, &moment::day(text)?.to_le_bytes()),
+            Kind::Second { is_utc } => {
+                let second = moment::second(text)?;
+                if *is_utc {
+                    self.value(at, &second.to_le_bytes());
+                } else {
+                    self.text(at, text);
+                }
+            }
+            _ => return None,
+        }
+        Some(())
     }
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::super::certain::Columns;
+use super::super::certain::{Columns, Records};
 use super::super::known::Known;
 use super::super::split::{CsvSplitter, csv_fields, likely_delimiter, push_line};
 use super::{Format, Header, SpoolError, Spooled};
@@ -37,6 +37,8 @@ pub(in crate::ingest) struct Writer {
     csv: CsvSplitter,
     headed: bool,
     known: Option<Known>,
+    /// What is known of the records of a CSV file, once its columns are.
+    records: Option<Records>,
     /// The rows of a file of columns, which are in no other.
     read: Option<Columns>,
 }
@@ -68,6 +70,7 @@ impl Writer {
             csv: CsvSplitter::default(),
             headed: false,
             known: None,
+            records: None,
             read: None,
         }
     }
@@ -107,15 +110,19 @@ impl Writer {
             Some(known) => known.read_here(lines.into()),
             None => (lines.into(), None),
         };
-        let columns = fitting.and_then(|fitting| fitting.columns);
+        self.put_read(&lines, rows, fitting.and_then(|fitting| fitting.columns))
+    }
+
+    /// Writes rows as they are, unless they have been read and may be kept as that.
+    fn put_read(&mut self, bytes: &[u8], rows: u64, columns: Option<Columns>) -> io::Result<()> {
         let Some(columns) = columns.filter(|_| self.file.is_none()) else {
             if self.read.is_some() {
                 self.close()?;
             }
-            return self.put(&lines, rows);
+            return self.put(bytes, rows);
         };
         self.read.get_or_insert_default().append(columns);
-        self.bytes += lines.len();
+        self.bytes += bytes.len();
         self.rows += rows;
         if self.is_full() {
             self.close()?;
@@ -205,7 +212,10 @@ impl Writer {
             end = bytes.len();
         }
         if end > start {
-            self.put(&bytes[start..end], rows)?;
+            let records = &bytes[start..end];
+            let known = self.records.as_ref().filter(|_| self.file.is_none());
+            let columns = known.and_then(|known| known.read(records));
+            self.put_read(records, rows, columns)?;
         }
         Ok(end)
     }
@@ -225,6 +235,12 @@ impl Writer {
             fields: fields.len(),
             delimiter: Some(delimiter),
         };
+        let names = self.spooled.header.names.as_deref();
+        let known = self.known.as_ref();
+        self.records = known.and_then(|known| known.records(names, delimiter));
+        if let Some(records) = &self.records {
+            self.spooled.types = records.types().to_vec();
+        }
         is_header
     }
 
