@@ -32,7 +32,7 @@ use pipewright_compiler::plan::Plan;
 use pipewright_compiler::project::SourceTree;
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 use sha2::{Digest, Sha256};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 pub use datafile::{EditError, NodeText, PipeText};
 pub use datasource_text::{DatasourceParts, DatasourceText, quoted_column};
@@ -69,6 +69,11 @@ pub enum ChangeError {
     /// An earlier change could neither be finished nor taken back.
     #[error("{0}")]
     Unfinished(String),
+    /// Tables are made anew beside it.
+    #[error(
+        "rows that views read are being replaced, and no table or view is made, changed or taken away meanwhile: try again when that has ended"
+    )]
+    TablesHeld,
     /// The text of a file cannot be edited so.
     #[error(transparent)]
     Edit(#[from] EditError),
@@ -121,7 +126,8 @@ pub struct Catalog {
     state: Arc<State>,
     base: BTreeMap<String, String>,
     current: ArcSwap<Current>,
-    writer: Mutex<()>,
+    writer: Arc<Mutex<()>>,
+    tables: Arc<Mutex<()>>,
 }
 
 impl Catalog {
@@ -166,7 +172,8 @@ impl Catalog {
             state,
             base,
             current: ArcSwap::from_pointee(current),
-            writer: Mutex::new(()),
+            writer: Arc::default(),
+            tables: Arc::default(),
         })
     }
 
@@ -194,8 +201,13 @@ impl Catalog {
     pub async fn write(&self) -> Writer<'_> {
         Writer {
             catalog: self,
-            _guard: self.writer.lock().await,
+            _guard: self.still().await,
         }
+    }
+
+    /// Nobody changes the catalog while this is held.
+    pub(crate) async fn still(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.writer).lock_owned().await
     }
 }
 
@@ -206,13 +218,24 @@ type Compiled = (BTreeMap<String, String>, Plan, BTreeSet<(String, String)>);
 #[derive(Debug)]
 pub struct Writer<'a> {
     catalog: &'a Catalog,
-    _guard: MutexGuard<'a, ()>,
+    _guard: OwnedMutexGuard<()>,
 }
 
 impl Writer<'_> {
     /// What is in force; nobody else changes it while this writer lives.
     pub fn current(&self) -> Arc<Current> {
         self.catalog.current()
+    }
+
+    /// While this is held, also after this writer has gone, others change of the catalog what means nothing for tables and views.
+    pub(crate) fn hold_tables(&self) -> Result<OwnedMutexGuard<()>, ChangeError> {
+        let held = Arc::clone(&self.catalog.tables).try_lock_owned();
+        held.map_err(|_| ChangeError::TablesHeld)
+    }
+
+    /// Refuses to change tables while somebody else does, who began as a writer: nobody begins while this one lives.
+    pub(crate) fn refuse_held_tables(&self) -> Result<(), ChangeError> {
+        self.hold_tables().map(drop)
     }
 
     /// What the project would be after a change, without making it.
@@ -287,6 +310,9 @@ impl Writer<'_> {
         refuse_wrong_sql(&before.plan, &plan, &change, engine).await?;
         let objects = before.objects.of_project(&plan.project, &change.renames)?;
         let migration = Migration::plan(&before.plan, &plan, &change, engine).await?;
+        if !migration.is_nothing() {
+            self.refuse_held_tables()?;
+        }
         let carried = migration.carry(&self.catalog.state, engine).await?;
         Ok(Prepared {
             catalog: self.catalog,

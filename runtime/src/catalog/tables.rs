@@ -98,6 +98,11 @@ impl Migration {
         Ok(migration)
     }
 
+    /// Whether tables and views stay as they are.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.forward.is_empty() && self.cleanup.is_empty()
+    }
+
     /// Views are named after their pipe and node: they follow a rename, without missing a row.
     fn rename(&mut self, rename: &Rename, old: &mut [Step], after: &Plan) {
         let pairs: Vec<(String, String)> = match rename {

@@ -51,7 +51,7 @@ pub use replace::{Replacement, plan_replacement};
 pub use resources::{
     Fate, ResourceChange, ResourceKind, Version, ending_endpoints, resource_changes,
 };
-pub use run::{Audience, Nobody, Run};
+pub use run::{Audience, Nobody, Run, Settled};
 pub use standing::stand;
 pub use told::{told, with_causes};
 

@@ -4,6 +4,7 @@
 //! rows come in and no query begins, tables change places and the new version comes into force. What only the old version needed goes last.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -30,6 +31,18 @@ pub trait Audience: Send + Sync {
     async fn hold(&self) -> Box<dyn Send>;
     /// Answers by the new version from now on.
     fn present(&self);
+    /// Keeps the version that is in force as it is. Nothing where it stays so anyway.
+    async fn settle(&self) -> Option<Settled> {
+        None
+    }
+}
+
+/// The version that is in force, which stays the same while this is held.
+pub struct Settled {
+    /// What it is by now: its tables and views are those that the deploy was planned on.
+    pub plan: Arc<Plan>,
+    /// What keeps it so.
+    pub held: Box<dyn Send + Sync>,
 }
 
 /// Nobody asks anything.
@@ -153,6 +166,8 @@ impl Run<'_> {
             }
             let mut filling = Filling::new(self, blueprint);
             filling.fill().await?;
+            // Before the gates, which others wait for who change the catalog.
+            let settled = self.audience.settle().await;
             let (names, gates) = self.gates(blueprint, &filling).await?;
             if !filling.still_holds().await? {
                 self.progress
@@ -161,7 +176,10 @@ impl Run<'_> {
             }
             self.still_empty(blueprint).await?;
             filling.finish().await?;
-            let switched = self.switch(blueprint, journal).await;
+            let wanted = settled
+                .as_ref()
+                .map_or(self.wanted, |settled| &settled.plan);
+            let switched = self.switch(blueprint, journal, wanted).await;
             // What came to tables now would go with them when the next start finishes the switch or takes it back.
             if matches!(
                 switched,
@@ -300,6 +318,7 @@ impl Run<'_> {
         &self,
         blueprint: &Blueprint,
         journal: &mut Journal,
+        wanted: &Plan,
     ) -> Result<(), DeployError> {
         let engine = self.engine();
         journal.switch = self
@@ -342,7 +361,7 @@ impl Run<'_> {
             });
         }
         self.ingest.let_go(&blueprint.left);
-        self.ingest.adopt(self.wanted, &blueprint.renames);
+        self.ingest.adopt(wanted, &blueprint.renames);
         self.audience.present();
         drop(held);
         if let Err(error) = self.ingest.set_marks(&journal.marks).await {

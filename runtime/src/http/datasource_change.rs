@@ -204,6 +204,7 @@ async fn add(
         format!("ALTER TABLE {table} {}", parts.join(", "))
     };
     if !added.is_empty() {
+        writer.refuse_held_tables()?;
         let parts = added
             .iter()
             .map(|column| format!("ADD COLUMN {}", emit::column_definition(column)));

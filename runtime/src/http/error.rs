@@ -136,6 +136,7 @@ impl From<ChangeError> for ApiError {
             ChangeError::Unfinished(message) | ChangeError::Captured(message) => {
                 Self::Conflict(message)
             }
+            ChangeError::TablesHeld => Self::Conflict(error.to_string()),
             ChangeError::Engine(message) => Self::Unavailable(message),
             ChangeError::State(error) => error.into(),
             ChangeError::Io(error) => Self::from(StateError::from(error)),

@@ -2,6 +2,7 @@
 //! be taken away when it fails.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::response::Response;
 use pipewright_compiler::deploy::view_name;
@@ -17,7 +18,7 @@ use super::error::ApiError;
 use super::extract::Path;
 use super::filtered::refuse_hidden_rows_of;
 use super::nodes::edited;
-use crate::catalog::{Change, Current, NodeText, Writer};
+use crate::catalog::{Change, ChangeError, Current, NodeText, Writer};
 use crate::ingest::{PopulateOptions, PopulateRequest};
 use crate::jobs::{Job, JobStatus, Wanted};
 use crate::state::{NewJob, StateError};
@@ -274,6 +275,32 @@ fn is_first_failure(app: &App, job: &Job) -> Result<bool, ApiError> {
 }
 
 async fn unlink(app: &App, request: &PopulateRequest) -> Result<(), ApiError> {
+    loop {
+        match unlink_now(app, request).await {
+            Err(Stopped::Held) => tokio::time::sleep(HELD).await,
+            Err(Stopped::Failed(error)) => return Err(error),
+            Ok(()) => return Ok(()),
+        }
+    }
+}
+
+/// So long nobody asks whether tables can be changed again.
+const HELD: Duration = Duration::from_secs(1);
+
+/// Why a view is still there.
+enum Stopped {
+    /// Tables and views stay as they are for now.
+    Held,
+    Failed(ApiError),
+}
+
+impl<E: Into<ApiError>> From<E> for Stopped {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+async fn unlink_now(app: &App, request: &PopulateRequest) -> Result<(), Stopped> {
     let node = request.node_name.as_str();
     let writer = app.catalog.write().await;
     // One that has come since has not failed.
@@ -289,7 +316,10 @@ async fn unlink(app: &App, request: &PopulateRequest) -> Result<(), ApiError> {
         return Ok(());
     }
     let change = edited(&current, pipe, node, NodeText::make_standard)?;
-    let current = writer.commit(change, app.engine.as_ref()).await?;
+    let current = match writer.commit(change, app.engine.as_ref()).await {
+        Err(ChangeError::TablesHeld) => return Err(Stopped::Held),
+        committed => committed?,
+    };
     app.serve_plan(&current.plan);
     Ok(())
 }

@@ -12,12 +12,12 @@ use super::deploy_job::{Deploys, alone};
 use super::error::ApiError;
 use super::{App, handover};
 use crate::catalog::Writer;
-use crate::deploy::{self, Audience, DeployError, Progress, Replacement, with_causes};
+use crate::deploy::{self, Audience, DeployError, Progress, Replacement, Settled, with_causes};
 use crate::ingest::{Appended, IngestError, Mark, Replaces, Staged, left_over};
 use crate::jobs::{Control, WorkError};
 use crate::state::{DeploymentKind, DeploymentStatus, NewDeployment, StateError};
 
-/// Those who ask while tables change places. The version stays the same.
+/// Those who ask while tables change places, by the version that others may have made meanwhile: its tables and views are the same.
 struct Asking<'a>(&'a Arc<App>);
 
 #[async_trait]
@@ -27,6 +27,12 @@ impl Audience for Asking<'_> {
     }
 
     fn present(&self) {}
+
+    async fn settle(&self) -> Option<Settled> {
+        let held = Box::new(self.0.catalog.still().await);
+        let plan = Arc::clone(&self.0.catalog.current().plan);
+        Some(Settled { plan, held })
+    }
 }
 
 /// The client waits for the answer, and is told no more.
@@ -68,7 +74,7 @@ async fn replaced(
         staging: &staged.table.name.to_string(),
         condition,
     };
-    Box::pin(run(app, &writer, replacement, "", &|_| Ok(()))).await
+    Box::pin(run(app, writer, replacement, "", &|_| Ok(()))).await
 }
 
 /// So long a request waits for populates and deploys. Nobody else waits for it meanwhile.
@@ -108,15 +114,17 @@ async fn alone_in_time(
     }
 }
 
-/// Replaces rows under a journal that can be asked for by the number that `begins` is told. For one who has the shapes of tables and the catalog alone.
+/// Replaces rows under a journal that can be asked for by the number that `begins` is told. For one who has the shapes of tables alone, and the catalog until it is
+/// planned: what others change of that while rows are on their way leaves tables and views as they are.
 async fn run(
     app: &Arc<App>,
-    writer: &Writer<'_>,
+    writer: Writer<'_>,
     replacement: Replacement<'_>,
     job: &str,
     begins: &(dyn Fn(i64) -> Result<(), WorkError> + Send + Sync),
 ) -> Result<(), ApiError> {
     let ingest = &app.data()?.ingest;
+    let _tables = writer.hold_tables()?;
     let current = writer.current();
     let plan = deploy::plan_replacement(&current.plan, ingest, replacement);
     let plan = plan.await.map_err(|error| refused(&error))?;
@@ -136,6 +144,7 @@ async fn run(
         deployments.finish(id, DeploymentStatus::Failed, Some(&text))?;
         return Err(ApiError::Internal(text));
     }
+    drop(writer);
     let run = deploy::Run {
         ingest,
         state,
@@ -182,7 +191,7 @@ impl Replaces for Deploys {
             staging,
             condition: None,
         };
-        let replaced = Box::pin(run(&app, &writer, replacement, staging, begins)).await;
+        let replaced = Box::pin(run(&app, writer, replacement, staging, begins)).await;
         match replaced {
             Ok(()) => Ok(true),
             // A later process goes on, when this one is being stopped.

@@ -251,3 +251,59 @@ fn a_server_that_dies_while_rows_are_replaced_has_the_old_ones_or_the_new_ones_e
     }
     println!("{version} replaces");
 }
+
+#[test]
+fn others_change_the_catalog_while_rows_that_views_read_are_replaced() {
+    let folder = project();
+    // Each row takes its time, in each of these.
+    for name in ["slow", "slower"] {
+        let view = format!(
+            "NODE n\nSQL >\n    SELECT toUInt8(part) AS part, count() AS rows, sum(id + sleepEachRow(0.25)) AS ids FROM rows GROUP BY part\n\nTYPE materialized\nDATASOURCE {name}_sums\n"
+        );
+        let target = "SCHEMA >\n    `part` UInt8,\n    `rows` UInt64,\n    `ids` UInt64\n\nENGINE \"SummingMergeTree\"\nENGINE_SORTING_KEY \"part\"\n";
+        std::fs::write(folder.path().join(format!("of_{name}.pipe")), view).unwrap();
+        std::fs::write(
+            folder.path().join(format!("{name}_sums.datasource")),
+            target,
+        )
+        .unwrap();
+    }
+    let allowed = "[allow]\nfunctions = [\"sleepEachRow\"]\nsystem_tables = [\"processes\"]\n";
+    std::fs::write(folder.path().join("pipewright.toml"), allowed).unwrap();
+    let server = Server::start(folder.path());
+    let is_done = AtomicBool::new(false);
+    let pipe = |name: &str| format!("/v0/pipes?name={name}&sql=SELECT%201%20AS%20one");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (status, text) = send(&server, REPLACE, &rows(0, 10));
+            is_done.store(true, Ordering::SeqCst);
+            assert_eq!(status, 200, "{text}");
+        });
+        let filling =
+            "SELECT count() FROM system.processes WHERE query LIKE 'INSERT INTO%sleepEachRow%'";
+        while ask(&server, &format!("{filling} FORMAT TSV")) == "0" {
+            assert!(!is_done.load(Ordering::SeqCst), "the replace was too fast");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        for at in 0..2 {
+            let (status, text) = send(&server, &pipe(&format!("meanwhile{at}")), "");
+            assert_eq!(status, 200, "{text}");
+            let token = format!("/v0/tokens?name=meanwhile{at}&scope=PIPES:READ:meanwhile{at}");
+            let (status, text) = send(&server, &token, "");
+            assert_eq!(status, 200, "{text}");
+        }
+        // What would change tables is told, and does not wait with the catalog in its hands.
+        let made = "/v0/datasources?name=made&schema=a%20String";
+        let (status, text) = send(&server, made, "");
+        assert_eq!(status, 409, "{text}");
+        assert!(text.contains("are being replaced"), "{text}");
+        assert!(!is_done.load(Ordering::SeqCst), "the replace was too fast");
+    });
+    assert_eq!(held(&server), "10\t0\t9\t0");
+    agree(&server, "after a replace beside changes");
+    // What was made meanwhile is in force, and goes on being so.
+    let (status, text) = server.request("GET", "/v0/pipes/meanwhile1", b"").unwrap();
+    assert_eq!(status, 200, "{text}");
+    let (status, text) = send(&server, "/v0/datasources?name=made&schema=a%20String", "");
+    assert_eq!(status, 200, "{text}");
+}
