@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::access::Access;
 use super::call::{Call, taken, valid_name};
-use super::datasource_describe::body;
+use super::datasource_describe::{Sizes, body, with_size};
 use super::datasources::{authenticated, named, table};
 use super::error::ApiError;
 use super::operations::Done;
@@ -240,13 +240,18 @@ impl Import {
         // A file that is refused changes nothing.
         if let Err(error) = &inserted
             && error.status().is_client_error()
+            && let Err(error) = self.take_back().await
         {
-            self.take_back().await?;
+            tracing::warn!(
+                datasource = self.name,
+                error = error.message(),
+                "a data source that was made for rows which were refused is still there"
+            );
         }
         inserted
     }
 
-    /// Takes the data source away that was made for rows which are none, unless others have put rows into it meanwhile.
+    /// Takes the data source away that was made for rows which are none, unless others have put rows into it meanwhile, or have been told that theirs will be.
     async fn take_back(&self) -> Result<(), ApiError> {
         let (app, name) = (Arc::clone(&self.app), self.name.clone());
         Call::finish(async move {
@@ -258,7 +263,9 @@ impl Import {
                 return Ok(());
             };
             let ingest = &app.data()?.ingest;
-            if ingest.has_rows(table).await? {
+            // What is on its way stays on its way meanwhile.
+            let _alone = ingest.alone(&table.name).await?;
+            if ingest.is_awaited(&name) || ingest.has_rows(table).await? {
                 return Ok(());
             }
             let change = Change::of_file(file_of(&name), None);
@@ -349,9 +356,13 @@ impl Import {
         } else {
             done.record_insert(app);
         }
-        let mut answer = written(app, table, &appended).await?;
+        let mut answer = written(app, table, &appended).await;
         if self.is_watched {
-            self.note(&mut answer)?;
+            // The rows are in: who is told that something failed would send them again.
+            if let Err(error) = self.note(&mut answer) {
+                tracing::error!(error = error.message(), "an import is not noted as a job");
+            }
+            warn_in_place_of_error(&mut answer);
         }
         Ok((status, Json(answer)).into_response())
     }
@@ -373,14 +384,16 @@ impl Import {
         let job = jobs.add_done(IMPORT, &request, &result)?;
         answer["id"] = job.id.clone().into();
         answer["job_id"] = job.id.into();
-        // For these clients, a field of that name says that nothing was written.
-        let fields = answer.as_object_mut();
-        if let Some(fields) = fields
-            && let Some(Value::String(said)) = fields.remove("error")
-        {
-            fields.insert("warning".to_owned(), said.into());
-        }
         Ok(())
+    }
+}
+
+/// To clients that watch, a field `error` says that nothing was written.
+fn warn_in_place_of_error(answer: &mut Value) {
+    if let Some(fields) = answer.as_object_mut()
+        && let Some(Value::String(said)) = fields.remove("error")
+    {
+        fields.insert("warning".to_owned(), said.into());
     }
 }
 
@@ -407,7 +420,15 @@ impl Import {
     }
 }
 
-async fn written(app: &App, table: &TablePlan, appended: &Appended) -> Result<Value, ApiError> {
+/// What is answered when rows are in, whatever cannot be said of them now.
+async fn written(app: &App, table: &TablePlan, appended: &Appended) -> Value {
+    let datasource = body(app, table).await.unwrap_or_else(|error| {
+        tracing::warn!(
+            error = error.message(),
+            "it cannot be told how large a data source is"
+        );
+        with_size(app, table, &Sizes::default())
+    });
     let counts = appended.counts;
     let quarantined = (counts.quarantined > 0).then(|| {
         format!(
@@ -424,16 +445,16 @@ async fn written(app: &App, table: &TablePlan, appended: &Appended) -> Result<Va
     });
     let errors: Vec<String> = waits.into_iter().chain(quarantined).collect();
     let error = (!errors.is_empty()).then(|| errors.join("; "));
-    Ok(json!({
+    json!({
         "import_id": appended.import_id,
         "id": appended.import_id,
-        "datasource": body(app, table).await?,
+        "datasource": datasource,
         "quarantine_rows": counts.quarantined,
         "invalid_lines": counts.quarantined,
         "successful_rows": counts.successful,
         "quarantined_rows": counts.quarantined,
         "error": error.map_or(Value::Bool(false), Value::String),
-    }))
+    })
 }
 
 /// The file of a data source that is made here.

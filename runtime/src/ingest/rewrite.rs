@@ -6,10 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::Stream;
-use pipewright_compiler::emit::table_name;
+use pipewright_compiler::emit::{quarantine_name, table_name};
 use pipewright_compiler::plan::{Plan, RequestContext, Role, TablePlan};
 use pipewright_compiler::project::ResourceName;
-use pipewright_compiler::sql::is_closed;
+use pipewright_compiler::sql::{is_closed, quote_literal};
 use pipewright_compiler::template::{RenderContext, Values};
 use serde_json::{Value, json};
 
@@ -111,10 +111,7 @@ impl Ingest {
     ) -> Result<Appended, IngestError> {
         let mut appended = self.append(staging, append, body).await?;
         if appended.counts.quarantined > 0 {
-            let (from, to) = (
-                pipewright_compiler::emit::quarantine_name(&staging.name),
-                pipewright_compiler::emit::quarantine_name(&table.name),
-            );
+            let (from, to) = (quarantine_name(&staging.name), quarantine_name(&table.name));
             self.prepare_quarantine(table).await?;
             self.engine
                 .execute(&format!(
@@ -145,7 +142,7 @@ impl Ingest {
         let mut dropped = Ok(());
         for name in [
             table_name(name),
-            table_name(&pipewright_compiler::emit::quarantine_name(name)),
+            table_name(&quarantine_name(name)),
             whole(staging),
         ] {
             let sql = format!("DROP TABLE IF EXISTS {name} SYNC");
@@ -210,10 +207,15 @@ impl Ingest {
         Ok(())
     }
 
-    /// Whether a data source has rows.
+    /// Whether a data source has rows, or its quarantine has.
     pub async fn has_rows(&self, table: &TablePlan) -> Result<bool, IngestError> {
-        let name = table_name(&table.name);
-        Ok(self.count(&format!("SELECT count() FROM {name}")).await? > 0)
+        let names = [table.name.clone(), quarantine_name(&table.name)];
+        let names = names.map(|name| quote_literal(&name.name));
+        let sql = format!(
+            "SELECT sum(ifNull(total_rows, 0)) FROM system.tables WHERE database = currentDatabase() AND name IN ({})",
+            names.join(", ")
+        );
+        Ok(self.count(&sql).await? > 0)
     }
 
     /// Takes all rows away.
@@ -300,7 +302,7 @@ fn brings_none(table: &TablePlan, counts: Counts) -> String {
         0 => "the file brings no rows".to_owned(),
         quarantined => format!(
             "the file brings no rows that fit ({quarantined} are in `{}`, with the reasons)",
-            pipewright_compiler::emit::quarantine_name(name)
+            quarantine_name(name)
         ),
     };
     format!(

@@ -1,5 +1,8 @@
 //! Data sources that are made of rows, and requests whose parameters are a form.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
 use crate::datasources::{answer_file, rows, send, started};
@@ -129,4 +132,86 @@ fn a_url_and_all_else_may_be_fields_of_a_form() {
         "{}",
         answer.text()
     );
+}
+
+/// Rows that are told to be taken are never thrown away with a data source that was made for a file which is refused.
+#[test]
+fn what_others_were_told_is_kept_stays_when_a_file_is_refused() {
+    let (_project, server) = started();
+    let bearer = format!("Bearer {ADMIN}");
+    let file = "1\n".repeat(2_000_000);
+    let mut taken = 0;
+    for round in 0..20 {
+        let name = format!("made{round}");
+        let is_over = AtomicBool::new(false);
+        let acknowledged = std::thread::scope(|scope| {
+            let pushing = scope.spawn(|| {
+                let path = format!("/v0/events?name={name}");
+                let mut acknowledged = 0;
+                while !is_over.load(Ordering::SeqCst) {
+                    let sent = send(&server, "POST", &path, "{\"a\":\"x\",\"b\":\"y\"}\n");
+                    acknowledged += u64::from(sent.status == 202);
+                }
+                acknowledged
+            });
+            let path = format!(
+                "/v0/datasources?mode=create&name={name}&format=csv&schema=a%20String,b%20String"
+            );
+            let headers = [("Authorization", bearer.as_str())];
+            let refused = server.send("POST", &path, &headers, file.as_bytes());
+            assert_eq!(refused.status, 400, "{}", refused.text());
+            is_over.store(true, Ordering::SeqCst);
+            pushing.join().unwrap()
+        });
+        if acknowledged == 0 {
+            continue;
+        }
+        taken += 1;
+        let found = server.get(&format!("/v0/datasources/{name}"));
+        assert_eq!(
+            found.status, 200,
+            "{acknowledged} rows of `{name}` are gone"
+        );
+        let count = format!("SELECT count() FROM {name}");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while rows(&server, &count) != format!("{acknowledged}\n") {
+            assert!(
+                Instant::now() < deadline,
+                "{acknowledged} rows are not in `{name}`"
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        if taken == 3 {
+            return;
+        }
+    }
+    panic!("no row came in between");
+}
+
+#[test]
+fn rows_that_are_in_are_told_to_be_in_whatever_cannot_be_noted() {
+    let (project, server) = started();
+    let state = project.path().join(".pipewright/state.sqlite");
+    let connection = rusqlite::Connection::open(state).unwrap();
+    connection
+        .execute_batch(
+            "CREATE TRIGGER full BEFORE INSERT ON jobs BEGIN SELECT RAISE(FAIL, 'no room'); END",
+        )
+        .unwrap();
+    let made = send(
+        &server,
+        "POST",
+        "/v0/datasources?name=noted&schema=a%20String",
+        "",
+    );
+    assert_eq!(made.status, 200, "{}", made.text());
+    let sent = send(
+        &server,
+        "POST",
+        "/v1/datasources/noted/append?format=csv",
+        "x\ny\n",
+    );
+    assert_eq!(sent.status, 200, "{}", sent.text());
+    assert_eq!(sent.json()["successful_rows"], 2, "{}", sent.text());
+    assert_eq!(rows(&server, "SELECT count() FROM noted"), "2\n");
 }
