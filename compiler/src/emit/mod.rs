@@ -5,6 +5,7 @@ mod explain;
 mod ingest;
 mod lineage;
 mod manifest;
+mod moment;
 mod openapi;
 mod sql;
 
@@ -24,6 +25,7 @@ pub use ingest::{
 };
 pub use lineage::{graph, lineage};
 pub use manifest::manifest;
+pub use moment::at_moment;
 pub use openapi::openapi;
 pub(crate) use sql::diagnostic;
 pub use sql::{compiled_sql, default_sql, sql_before_rules, view_sql};

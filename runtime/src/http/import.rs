@@ -406,9 +406,8 @@ impl Import {
         rows: impl Stream<Item = io::Result<Bytes>> + Send,
     ) -> Result<Appended, ApiError> {
         let ingest = self.ingest()?;
-        let condition = self.parameters.given("replace_condition");
         let replace = Replace {
-            condition,
+            condition: self.parameters.given("replace_condition"),
             may_empty: self.parameters.flag("replace_truncate_when_empty")?,
         };
         if reader(plan, &table.name).is_none() {
@@ -416,7 +415,7 @@ impl Import {
             return Ok(replaced?);
         }
         let staged = ingest.stage(plan, table, append, replace, rows).await?;
-        with_what_follows(&self.app, table, staged, condition).await
+        with_what_follows(&self.app, table, staged).await
     }
 }
 

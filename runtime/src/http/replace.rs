@@ -49,22 +49,16 @@ pub(super) async fn with_what_follows(
     app: &Arc<App>,
     table: &TablePlan,
     staged: Staged,
-    condition: Option<&str>,
 ) -> Result<Appended, ApiError> {
     let ingest = &app.data()?.ingest;
-    let replaced = replaced(app, table, &staged, condition).await;
+    let replaced = replaced(app, table, &staged).await;
     let dropped = ingest.unstage(&staged.table).await;
     replaced?;
     left_over(dropped);
     Ok(staged.appended)
 }
 
-async fn replaced(
-    app: &Arc<App>,
-    table: &TablePlan,
-    staged: &Staged,
-    condition: Option<&str>,
-) -> Result<(), ApiError> {
+async fn replaced(app: &Arc<App>, table: &TablePlan, staged: &Staged) -> Result<(), ApiError> {
     let ingest = &app.data()?.ingest;
     let _alone = alone_in_time(app).await?;
     let writer = app.catalog.write().await;
@@ -72,7 +66,7 @@ async fn replaced(
     let replacement = Replacement {
         name: &table.name.to_string(),
         staging: &staged.table.name.to_string(),
-        condition,
+        condition: staged.condition.as_deref(),
     };
     Box::pin(run(app, writer, replacement, "", &|_| Ok(()))).await
 }

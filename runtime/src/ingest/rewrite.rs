@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::Stream;
-use pipewright_compiler::emit::{quarantine_name, table_name};
+use pipewright_compiler::emit::{at_moment, quarantine_name, table_name};
 use pipewright_compiler::plan::{Plan, RequestContext, Role, TablePlan};
 use pipewright_compiler::project::ResourceName;
 use pipewright_compiler::sql::{is_closed, quote_literal};
@@ -35,6 +35,8 @@ pub struct Staged {
     pub table: TablePlan,
     /// What was written.
     pub appended: Appended,
+    /// Which rows give place to them, and which of them come; all where nothing is said. It means the same rows whenever it is asked.
+    pub condition: Option<String>,
 }
 
 impl Ingest {
@@ -56,7 +58,7 @@ impl Ingest {
             )));
         }
         let staged = self.stage(plan, table, append, replace, body).await?;
-        let replaced = self.put_in_place(table, &staged, replace.condition).await;
+        let replaced = self.put_in_place(table, &staged).await;
         // After the exchange this holds the old rows, and before it the new ones of a failed attempt.
         let dropped = self.unstage(&staged.table).await;
         replaced?;
@@ -79,9 +81,15 @@ impl Ingest {
                 table.name, table.engine.name
             )));
         }
-        if let Some(condition) = replace.condition {
-            self.check_condition(plan, table, condition).await?;
+        let mut condition = None;
+        if let Some(written) = replace.condition {
+            self.check_condition(plan, table, written).await?;
+            condition = Some(self.at_this_moment(written).await?);
         }
+        let replace = Replace {
+            condition: condition.as_deref(),
+            ..replace
+        };
         let mut staging = self.as_it_is(table).await?.into_owned();
         staging.name.name = format!("{STAGING}{}", unique()?.replace('-', "_"));
         let (name, new) = (table_name(&table.name), table_name(&staging.name));
@@ -93,6 +101,7 @@ impl Ingest {
             Ok(appended) => Ok(Staged {
                 table: staging,
                 appended,
+                condition,
             }),
             Err(error) => {
                 left_over(self.unstage(&staging).await);
@@ -162,19 +171,14 @@ impl Ingest {
         )))
     }
 
-    async fn put_in_place(
-        &self,
-        table: &TablePlan,
-        staged: &Staged,
-        condition: Option<&str>,
-    ) -> Result<(), IngestError> {
+    async fn put_in_place(&self, table: &TablePlan, staged: &Staged) -> Result<(), IngestError> {
         let (name, mut new) = (table_name(&table.name), table_name(&staged.table.name));
         let _alone = self.alone(&table.name).await?;
         self.still_fits(table, staged).await?;
         for mark in [Mark::Direct, Mark::Rewritten] {
             self.mark(mark, &table.name.to_string()).await?;
         }
-        if let Some(condition) = condition {
+        if let Some(condition) = &staged.condition {
             let whole = whole(&staged.table);
             self.put_behind_the_rest((&name, &new, &whole), condition)
                 .await?;
@@ -241,6 +245,17 @@ impl Ingest {
             .timeout(limit)
             .within(&plan.project.config.limits);
         Ok(self.number(counted).await?)
+    }
+
+    /// A condition that is asked several times, of old rows and of new ones, in which the time is that of now.
+    async fn at_this_moment(&self, condition: &str) -> Result<String, IngestError> {
+        let now = self.count("SELECT toUnixTimestamp(now())").await?;
+        at_moment(condition, now).ok_or_else(|| {
+            IngestError::Unreadable(
+                "the condition names other rows each time it is asked: of functions that do not depend on the row, it may use now(), now64(), today() and yesterday()"
+                    .to_owned(),
+            )
+        })
     }
 
     /// Refuses a condition that is more than one, or none over the columns of the data source. Reads no row: there may be many.

@@ -332,6 +332,63 @@ async fn replace_is_all_or_what_a_condition_names() {
 }
 
 #[tokio::test]
+async fn a_condition_that_replaces_names_the_same_rows_each_time() {
+    let schema = "SCHEMA >\n    `id` UInt64,\n    `at` DateTime\n\nENGINE \"MergeTree\"\nENGINE_PARTITION_KEY \"id % 4\"\nENGINE_SORTING_KEY \"id\"\n";
+    let allowed = "[allow]\nfunctions = [\"sleepEachRow\"]\n";
+    let plan = project(&[("r_now.datasource", schema), ("pipewright.toml", allowed)]).await;
+    let table = plan.table("r_now").unwrap();
+    let replace = async |condition: &str, rows: &'static str| {
+        let append = Append {
+            format: Format::Csv,
+            delimiter: None,
+        };
+        let rows = stream::iter([Ok(Bytes::from_static(rows.as_bytes()))]);
+        ingest()
+            .replace(&plan, table, &append, only(condition), rows)
+            .await
+    };
+    append(
+        &plan,
+        "r_now",
+        Format::Csv,
+        "1,2020-01-01 00:00:00\n2,2090-01-01 00:00:00\n",
+    )
+    .await
+    .unwrap();
+    // The engine asks for the time in each statement and for each part: each of these names other rows the next time.
+    for other in [
+        "rand() % 2 = 0",
+        "at > nowInBlock()",
+        "rowNumberInAllBlocks() = 0",
+    ] {
+        let refused = replace(other, "3,2090-01-01 00:00:00\n").await.unwrap_err();
+        assert!(
+            refused.to_string().contains("names other rows each time"),
+            "{refused}"
+        );
+    }
+    replace(
+        "at > now() - 5 AND at > today()",
+        "3,2090-01-01 00:00:00\n4,2020-01-01 00:00:00\n",
+    )
+    .await
+    .unwrap();
+    assert_eq!(tsv("SELECT id FROM r_now ORDER BY id").await, "1\n3\n");
+    // So slow that the time is another one for each row: what is taken away of the old ones is what comes of the new ones.
+    replace(
+        "sleepEachRow(0.7) = 0 AND toUnixTimestamp(now()) % 2 = id % 2",
+        "5,2090-01-01 00:00:00\n6,2090-01-01 00:00:00\n7,2090-01-01 00:00:00\n8,2090-01-01 00:00:00\n",
+    )
+    .await
+    .unwrap();
+    let left = tsv("SELECT arraySort(groupArray(id)) FROM r_now").await;
+    assert!(
+        ["[5,7]\n", "[1,3,6,8]\n"].contains(&left.as_str()),
+        "{left}"
+    );
+}
+
+#[tokio::test]
 async fn a_sample_is_analysed() {
     let body = stream::iter([Ok(Bytes::from_static(
         b"{\"id\":1,\"at\":\"2026-01-02 03:04:05\",\"tags\":[\"a\"]}\n{\"id\":2,\"tags\":[]}\n",
