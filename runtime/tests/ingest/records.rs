@@ -232,7 +232,10 @@ async fn real_numbers_are_read_ahead_to_the_last_bit() {
         .map(|(id, number)| {
             let real = f64::from_bits(number);
             let field = match id % 3 {
-                0 => format!("{:?}", number as f64 / 7.0),
+                0 => format!(
+                    "{:?}",
+                    f64::from(u32::try_from(number >> 32).unwrap()) / 7.0
+                ),
                 1 => format!(
                     "{}.{:017}",
                     number % 1000,
