@@ -5,6 +5,7 @@
     reason = "a test fails by panicking, in what it calls too"
 )]
 
+mod cascade_crashes;
 mod cascades;
 mod copies;
 mod crashes;
@@ -17,8 +18,8 @@ mod opened;
 mod ordered;
 mod parquet;
 mod populate;
-mod refused;
 mod records;
+mod refused;
 mod refused_crashes;
 mod replaced;
 mod server;

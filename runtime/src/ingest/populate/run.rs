@@ -35,6 +35,8 @@ enum Phase {
     Copying,
     /// The table is whole; its parts go to the target.
     Moving,
+    /// All is in the target; what was made for it goes.
+    Moved,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -205,15 +207,13 @@ impl Run<'_> {
             self.control.check()?;
             self.copy(progress).await?;
         }
-        if self.request.followed {
-            self.insert_made(progress).await?;
-        } else if self.request.heeds_order {
-            self.put_before(progress).await?;
-        } else {
-            self.insist_on_moving(progress).await?;
+        if progress.phase == Phase::Moving {
+            self.put_into_target(progress).await?;
+            (progress.percentage, progress.error) = (100.0, None);
+            // Before anything goes that a later process would miss.
+            progress.phase = Phase::Moved;
+            self.note(progress)?;
         }
-        (progress.percentage, progress.error) = (100.0, None);
-        self.note(progress)?;
         Ok(json!({
             "rows": progress.rows,
             "bytes": progress.bytes_total,
@@ -222,6 +222,16 @@ impl Run<'_> {
             "written_rows": progress.written_rows,
             "written_bytes": progress.written_bytes,
         }))
+    }
+
+    async fn put_into_target(&self, progress: &mut Progress) -> Result<(), WorkError> {
+        if self.request.followed {
+            self.insert_made(progress).await
+        } else if self.request.heeds_order {
+            self.put_before(progress).await
+        } else {
+            self.insist_on_moving(progress).await
+        }
     }
 
     /// A deploy, or rows that took the place of others, have made the target anew while this waited: what was to be put into it is there.
