@@ -111,6 +111,7 @@ impl Writer<'_> {
             plan: Arc::clone(&draft.plan),
             objects: draft.objects.clone(),
             errors: BTreeSet::new(),
+            deploys: self.current().deploys + 1,
         });
         self.catalog.current.store(Arc::clone(&current));
         current

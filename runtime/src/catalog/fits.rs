@@ -1,6 +1,8 @@
 //! Whether what a view gives fits what it fills. Columns go by name, and the engine finds out about a type only when a row comes: then the insert into what the view
 //! reads fails. It looks at the names when a view is made, and at nothing when its query is changed.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pipewright_compiler::deploy::{Step, view_name};
@@ -11,15 +13,16 @@ use pipewright_compiler::project::{Limits, ResourceName};
 use pipewright_compiler::sql::quote_literal;
 use pipewright_grammar::diagnostic::Diagnostic;
 
-use super::ChangeError;
+use super::ahead::Witness;
+use super::{ChangeError, Current, Question, Said};
 use crate::engine::{Column, Engine, EngineError, Query};
 
 /// Refuses the view of a step, if its target cannot take what it gives. A target that is not there yet, or that the change makes `anew`, is made for it.
 pub(super) async fn refuse_misfit(
-    plan: &Plan,
+    (before, plan): (&Arc<Current>, &Plan),
     step: &Step,
     anew: Option<&str>,
-    engine: &dyn Engine,
+    witness: &Witness<'_>,
 ) -> Result<(), ChangeError> {
     let Some((node, target)) = filled(plan, step) else {
         return Ok(());
@@ -30,11 +33,17 @@ pub(super) async fn refuse_misfit(
     let Some((_, query)) = step.sql.split_once(" AS\n") else {
         return Ok(());
     };
-    let limits = &plan.project.config.limits;
-    let (Some(gives), Some(takes)) = (
-        given(query, limits, engine).await?,
-        said(columns(target, engine).await)?,
-    ) else {
+    let engine = witness.engine;
+    let question = Question {
+        query: description(query, &plan.project.config.limits),
+        reads: emit::view_sql(plan, &node.id)
+            .map_or_else(|_| BTreeSet::new(), |view| view.datasources),
+    };
+    let Some(described) = witness.ask(question, before).await? else {
+        return Ok(());
+    };
+    let (Some(gives), Some(takes)) = (given(described)?, said(columns(target, engine).await)?)
+    else {
         return Ok(());
     };
     let (mut wrong, mut others) = (Vec::new(), Vec::new());
@@ -85,20 +94,18 @@ fn filled<'a>(plan: &'a Plan, step: &Step) -> Option<(&'a NodePlan, &'a Resource
     })
 }
 
-/// The columns of a query; none if the engine cannot read it. Subqueries that are one value are run for it, so that this has the time and the memory of a query.
-async fn given(
-    query: &str,
-    limits: &Limits,
-    engine: &dyn Engine,
-) -> Result<Option<Vec<Column>>, ChangeError> {
-    let sql = format!("DESCRIBE TABLE (\n{query}\n)");
-    let description = Query::new(sql, "JSONCompactEachRow")
-        .within_memory(limits.memory_bytes)
-        .timeout(Duration::from_millis(limits.query_timeout_ms));
-    let described = match engine.query(description).await {
-        Ok(answer) => answer.bytes().await,
-        Err(error) => Err(error),
-    };
+/// Asks for the columns of a query. Subqueries that are one value are run for it, so that this has the time and the memory of a query.
+fn description(query: &str, limits: &Limits) -> Query {
+    Query::new(
+        format!("DESCRIBE TABLE (\n{query}\n)"),
+        "JSONCompactEachRow",
+    )
+    .within_memory(limits.memory_bytes)
+    .timeout(Duration::from_millis(limits.query_timeout_ms))
+}
+
+/// The columns of a query; none if the engine cannot read it.
+fn given(described: Said) -> Result<Option<Vec<Column>>, ChangeError> {
     match described {
         Err(error) if is_beyond_limits(&error) => Err(ChangeError::Invalid(format!(
             "the engine cannot say which columns the query of a view has: {error}"

@@ -4,6 +4,7 @@
 //! ids of its resources. A change is a set of texts; it is compiled like files, brought to the engine, written in one transaction and only then seen.
 //! Changes go one after the other; readers never wait.
 
+mod ahead;
 mod captured;
 mod datafile;
 mod datasource_text;
@@ -21,6 +22,7 @@ mod references;
 mod tables;
 mod tags;
 mod time;
+mod wrong_sql;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -28,12 +30,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use pipewright_compiler::diagnostics::render;
 use pipewright_compiler::optimize::Rules;
-use pipewright_compiler::plan::Plan;
+use pipewright_compiler::plan::{self, Plan};
 use pipewright_compiler::project::SourceTree;
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 use sha2::{Digest, Sha256};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+pub(crate) use ahead::{Ahead, Question, Said};
 pub use datafile::{EditError, NodeText, PipeText};
 pub use datasource_text::{DatasourceParts, DatasourceText, quoted_column};
 pub use draft::Draft;
@@ -45,11 +48,11 @@ pub use pull::{PullError, Pulled, pull, write_down};
 pub(crate) use tags::{line as tags_line, with_tags};
 pub use time::{format_micros, now_micros};
 
+use self::ahead::Witness;
 use self::references::Renamed;
 use self::tables::Migration;
-use crate::engine::Engine;
+use crate::engine::{Column, Engine, EngineError, columns_of};
 use crate::state::{State, StateError};
-use crate::typing;
 
 /// Why the catalog cannot be opened or changed.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +66,9 @@ pub enum ChangeError {
     /// After a rename, something would read another thing than before.
     #[error("{0}")]
     Captured(String),
+    /// The engine is to be asked something first, while others may change the catalog.
+    #[error("the engine has not been asked yet")]
+    Unasked,
     /// The engine did not answer.
     #[error("{0}")]
     Engine(String),
@@ -85,6 +91,12 @@ pub enum ChangeError {
     Io(#[from] std::io::Error),
 }
 
+impl From<EngineError> for ChangeError {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error.to_string())
+    }
+}
+
 /// What is in force.
 #[derive(Debug)]
 pub struct Current {
@@ -95,6 +107,8 @@ pub struct Current {
     /// The ids.
     pub objects: Objects,
     errors: BTreeSet<(String, String)>,
+    /// How many deploys have been since the start: they may make tables anew of files that had changed before.
+    deploys: u64,
 }
 
 /// A change of the sources.
@@ -167,6 +181,7 @@ impl Catalog {
             plan: Arc::new(plan),
             objects,
             errors,
+            deploys: 0,
         };
         Ok(Self {
             state,
@@ -201,6 +216,7 @@ impl Catalog {
     pub async fn write(&self) -> Writer<'_> {
         Writer {
             catalog: self,
+            ahead: None,
             _guard: self.still().await,
         }
     }
@@ -208,6 +224,14 @@ impl Catalog {
     /// Nobody changes the catalog while this is held.
     pub(crate) async fn still(&self) -> OwnedMutexGuard<()> {
         Arc::clone(&self.writer).lock_owned().await
+    }
+
+    /// The right to change the catalog, for a change that asks the engine before it has it.
+    pub(crate) async fn write_after<'a>(&'a self, ahead: &'a Ahead) -> Writer<'a> {
+        Writer {
+            ahead: Some(ahead),
+            ..self.write().await
+        }
     }
 }
 
@@ -218,6 +242,7 @@ type Compiled = (BTreeMap<String, String>, Plan, BTreeSet<(String, String)>);
 #[derive(Debug)]
 pub struct Writer<'a> {
     catalog: &'a Catalog,
+    ahead: Option<&'a Ahead>,
     _guard: OwnedMutexGuard<()>,
 }
 
@@ -236,6 +261,28 @@ impl Writer<'_> {
     /// Refuses to change tables while somebody else does, who began as a writer: nobody begins while this one lives.
     pub(crate) fn refuse_held_tables(&self) -> Result<(), ChangeError> {
         self.hold_tables().map(drop)
+    }
+
+    /// Who is asked about statements.
+    pub(crate) fn witness<'a>(&'a self, engine: &'a dyn Engine) -> Witness<'a> {
+        Witness {
+            ahead: self.ahead,
+            engine,
+        }
+    }
+
+    /// The columns of a statement of this plan, whatever its secrets are, or what the engine has against it. [`ChangeError::Unasked`] where that is to be asked first.
+    pub(crate) async fn describe(
+        &self,
+        engine: &dyn Engine,
+        plan: &Plan,
+        compiled: &plan::Compiled,
+    ) -> Result<Result<Vec<Column>, EngineError>, ChangeError> {
+        let sql = compiled.sql.text();
+        let question = Question::describing(plan, compiled);
+        let asked = self.witness(engine).ask(question, &self.current()).await;
+        let said = asked?.ok_or(ChangeError::Unasked)?;
+        Ok(columns_of(sql, said))
     }
 
     /// What the project would be after a change, without making it.
@@ -307,12 +354,14 @@ impl Writer<'_> {
         let (files, plan, errors) = self.compiled(&before, &mut change).await?;
         captured::refuse_captured(&before.plan, &plan, &change.renames)?;
         refuse_new_errors(&errors, &before.errors, change.tolerated.as_deref())?;
-        refuse_wrong_sql(&before.plan, &plan, &change, engine).await?;
+        let witness = self.witness(engine);
+        wrong_sql::refuse_wrong_sql(&before, &plan, &change, &witness).await?;
         let objects = before.objects.of_project(&plan.project, &change.renames)?;
-        let migration = Migration::plan(&before.plan, &plan, &change, engine).await?;
+        let migration = Migration::plan(&before, &plan, &change, &witness).await?;
         if !migration.is_nothing() {
             self.refuse_held_tables()?;
         }
+        witness.heard()?;
         let carried = migration.carry(&self.catalog.state, engine).await?;
         Ok(Prepared {
             catalog: self.catalog,
@@ -320,12 +369,13 @@ impl Writer<'_> {
             change,
             carried,
             gone: migration.gone().to_vec(),
-            before,
+            before: Arc::clone(&before),
             current: Arc::new(Current {
                 files,
                 plan: Arc::new(plan),
                 objects,
                 errors,
+                deploys: before.deploys,
             }),
             job: None,
             views: migration.views().clone(),
@@ -483,38 +533,6 @@ fn refuse_new_errors(
     } else {
         Err(ChangeError::Invalid(new.join("\n")))
     }
-}
-
-/// Refuses nodes that the engine would never answer: an unknown column or function, SQL that it cannot read.
-async fn refuse_wrong_sql(
-    before: &Plan,
-    plan: &Plan,
-    change: &Change,
-    engine: &dyn Engine,
-) -> Result<(), ChangeError> {
-    let sources = &plan.project.sources;
-    let is_changed = |pipe: &&pipewright_compiler::project::Pipe| {
-        let path = sources[pipe.span.source].name();
-        change.files.contains_key(path) && change.tolerated.as_deref() != Some(path)
-    };
-    let pipes = plan.project.pipes.values().filter(is_changed);
-    let pipes: BTreeSet<_> = pipes.map(|pipe| pipe.name.clone()).collect();
-    if pipes.is_empty() {
-        return Ok(());
-    }
-    let found = typing::changed(before, plan, &pipes, engine)
-        .await
-        .map_err(|error| ChangeError::Engine(error.to_string()))?;
-    let errors: Vec<Diagnostic> = found
-        .into_iter()
-        .filter(|diagnostic| diagnostic.severity == Severity::Error)
-        .take(3)
-        .collect();
-    if errors.is_empty() {
-        return Ok(());
-    }
-    let text = render::concise(&errors, sources.files());
-    Err(ChangeError::Invalid(text.trim_end().to_owned()))
 }
 
 fn hash(text: &str) -> String {

@@ -1,6 +1,7 @@
 //! What a change of the catalog means for the engine: tables and views are made before the change is written, and what nobody needs goes after it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use pipewright_compiler::deploy::{Step, StepKind, desired};
 use pipewright_compiler::diagnostics::render;
@@ -9,7 +10,8 @@ use pipewright_compiler::plan::Plan;
 use pipewright_compiler::project::ResourceName;
 use pipewright_compiler::sql::{quote_identifier, quote_literal};
 
-use super::{Change, ChangeError, Rename};
+use super::ahead::Witness;
+use super::{Change, ChangeError, Current, Rename};
 use crate::deploy::{Carried, Carry, CarryError, introspect};
 use crate::engine::Engine;
 use crate::state::State;
@@ -31,16 +33,16 @@ impl Migration {
     /// From what the engine has to what the plan needs. Tables of data sources that are gone are dropped, tables that differ are left alone unless the change
     /// wants them anew.
     pub(super) async fn plan(
-        before: &Plan,
+        before: &Arc<Current>,
         after: &Plan,
         change: &Change,
-        engine: &dyn Engine,
+        witness: &Witness<'_>,
     ) -> Result<Self, ChangeError> {
-        let (old, new) = (steps(before, false)?, steps(after, true)?);
+        let (old, new) = (steps(&before.plan, false)?, steps(after, true)?);
         if old == new {
             return Ok(Self::default());
         }
-        let actual = introspect(engine, &after.database)
+        let actual = introspect(witness.engine, &after.database)
             .await
             .map_err(|error| ChangeError::Engine(error.to_string()))?
             .names();
@@ -50,22 +52,22 @@ impl Migration {
             migration.rename(rename, &mut old, after);
         }
         for step in &new {
-            let before = find(&old, &step.name);
+            let old = find(&old, &step.name);
             let exists = actual.contains(&step.name);
-            let is_changed = before.is_none_or(|before| before.sql != step.sql);
+            let is_changed = old.is_none_or(|old| old.sql != step.sql);
             if step.kind == StepKind::CreateMaterializedView && is_changed {
                 let anew = change.anew.as_deref();
-                super::fits::refuse_misfit(after, step, anew, engine).await?;
+                super::fits::refuse_misfit((before, after), step, anew, witness).await?;
             }
-            match before {
+            match old {
                 // Also where it is to have the same columns: its rows go.
                 Some(_) if exists && change.anew.as_ref() == Some(&step.name) => {
                     migration.make_anew(step, &actual);
                 }
-                Some(before) if before.sql == step.sql && exists => {}
-                Some(before) if step.kind == StepKind::CreateMaterializedView && exists => {
+                Some(old) if old.sql == step.sql && exists => {}
+                Some(old) if step.kind == StepKind::CreateMaterializedView && exists => {
                     migration.views.insert(step.name.clone());
-                    migration.alter_view(before, step);
+                    migration.alter_view(old, step);
                 }
                 _ if step.kind == StepKind::CreateDatabase => {
                     migration.forward.push(Carry::Run {

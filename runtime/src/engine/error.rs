@@ -159,6 +159,25 @@ impl EngineError {
         }
     }
 
+    /// The same once more, where it is about the statement and not about the engine.
+    pub(crate) fn of_statement(&self) -> Option<Self> {
+        match self {
+            Self::Exception {
+                code,
+                name,
+                message,
+                position,
+            } => Some(Self::Exception {
+                code: *code,
+                name: name.clone(),
+                message: message.clone(),
+                position: *position,
+            }),
+            Self::Timeout { limit } => Some(Self::Timeout { limit: *limit }),
+            _ => None,
+        }
+    }
+
     /// The error without certain values in its message.
     pub(super) fn without(self, values: &[String]) -> Self {
         self.with(|message, _| *message = hide(message, values))

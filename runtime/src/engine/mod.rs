@@ -96,6 +96,14 @@ impl Query {
         }
     }
 
+    /// Asks for the columns that a `SELECT` would return, found out with so much memory: subqueries that stand for a value are run for it. 0 for no limit.
+    pub(crate) fn describing(sql: &str, memory_bytes: u64) -> Self {
+        // The closing parenthesis has its own line because the text may end in a `--` comment.
+        Self::new(format!("{DESCRIBE}{sql}\n)"), "JSONCompactEachRow")
+            .within_memory(memory_bytes)
+            .timeout(DESCRIBE_LIMIT)
+    }
+
     /// Keeps the query within what one query may read, use and answer.
     #[must_use]
     pub fn within(mut self, limits: &Limits) -> Self {
@@ -216,20 +224,8 @@ pub trait Engine: Send + Sync + fmt::Debug {
 
     /// The columns a `SELECT` would return.
     async fn describe(&self, sql: &str) -> Result<Vec<Column>, EngineError> {
-        self.describe_within(sql, 0).await
-    }
-
-    /// The columns a `SELECT` would return, found out with so much memory: subqueries that stand for a value are run for it. 0 for no limit.
-    async fn describe_within(
-        &self,
-        sql: &str,
-        memory_bytes: u64,
-    ) -> Result<Vec<Column>, EngineError> {
-        // The closing parenthesis has its own line because the text may end in a `--` comment.
-        let query = Query::new(format!("DESCRIBE TABLE (\n{sql}\n)"), "JSONCompactEachRow")
-            .within_memory(memory_bytes);
-        let described = self.described(query).await;
-        described.map_err(|error| error.shifted(DESCRIBE_PREFIX, sql.len()))
+        let description = self.described(Query::describing(sql, 0)).await;
+        description.map_err(|error| error.shifted(DESCRIBE.len(), sql.len()))
     }
 
     /// The columns that a `DESCRIBE` in `JSONCompactEachRow` gives.
@@ -248,8 +244,17 @@ pub trait Engine: Send + Sync + fmt::Debug {
 /// A description reads no rows: one that takes longer waits for something that does not come.
 const DESCRIBE_LIMIT: Duration = Duration::from_secs(30);
 
-/// How far the text given to [`Engine::describe`] stands behind the start of what is sent.
-const DESCRIBE_PREFIX: usize = "DESCRIBE TABLE (\n".len();
+/// What stands before a statement that is described.
+const DESCRIBE: &str = "DESCRIBE TABLE (\n";
+
+/// The columns of a statement, from the answer to [`Query::describing`] it; places in an error are those of the statement.
+pub(crate) fn columns_of(
+    sql: &str,
+    described: Result<Bytes, EngineError>,
+) -> Result<Vec<Column>, EngineError> {
+    let columns = described.and_then(|bytes| columns(&bytes));
+    columns.map_err(|error| error.shifted(DESCRIBE.len(), sql.len()))
+}
 
 /// Reads the rows of a `DESCRIBE` in `JSONCompactEachRow`: arrays that begin with name and type.
 pub(crate) fn columns(rows: &[u8]) -> Result<Vec<Column>, EngineError> {

@@ -7,6 +7,7 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use futures::future::BoxFuture;
 use pipewright_compiler::project::{Node, PASSING, Pipe, is_valid_name};
 use serde_json::Value;
 
@@ -17,7 +18,7 @@ use super::extract::Whole;
 use super::filtered::{refuse_foreign_targets, refuse_hidden_rows};
 use super::operations;
 use super::parameters::Parameters;
-use crate::catalog::{Change, Current, Prepared, Writer};
+use crate::catalog::{Ahead, Change, Current, Prepared, Writer};
 
 /// A request whose token is known.
 #[derive(Debug)]
@@ -100,6 +101,31 @@ impl Call {
             tracing::error!(%error, "a change was cut off");
             ApiError::Internal("the change was cut off; the log says why".to_owned())
         })?
+    }
+
+    /// Makes a change of the catalog that may need the engine's word on statements: it is asked while others may change the catalog, and the change is made anew then.
+    pub(crate) async fn change<F, A, T>(self, asked: A, change: F) -> Result<T, ApiError>
+    where
+        F: for<'a> Fn(&'a Self, &'a Writer<'a>, &'a A) -> BoxFuture<'a, Result<T, ApiError>>
+            + Send
+            + Sync
+            + 'static,
+        A: Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        Self::finish(async move {
+            let (catalog, engine) = (&self.app.catalog, self.app.engine.as_ref());
+            let ahead = Ahead::default();
+            loop {
+                let writer = catalog.write_after(&ahead).await;
+                let made = change(&self, &writer, &asked).await;
+                drop(writer);
+                if made.is_ok() || !ahead.ask(catalog, engine).await? {
+                    return made;
+                }
+            }
+        })
+        .await
     }
 
     /// Makes a change and serves it.

@@ -1,6 +1,7 @@
 //! `…/nodes/<node>/copy` and `/v0/pipes/<pipe>/copy`: a node becomes a copy node, its schedule and target change, it runs, rests, goes on or is stopped.
 
 use axum::response::Response;
+use futures::FutureExt as _;
 use pipewright_compiler::emit;
 use pipewright_compiler::graph::NodeId;
 use pipewright_compiler::plan::{CopyMode, Plan, Role, Schedule};
@@ -27,23 +28,32 @@ pub(super) async fn create(
     call: Call,
 ) -> Result<Response, ApiError> {
     call.require_create_pipes()?;
-    Call::finish(async move {
-        let writer = call.app.catalog.write().await;
-        let current = writer.current();
-        let wish = Wish::of(&call, &current)?.complete()?;
-        require_target(&call, wish.target()?, wish.replaces())?;
-        let pipe = find_pipe(&current, &reference)?;
-        let node = find_node(&current, pipe, &node_reference)?;
-        refuse_other_uses(pipe, &node.name.value)?;
-        let change = edited(&current, pipe, &node.name.value, |node| {
-            node.make_standard();
-            wish.write(node);
-        })?;
-        let names = (pipe.name.name.clone(), node.name.value.clone());
-        let current = commit(&call, &writer, change, &names).await?;
-        shown(&call, &current, &names.0, false)
+    let asked = (reference, node_reference);
+    call.change(asked, |call, writer, (pipe, node)| {
+        created(call, writer, pipe, node).boxed()
     })
     .await
+}
+
+async fn created(
+    call: &Call,
+    writer: &Writer<'_>,
+    reference: &str,
+    node_reference: &str,
+) -> Result<Response, ApiError> {
+    let current = writer.current();
+    let wish = Wish::of(call, &current)?.complete()?;
+    require_target(call, wish.target()?, wish.replaces())?;
+    let pipe = find_pipe(&current, reference)?;
+    let node = find_node(&current, pipe, node_reference)?;
+    refuse_other_uses(pipe, &node.name.value)?;
+    let change = edited(&current, pipe, &node.name.value, |node| {
+        node.make_standard();
+        wish.write(node);
+    })?;
+    let names = (pipe.name.name.clone(), node.name.value.clone());
+    let current = commit(call, writer, change, &names).await?;
+    shown(call, &current, &names.0, false)
 }
 
 /// Changes what a copy node fills, when and how.
@@ -52,20 +62,29 @@ pub(super) async fn update(
     call: Call,
 ) -> Result<Response, ApiError> {
     call.require_create_pipes()?;
-    Call::finish(async move {
-        let writer = call.app.catalog.write().await;
-        let current = writer.current();
-        let pipe = find_pipe(&current, &reference)?;
-        let node = copy_node(&current, pipe, &node_reference)?;
-        let wish = Wish::of(&call, &current)?;
-        let present = copy_job::find(&current.plan, pipe)?;
-        may_change(&call, &present, &wish)?;
-        let change = edited(&current, pipe, &node, |node| wish.write(node))?;
-        let names = (pipe.name.name.clone(), node);
-        let current = commit(&call, &writer, change, &names).await?;
-        shown(&call, &current, &names.0, false)
+    let asked = (reference, node_reference);
+    call.change(asked, |call, writer, (pipe, node)| {
+        updated(call, writer, pipe, node).boxed()
     })
     .await
+}
+
+async fn updated(
+    call: &Call,
+    writer: &Writer<'_>,
+    reference: &str,
+    node_reference: &str,
+) -> Result<Response, ApiError> {
+    let current = writer.current();
+    let pipe = find_pipe(&current, reference)?;
+    let node = copy_node(&current, pipe, node_reference)?;
+    let wish = Wish::of(call, &current)?;
+    let present = copy_job::find(&current.plan, pipe)?;
+    may_change(call, &present, &wish)?;
+    let change = edited(&current, pipe, &node, |node| wish.write(node))?;
+    let names = (pipe.name.name.clone(), node);
+    let current = commit(call, writer, change, &names).await?;
+    shown(call, &current, &names.0, false)
 }
 
 /// Another target has to be one that the token may fill, as when the copy was made. What was there is filled by leave of who made it: when is up to who may change
@@ -423,11 +442,11 @@ pub(super) async fn commit(
         pipe: ResourceName::local(pipe),
         node: node.clone(),
     };
-    fits(call, &plan, &id).await?;
+    fits(call, writer, &plan, &id).await?;
     call.commit(writer, change).await
 }
 
-async fn fits(call: &Call, plan: &Plan, id: &NodeId) -> Result<(), ApiError> {
+async fn fits(call: &Call, writer: &Writer<'_>, plan: &Plan, id: &NodeId) -> Result<(), ApiError> {
     let role = plan
         .pipes
         .get(&id.pipe)
@@ -440,7 +459,10 @@ async fn fits(call: &Call, plan: &Plan, id: &NodeId) -> Result<(), ApiError> {
         .table(&target.name)
         .ok_or_else(|| ApiError::NotFound(format!("there is no target data source `{target}`")))?;
     let compiled = emit::default_sql(plan, id).map_err(|error| ApiError::query(plan, error))?;
-    matched_columns(&call.app, plan, &compiled, table).await?;
+    let described = writer
+        .describe(call.app.engine.as_ref(), plan, &compiled)
+        .await?;
+    matched_columns(&call.app, plan, &compiled, table, described).await?;
     if *mode == CopyMode::Replace
         && let Ok(data) = call.app.data()
         && let Some(reason) = data

@@ -21,8 +21,8 @@ use super::error::ApiError;
 use super::parameters::Parameters;
 use super::query::{now, secret_names};
 use super::run::engine_settings;
-use crate::catalog::Current;
-use crate::engine::{Column, EngineError, Query};
+use crate::catalog::{Current, Question};
+use crate::engine::{Column, EngineError, Query, columns_of};
 use crate::ingest::{CopyInto, CopyRequest, Target};
 use crate::schedule::Scheduled;
 
@@ -129,7 +129,14 @@ pub(super) async fn request(
     let table = plan.table(&copy.target.name).ok_or_else(|| {
         ApiError::NotFound(format!("there is no target data source `{}`", copy.target))
     })?;
-    let columns = matched_columns(app, plan, &compiled, table).await?;
+    let sql = compiled.sql.text();
+    let query = Question::describing(plan, &compiled).query;
+    let described = match app.engine.query(query).await {
+        Ok(answer) => answer.bytes().await,
+        Err(error) => Err(error),
+    };
+    let described = columns_of(sql, described);
+    let columns = matched_columns(app, plan, &compiled, table, described).await?;
     let mode = asked.mode.unwrap_or(copy.mode);
     if mode == CopyMode::Replace {
         let reason = app.data()?.ingest.not_replaceable(&copy.target.name).await;
@@ -235,14 +242,15 @@ fn plain(text: &str) -> MappedText {
     mapped
 }
 
-/// The columns of a query, if they are those of the data source that it is to fill: by name, and such that the engine has a way from one type to the other.
+/// The names of the columns that a query is described to have, if they are those of the data source that it is to fill: by name, and such that the engine has a way from one type to the other.
 pub(super) async fn matched_columns(
     app: &App,
     plan: &Plan,
     compiled: &Compiled,
     table: &TablePlan,
+    described: Result<Vec<Column>, EngineError>,
 ) -> Result<Vec<String>, ApiError> {
-    let found = described(app, plan, compiled).await.map_err(|error| {
+    let found = described.map_err(|error| {
         let error = if compiled.hides_rows {
             error.without_statement()
         } else {
@@ -305,23 +313,6 @@ fn is_needed(column: &pipewright_compiler::plan::Column) -> bool {
         .as_deref()
         .is_some_and(|data_type| data_type.starts_with("Nullable("));
     column.default.is_none() && !nullable
-}
-
-/// The columns of a statement, whatever its secrets are.
-async fn described(
-    app: &App,
-    plan: &Plan,
-    compiled: &Compiled,
-) -> Result<Vec<Column>, EngineError> {
-    const BEFORE: &str = "DESCRIBE TABLE (\n";
-    let sql = compiled.sql.text();
-    let mut query = Query::new(format!("{BEFORE}{sql}\n)"), "JSONCompactEachRow")
-        .within_memory(plan.project.config.limits.memory_bytes);
-    for name in &compiled.secrets {
-        query = query.text(name.clone(), "");
-    }
-    let described = app.engine.described(query).await;
-    described.map_err(|error| error.shifted(BEFORE.len(), sql.len()))
 }
 
 /// Whether the engine can turn values of one type into another.

@@ -138,6 +138,8 @@ impl From<ChangeError> for ApiError {
             }
             ChangeError::TablesHeld => Self::Conflict(error.to_string()),
             ChangeError::Engine(message) => Self::Unavailable(message),
+            // Nobody sees it: the engine is asked, and the change made anew.
+            ChangeError::Unasked => Self::Unavailable(error.to_string()),
             ChangeError::State(error) => error.into(),
             ChangeError::Io(error) => Self::from(StateError::from(error)),
         }

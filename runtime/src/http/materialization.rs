@@ -1,6 +1,7 @@
 //! `…/nodes/<node>/materialization`: a node begins to fill a data source with every insert into what it reads, or stops.
 
 use axum::response::Response;
+use futures::FutureExt as _;
 use pipewright_compiler::graph::NodeId;
 use pipewright_compiler::plan::{Inferred, Plan};
 use pipewright_compiler::project::{Pipe, prose};
@@ -28,46 +29,55 @@ pub(super) async fn create(
     call: Call,
 ) -> Result<Response, ApiError> {
     call.require_create_pipes()?;
-    Call::finish(async move {
-        let writer = call.app.catalog.write().await;
-        let current = writer.current();
-        let pipe = find_pipe(&current, &reference)?;
-        let node = find_node(&current, pipe, &node_reference)?;
-        let already = match node.kind {
-            NodeKind::Materialized => Some("is already being materialized"),
-            NodeKind::Endpoint => Some("is published: unpublish it first"),
-            NodeKind::Copy => Some("is a copy node: remove its copy first"),
-            _ => None,
-        };
-        if let Some(already) = already {
-            return Err(ApiError::BadRequest(format!(
-                "node `{}` {already}",
-                node.name.value
-            )));
-        }
-        let (path, mut text) = pipe_text(&current, pipe);
-        let mut parts = text.node(&node.name.value)?;
-        // The request may bring another query for the node.
-        parts.sql = sql_of(&call).unwrap_or(parts.sql);
-        let mut change = Change::default();
-        let warnings = prepare(&call, &writer, pipe, &mut parts, &mut change).await?;
-        parts.kind = Some("materialized".to_owned());
-        text.replace(&node.name.value, &parts)?;
-        change.files.insert(path, Some(text.into_text()));
-        let id = NodeId {
-            pipe: pipe.name.clone(),
-            node: node.name.value.clone(),
-        };
-        let (current, job) = population::commit(&call, &writer, change, &id).await?;
-        let pipe = find_pipe(&current, &id.pipe.name)?;
-        let state = call.app.catalog.state();
-        let mut made = describe::pipe(&current, pipe, &call.host, state, &Wanted::all());
-        if !warnings.is_empty() {
-            made["warnings"] = warnings.into();
-        }
-        Ok(population::with_job(&call, made, job.as_ref()))
+    let asked = (reference, node_reference);
+    call.change(asked, |call, writer, (pipe, node)| {
+        created(call, writer, pipe, node).boxed()
     })
     .await
+}
+
+async fn created(
+    call: &Call,
+    writer: &Writer<'_>,
+    reference: &str,
+    node_reference: &str,
+) -> Result<Response, ApiError> {
+    let current = writer.current();
+    let pipe = find_pipe(&current, reference)?;
+    let node = find_node(&current, pipe, node_reference)?;
+    let already = match node.kind {
+        NodeKind::Materialized => Some("is already being materialized"),
+        NodeKind::Endpoint => Some("is published: unpublish it first"),
+        NodeKind::Copy => Some("is a copy node: remove its copy first"),
+        _ => None,
+    };
+    if let Some(already) = already {
+        return Err(ApiError::BadRequest(format!(
+            "node `{}` {already}",
+            node.name.value
+        )));
+    }
+    let (path, mut text) = pipe_text(&current, pipe);
+    let mut parts = text.node(&node.name.value)?;
+    // The request may bring another query for the node.
+    parts.sql = sql_of(call).unwrap_or(parts.sql);
+    let mut change = Change::default();
+    let warnings = prepare(call, writer, pipe, &mut parts, &mut change).await?;
+    parts.kind = Some("materialized".to_owned());
+    text.replace(&node.name.value, &parts)?;
+    change.files.insert(path, Some(text.into_text()));
+    let id = NodeId {
+        pipe: pipe.name.clone(),
+        node: node.name.value.clone(),
+    };
+    let (current, job) = population::commit(call, writer, change, &id).await?;
+    let pipe = find_pipe(&current, &id.pipe.name)?;
+    let state = call.app.catalog.state();
+    let mut made = describe::pipe(&current, pipe, &call.host, state, &Wanted::all());
+    if !warnings.is_empty() {
+        made["warnings"] = warnings.into();
+    }
+    Ok(population::with_job(call, made, job.as_ref()))
 }
 
 /// What would be made of a node: the columns of its result, and a data source for them. Nothing is made.
@@ -76,14 +86,26 @@ pub(super) async fn analyze(
     call: Call,
 ) -> Result<Response, ApiError> {
     call.require_create_pipes()?;
-    let writer = call.app.catalog.write().await;
+    let asked = (reference, node_reference);
+    call.change(asked, |call, writer, (pipe, node)| {
+        analyzed(call, writer, pipe, node).boxed()
+    })
+    .await
+}
+
+async fn analyzed(
+    call: &Call,
+    writer: &Writer<'_>,
+    reference: &str,
+    node_reference: &str,
+) -> Result<Response, ApiError> {
     let current = writer.current();
-    let pipe = find_pipe(&current, &reference)?;
-    let node = find_node(&current, pipe, &node_reference)?;
+    let pipe = find_pipe(&current, reference)?;
+    let node = find_node(&current, pipe, node_reference)?;
     let (_, text) = pipe_text(&current, pipe);
     let mut parts = text.node(&node.name.value)?;
     let written = parts.sql.clone();
-    let described = described(&call, &writer, pipe, &mut parts).await?;
+    let described = described(call, writer, pipe, &mut parts).await?;
     let columns = &described.columns;
     let sql = if parts.sql == written {
         current.node_sql(node)
@@ -107,7 +129,7 @@ pub(super) async fn analyze(
             "datasource": {
                 "name": target,
                 "columns": shown.collect::<Vec<_>>(),
-                "datafile": datasource_text(&call, &described)?.into_text(),
+                "datafile": datasource_text(call, &described)?.into_text(),
             },
         },
         "warnings": described.warnings(target),
@@ -299,11 +321,9 @@ async fn described(
             _ => {}
         }
     }
-    let columns = call
-        .app
-        .engine
-        .describe_within(compiled.sql.text(), plan.project.config.limits.memory_bytes)
-        .await
+    let columns = writer
+        .describe(call.app.engine.as_ref(), &plan, &compiled)
+        .await?
         .map_err(|error| ApiError::engine(&plan, &compiled.sql, error))?;
     Ok(Described {
         columns,

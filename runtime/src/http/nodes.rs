@@ -1,6 +1,7 @@
 //! `/v0/pipes/<pipe>/nodes`: append, edit, delete, publish and unpublish nodes.
 
 use axum::response::Response;
+use futures::FutureExt as _;
 use pipewright_compiler::emit;
 use pipewright_compiler::graph::NodeId;
 use pipewright_compiler::plan::QueryError;
@@ -16,7 +17,7 @@ use super::extract::Path;
 use super::materialization;
 use super::pipes::shown;
 use super::population;
-use crate::catalog::{Change, Current, NodeText, PipeText, Rename};
+use crate::catalog::{Change, Current, NodeText, PipeText, Rename, Writer};
 
 /// Directives that a materialized node of a request's JSON may have, beside those of the engine.
 const MATERIALIZED_DIRECTIVES: &[(&str, &str)] = &[("datasource", "DATASOURCE")];
@@ -194,72 +195,75 @@ pub(super) async fn append(
     call: Call,
 ) -> Result<Response, ApiError> {
     call.require_create_pipes()?;
-    Call::finish(async move {
-        let writer = call.app.catalog.write().await;
-        let current = writer.current();
-        let pipe = find_pipe(&current, &reference)?;
-        let sql = sql_of(&call).ok_or_else(|| {
-            ApiError::BadRequest("no SQL: send it as the body of the request".to_owned())
-        })?;
-        let name = match call.parameters.given("name") {
-            Some(name) => name.to_owned(),
-            None => free_name(&current, pipe),
-        };
-        valid_name(&name)?;
-        if pipe.node(&name).is_some() || current.is_taken(&name) {
-            return Err(taken(&name));
-        }
-        let description = call.parameters.given("description").map(ToOwned::to_owned);
-        let kind = kind_of(call.parameters.given("type").unwrap_or("standard"))?;
-        let mut node = NodeText {
-            name: name.clone(),
-            description,
-            sql,
-            kind,
-            directives: Vec::new(),
-        };
-        let (path, mut text) = pipe_text(&current, pipe);
-        let mut change = Change::default();
-        match node.kind.as_deref() {
-            Some("materialized") => {
-                materialization::prepare(&call, &writer, pipe, &mut node, &mut change).await?;
-            }
-            Some("copy") => {
-                let wish = Wish::of(&call, &current)?.complete()?;
-                let target = wish.target()?;
-                copies::require_target(&call, target, wish.replaces())?;
-                copies::refuse_other_uses(pipe, &name)?;
-                wish.write(&mut node);
-            }
-            Some("endpoint") => unpublish_others(pipe, &mut text)?,
-            _ => {}
-        }
-        text.append(&node)?;
-        change.files.insert(path, Some(text.into_text()));
-        let mut job = None;
-        let current = if node.kind.as_deref() == Some("copy") {
-            copies::commit(
-                &call,
-                &writer,
-                change,
-                &(pipe.name.name.clone(), name.clone()),
-            )
-            .await?
-        } else if node.kind.as_deref() == Some("materialized") {
-            let id = NodeId {
-                pipe: pipe.name.clone(),
-                node: name.clone(),
-            };
-            let made = population::commit(&call, &writer, change, &id).await?;
-            job = made.1;
-            made.0
-        } else {
-            call.commit(&writer, change).await?
-        };
-        let made = describe_node(&call, &current, &pipe.name.name, &name)?;
-        Ok(population::with_job(&call, made, job.as_ref()))
+    call.change(reference, |call, writer, reference| {
+        appended(call, writer, reference).boxed()
     })
     .await
+}
+
+async fn appended(call: &Call, writer: &Writer<'_>, reference: &str) -> Result<Response, ApiError> {
+    let current = writer.current();
+    let pipe = find_pipe(&current, reference)?;
+    let sql = sql_of(call).ok_or_else(|| {
+        ApiError::BadRequest("no SQL: send it as the body of the request".to_owned())
+    })?;
+    let name = match call.parameters.given("name") {
+        Some(name) => name.to_owned(),
+        None => free_name(&current, pipe),
+    };
+    valid_name(&name)?;
+    if pipe.node(&name).is_some() || current.is_taken(&name) {
+        return Err(taken(&name));
+    }
+    let description = call.parameters.given("description").map(ToOwned::to_owned);
+    let kind = kind_of(call.parameters.given("type").unwrap_or("standard"))?;
+    let mut node = NodeText {
+        name: name.clone(),
+        description,
+        sql,
+        kind,
+        directives: Vec::new(),
+    };
+    let (path, mut text) = pipe_text(&current, pipe);
+    let mut change = Change::default();
+    match node.kind.as_deref() {
+        Some("materialized") => {
+            materialization::prepare(call, writer, pipe, &mut node, &mut change).await?;
+        }
+        Some("copy") => {
+            let wish = Wish::of(call, &current)?.complete()?;
+            let target = wish.target()?;
+            copies::require_target(call, target, wish.replaces())?;
+            copies::refuse_other_uses(pipe, &name)?;
+            wish.write(&mut node);
+        }
+        Some("endpoint") => unpublish_others(pipe, &mut text)?,
+        _ => {}
+    }
+    text.append(&node)?;
+    change.files.insert(path, Some(text.into_text()));
+    let mut job = None;
+    let current = if node.kind.as_deref() == Some("copy") {
+        copies::commit(
+            call,
+            writer,
+            change,
+            &(pipe.name.name.clone(), name.clone()),
+        )
+        .await?
+    } else if node.kind.as_deref() == Some("materialized") {
+        let id = NodeId {
+            pipe: pipe.name.clone(),
+            node: name.clone(),
+        };
+        let made = population::commit(call, writer, change, &id).await?;
+        job = made.1;
+        made.0
+    } else {
+        call.commit(writer, change).await?
+    };
+    let made = describe_node(call, &current, &pipe.name.name, &name)?;
+    Ok(population::with_job(call, made, job.as_ref()))
 }
 
 /// `<pipe>_<n>` that no node has.
@@ -307,48 +311,57 @@ pub(super) async fn edit(
     call: Call,
 ) -> Result<Response, ApiError> {
     call.require_create_pipes()?;
-    Call::finish(async move {
-        let writer = call.app.catalog.write().await;
-        let current = writer.current();
-        let pipe = find_pipe(&current, &reference)?;
-        let node = find_node(&current, pipe, &node_reference)?;
-        let (old, sql) = (node.name.value.clone(), sql_of(&call));
-        let name = call.parameters.given("name").unwrap_or(&old).to_owned();
-        let description = call.parameters.text_of("description");
-        if sql.is_none() && name == old && description.is_none() {
-            return Err(ApiError::BadRequest(
-                "no SQL: send it as the body of the request".to_owned(),
-            ));
-        }
-        let mut change = Change::default();
-        let (path, mut text) = pipe_text(&current, pipe);
-        if name != old {
-            valid_name(&name)?;
-            if pipe.node(&name).is_some() || current.is_taken(&name) {
-                return Err(taken(&name));
-            }
-            change.files = current.follow_node(&pipe.name.name, &old, &name);
-            change.renames.push(Rename::Node {
-                pipe: pipe.name.name.clone(),
-                from: old.clone(),
-                to: name.clone(),
-            });
-            if let Some(Some(followed)) = change.files.remove(&path) {
-                text = PipeText::new(followed);
-            }
-        }
-        let mut parts = text.node(&old)?;
-        parts.name.clone_from(&name);
-        parts.sql = sql.unwrap_or(parts.sql);
-        if let Some(description) = description {
-            parts.description = Some(description.trim().to_owned()).filter(|text| !text.is_empty());
-        }
-        text.replace(&old, &parts)?;
-        change.files.insert(path, Some(text.into_text()));
-        let current = call.commit(&writer, change).await?;
-        answer_node(&call, &current, &pipe.name.name, &name)
+    let asked = (reference, node_reference);
+    call.change(asked, |call, writer, (pipe, node)| {
+        changed(call, writer, pipe, node).boxed()
     })
     .await
+}
+
+async fn changed(
+    call: &Call,
+    writer: &Writer<'_>,
+    reference: &str,
+    node_reference: &str,
+) -> Result<Response, ApiError> {
+    let current = writer.current();
+    let pipe = find_pipe(&current, reference)?;
+    let node = find_node(&current, pipe, node_reference)?;
+    let (old, sql) = (node.name.value.clone(), sql_of(call));
+    let name = call.parameters.given("name").unwrap_or(&old).to_owned();
+    let description = call.parameters.text_of("description");
+    if sql.is_none() && name == old && description.is_none() {
+        return Err(ApiError::BadRequest(
+            "no SQL: send it as the body of the request".to_owned(),
+        ));
+    }
+    let mut change = Change::default();
+    let (path, mut text) = pipe_text(&current, pipe);
+    if name != old {
+        valid_name(&name)?;
+        if pipe.node(&name).is_some() || current.is_taken(&name) {
+            return Err(taken(&name));
+        }
+        change.files = current.follow_node(&pipe.name.name, &old, &name);
+        change.renames.push(Rename::Node {
+            pipe: pipe.name.name.clone(),
+            from: old.clone(),
+            to: name.clone(),
+        });
+        if let Some(Some(followed)) = change.files.remove(&path) {
+            text = PipeText::new(followed);
+        }
+    }
+    let mut parts = text.node(&old)?;
+    parts.name.clone_from(&name);
+    parts.sql = sql.unwrap_or(parts.sql);
+    if let Some(description) = description {
+        parts.description = Some(description.trim().to_owned()).filter(|text| !text.is_empty());
+    }
+    text.replace(&old, &parts)?;
+    change.files.insert(path, Some(text.into_text()));
+    let current = call.commit(writer, change).await?;
+    answer_node(call, &current, &pipe.name.name, &name)
 }
 
 /// Deletes a node; others that read it may be left with errors.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use futures::FutureExt as _;
 use pipewright_compiler::graph::{NodeId, Vertex};
 use pipewright_compiler::project::{Pipe, ResourceName};
 use pipewright_grammar::syntax::TokenDecl;
@@ -17,7 +18,7 @@ use super::error::ApiError;
 use super::extract::Path;
 use super::nodes::{node_text, text_of};
 use super::population;
-use crate::catalog::{Change, Current, NodeText, PipeText, tags_line};
+use crate::catalog::{Change, Current, NodeText, PipeText, Writer, tags_line};
 
 /// The pipes that the token may read.
 pub(super) async fn list(call: Call) -> Result<Response, ApiError> {
@@ -94,50 +95,53 @@ pub(super) async fn create(call: Call) -> Result<Response, ApiError> {
         })?
         .to_owned();
     valid_name(&name)?;
-    Call::finish(async move {
-        let writer = call.app.catalog.write().await;
-        let current = writer.current();
-        if current.plan.project.datasource(&name).is_some() {
-            return Err(taken(&name));
-        }
-        let before = current.plan.project.pipe(&name);
-        let (description, mut nodes) = content(&call, &current, &name)?;
-        keep_endpoint(before, &mut nodes);
-        copies::require_targets(&call, &nodes)?;
-        let description = description.or_else(|| before.and_then(|pipe| pipe.description.clone()));
-        let tokens = before.map_or(&[][..], |pipe| &pipe.tokens);
-        let tags = before.map_or(&[][..], |pipe| &pipe.tags);
-        let text = tags_line(tags)
-            + &head(tokens)
-            + &PipeText::create(description.as_deref(), &nodes)?.into_text();
-        let path = current
-            .pipe_path(&name)
-            .map_or_else(|| format!("pipes/{name}.pipe"), ToOwned::to_owned);
-        let change = Change::of_file(path, Some(text));
-        let of_kind = |kind: &str| {
-            let mut nodes = nodes.iter();
-            nodes.find(|node| node.kind.as_deref() == Some(kind))
-        };
-        if let Some(view) = of_kind("materialized") {
-            let id = NodeId {
-                pipe: ResourceName::local(&name),
-                node: view.name.clone(),
-            };
-            let (current, job) = population::commit(&call, &writer, change, &id).await?;
-            let mut made = described(&call, &current, &name, true)?;
-            add_target(&current, view, &mut made);
-            return Ok(population::with_job(&call, made, job.as_ref()));
-        }
-        let current = match of_kind("copy") {
-            Some(copy) => {
-                let names = (name.clone(), copy.name.clone());
-                copies::commit(&call, &writer, change, &names).await?
-            }
-            None => call.commit(&writer, change).await?,
-        };
-        shown(&call, &current, &name, true)
+    call.change(name, |call, writer, name| {
+        created(call, writer, name).boxed()
     })
     .await
+}
+
+async fn created(call: &Call, writer: &Writer<'_>, name: &str) -> Result<Response, ApiError> {
+    let current = writer.current();
+    if current.plan.project.datasource(name).is_some() {
+        return Err(taken(name));
+    }
+    let before = current.plan.project.pipe(name);
+    let (description, mut nodes) = content(call, &current, name)?;
+    keep_endpoint(before, &mut nodes);
+    copies::require_targets(call, &nodes)?;
+    let description = description.or_else(|| before.and_then(|pipe| pipe.description.clone()));
+    let tokens = before.map_or(&[][..], |pipe| &pipe.tokens);
+    let tags = before.map_or(&[][..], |pipe| &pipe.tags);
+    let text = tags_line(tags)
+        + &head(tokens)
+        + &PipeText::create(description.as_deref(), &nodes)?.into_text();
+    let path = current
+        .pipe_path(name)
+        .map_or_else(|| format!("pipes/{name}.pipe"), ToOwned::to_owned);
+    let change = Change::of_file(path, Some(text));
+    let of_kind = |kind: &str| {
+        let mut nodes = nodes.iter();
+        nodes.find(|node| node.kind.as_deref() == Some(kind))
+    };
+    if let Some(view) = of_kind("materialized") {
+        let id = NodeId {
+            pipe: ResourceName::local(name),
+            node: view.name.clone(),
+        };
+        let (current, job) = population::commit(call, writer, change, &id).await?;
+        let mut made = described(call, &current, name, true)?;
+        add_target(&current, view, &mut made);
+        return Ok(population::with_job(call, made, job.as_ref()));
+    }
+    let current = match of_kind("copy") {
+        Some(copy) => {
+            let names = (name.to_owned(), copy.name.clone());
+            copies::commit(call, writer, change, &names).await?
+        }
+        None => call.commit(writer, change).await?,
+    };
+    shown(call, &current, name, true)
 }
 
 /// What a new view fills.
@@ -260,34 +264,37 @@ pub(super) async fn change(
         .strip_suffix(".pipe")
         .unwrap_or(&reference)
         .to_owned();
-    Call::finish(async move {
-        let writer = call.app.catalog.write().await;
-        let current = writer.current();
-        let name = find_pipe(&current, &reference)?.name.name.clone();
-        let new_name = call.parameters.given("name").unwrap_or(&name).to_owned();
-        let description = call.parameters.text_of("description");
-        if call.parameters.given("name").is_none() && description.is_none() {
-            return Err(ApiError::BadRequest(
-                "nothing to change: give a new `name` or `description`".to_owned(),
-            ));
-        }
-        let mut change = Change::default();
-        if new_name != name {
-            valid_name(&new_name)?;
-            if current.is_taken(&new_name) {
-                return Err(taken(&new_name));
-            }
-            change = current
-                .rename_pipe(&name, &new_name)
-                .ok_or_else(|| ApiError::NotFound(format!("there is no pipe `{reference}`")))?;
-        }
-        if let Some(description) = description {
-            describe_pipe(&current, &name, &mut change, description)?;
-        }
-        let current = call.commit(&writer, change).await?;
-        shown(&call, &current, &new_name, false)
+    call.change(reference, |call, writer, reference| {
+        changed(call, writer, reference).boxed()
     })
     .await
+}
+
+async fn changed(call: &Call, writer: &Writer<'_>, reference: &str) -> Result<Response, ApiError> {
+    let current = writer.current();
+    let name = find_pipe(&current, reference)?.name.name.clone();
+    let new_name = call.parameters.given("name").unwrap_or(&name).to_owned();
+    let description = call.parameters.text_of("description");
+    if call.parameters.given("name").is_none() && description.is_none() {
+        return Err(ApiError::BadRequest(
+            "nothing to change: give a new `name` or `description`".to_owned(),
+        ));
+    }
+    let mut change = Change::default();
+    if new_name != name {
+        valid_name(&new_name)?;
+        if current.is_taken(&new_name) {
+            return Err(taken(&new_name));
+        }
+        change = current
+            .rename_pipe(&name, &new_name)
+            .ok_or_else(|| ApiError::NotFound(format!("there is no pipe `{reference}`")))?;
+    }
+    if let Some(description) = description {
+        describe_pipe(&current, &name, &mut change, description)?;
+    }
+    let current = call.commit(writer, change).await?;
+    shown(call, &current, &new_name, false)
 }
 
 /// Writes a description into the text that the change holds for a pipe, or else into the one in force.

@@ -20,7 +20,7 @@ use pipewright_compiler::check::{
 use pipewright_compiler::contract::Described;
 use pipewright_compiler::deploy::{self, Step, StepKind};
 use pipewright_compiler::plan::{Column, Plan};
-use pipewright_compiler::project::ResourceName;
+use pipewright_compiler::project::{Limits, ResourceName};
 use pipewright_grammar::diagnostic::Diagnostic;
 
 use self::cache::{Cache, Key};
@@ -279,7 +279,7 @@ async fn describe_all(
         let answers: Vec<(usize, Result<Said, EngineError>)> = futures::stream::iter(next)
             .map(|at| {
                 let (engine, statement) = (Arc::clone(engine), &statements[at]);
-                async move { (at, ask_about(engine.as_ref(), statement, 0).await) }
+                async move { (at, ask_about(engine.as_ref(), statement).await) }
             })
             .buffer_unordered(parallel())
             .collect()
@@ -324,14 +324,9 @@ async fn create(engine: &dyn Engine, steps: &[Step]) -> Result<Vec<(usize, Refus
     Ok(refused)
 }
 
-/// What the engine says against the nodes of these pipes, where that is no matter of a request's values. `engine` has the tables of `before`: what reads others is left
+/// The nodes of these pipes that an engine is to be asked about, where that is no matter of a request's values. It has the tables of `before`: what reads others is left
 /// out, and so is what has not changed.
-pub async fn changed(
-    before: &Plan,
-    plan: &Plan,
-    pipes: &BTreeSet<ResourceName>,
-    engine: &dyn Engine,
-) -> Result<Vec<Diagnostic>, EngineError> {
+pub fn changed(before: &Plan, plan: &Plan, pipes: &BTreeSet<ResourceName>) -> Vec<Statement> {
     let is_there = |name: &ResourceName| {
         let (old, new) = (before.tables.get(name), plan.tables.get(name));
         old.zip(new)
@@ -341,20 +336,34 @@ pub async fn changed(
         .into_iter()
         .map(|statement| statement.compiled.sql.into_text())
         .collect();
-    let mut refused = Vec::new();
-    let statements = statements_of(plan, pipes);
-    for statement in &statements {
-        if earlier.contains(statement.compiled.sql.text())
-            || !statement.compiled.datasources.iter().all(is_there)
-        {
-            continue;
-        }
-        let memory = plan.project.config.limits.memory_bytes;
-        if let Said::Refused(refusal) = ask_about(engine, statement, memory).await? {
-            refused.push((statement, refusal));
-        }
-    }
-    Ok(without_consequences(plan, &[], &refused))
+    let mut statements = statements_of(plan, pipes);
+    statements.retain(|statement| {
+        !earlier.contains(statement.compiled.sql.text())
+            && statement.compiled.datasources.iter().all(is_there)
+    });
+    statements
+}
+
+/// A statement with what an engine has against it.
+pub type RefusedStatement = (Statement, Refusal);
+
+/// What an engine's error to a [`question`] says against the statement; an error where it says nothing about it.
+pub fn refused(
+    statement: Statement,
+    error: EngineError,
+) -> Result<Option<RefusedStatement>, EngineError> {
+    let length = statement.compiled.sql.text().len();
+    let refusal = refusal(error.shifted(PLAN.len(), length))?;
+    Ok(refusal.map(|refusal| (statement, refusal)))
+}
+
+/// The findings of what was refused, without those that follow from others.
+pub fn findings(plan: &Plan, refused: &[RefusedStatement]) -> Vec<Diagnostic> {
+    let refused: Vec<(&Statement, Refusal)> = refused
+        .iter()
+        .map(|(statement, refusal)| (statement, refusal.clone()))
+        .collect();
+    without_consequences(plan, &[], &refused)
 }
 
 fn same_columns(old: &[Column], new: &[Column]) -> bool {
@@ -374,19 +383,25 @@ enum Said {
     Nothing,
 }
 
-async fn ask_about(
-    engine: &dyn Engine,
-    statement: &Statement,
-    memory_bytes: u64,
-) -> Result<Said, EngineError> {
+/// What an engine is asked about a statement, within the memory and the time of a query.
+pub fn question(statement: &Statement, limits: &Limits) -> Query {
+    planned(statement)
+        .within_memory(limits.memory_bytes)
+        .timeout(TIMEOUT.min(Duration::from_millis(limits.query_timeout_ms)))
+}
+
+fn planned(statement: &Statement) -> Query {
     let text = statement.compiled.sql.text();
-    let mut query = Query::new(format!("{PLAN}{text}\n)"), "Null")
-        .timeout(TIMEOUT)
-        .within_memory(memory_bytes);
+    let mut query = Query::new(format!("{PLAN}{text}\n)"), "Null").timeout(TIMEOUT);
     for name in &statement.compiled.secrets {
         query.parameters.push((name.clone(), String::new()));
     }
-    let answered = match engine.query(query).await {
+    query
+}
+
+async fn ask_about(engine: &dyn Engine, statement: &Statement) -> Result<Said, EngineError> {
+    let text = statement.compiled.sql.text();
+    let answered = match engine.query(planned(statement)).await {
         Ok(answer) => answer.bytes().await.map(|_| ()),
         Err(error) => Err(error),
     };

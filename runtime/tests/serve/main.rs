@@ -48,6 +48,7 @@ mod row_filters;
 mod rows_on_server;
 mod secrets;
 mod service_data;
+mod slow_descriptions;
 mod spellings;
 mod staged;
 mod story;
