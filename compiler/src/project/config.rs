@@ -189,6 +189,18 @@ pub struct Limits {
     pub copies: usize,
     /// Most rows that one copy may write.
     pub copy_rows: u64,
+    /// Longest SQL of a node that the API writes, in bytes; 0 for no limit.
+    pub sql_bytes: usize,
+    /// Longest name of what the API makes, in bytes; 0 for no limit.
+    pub name_bytes: usize,
+    /// Most nodes of a pipe, as far as the API makes them; 0 for no limit.
+    pub nodes: usize,
+    /// How many pipes there may be for the API to make one more; 0 for no limit.
+    pub pipes: usize,
+    /// The same of data sources.
+    pub datasources: usize,
+    /// The same of tokens.
+    pub tokens: usize,
 }
 
 impl Default for Limits {
@@ -208,6 +220,12 @@ impl Default for Limits {
             requests_per_second: 0,
             copies: 20,
             copy_rows: 100_000_000,
+            sql_bytes: 256 * 1024,
+            name_bytes: 100,
+            nodes: 200,
+            pipes: 5000,
+            datasources: 5000,
+            tokens: 10_000,
         }
     }
 }

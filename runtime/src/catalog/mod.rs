@@ -5,6 +5,7 @@
 //! Changes go one after the other; readers never wait.
 
 mod ahead;
+mod bounds;
 mod captured;
 mod datafile;
 mod datasource_text;
@@ -37,6 +38,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 pub(crate) use ahead::{Ahead, Question, Said};
+pub(crate) use bounds::refuse_long_name;
 pub use datafile::{EditError, NodeText, PipeText};
 pub use datasource_text::{DatasourceParts, DatasourceText, quoted_column};
 pub use draft::Draft;
@@ -60,6 +62,9 @@ pub enum ChangeError {
     /// The project would not compile: the first diagnostics.
     #[error("{0}")]
     Invalid(String),
+    /// There would be more than there may be.
+    #[error("{0}")]
+    Beyond(String),
     /// The engine refused a table or view.
     #[error("{0}")]
     Refused(String),
@@ -288,6 +293,7 @@ impl Writer<'_> {
     /// What the project would be after a change, without making it.
     pub async fn compile(&self, mut change: Change) -> Result<Plan, ChangeError> {
         let before = self.current();
+        bounds::refuse_beyond(&before, &change)?;
         let (_, plan, errors) = self.compiled(&before, &mut change).await?;
         refuse_new_errors(&errors, &before.errors, change.tolerated.as_deref())?;
         Ok(plan)
@@ -351,6 +357,7 @@ impl Writer<'_> {
         engine: &'a dyn Engine,
     ) -> Result<Prepared<'a>, ChangeError> {
         let before = self.current();
+        bounds::refuse_beyond(&before, &change)?;
         let (files, plan, errors) = self.compiled(&before, &mut change).await?;
         captured::refuse_captured(&before.plan, &plan, &change.renames)?;
         refuse_new_errors(&errors, &before.errors, change.tolerated.as_deref())?;

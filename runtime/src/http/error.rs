@@ -133,6 +133,7 @@ impl From<ChangeError> for ApiError {
             ChangeError::Invalid(_) | ChangeError::Refused(_) | ChangeError::Edit(_) => {
                 Self::BadRequest(error.to_string())
             }
+            ChangeError::Beyond(message) => Self::Forbidden(message),
             ChangeError::Unfinished(message) | ChangeError::Captured(message) => {
                 Self::Conflict(message)
             }

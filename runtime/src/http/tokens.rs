@@ -11,7 +11,7 @@ use super::error::ApiError;
 use super::extract::Path;
 use super::jwt::{ClaimedScope, Claims, Limits};
 use super::scope::Scope;
-use crate::catalog::{Current, now_micros};
+use crate::catalog::{Current, now_micros, refuse_long_name};
 use crate::state::{StateError, Token};
 
 /// Longest time that a JWT may be worth something from now, in seconds: ten years.
@@ -135,11 +135,20 @@ pub(super) async fn create(call: Call) -> Result<Response, ApiError> {
         })?
         .to_owned();
     call.parameters.refuse_others(KNOWN)?;
+    let current = call.current();
+    let limits = &current.plan.project.config.limits;
+    refuse_long_name(&name, limits)?;
     if call.parameters.value_of("expiration_time").is_some() {
         return create_jwt(&call, &name);
     }
     refuse_limits(&call)?;
     let tokens = call.app.catalog.state().tokens();
+    let (present, most) = (tokens.count()?, limits.tokens);
+    if most > 0 && present >= most {
+        return Err(ApiError::Forbidden(format!(
+            "the workspace has {present} tokens, and may have {most} (`tokens` in `pipewright.toml`)"
+        )));
+    }
     if uuid::Uuid::try_parse(&name).is_ok() {
         return Err(ApiError::BadRequest(format!(
             "`{name}` cannot be the name of a token: it reads like an id"

@@ -108,6 +108,14 @@ impl<'state> Tokens<'state> {
             .collect()
     }
 
+    /// How many there are.
+    pub fn count(&self) -> Result<usize, StateError> {
+        let connection = self.state.connection();
+        let mut statement = connection.prepare_cached("SELECT count(*) FROM tokens")?;
+        let count: i64 = statement.query_row([], |row| row.get(0))?;
+        Ok(usize::try_from(count).unwrap_or(0))
+    }
+
     /// The token with this secret.
     pub fn find_by_secret(&self, secret: &str) -> Result<Option<Token>, StateError> {
         let hash = self.hash(secret);

@@ -14,6 +14,7 @@ mod copies_on_server;
 mod copies_refused;
 mod copies_survive;
 mod crash;
+mod creations;
 mod datasources;
 mod descriptions;
 mod engine_errors;
