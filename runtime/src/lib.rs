@@ -5,6 +5,7 @@ pub mod cli;
 pub mod deploy;
 pub mod engine;
 pub mod explain;
+mod fence;
 pub mod http;
 pub mod ingest;
 pub mod jobs;

@@ -4,13 +4,10 @@
 //! that the query was not found to read it shows no rows, and of those of which the token sees some rows, these. So no data source that a text hides from us is shown,
 //! whatever the next syntax of the engine is, unless a pipe of the query reads it.
 
-use pipewright_compiler::deploy::view_name;
 use pipewright_compiler::emit;
-use pipewright_compiler::plan::{Compiled, Plan, Role, RowFilters};
-use pipewright_compiler::sql::quote_literal;
+use pipewright_compiler::plan::{Compiled, Plan, RowFilters};
 
-/// The engine's setting for conditions that every reading of a table is under.
-const SETTING: &str = "additional_table_filters";
+use crate::fence::{Conditions, may_name};
 
 /// The setting that keeps a query to what it was found to read, and whether it holds a row filter.
 #[derive(Debug, Default)]
@@ -22,43 +19,26 @@ pub(super) struct Fence {
 /// The fence around a query.
 pub(super) fn around(plan: &Plan, compiled: &Compiled, filters: &RowFilters) -> Fence {
     let text = compiled.sql.text();
-    // A name can be written otherwise only with escapes.
-    let may_name = |name: &str| text.contains(name) || text.contains('\\');
-    let mut conditions = Vec::new();
+    let mut conditions = Conditions::default();
     let mut hides_rows = false;
     for name in plan.tables.keys() {
         let database = name.workspace.as_deref().unwrap_or(&plan.database);
-        let mut add = |table: &str, condition: &str| {
-            let key = quote_literal(&format!("{database}.{table}"));
-            conditions.push(format!("{key}: {}", quote_literal(condition)));
-        };
-        let filter = filters.of(name);
-        if compiled.datasources.contains(name) {
-            if let Some(filter) = filter {
-                hides_rows = true;
-                add(&name.name, filter);
+        if !compiled.datasources.contains(name) {
+            if may_name(text, &name.name) {
+                conditions.add(database, &name.name, "0");
             }
-        } else if may_name(&name.name) {
-            add(&name.name, "0");
+        } else if let Some(filter) = filters.of(name) {
+            hides_rows = true;
+            conditions.add(database, &name.name, filter);
         }
         let quarantine = emit::quarantine_name(name);
-        if may_name(&quarantine.name) && !compiled.datasources.contains(&quarantine) {
-            add(&quarantine.name, "0");
+        if may_name(text, &quarantine.name) && !compiled.datasources.contains(&quarantine) {
+            conditions.add(database, &quarantine.name, "0");
         }
     }
-    // Through a view the engine shows the rows of its target under no condition but the view's.
-    let nodes = plan.pipes.values().flat_map(|pipe| &pipe.nodes);
-    for node in nodes.filter(|node| matches!(node.role, Role::Materialized { .. })) {
-        let view = view_name(&node.id.pipe, &node.id.node);
-        if may_name(&view) {
-            let key = quote_literal(&format!("{}.{view}", plan.database));
-            conditions.push(format!("{key}: '0'"));
-        }
-    }
-    let setting = (!conditions.is_empty())
-        .then(|| (SETTING.to_owned(), format!("{{{}}}", conditions.join(", "))));
+    conditions.add_inner(plan, text, "0");
     Fence {
-        setting,
+        setting: conditions.setting(),
         hides_rows,
     }
 }
@@ -77,6 +57,7 @@ mod tests {
     use super::super::query::{authorize, request};
     use super::*;
     use crate::engine::{Config, Engine, Query, open};
+    use crate::fence;
     use crate::state::State;
 
     /// The queries of the tests of the whole server: each counts rows that the token may not see.
@@ -99,6 +80,8 @@ mod tests {
                 "CREATE TABLE other (org Int32) ENGINE = MergeTree ORDER BY org",
                 "INSERT INTO events SELECT number % 4, number FROM numbers(40)",
                 "INSERT INTO other SELECT number FROM numbers(4)",
+                "CREATE TABLE pw_moment AS other ENGINE = MergeTree ORDER BY org",
+                "INSERT INTO pw_moment SELECT number FROM numbers(4)",
             ] {
                 engine.execute(statement).await.unwrap();
             }
@@ -163,6 +146,39 @@ mod tests {
         let bench = Bench::new().await;
         fence_holds_where_the_scan_has_seen_nothing(&bench).await;
         scan_holds_without_the_fence(&bench).await;
+        a_condition_that_reads_more_is_not_planned(&bench).await;
+    }
+
+    async fn a_condition_that_reads_more_is_not_planned(bench: &Bench) {
+        let events = ResourceName::local("events");
+        let planned = async |condition: &str, is_fenced: bool| {
+            let sql = format!("EXPLAIN PLAN SELECT count() FROM events WHERE (\n{condition}\n)");
+            let mut query = Query::new(sql, "TSV");
+            let fence = fence::alone(&bench.served.plan, &events, condition);
+            query.settings.extend(fence.filter(|_| is_fenced));
+            match bench.engine.query(query).await {
+                Ok(answer) => answer.bytes().await.map(|_| ()),
+                Err(error) => Err(error),
+            }
+        };
+        for condition in [
+            "org IN other",
+            "org IN + other",
+            "in(org, pipewright.other)",
+            "org IN `oth\\x65r`",
+            "org = (SELECT max(org) FROM other)",
+            "org > 9 AND org IN (SELECT org FROM events UNION ALL SELECT org FROM other)",
+            "org IN (WITH RECURSIVE other AS (SELECT * FROM other) SELECT org FROM other)",
+            "(WITH other AS x SELECT countIf(number IN x) FROM numbers(5)) > org",
+            "org IN pw_moment",
+        ] {
+            assert!(planned(condition, false).await.is_ok(), "{condition}");
+            let refused = planned(condition, true).await.unwrap_err().to_string();
+            assert!(fence::is_refused(&refused), "{condition}: {refused}");
+        }
+        for condition in ["org = 1", "org IN (SELECT org FROM events WHERE value > 1)"] {
+            planned(condition, true).await.unwrap();
+        }
     }
 
     async fn fence_holds_where_the_scan_has_seen_nothing(bench: &Bench) {
@@ -174,6 +190,8 @@ mod tests {
             "SELECT (SELECT count() FROM other)",
             "SELECT countIf(number IN other) FROM numbers(5)",
             "SELECT count() FROM (SELECT 1 WHERE 0 UNION ALL SELECT org FROM other)",
+            "SELECT count() FROM pw_moment",
+            "SELECT count() FROM pipewright.`p\\x77_moment`",
         ];
         let hiding = HIDING.lines().filter(|line| !line.starts_with("--"));
         let mut shown_without = 0;

@@ -16,8 +16,15 @@ use serde_json::{Value, json};
 use super::append::STAGING;
 use super::{Append, Appended, Counts, Ingest, IngestError, Mark, unique};
 use crate::engine::{EngineError, Query};
+use crate::fence;
 use crate::jobs::{Control, Job, Work, WorkError};
 use std::sync::Arc;
+
+/// What has a statement planned, and not run.
+const PLAN: &str = "EXPLAIN PLAN\n";
+
+/// No condition takes longer to be planned.
+const PLANNED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Which rows give place to those of a file.
 #[derive(Debug, Clone, Copy, Default)]
@@ -289,12 +296,33 @@ impl Ingest {
                 .iter()
                 .any(|named| *named != table.name.to_string())
         {
-            return Err(IngestError::Unreadable(
-                "the condition may read the data source's own columns only".to_owned(),
-            ));
+            return Err(only_its_columns());
         }
-        self.engine.describe(&query).await?;
-        Ok(())
+        self.plan_alone(plan, table, condition).await
+    }
+
+    /// Has the engine plan a condition where it may read no other table, whatever was found in its text.
+    async fn plan_alone(
+        &self,
+        plan: &Plan,
+        table: &TablePlan,
+        condition: &str,
+    ) -> Result<(), IngestError> {
+        let sql = format!("{PLAN}{}", counting(table, condition));
+        let mut query = Query::new(sql, "Null")
+            .timeout(PLANNED_WITHIN)
+            .within_memory(plan.project.config.limits.memory_bytes);
+        let fence = fence::alone(plan, &table.name, condition);
+        query.settings.extend(fence);
+        let planned = match self.engine.query(query).await {
+            Ok(answer) => answer.bytes().await,
+            Err(error) => Err(error),
+        };
+        match planned {
+            Ok(_) => Ok(()),
+            Err(error) if fence::is_refused(&error.to_string()) => Err(only_its_columns()),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -323,6 +351,10 @@ fn brings_none(table: &TablePlan, counts: Counts) -> String {
     format!(
         "{why}, and those of `{name}` are as they were: say `replace_truncate_when_empty=true` if none are to be left"
     )
+}
+
+fn only_its_columns() -> IngestError {
+    IngestError::Unreadable("the condition may read the data source's own columns only".to_owned())
 }
 
 fn counting(table: &TablePlan, condition: &str) -> String {
