@@ -96,6 +96,11 @@ impl std::fmt::Debug for Server {
     }
 }
 
+/// What a server's own profile may have broken off where it becomes too much. Here that is an error: an answer has all rows, or none.
+const OVERFLOWING: [&str; 9] = [
+    "distinct", "group_by", "join", "read", "result", "set", "sort", "timeout", "transfer",
+];
+
 impl Server {
     /// Asks the server for its version, which shows that it can be used.
     pub async fn open(config: Config) -> Result<Self, EngineError> {
@@ -153,6 +158,9 @@ impl Server {
             .client
             .query_raw(&format!("{sql}\n"))
             .with_setting("query_id", id);
+        for limited in OVERFLOWING {
+            prepared = prepared.with_setting(format!("{limited}_overflow_mode"), "throw");
+        }
         for (name, value) in &query.parameters {
             // The server reads the same text format as the embedded engine; the client's own binding would quote it.
             prepared = prepared.with_setting(format!("param_{name}"), value);

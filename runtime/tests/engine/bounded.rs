@@ -3,7 +3,7 @@
 use futures::StreamExt as _;
 use pipewright::engine::{EngineError, Query};
 
-use super::{engine, text};
+use super::{engine, text, tsv};
 
 /// What the engine counts for columns says little of the text, and of some statements it counts nothing at all.
 fn long_ones() -> Vec<(&'static str, String)> {
@@ -160,4 +160,34 @@ async fn errors_of_a_statement_say_nothing_of_how_it_is_run() {
         .await;
         assert_eq!(next.unwrap(), "7\n7\n");
     }
+}
+
+/// Only who serves a project lets its callers say such a thing; that answers are tried with lower limits is still none of their affair.
+#[tokio::test]
+async fn an_answer_that_is_to_break_off_breaks_off_at_its_own_limit() {
+    for count in [1, 300_000] {
+        let sql = format!(
+            "SELECT number AS n FROM numbers({count}) SETTINGS result_overflow_mode = 'break'"
+        );
+        let text = text(limited(&sql, "JSON", 50_000_000)).await.unwrap();
+        let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(document["rows"], count);
+    }
+}
+
+/// A limit is an error, and never fewer rows without a word.
+#[tokio::test]
+async fn no_caller_turns_a_limit_into_fewer_rows() {
+    let modes = "SELECT name FROM system.settings WHERE name LIKE '%overflow_mode%' OR name LIKE '%partial_result%' OR name IN ('limit', 'offset', 'skip_unavailable_shards', 'max_result_rows', 'max_result_bytes', 'max_rows_to_read', 'max_bytes_to_read', 'ignore_data_skipping_indices')";
+    let names = tsv(modes).await;
+    let policy = pipewright_compiler::sql::Policy::default();
+    let allowed: Vec<&str> = names
+        .lines()
+        .filter(|name| policy.settings.contains(*name))
+        .collect();
+    assert!(names.lines().count() > 12, "{names}");
+    assert!(allowed.is_empty(), "{allowed:?}");
+    // What is not set otherwise throws.
+    let others = "SELECT name, value FROM system.settings WHERE name LIKE '%overflow_mode%' AND value NOT IN ('throw', '')";
+    assert_eq!(tsv(others).await, "");
 }

@@ -30,6 +30,8 @@ impl Drop for ClickHouse {
 struct Asked {
     engine: Arc<dyn Engine>,
     runtime: Runtime,
+    /// What holds for every query that does not say otherwise.
+    profile: Mutex<Vec<(String, String)>>,
 }
 
 impl ClickHouse {
@@ -40,7 +42,11 @@ impl ClickHouse {
         let engine = runtime
             .block_on(open(Config::embedded(folder.path())))
             .expect("the engine opens");
-        let asked = Arc::new(Asked { engine, runtime });
+        let asked = Arc::new(Asked {
+            engine,
+            runtime,
+            profile: Mutex::default(),
+        });
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let address = listener.local_addr().expect("an address");
         let served = Arc::clone(&asked);
@@ -56,6 +62,14 @@ impl ClickHouse {
             _folder: folder,
             _alone: alone,
         }
+    }
+
+    /// What its users are given from now on, as the administrator of a server says it.
+    pub(crate) fn give(&self, profile: &[(&str, &str)]) {
+        let given = profile
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        *self.asked.profile.lock().expect("a profile") = given.collect();
     }
 
     /// Runs a statement; its answer as tab-separated text.
@@ -132,6 +146,11 @@ impl Asked {
             return Err(EngineError::Unavailable(format!("no such file: {sql}")));
         }
         if let Some(format) = format {
+            for given in self.profile.lock().expect("a profile").iter() {
+                if !settings.iter().any(|(name, _)| *name == given.0) {
+                    settings.push(given.clone());
+                }
+            }
             let mut query = Query::new(sql, format);
             (query.settings, query.parameters) = (settings, parameters);
             return self.run(query);

@@ -29,6 +29,7 @@ mod large_on_server;
 mod leaving;
 mod lifecycle;
 mod limits;
+mod limits_on_server;
 mod literate;
 mod literate_refusals;
 mod literate_service;

@@ -55,12 +55,19 @@ impl Making {
 }
 
 /// Whether the engine counts what is in a statement's answer, as it does not for the branches of a `UNION` together, nor for an array that is taken apart without a
-/// table, nor for one that sets its own limits. A name may be written otherwise only with escapes.
+/// table, nor for one that sets its own limits, or has itself broken off at them. A name may be written otherwise only with escapes.
 fn are_counted(sql: &str) -> bool {
     let sql = sql.to_ascii_lowercase();
-    !["union", "arrayjoin", "unnest", "max_result", "\\"]
-        .iter()
-        .any(|word| sql.contains(word))
+    ![
+        "union",
+        "arrayjoin",
+        "unnest",
+        "max_result",
+        "overflow",
+        "\\",
+    ]
+    .iter()
+    .any(|word| sql.contains(word))
 }
 
 /// Whether an answer has passed the limits of a short one, of which those of its query are no part.
@@ -132,6 +139,7 @@ mod tests {
             "SELECT unnest([1])",
             r"SELECT `arr\x61yJoin`([1])",
             "SELECT 1 SETTINGS max_result_rows = 0",
+            "SELECT 1 SETTINGS result_overflow_mode = 'break'",
             &"SELECT 1 ".repeat(1000),
         ] {
             assert_eq!(making(sql), Making::Outside, "{sql}");
