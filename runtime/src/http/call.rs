@@ -18,6 +18,7 @@ use super::extract::Whole;
 use super::filtered::{refuse_foreign_targets, refuse_hidden_rows};
 use super::operations;
 use super::parameters::Parameters;
+use super::staged;
 use crate::catalog::{Ahead, Change, Current, Prepared, Writer};
 
 /// A request whose token is known.
@@ -34,9 +35,12 @@ impl FromRequest<Arc<App>> for Call {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
-        let (uri, headers) = (request.uri().clone(), request.headers().clone());
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let headers = request.headers().clone();
         let Whole(body) = Whole::from_request(request, app).await?;
-        Self::new(app, &uri, &headers, &body).await
+        let call = Self::new(app, &uri, &headers, &body).await?;
+        staged::refuse_changes_of(&method, &call.parameters)?;
+        Ok(call)
     }
 }
 

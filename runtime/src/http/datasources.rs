@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use pipewright_compiler::plan::TablePlan;
 use serde_json::{Value, json};
@@ -20,6 +20,7 @@ use super::form_fields;
 use super::import;
 use super::operations::Done;
 use super::parameters::Parameters;
+use super::staged;
 use super::{App, Json, Served};
 use crate::engine::EngineError;
 use crate::ingest::IngestError;
@@ -144,6 +145,7 @@ pub(super) async fn delete(
     Whole(body): Whole,
 ) -> Result<Response, ApiError> {
     let parameters = Parameters::read(&uri, &headers, &body).await?;
+    staged::refuse_changes_of(&Method::POST, &parameters)?;
     let served = app.served.load_full();
     let access = served
         .tokens

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::call::Call;
 use super::error::ApiError;
+use super::staged;
 
 /// The formats in which an endpoint answers.
 const FORMATS: [&str; 4] = ["json", "csv", "ndjson", "parquet"];
@@ -32,7 +33,9 @@ pub(super) async fn address(call: Call) -> Result<Response, ApiError> {
             "the token may not read pipe `{wanted}`"
         )));
     }
-    let pipe = current.plan.pipe(name);
+    let in_force = call.app.served.load_full();
+    let served = staged::served(&call.app, in_force, &call.parameters).await?;
+    let pipe = served.plan.pipe(name);
     let pipe = pipe.filter(|pipe| pipe.endpoint_node().is_some());
     let pipe =
         pipe.ok_or_else(|| ApiError::NotFound(format!("there is no endpoint `{wanted}`")))?;
@@ -40,13 +43,13 @@ pub(super) async fn address(call: Call) -> Result<Response, ApiError> {
     let text = format!(
         "{}/v0/pipes/{name}.{format}{}",
         call.host,
-        query(pipe, token)
+        query(pipe, token, call.parameters.given(staged::PARAMETER))
     );
     Ok(([(header::CONTENT_TYPE, "text/plain")], text).into_response())
 }
 
-/// A value for each parameter that has one, and the token.
-fn query(pipe: &PipePlan, token: Option<&str>) -> String {
+/// A value for each parameter that has one, the version that is asked, and the token.
+fn query(pipe: &PipePlan, token: Option<&str>, version: Option<&str>) -> String {
     let mut query = Serializer::new(String::new());
     let mut is_empty = true;
     for parameter in &pipe.parameters {
@@ -58,9 +61,12 @@ fn query(pipe: &PipePlan, token: Option<&str>) -> String {
         query.append_pair(&parameter.name, &value);
         is_empty = false;
     }
-    if let Some(token) = token {
-        query.append_pair("token", token);
-        is_empty = false;
+    let others = [(staged::PARAMETER, version), ("token", token)];
+    for (name, value) in others {
+        if let Some(value) = value {
+            query.append_pair(name, value);
+            is_empty = false;
+        }
     }
     let start = if is_empty { "" } else { "?" };
     format!("{start}{}", query.finish())

@@ -12,6 +12,7 @@ use super::App;
 use super::error::ApiError;
 use super::extract::in_time;
 use super::parameters::{Parameters, media_type};
+use super::staged;
 
 /// The longest form of parameters: an address is no longer than 64 KiB, and every byte of a value may become three of it.
 const LONGEST: usize = 16 * 1024;
@@ -37,6 +38,7 @@ pub(super) async fn in_address(app: &Arc<App>, request: Request) -> Result<Reque
         .finish();
     head.uri = with_query(&head.uri, &query)
         .ok_or_else(|| ApiError::BadRequest("the parameters are too long".to_owned()))?;
+    staged::refuse_changes(&head.method, &head.uri, false)?;
     head.headers.remove(header::CONTENT_TYPE);
     head.headers.remove(header::CONTENT_LENGTH);
     Ok(Request::from_parts(head, Body::empty()))

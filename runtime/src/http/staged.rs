@@ -15,7 +15,7 @@ use super::{App, Served};
 use crate::state::DeploymentStatus;
 
 /// The parameter in which clients name a deployment: its number, `staging` or `live`.
-const PARAMETER: &str = "__tb__deployment";
+pub(super) const PARAMETER: &str = "__tb__deployment";
 
 const LIVE: &str = "live";
 const STAGING: &str = "staging";
@@ -103,16 +103,27 @@ fn are_same(one: &TablePlan, other: &TablePlan) -> bool {
             .all(|(one, other)| one.name == other.name && one.data_type == other.data_type)
 }
 
-/// Refuses rows and changes for a version that waits. Lists and descriptions are those of the version in force.
+/// Refuses rows and changes for a version that waits, where the address names it. Lists and descriptions are those of the version in force.
 pub(super) fn refuse_changes(method: &Method, uri: &Uri, is_data: bool) -> Result<(), ApiError> {
-    let only_reads = is_data || *method == Method::GET || *method == Method::HEAD;
+    let only_reads = is_data || only_reads(method);
     if only_reads || !uri.query().is_some_and(|query| query.contains(PARAMETER)) {
         return Ok(());
     }
-    match Parameters::of_address(uri).given(PARAMETER) {
-        None | Some(LIVE) => Ok(()),
-        Some(wanted) => Err(ApiError::BadRequest(format!(
-            "`{PARAMETER}={wanted}`: rows and changes go to the version in force; one that waits can only be asked for data"
-        ))),
+    refuse_changes_of(method, &Parameters::of_address(uri))
+}
+
+/// The same where the body may name it.
+pub(super) fn refuse_changes_of(method: &Method, parameters: &Parameters) -> Result<(), ApiError> {
+    match parameters.given(PARAMETER) {
+        Some(wanted) if wanted != LIVE && !only_reads(method) => {
+            Err(ApiError::BadRequest(format!(
+                "`{PARAMETER}={wanted}`: rows and changes go to the version in force; one that waits can only be asked for data"
+            )))
+        }
+        _ => Ok(()),
     }
+}
+
+fn only_reads(method: &Method) -> bool {
+    *method == Method::GET || *method == Method::HEAD
 }

@@ -155,6 +155,8 @@ fn first_kind(tb: &Forward<'_>) -> String {
 /// A version that is to wait does, and answers only when it is told to.
 fn staged(tb: &Forward<'_>) {
     tb.write("endpoints/top.pipe", &top("DESC"));
+    let fresh = "NODE n\nSQL >\n    SELECT 'made with it' AS said\n\nTYPE endpoint\n";
+    tb.write("endpoints/fresh.pipe", fresh);
     let said = tb.run(&["deployment", "create", "--wait"]);
     assert!(said.contains("won't be auto-promoted"), "{said}");
     assert!(said.contains("Deployment is ready"), "{said}");
@@ -165,9 +167,44 @@ fn staged(tb: &Forward<'_>) {
     let path = "/v0/pipes/top.json?__tb__deployment=staging";
     let answer = tb.server.get(path);
     assert_eq!(answer.json()["data"][0]["kind"], "b", "{}", answer.text());
+    asked_by_the_client(tb);
     let said = tb.run(&["deployment", "promote", "--wait"]);
     assert!(said.contains("is live!"), "{said}");
     assert_eq!(first_kind(tb), "b");
+}
+
+/// With `--staging`, the client asks the version that waits; rows and changes go to the one in force, and not by way of the other.
+fn asked_by_the_client(tb: &Forward<'_>) {
+    let place = |said: &str, kind: &str| said.find(&format!("\"kind\": \"{kind}\""));
+    for (waits, flags) in [(false, &[][..]), (true, &["--staging"])] {
+        let asked = |arguments: &[&str]| tb.run(&[flags, arguments].concat());
+        let said = asked(&["endpoint", "data", "top", "--format", "json"]);
+        let is_turned = place(&said, "b") < place(&said, "a");
+        assert_eq!(is_turned, waits, "{said}");
+        assert!(place(&said, "a").is_some(), "{said}");
+        let said = asked(&["sql", "SELECT kind AS first FROM top LIMIT 1"]);
+        let first = if waits { 'b' } else { 'a' };
+        assert!(
+            said.lines()
+                .any(|line| line.trim_matches(['|', ' ']).trim() == first.to_string()),
+            "{said}"
+        );
+        let said = asked(&["endpoint", "url", "top"]);
+        let start = said.find("/v0/pipes/top.json").expect("an address");
+        let path = said[start..].lines().next().expect("an address").trim();
+        let answer = tb.server.send("GET", path, &[], b"").json();
+        assert_eq!(answer["data"][0]["kind"], first.to_string(), "{path}");
+    }
+    let said = tb.run(&["--staging", "endpoint", "data", "fresh"]);
+    assert!(said.contains("made with it"), "{said}");
+    let said = tb.refused(&["endpoint", "data", "fresh"]);
+    assert!(said.contains("fresh"), "{said}");
+    let (before, rows) = (tb.count(), ["events", "--file", "rows.csv"]);
+    let said = tb.refused(&[&["--staging", "datasource", "append"][..], &rows].concat());
+    assert!(said.contains("version in force"), "{said}");
+    let said = tb.refused(&["--staging", "datasource", "truncate", "events", "--yes"]);
+    assert!(said.contains("version in force"), "{said}");
+    assert_eq!(tb.count(), before);
 }
 
 fn discarded(tb: &Forward<'_>) {

@@ -70,6 +70,25 @@ fn a_version_that_waits_is_asked_by_name_or_number() {
     let events = format!("/v0/events?name=t&{staging}");
     let refused = server.ask(ADMIN, "POST", &events, "{\"a\":1}");
     assert_eq!(refused.status, 400, "{}", refused.text());
+    // Also where the body says so.
+    for (path, body) in [
+        (
+            "/v0/pipes",
+            "name=made&sql=SELECT 1&__tb__deployment=staging",
+        ),
+        (
+            "/v0/pipes",
+            r#"{"name": "made", "sql": "SELECT 1", "__tb__deployment": "staging"}"#,
+        ),
+        (
+            "/v0/datasources/t/delete",
+            "delete_condition=1&__tb__deployment=staging",
+        ),
+    ] {
+        let refused = server.ask(ADMIN, "POST", path, body);
+        assert_eq!(refused.status, 400, "{path}: {}", refused.text());
+    }
+    assert_eq!(get("/v0/pipes/made").0, 404);
     // Also where there is no body to read.
     let truncate = format!("/v0/datasources/t/truncate?{staging}");
     let refused = server.ask(ADMIN, "POST", &truncate, "");
