@@ -11,6 +11,7 @@ const ROWS_QUERY: &[(&str, &str)] = &[
     ("url", "string"),
     ("dialect_delimiter", "string"),
     ("replace_condition", "string"),
+    ("replace_truncate_when_empty", "boolean"),
 ];
 
 pub(super) const ROUTES: &[Route] = &[
@@ -50,6 +51,7 @@ pub(super) const ROUTES: &[Route] = &[
         ("url", "string"),
         ("dialect_delimiter", "string"),
         ("replace_condition", "string"),
+        ("replace_truncate_when_empty", "boolean"),
     ])
     .body("application/octet-stream"),
     route(
