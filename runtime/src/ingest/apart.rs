@@ -2,8 +2,11 @@
 //!
 //! A batch of events has rows of many requests. Requests are told apart first, and then the rows of those in which there are refused ones, small requests before large ones,
 //! each for its share of the time. Inside of a request rows are looked at from the first on, in ranges about as wide as the last rows without a refused one were, so that
-//! neither few refused rows nor many cost more than they must. What has not been looked at when the time is up is tried once more as a whole, and is refused as a whole if it is
-//! refused: so who sends more refused rows than can be told apart pays for it with rows of the same request, and others pay with no more than the time.
+//! neither few refused rows nor many cost more than they must. What has not been looked at when a request's time is up is tried once more as a whole, and is refused as a whole if it is
+//! refused: so who sends more refused rows than can be told apart pays for it with rows of the same request.
+//!
+//! A batch may have more requests than there is time for a try of each. When all time is up, those that are left are tried as a whole, in halves, in quarters, for
+//! another second, and what is refused of that goes as a whole: others who wait for the data source pay with no more than the time.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -29,26 +32,40 @@ pub(super) struct Search {
     pub(super) patience: Duration,
 }
 
+/// How long requests are tried together for which no time is left.
+const LAST_TRIES: Duration = Duration::from_secs(1);
+
+/// Refused rows.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) rows: Range<u64>,
+    pub(super) why: String,
+    /// Whether each of them is refused, and not only some of them.
+    pub(super) is_certain: bool,
+}
+
 impl Search {
-    /// The refused rows in their order, each range with the reason.
-    pub(super) async fn run<T: Trying>(
-        &self,
-        trying: &T,
-    ) -> Result<Vec<(Range<u64>, String)>, T::Error> {
+    /// The refused rows in their order.
+    pub(super) async fn run<T: Trying>(&self, trying: &T) -> Result<Vec<Found>, T::Error> {
         let begun = Instant::now();
-        let half = begun + self.patience / 2;
+        let (half, end) = (begun + self.patience / 2, begun + self.patience);
         let mut suspects = self.suspects(half, trying).await?;
         suspects.sort_by_key(|rows| rows.end - rows.start);
-        let mut left = u32::try_from(suspects.len()).unwrap_or(u32::MAX);
-        let mut refused = Vec::new();
-        for rows in suspects {
+        let mut suspects = VecDeque::from(suspects);
+        let mut found = Vec::new();
+        while let Some(rows) = suspects.pop_front() {
             let now = Instant::now();
-            let share = (begun + self.patience).saturating_duration_since(now) / left;
-            left = (left - 1).max(1);
-            rows_of(rows, now + share, trying, &mut refused).await?;
+            if now >= end && !suspects.is_empty() {
+                suspects.push_front(rows);
+                together(suspects.into(), now + LAST_TRIES, trying, &mut found).await?;
+                break;
+            }
+            let left = u32::try_from(suspects.len() + 1).unwrap_or(u32::MAX);
+            let share = end.saturating_duration_since(now) / left;
+            rows_of(rows, now + share, trying, &mut found).await?;
         }
-        refused.sort_by_key(|(rows, _)| rows.start);
-        Ok(refused)
+        found.sort_by_key(|found| found.rows.start);
+        Ok(found)
     }
 
     /// The requests that may have refused rows.
@@ -77,12 +94,53 @@ impl Search {
     }
 }
 
+/// Requests for which no time is left: those of which nothing is refused, and the others as a whole.
+async fn together<T: Trying>(
+    mut requests: Vec<Range<u64>>,
+    until: Instant,
+    trying: &T,
+    found: &mut Vec<Found>,
+) -> Result<(), T::Error> {
+    requests.sort_by_key(|rows| rows.start);
+    // What has been looked at lies between them, with rows that are refused.
+    let neighbours = requests.chunk_by(|one, next| one.end == next.start);
+    let mut groups: VecDeque<_> = neighbours.map(|group| (group, None)).collect();
+    while let Some((group, why)) = groups.pop_front() {
+        let [first, ..] = group else { continue };
+        let rows = first.start..group.last().map_or(first.end, |last| last.end);
+        let is_over = Instant::now() >= until;
+        let error = if is_over {
+            why.unwrap_or_else(|| "nobody had the time to try them".to_owned())
+        } else {
+            match trying.attempt(rows.clone()).await? {
+                None => continue,
+                Some(error) => error,
+            }
+        };
+        if !is_over && group.len() > 1 {
+            let (one, other) = group.split_at(group.len() / 2);
+            groups.extend([one, other].map(|half| (half, Some(error.clone()))));
+            continue;
+        }
+        found.push(Found {
+            why: format!(
+                "this row or one of {} others, of {} requests, which were not told apart in time: {error}",
+                rows.end - rows.start - 1,
+                group.len()
+            ),
+            rows,
+            is_certain: false,
+        });
+    }
+    Ok(())
+}
+
 /// The refused rows of a request.
 async fn rows_of<T: Trying>(
     rows: Range<u64>,
     until: Instant,
     trying: &T,
-    refused: &mut Vec<(Range<u64>, String)>,
+    found: &mut Vec<Found>,
 ) -> Result<(), T::Error> {
     let mut next = rows.start;
     let mut width = rows.end - rows.start;
@@ -92,14 +150,18 @@ async fn rows_of<T: Trying>(
         if Instant::now() >= until {
             let rest = next..rows.end;
             if let Some(error) = trying.attempt(rest.clone()).await? {
-                let reason = match rest.end - rest.start {
+                let why = match rest.end - rest.start {
                     1 => error,
                     many => format!(
                         "this row or one of {} others of its request, which were not told apart in time: {error}",
                         many - 1
                     ),
                 };
-                refused.push((rest, reason));
+                found.push(Found {
+                    is_certain: rest.end - rest.start == 1,
+                    rows: rest,
+                    why,
+                });
             }
             return Ok(());
         }
@@ -118,7 +180,11 @@ async fn rows_of<T: Trying>(
                 has_passed = true;
             }
             Some(error) if end - next == 1 => {
-                refused.push((next..end, error));
+                found.push(Found {
+                    rows: next..end,
+                    why: error,
+                    is_certain: true,
+                });
                 width = (next - since).max(1);
                 (since, next, failing, has_passed) = (end, end, None, false);
             }
@@ -162,7 +228,7 @@ mod tests {
         };
         let rows = Rows(is_refused, AtomicUsize::new(0));
         let refused = search.run(&rows).await.unwrap();
-        let ranges = refused.into_iter().map(|(rows, _)| rows).collect();
+        let ranges = refused.into_iter().map(|found| found.rows).collect();
         (ranges, rows.1.into_inner())
     }
 
@@ -186,5 +252,43 @@ mod tests {
         let is_refused = |row| row == 12 || row == 30;
         let (refused, _) = found(&[10, 10, 10, 1, 10], Duration::ZERO, is_refused).await;
         assert_eq!(refused, [10..20, 30..31]);
+    }
+
+    /// Rows of which each try takes a while.
+    struct Slow<F>(F);
+
+    impl<F: Fn(u64) -> bool + Sync> Trying for Slow<F> {
+        type Error = ();
+
+        async fn attempt(&self, rows: Range<u64>) -> Result<Option<String>, ()> {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            Ok(rows.into_iter().any(&self.0).then(|| "wrong".to_owned()))
+        }
+    }
+
+    #[tokio::test]
+    async fn more_requests_than_there_is_time_for_are_refused_together_within_it() {
+        let requests: Vec<_> = (0..4000).map(|row| row..row + 1).collect();
+        let search = Search {
+            requests,
+            patience: Duration::from_millis(500),
+        };
+        let begun = Instant::now();
+        // Those of the second half are as they should be.
+        let refused = search.run(&Slow(|row| row < 2000)).await.unwrap();
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        let rows: Vec<u64> = refused
+            .iter()
+            .flat_map(|found| found.rows.clone())
+            .collect();
+        assert_eq!(rows, (0..2000).collect::<Vec<_>>());
+        let last = refused.last().unwrap();
+        assert!(
+            last.why
+                .contains("requests, which were not told apart in time: wrong"),
+            "{}",
+            last.why
+        );
     }
 }

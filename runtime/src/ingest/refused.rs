@@ -2,7 +2,7 @@
 //!
 //! The engine says that a statement failed, and not at which row. So the rows are written down with numbers, and ranges of them are tried on a copy of the data source that
 //! keeps nothing (`trial`), until it is known which rows are refused (`apart`). What was found out is written beside the file of rows before anything is done
-//! by it. From then on the file's rows mean that: the refused ones go into the quarantine, the others into the data source, under tokens that come from the file's own. A
+//! by it, as ranges: there may be as many refused rows as a file has. From then on the file's rows mean that: the refused ones go into the quarantine, the others into the data source, under tokens that come from the file's own. A
 //! process that dies in between leaves a file with what was found out about it, and the next one does the same again, which the engine knows by the tokens.
 
 use std::borrow::Cow;
@@ -18,17 +18,32 @@ use super::append::write_durably;
 use super::keys::KEYS;
 use super::load::{Batch, Counts, Settings, Views};
 use super::{Ingest, IngestError, on_disk, unique};
-use crate::engine::{EngineError, ask};
+use crate::engine::EngineError;
 
 /// How the tables begin that have rows with numbers.
 const WRITTEN_DOWN: &str = "pw_numbered_";
 
-/// A refused row.
+/// Rows of which it is known that they are refused, or not which of them are.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Refused<'a> {
-    /// Its number in its file, from zero.
+    /// The number of the first one in its file, from zero.
     pw_number: u64,
+    #[serde(default = "one")]
+    pw_rows: u64,
+    /// How many of them fit. The others are set aside for that.
+    #[serde(default = "one")]
+    pw_refused: u64,
     pw_error: Cow<'a, str>,
+}
+
+fn one() -> u64 {
+    1
+}
+
+impl Refused<'_> {
+    fn range(&self) -> Range<u64> {
+        self.pw_number..self.pw_number.saturating_add(self.pw_rows)
+    }
 }
 
 /// Errors that are about values; any other may be of the moment, or of the statement, and says nothing about rows.
@@ -75,14 +90,52 @@ pub(super) fn remove_rows(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The numbers of the rows of a file that are refused; none if none has been. Blocks.
-pub(super) fn refused_rows(path: &Path) -> std::io::Result<Vec<u64>> {
+/// What has been found out about the rows of a file; nothing if nothing has been. Blocks.
+fn refused_rows(path: &Path) -> std::io::Result<Vec<Refused<'static>>> {
     let text = match std::fs::read_to_string(refused_path(path)) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         text => text?,
     };
-    let read = |line| serde_json::from_str::<Refused<'_>>(line).map(|row| row.pw_number);
-    Ok(text.lines().map(read).collect::<Result<_, _>>()?)
+    let lines = text.lines().map(serde_json::from_str);
+    Ok(lines.collect::<Result<_, _>>()?)
+}
+
+/// Which rows of a file are in the quarantine.
+#[derive(Debug, Default)]
+pub(super) struct Quarantined {
+    /// The numbers of those that do not fit, sorted.
+    bad: Vec<u64>,
+    /// Those that are refused, sorted, with rows that do not fit among them.
+    refused: Vec<Range<u64>>,
+}
+
+impl Quarantined {
+    /// Of the rows that do not fit, and of what was found out about those of a file. Blocks.
+    pub(super) fn read(mut bad: Vec<u64>, path: &Path) -> std::io::Result<Self> {
+        bad.sort_unstable();
+        let mut refused: Vec<_> = refused_rows(path)?.iter().map(Refused::range).collect();
+        refused.sort_unstable_by_key(|rows| rows.start);
+        Ok(Self { bad, refused })
+    }
+
+    /// How many of these rows it are.
+    pub(super) fn among(&self, rows: &Range<u64>) -> u64 {
+        let bad = |rows: &Range<u64>| {
+            let before = |end: u64| self.bad.partition_point(|row| *row < end);
+            (before(rows.end) - before(rows.start)) as u64
+        };
+        let first = self
+            .refused
+            .partition_point(|range| range.end <= rows.start);
+        let ranges = self.refused[first..].iter();
+        let refused = ranges
+            .take_while(|range| range.start < rows.end)
+            .map(|range| range.start.max(rows.start)..range.end.min(rows.end));
+        bad(rows)
+            + refused
+                .map(|both| both.end - both.start - bad(&both))
+                .sum::<u64>()
+    }
 }
 
 /// Rows that have been written down, tried on a copy of their data source.
@@ -131,19 +184,7 @@ impl Ingest {
         if refused.is_empty() {
             return Ok(false);
         }
-        let mut text = Vec::new();
-        for (numbers, error) in refused {
-            for pw_number in numbers {
-                let row = Refused {
-                    pw_number,
-                    pw_error: Cow::Borrowed(&error),
-                };
-                serde_json::to_writer(&mut text, &row).map_err(std::io::Error::from)?;
-                text.push(b'\n');
-            }
-        }
-        let path = refused_path(batch.path);
-        on_disk(move || write_durably(&path, &text)).await?;
+        note(batch.path, refused).await?;
         Ok(true)
     }
 
@@ -153,7 +194,7 @@ impl Ingest {
         picked: &Picked<'_>,
         batch: &Batch<'_>,
         (trial, name): (&str, &str),
-    ) -> Result<Vec<(Vec<u64>, String)>, EngineError> {
+    ) -> Result<Vec<Refused<'static>>, EngineError> {
         let mut written = Written::Converted;
         // Not everything that goes into a table can be a column of another one.
         if let Err(error) = self.engine.execute(&picked.write_down(name, written)).await {
@@ -180,15 +221,22 @@ impl Ingest {
             written: (name, written),
         };
         let mut refused = Vec::new();
-        for (rows, error) in search.run(&trying).await? {
-            if rows.end - rows.start == 1 {
-                refused.push((vec![rows.start], error));
-                continue;
-            }
+        for found in search.run(&trying).await? {
+            let rows = found.rows.end - found.rows.start;
             // Rows that do not fit are set aside for that, and not once more with what was not told apart.
-            let numbers = ask::lines(self.engine(), &Picked::numbers_of(name, &rows)).await?;
-            let numbers = numbers.iter().filter_map(|number| number.parse().ok());
-            refused.push((numbers.collect(), error));
+            let fitting = if found.is_certain {
+                rows
+            } else {
+                self.count(&Picked::count_of(name, &found.rows)).await?
+            };
+            if fitting > 0 {
+                refused.push(Refused {
+                    pw_number: found.rows.start,
+                    pw_rows: rows,
+                    pw_refused: fitting,
+                    pw_error: Cow::Owned(found.why),
+                });
+            }
         }
         Ok(refused)
     }
@@ -206,7 +254,8 @@ impl Ingest {
             return Ok(Counts::default());
         };
         let path = batch.path.to_owned();
-        let refused = on_disk(move || refused_rows(&path)).await?.len() as u64;
+        let refused = on_disk(move || refused_rows(&path)).await?;
+        let refused: u64 = refused.iter().map(|rows| rows.pw_refused).sum();
         let bad = self.count(&ingestion.count_bad()).await?;
         if bad > 0 {
             self.set_aside(table, ingestion, batch.token, settings)
@@ -227,6 +276,20 @@ impl Ingest {
             quarantined: bad + refused,
         })
     }
+}
+
+/// Writes beside a file what was found out about its rows.
+async fn note(path: &Path, refused: Vec<Refused<'static>>) -> std::io::Result<()> {
+    let path = refused_path(path);
+    on_disk(move || {
+        let mut text = Vec::new();
+        for rows in refused {
+            serde_json::to_writer(&mut text, &rows)?;
+            text.push(b'\n');
+        }
+        write_durably(&path, &text)
+    })
+    .await
 }
 
 /// Why a row is refused.
@@ -252,5 +315,20 @@ fn said(error: &EngineError) -> String {
             }
         }
         None => format!("the engine refuses it: {what} ({name})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_a_request_in_the_quarantine_are_counted_once() {
+        let known = Quarantined {
+            bad: vec![0, 3, 4, 12],
+            refused: vec![2..6, 8..9, 11..14],
+        };
+        let among = [0..2, 2..6, 5..9, 0..14, 9..11, 12..13, 13..40];
+        assert_eq!(among.map(|rows| known.among(&rows)), [1, 4, 2, 9, 0, 1, 1]);
     }
 }

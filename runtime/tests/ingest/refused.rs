@@ -1,7 +1,7 @@
 //! Rows that fit their columns and that the engine refuses for their values: they are in the quarantine with the reason, and no other row waits for them.
 
 use pipewright::engine::Query;
-use pipewright::ingest::{Counts, EventLimits, Events, Format, json_lines};
+use pipewright::ingest::{Counts, EventLimits, Events, Format, Ingest, json_lines};
 use pipewright_compiler::plan::Plan;
 
 use super::{append, engine, ingest, project, reasons, tsv};
@@ -314,5 +314,33 @@ async fn a_request_with_too_many_refused_rows_pays_for_itself_and_not_for_others
     assert_eq!(
         tsv("SELECT (SELECT count() FROM r_flood), (SELECT countIf(raw = 'x') FROM r_flood), (SELECT count() FROM r_flood_days), (SELECT (count(), uniqExact(id)) FROM (SELECT toString(id) AS id FROM r_flood UNION ALL SELECT assumeNotNull(id) FROM r_flood_quarantine))").await,
         format!("{0}\t0\t{0}\t({1},{1})\n", flooded.successful + 4, MANY + 5)
+    );
+}
+
+/// What a process has found out and written down before it died, about rows that it could not tell apart too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_rows_are_noted_as_ranges_and_what_does_not_fit_in_them_is_set_aside_for_that() {
+    let plan = project(&[("r_noted.datasource", ROWS)]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let events = folder.path().join("ingest/events/r_noted");
+    std::fs::create_dir_all(&events).unwrap();
+    let row = |id: &str| format!("{{\"id\":{id},\"raw\":\"r\"}}\n");
+    let rows: String = ["0", "1", "\"x\"", "3", "4", "5", "6"].map(row).concat();
+    std::fs::write(events.join("1-noted.ndjson"), rows).unwrap();
+    let noted = "{\"pw_number\":1,\"pw_rows\":3,\"pw_refused\":2,\"pw_error\":\"one of them\"}\n{\"pw_number\":5,\"pw_error\":\"alone\"}\n";
+    std::fs::write(events.join("1-noted.refused"), noted).unwrap();
+    let ingest = Ingest::open(engine(), folder.path()).unwrap();
+    let events = Events::new(ingest, EventLimits::default());
+    assert_eq!(events.replay(&plan).await.unwrap(), 1);
+    assert_eq!(
+        tsv("SELECT groupArraySorted(9)(id) FROM r_noted").await,
+        "[0,4,6]\n"
+    );
+    assert_eq!(
+        tsv(
+            "SELECT arraySort(groupArray((assumeNotNull(id), c__error[1]))) FROM r_noted_quarantine"
+        )
+        .await,
+        "[('1','one of them'),('3','one of them'),('5','alone'),('x','cannot read as Int64: x')]\n"
     );
 }

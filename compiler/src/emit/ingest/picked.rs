@@ -1,7 +1,8 @@
 //! Rows of an input by their numbers: tried some at a time, and those left out that the engine refuses for their values.
 //!
 //! Which rows these are is not seen in the rows: a default, a constraint or a view throws. So an input is written down with its rows numbered, ranges of it are
-//! tried, and what was found out is a file that has the number of each refused row with the reason.
+//! tried, and what was found out is a file that has the ranges of refused rows with the reasons. A range may be as long as the input, so that no row of it is
+//! written out or joined: a row's range is the one that begins last before it, which the engine looks up in the sorted beginnings.
 
 use super::{Ingestion, Input, csv_settings};
 use crate::plan::TablePlan;
@@ -11,6 +12,8 @@ use crate::sql::quote_literal;
 const NUMBER: &str = "pw_number";
 /// The column that says why a row is refused.
 const ERROR: &str = "pw_error";
+/// The column with the number of the first row of the range that a row may be in.
+const FIRST: &str = "pw_first";
 
 /// How rows are written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,10 +93,10 @@ impl<'a> Picked<'a> {
         )
     }
 
-    /// The numbers of the rows of a range that are written down in `name`.
-    pub fn numbers_of(name: &str, range: &std::ops::Range<u64>) -> String {
+    /// How many rows of a range are written down in `name`: those that fit.
+    pub fn count_of(name: &str, range: &std::ops::Range<u64>) -> String {
         format!(
-            "SELECT {NUMBER} FROM {name} WHERE {NUMBER} >= {} AND {NUMBER} < {} ORDER BY {NUMBER}",
+            "SELECT count() FROM {name} WHERE {NUMBER} >= {} AND {NUMBER} < {}",
             range.start, range.end
         )
     }
@@ -122,15 +125,15 @@ impl<'a> Picked<'a> {
     /// Puts the rows that fit into the data source, without those that the file `refused` names.
     pub fn insert_others(&self, refused: &str, settings: &[(&str, String)]) -> String {
         let rows = format!(
-            "(SELECT * EXCEPT {NUMBER} FROM {} WHERE {NUMBER} NOT IN (SELECT {NUMBER} FROM {}))",
-            self.numbered(),
-            reasons(refused)
+            "({} SELECT * EXCEPT ({NUMBER}, {FIRST}) FROM {} WHERE NOT ({IS_REFUSED}))",
+            ranges(refused),
+            self.with_ranges()
         );
         self.read_from(&rows, &[])
             .insert_good(&self.with_own(settings))
     }
 
-    /// Puts the rows that the file `refused` names into the quarantine, with why.
+    /// Puts the rows of the ranges in the file `refused` into the quarantine, with why; not those that do not fit, which are there for that.
     pub fn insert_refused(
         &self,
         refused: &str,
@@ -138,9 +141,9 @@ impl<'a> Picked<'a> {
         settings: &[(&str, String)],
     ) -> String {
         let rows = format!(
-            "(SELECT * EXCEPT {NUMBER} FROM {} INNER JOIN {} USING ({NUMBER}))",
-            self.numbered(),
-            reasons(refused)
+            "({} SELECT * EXCEPT ({NUMBER}, {FIRST}), transform({FIRST}, pw_firsts, pw_errors, '') AS {ERROR} FROM {} WHERE {IS_REFUSED})",
+            ranges(refused),
+            self.with_ranges()
         );
         let ingestion = self.read_from(&rows, &[ERROR]);
         let raw: Vec<String> = ingestion
@@ -149,12 +152,21 @@ impl<'a> Picked<'a> {
             .map(|column| format!(", {}", column.raw))
             .collect();
         let rows = format!(
-            "SELECT [''], [{ERROR}], {}, now(){}\nFROM (\n    {}\n)",
+            "SELECT [''], [{ERROR}], {}, now(){}\nFROM (\n    {}\n)\nWHERE NOT ({})",
             quote_literal(import_id),
             raw.concat(),
-            ingestion.rows
+            ingestion.rows,
+            ingestion.bad
         );
         ingestion.set_aside(&rows, &self.with_own(settings))
+    }
+
+    /// The numbered rows with the range that each may be in.
+    fn with_ranges(&self) -> String {
+        format!(
+            "(SELECT roundDown({NUMBER}, pw_firsts) AS {FIRST}, * FROM {})",
+            self.numbered()
+        )
     }
 
     fn with_own<'s>(&self, settings: &[(&'s str, String)]) -> Vec<(&'s str, String)> {
@@ -189,10 +201,17 @@ impl Ingestion {
     }
 }
 
-/// A file of refused rows as a table expression.
-fn reasons(path: &str) -> String {
-    format!(
-        "file({}, 'JSONEachRow', '{NUMBER} UInt64, {ERROR} String')",
+/// Whether a row is in the range that begins last before it.
+const IS_REFUSED: &str =
+    "pw_number >= pw_first AND pw_number < transform(pw_first, pw_firsts, pw_ends, toUInt64(0))";
+
+/// What a file of refused rows says, sorted, for the statement that follows. A line without a length is of one row.
+fn ranges(path: &str) -> String {
+    let file = format!(
+        "(SELECT * FROM file({}, 'JSONEachRow', '{NUMBER} UInt64, pw_rows UInt64, {ERROR} String') ORDER BY {NUMBER})",
         quote_literal(path)
+    );
+    format!(
+        "WITH (SELECT groupArray({NUMBER}) FROM {file}) AS pw_firsts, (SELECT groupArray({NUMBER} + greatest(pw_rows, 1)) FROM {file}) AS pw_ends, (SELECT groupArray({ERROR}) FROM {file}) AS pw_errors"
     )
 }

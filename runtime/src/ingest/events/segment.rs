@@ -15,7 +15,7 @@ use super::super::certain::{Columns, Fitting};
 use super::super::given::Contents;
 use super::super::known::Known;
 use super::super::load::{Batch, Counts, Views, WHILE_OTHERS_WAIT};
-use super::super::refused::{refused_rows, remove_rows};
+use super::super::refused::{Quarantined, remove_rows};
 use super::super::{Ingest, IngestError, on_disk, unique};
 use super::left::token;
 use super::{Flushed, Reserved, Told};
@@ -205,22 +205,15 @@ impl Segment {
         if waiting.is_empty() {
             return;
         }
-        let mut bad = Vec::new();
+        let mut known = Quarantined::default();
         if counts.quarantined > 0 {
-            let found = ingest.bad_rows(&self.known.table, &self.path).await;
-            bad = found.unwrap_or_default();
-            let path = self.path.clone();
-            bad.extend(
-                on_disk(move || refused_rows(&path))
-                    .await
-                    .unwrap_or_default(),
-            );
+            let bad = ingest.bad_rows(&self.known.table, &self.path).await;
+            let (bad, path) = (bad.unwrap_or_default(), self.path.clone());
+            let read = on_disk(move || Quarantined::read(bad, &path)).await;
+            known = read.unwrap_or_default();
         }
         for (reply, first, rows) in waiting {
-            let quarantined = bad
-                .iter()
-                .filter(|row| (first..first + rows).contains(row))
-                .count() as u64;
+            let quarantined = known.among(&(first..first + rows));
             _ = reply.send(Ok(Counts {
                 successful: rows.saturating_sub(quarantined),
                 quarantined,
