@@ -146,6 +146,13 @@ struct Failure {
     is_tried: bool,
 }
 
+impl Failure {
+    /// Whether rows are refused for their values. Not where it is a view that rows have reached which are in the data source.
+    fn may_be_of_rows(&self) -> bool {
+        is_of_values(&self.error) && (self.is_tried || !is_of_view(&self.error))
+    }
+}
+
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         Self {
@@ -190,12 +197,13 @@ impl Ingest {
         if !on_disk(move || Ok(refused.exists())).await? {
             let offered = self.offer(&table, &ingestion, batch, views, (settings, sorts));
             match offered.await {
-                // Not where it is a view that rows have reached which are in the data source.
-                Err(Failure { error, is_tried })
-                    if is_of_values(&error) && (is_tried || !is_of_view(&error)) =>
-                {
+                Err(failure) if failure.may_be_of_rows() => {
                     if !self.find_refused(&table, batch).await? {
-                        return Err(error.into());
+                        let again =
+                            self.once_more(&table, &ingestion, batch, views, (settings, sorts));
+                        if let Some(counts) = again.await? {
+                            return Ok(counts);
+                        }
                     }
                 }
                 offered => return Ok(offered.map_err(|failure| failure.error)?),
@@ -203,6 +211,34 @@ impl Ingest {
         }
         self.load_without_refused(&table, &ingestion, batch, views, settings)
             .await
+    }
+
+    /// Offers a batch again that was refused for values, and of which no row is refused alone: it may have been of the moment, as views read other tables, too.
+    /// If it was not, all its rows are refused, and what is returned is nothing; but not where some of them may be in.
+    async fn once_more(
+        &self,
+        table: &TablePlan,
+        ingestion: &Ingestion,
+        batch: &Batch<'_>,
+        views: Views,
+        (settings, sorts): (Settings, bool),
+    ) -> Result<Option<Counts>, IngestError> {
+        let offered = self.offer(table, ingestion, batch, views, (settings, sorts));
+        let failure = match offered.await {
+            Ok(counts) => return Ok(Some(counts)),
+            Err(failure) => failure,
+        };
+        // An insert comes to partitions one after the other.
+        let is_whole = failure.is_tried || !sorts && table.engine.partition_key.is_none();
+        if failure.may_be_of_rows()
+            && is_whole
+            && self
+                .refuse_all(table, ingestion, batch, &failure.error)
+                .await?
+        {
+            return Ok(None);
+        }
+        Err(failure.error.into())
     }
 
     /// Inserts the rows that fit, and puts the others aside.

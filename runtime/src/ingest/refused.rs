@@ -188,6 +188,31 @@ impl Ingest {
         Ok(true)
     }
 
+    /// Writes down that no row of a file is taken, as the engine refuses them together and none of them alone. Returns whether that can be.
+    pub(super) async fn refuse_all(
+        &self,
+        table: &TablePlan,
+        ingestion: &Ingestion,
+        batch: &Batch<'_>,
+        error: &EngineError,
+    ) -> Result<bool, IngestError> {
+        if self.on_server || Picked::new(table, &batch.input).is_none() {
+            return Ok(false);
+        }
+        let bad = self.count(&ingestion.count_bad()).await?;
+        let all = Refused {
+            pw_number: 0,
+            pw_rows: batch.rows,
+            pw_refused: batch.rows.saturating_sub(bad),
+            pw_error: Cow::Owned(format!(
+                "rows of one batch are refused together, and none of them alone: {}",
+                said(error)
+            )),
+        };
+        note(batch.path, vec![all]).await?;
+        Ok(true)
+    }
+
     /// Writes the rows of a file down in the table `name`, and finds those that the table `trial` does not take.
     async fn search(
         &self,

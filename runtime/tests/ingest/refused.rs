@@ -317,6 +317,46 @@ async fn a_request_with_too_many_refused_rows_pays_for_itself_and_not_for_others
     );
 }
 
+/// A view that takes each row and not all of them together.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_of_which_no_row_is_refused_alone_is_set_aside_as_a_whole() {
+    let plan = project(&[
+        ("r_together.datasource", ROWS),
+        (
+            "r_together_sums.datasource",
+            "SCHEMA >\n    `rows` Int64\n\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"rows\"\n",
+        ),
+        (
+            "r_to_sums.pipe",
+            "NODE n\nSQL >\n    SELECT toInt64(count() + throwIf(count() > 2, 'too many at once')) AS rows FROM r_together\n\nTYPE materialized\nDATASOURCE r_together_sums\n",
+        ),
+    ])
+    .await;
+    let table = plan.table("r_together").unwrap();
+    let events = Events::new(ingest(), EventLimits::default());
+    let push = async |ids: &[&str]| {
+        let row = |id: &&str| format!("{{\"id\":{id},\"raw\":\"r\"}}\n");
+        let rows: String = ids.iter().map(row).collect();
+        let (lines, count) = json_lines(rows.into(), false).unwrap();
+        events.push(table, lines, count, true).await.ok()
+    };
+    let three = push(&["1", "2", "\"x\"", "3"]).await;
+    assert_eq!(three, Some(counts(0, 4)));
+    assert_eq!(push(&["4", "5"]).await, Some(counts(2, 0)));
+    events.shutdown().await;
+    assert_eq!(
+        tsv("SELECT (SELECT groupArraySorted(9)(id) FROM r_together), (SELECT groupArray(rows) FROM r_together_sums), (SELECT groupArraySorted(9)(assumeNotNull(id)) FROM r_together_quarantine)").await,
+        "[4,5]\t[2]\t['1','2','3','x']\n"
+    );
+    insta::assert_snapshot!(reasons("r_together").await, @r"
+    : rows of one batch are refused together, and none of them alone: the view `mv__r_to_sums__n` throws on it: too many at once (FUNCTION_THROW_IF_VALUE_IS_NON_ZERO)
+    : rows of one batch are refused together, and none of them alone: the view `mv__r_to_sums__n` throws on it: too many at once (FUNCTION_THROW_IF_VALUE_IS_NON_ZERO)
+    : rows of one batch are refused together, and none of them alone: the view `mv__r_to_sums__n` throws on it: too many at once (FUNCTION_THROW_IF_VALUE_IS_NON_ZERO)
+    id: cannot read as Int64: x
+    ");
+    assert!(!ingest().untaken().contains_key("r_together"));
+}
+
 /// What a process has found out and written down before it died, about rows that it could not tell apart too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refused_rows_are_noted_as_ranges_and_what_does_not_fit_in_them_is_set_aside_for_that() {
