@@ -1,12 +1,17 @@
-//! What a table computes of each row that it keeps, and that may throw on it: its keys, its indices, and when rows or values go.
+//! What a table computes of each row that it keeps, and that may throw on it: its keys, its indices, and when rows or values go; and what its engine asks of a row.
 //!
 //! The engine says keys by themselves, and times to live only in the statement that makes the table. Expressions that throw on no value of their columns are left out, as
-//! most keys are of that kind.
+//! most keys are of that kind. What an engine asks is seen when it merges the rows of an insert, and so by no table that keeps nothing: it is written out as an
+//! expression that throws (the engine's `CollapsingSortedAlgorithm` and `ReplacingSortedAlgorithm`; a `VersionedCollapsingMergeTree` takes any sign).
 
+use pipewright_compiler::sql::quote_literal;
 use serde::Deserialize;
 
 /// How the views begin that compute them.
 pub(super) const KEYS: &str = "pw_keys_";
+
+/// How the views begin that throw on rows which the engine of a table does not take.
+pub(super) const ASKED: &str = "pw_asked_";
 
 /// Functions that have a value for whatever their columns hold.
 const TOTAL: &[&str] = &[
@@ -54,8 +59,32 @@ pub(super) struct Kept {
     indices: Vec<String>,
 }
 
+/// What is tried of each row of a table, as expressions that may throw, each with how its view begins.
+pub(super) fn tried(kept: &Kept) -> Vec<(&'static str, String)> {
+    let keys = expressions(kept).into_iter().map(|key| (KEYS, key));
+    keys.chain(asked(&kept.engine_full).map(|asked| (ASKED, asked)))
+        .collect()
+}
+
+/// What the engine of a table asks of each row, as an expression that throws where it is not so.
+fn asked(engine_full: &str) -> Option<String> {
+    let (engine, rest) = engine_full.split_once('(')?;
+    let arguments = parts(rest);
+    let (column, directive, values) = match (engine, &arguments[..]) {
+        ("CollapsingMergeTree", [sign]) => (sign.trim(), "ENGINE_SIGN", [1, -1]),
+        ("ReplacingMergeTree", [_, gone]) => (gone.trim(), "ENGINE_IS_DELETED", [1, 0]),
+        _ => return None,
+    };
+    let [one, other] = values;
+    let said = quote_literal(&format!(
+        "{directive} `{}` must be {one} or {other}",
+        column.trim_matches('`')
+    ));
+    Some(format!("throwIf({column} NOT IN ({one}, {other}), {said})"))
+}
+
 /// What the engine computes of each row of a table and may throw on, as expressions.
-pub(super) fn expressions(kept: &Kept) -> Vec<String> {
+fn expressions(kept: &Kept) -> Vec<String> {
     let keys = [&kept.partition_key, &kept.sorting_key, &kept.sampling_key];
     let keys = keys.into_iter().filter(|key| !key.is_empty());
     let indices = kept.indices.iter().filter(|index| !index.is_empty());
@@ -207,6 +236,21 @@ mod tests {
         tuple(id % d)
         tuple(toYYYYMM(toDate(d)))
         ");
+    }
+
+    #[test]
+    fn what_an_engine_asks_of_rows_is_written_out() {
+        let said = |engine_full| asked(engine_full).unwrap_or_default();
+        insta::assert_snapshot!(said("CollapsingMergeTree(s) ORDER BY id SETTINGS index_granularity = 8192"), @"throwIf(s NOT IN (1, -1), 'ENGINE_SIGN `s` must be 1 or -1')");
+        insta::assert_snapshot!(said("ReplacingMergeTree(ver, `is gone`) ORDER BY id"), @"throwIf(`is gone` NOT IN (1, 0), 'ENGINE_IS_DELETED `is gone` must be 1 or 0')");
+        for other in [
+            "ReplacingMergeTree(ver) ORDER BY id",
+            "VersionedCollapsingMergeTree(s, v) ORDER BY f(id)",
+            "MergeTree ORDER BY f(id)",
+            "Null",
+        ] {
+            assert_eq!(asked(other), None, "{other}");
+        }
     }
 
     #[test]

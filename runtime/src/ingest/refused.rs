@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::apart::{Search, Trying};
 use super::append::write_durably;
-use super::keys::KEYS;
+use super::keys::{ASKED, KEYS};
 use super::load::{Batch, Counts, Settings, Views};
 use super::{Ingest, IngestError, on_disk, unique};
 use crate::engine::EngineError;
@@ -329,13 +329,17 @@ fn said(error: &EngineError) -> String {
             let view = view.split([' ', ':']).next().unwrap_or(view);
             let view = view.trim_end_matches('.');
             let view = view.rsplit_once('.').map_or(view, |(_, name)| name);
-            match view.strip_prefix(KEYS) {
-                Some(table) => {
-                    let table = table.split_once('_').map_or(table, |(_, table)| table);
-                    format!(
-                        "a key or a time to live of `{table}` cannot be made of it: {what} ({name})"
-                    )
-                }
+            let of = |kind: &str| {
+                let table = view.strip_prefix(kind)?;
+                Some(table.split_once('_').map_or(table, |(_, table)| table))
+            };
+            if let Some(table) = of(KEYS) {
+                return format!(
+                    "a key or a time to live of `{table}` cannot be made of it: {what} ({name})"
+                );
+            }
+            match of(ASKED) {
+                Some(table) => format!("the engine refuses it for `{table}`: {what}"),
                 None => format!("the view `{view}` throws on it: {what} ({name})"),
             }
         }

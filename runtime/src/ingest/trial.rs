@@ -3,7 +3,7 @@
 //! A view that throws on rows throws when they are in its data source. So rows of which a view may throw are given first to a copy of the data source that keeps no
 //! rows and has copies of all its views, also of those that follow what these fill. What throws there is found before anything is written, and it is found row by row
 //! (`refused`). The copies lie in a database of their own that the engine has in memory only. What is computed of each row that a table keeps, its keys and its times to live, may throw
-//! as well: a copy keeps nothing, so that a view over it computes them (`keys`).
+//! as well, and so may its engine: a copy keeps nothing, so that views over it compute that (`keys`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ use pipewright_compiler::sql::{places_of_name, quote_identifier, quote_literal};
 use serde::Deserialize;
 
 use super::Ingest;
-use super::keys::{KEYS, expressions};
+use super::keys::tried;
 use crate::engine::{EngineError, ask};
 
 /// How the databases begin that have such copies.
@@ -203,8 +203,8 @@ impl Ingest {
             .await?;
         let (database, name) = copy.split_once('.').unwrap_or(("", copy));
         let plain = name.trim_matches(['`', '"']).replace('.', "_");
-        for (at, expression) in self.keys_of(place).await?.iter().enumerate() {
-            let view = quote_identifier(&format!("{KEYS}{at}_{plain}"));
+        for (at, (kind, expression)) in self.tried_of(place).await?.iter().enumerate() {
+            let view = quote_identifier(&format!("{kind}{at}_{plain}"));
             let sql = format!(
                 "CREATE MATERIALIZED VIEW {database}.{view} ENGINE = Null AS SELECT {expression} AS pw_key FROM {copy}"
             );
@@ -216,14 +216,17 @@ impl Ingest {
         Ok(())
     }
 
-    /// What the engine computes of each row that a table keeps.
-    async fn keys_of(&self, (database, name): &Place) -> Result<Vec<String>, EngineError> {
+    /// What is tried of each row that a table keeps, with how the views begin that do.
+    async fn tried_of(
+        &self,
+        (database, name): &Place,
+    ) -> Result<Vec<(&'static str, String)>, EngineError> {
         let (database, name) = (quote_literal(database), quote_literal(name));
         let sql = format!(
             "SELECT partition_key, sorting_key, sampling_key, engine_full, create_table_query, (SELECT groupArray(expr) FROM system.data_skipping_indices WHERE database = {database} AND table = {name}) AS indices FROM system.tables WHERE database = {database} AND name = {name}"
         );
         let tables: Vec<super::keys::Kept> = ask::rows(self.engine(), &sql).await?;
-        Ok(tables.first().map(expressions).unwrap_or_default())
+        Ok(tables.first().map(tried).unwrap_or_default())
     }
 
     /// The views that follow a table, without those that are there for a moment.

@@ -317,6 +317,92 @@ async fn a_request_with_too_many_refused_rows_pays_for_itself_and_not_for_others
     );
 }
 
+/// What a table asks of a column that tells a row from what takes it back, or says that it has gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_whose_sign_the_engine_does_not_take_are_set_aside_and_the_others_do_not_wait() {
+    let schema = |path: bool, engine: &str| {
+        let of = |name: &str| {
+            if path {
+                format!(" `json:$.{name}`")
+            } else {
+                String::new()
+            }
+        };
+        format!(
+            "SCHEMA >\n    `id` Int64{},\n    `s` Int8{},\n    `gone` UInt8{}\n\nENGINE_SORTING_KEY \"id\"\n{engine}",
+            of("id"),
+            of("s"),
+            of("gone")
+        )
+    };
+    let collapsing = "ENGINE \"CollapsingMergeTree\"\nENGINE_SIGN \"s\"\n";
+    let replacing =
+        "ENGINE \"ReplacingMergeTree\"\nENGINE_VER \"id\"\nENGINE_IS_DELETED \"gone\"\n";
+    let plan = project(&[
+        ("r_sign.datasource", &schema(true, collapsing)),
+        (
+            "r_sign_parts.datasource",
+            &schema(
+                true,
+                &format!("{collapsing}ENGINE_PARTITION_KEY \"id % 5\"\n"),
+            ),
+        ),
+        ("r_gone.datasource", &schema(true, replacing)),
+        (
+            "r_land.datasource",
+            &schema(true, "ENGINE \"MergeTree\"\n"),
+        ),
+        ("r_land_last.datasource", &schema(false, replacing)),
+        (
+            "r_to_last.pipe",
+            "NODE n\nSQL >\n    SELECT id, s, gone FROM r_land\n\nTYPE materialized\nDATASOURCE r_land_last\n",
+        ),
+    ])
+    .await;
+    let events = Events::new(ingest(), EventLimits::default());
+    let rows = "{\"id\":1,\"s\":1,\"gone\":0}\n{\"id\":2,\"s\":-1,\"gone\":1}\n{\"id\":3,\"s\":0,\"gone\":7}\n{\"id\":4,\"s\":1,\"gone\":0}\n";
+    let names = ["r_sign", "r_sign_parts", "r_gone", "r_land"];
+    let mut said = String::new();
+    for name in names {
+        let table = plan.table(name).unwrap();
+        let (lines, count) = json_lines(rows.into(), false).unwrap();
+        let answered = events.push(table, lines, count, true).await;
+        assert_eq!(answered.ok(), Some(counts(3, 1)), "{name}");
+        let appended = append(&plan, name, Format::Csv, "5,3,2\n6,1,0\n").await;
+        assert_eq!(
+            appended.ok().map(|appended| appended.counts),
+            Some(counts(1, 1)),
+            "{name}"
+        );
+        assert_eq!(
+            tsv(&format!("SELECT groupArraySorted(9)(id) FROM {name}")).await,
+            "[1,2,4,6]\n",
+            "{name}"
+        );
+        said.push_str(&reasons(name).await);
+    }
+    events.shutdown().await;
+    assert_eq!(
+        tsv("SELECT groupArraySorted(9)(id) FROM r_land_last").await,
+        "[1,2,4,6]\n"
+    );
+    insta::assert_snapshot!(said, @r"
+    : the engine refuses it for `r_sign`: ENGINE_SIGN `s` must be 1 or -1
+    : the engine refuses it for `r_sign`: ENGINE_SIGN `s` must be 1 or -1
+    : the engine refuses it for `r_sign_parts`: ENGINE_SIGN `s` must be 1 or -1
+    : the engine refuses it for `r_sign_parts`: ENGINE_SIGN `s` must be 1 or -1
+    : the engine refuses it for `r_gone`: ENGINE_IS_DELETED `gone` must be 1 or 0
+    : the engine refuses it for `r_gone`: ENGINE_IS_DELETED `gone` must be 1 or 0
+    : the engine refuses it for `r_land_last`: ENGINE_IS_DELETED `gone` must be 1 or 0
+    : the engine refuses it for `r_land_last`: ENGINE_IS_DELETED `gone` must be 1 or 0
+    ");
+    assert!(
+        names
+            .iter()
+            .all(|name| !ingest().untaken().contains_key(*name))
+    );
+}
+
 /// A view that takes each row and not all of them together.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_of_which_no_row_is_refused_alone_is_set_aside_as_a_whole() {
