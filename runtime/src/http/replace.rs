@@ -157,7 +157,10 @@ async fn run(
             "connectors bring no rows until the next deploy"
         );
     }
-    done.map_err(|error| refused(&error))
+    done.map_err(|error| refused(&error))?;
+    // Once more: the data source may have been emptied in between, which forgets it.
+    let marked = ingest.mark(Mark::Direct, replacement.name).await;
+    Ok(marked.map_err(IngestError::from)?)
 }
 
 #[async_trait]

@@ -27,6 +27,21 @@ pub(crate) enum Mark {
     Partial,
 }
 
+/// How often a data source has been marked in this process.
+#[derive(Debug, Default)]
+pub(super) struct Counted {
+    times: u64,
+    /// Whether the file of the mark has been written, and is there.
+    is_written: bool,
+}
+
+impl Counted {
+    fn set(&mut self) {
+        self.times += 1;
+        self.is_written = true;
+    }
+}
+
 /// What marks are from the moment on in which a deploy comes into force: noted with it, so that another process can say so.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct MarksAfter(Vec<(Mark, String, Option<SystemTime>)>);
@@ -49,7 +64,7 @@ impl Ingest {
         self.folder.join("marks").join(mark.folder()).join(name)
     }
 
-    fn counted(&self) -> MutexGuard<'_, BTreeMap<(Mark, String), u64>> {
+    fn counted(&self) -> MutexGuard<'_, BTreeMap<(Mark, String), Counted>> {
         self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -60,18 +75,19 @@ impl Ingest {
             return Ok(());
         }
         let key = (mark, name.to_owned());
-        // That rows came is true for good once it has been written.
+        // That rows came is true until they are all taken away, once it has been written.
         if mark == Mark::Direct
-            && let Some(count) = self.counted().get_mut(&key)
+            && let Some(counted) = self.counted().get_mut(&key)
+            && counted.is_written
         {
-            *count += 1;
+            counted.times += 1;
             return Ok(());
         }
         let path = self.mark_path(mark, name);
         let written = tokio::task::spawn_blocking(move || set(&path, Some(SystemTime::now())));
         written.await.map_err(io::Error::other)??;
         // Not before: one that could not be written has to be tried again.
-        *self.counted().entry(key).or_default() += 1;
+        self.counted().entry(key).or_default().set();
         Ok(())
     }
 
@@ -111,7 +127,7 @@ impl Ingest {
             let path = self.mark_path(*mark, name);
             on_disk(move || set(&path, at)).await?;
             if at.is_some() {
-                *self.counted().entry(key).or_default() += 1;
+                self.counted().entry(key).or_default().set();
             }
         }
         Ok(())
@@ -126,6 +142,17 @@ impl Ingest {
         Ok(())
     }
 
+    /// Forgets that rows came to a data source otherwise than through views: it has been emptied. For one who has it alone since before that.
+    pub(super) async fn forget_direct(&self, name: &str) -> io::Result<()> {
+        let key = (Mark::Direct, name.to_owned());
+        // How often rows have come goes on being counted: a deploy must not find a number of before again.
+        if let Some(counted) = self.counted().get_mut(&key) {
+            counted.is_written = false;
+        }
+        let path = self.mark_path(Mark::Direct, name);
+        on_disk(move || set(&path, None)).await
+    }
+
     /// When a data source was marked for the last time.
     pub(crate) fn marked(&self, mark: Mark, name: &str) -> Option<SystemTime> {
         std::fs::metadata(self.mark_path(mark, name))
@@ -136,7 +163,8 @@ impl Ingest {
     /// How often a data source has been marked in this process.
     pub(crate) fn marks(&self, mark: Mark, name: &str) -> u64 {
         let counted = self.counted();
-        counted.get(&(mark, name.to_owned())).copied().unwrap_or(0)
+        let key = (mark, name.to_owned());
+        counted.get(&key).map_or(0, |counted| counted.times)
     }
 }
 

@@ -114,7 +114,7 @@ pub struct Ingest {
     /// Inserts share a data source; what rewrites it has it alone.
     gates: Mutex<BTreeMap<String, Arc<RwLock<()>>>>,
     /// How often each mark was set in this process.
-    counted: Mutex<BTreeMap<(Mark, String), u64>>,
+    counted: Mutex<BTreeMap<(Mark, String), marks::Counted>>,
     /// How many deletes go on in each data source.
     deleting: Mutex<BTreeMap<String, usize>>,
     /// Who relies on the shapes of tables, and who changes them, has this alone: populates and deploys.

@@ -232,11 +232,12 @@ impl Ingest {
     /// Takes all rows away.
     pub async fn truncate(&self, table: &TablePlan) -> Result<(), IngestError> {
         let _alone = self.alone(&table.name).await?;
-        self.mark(Mark::Rewritten, &table.name.to_string()).await?;
-        Ok(self
-            .engine
+        let name = table.name.to_string();
+        self.mark(Mark::Rewritten, &name).await?;
+        self.engine
             .execute(&format!("TRUNCATE TABLE {}", table_name(&table.name)))
-            .await?)
+            .await?;
+        Ok(self.forget_direct(&name).await?)
     }
 
     /// Counts the rows that a condition names, as long as `limit` allows. A condition that is more than one is refused.

@@ -24,6 +24,7 @@ mod refused_crashes;
 mod replaced;
 mod server;
 mod types;
+mod waited;
 mod waiting;
 mod whole_rows;
 

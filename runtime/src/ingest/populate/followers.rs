@@ -103,9 +103,16 @@ impl Followers {
                 "`{name}` shows of rows with the same key one by the order in which they came, and views follow `{target}`: rows of before would come to them after later ones"
             ));
         }
-        if !truncate {
-            return None;
+        if truncate {
+            self.reason_against_emptying(ingest, &target)
+        } else {
+            None
         }
+    }
+
+    /// Why what follows from a data source cannot be emptied with it; nothing when it can. Rows that come directly are seen from the moment on in which they are
+    /// on their way: it holds for as long as one has the data sources alone.
+    pub(super) fn reason_against_emptying(&self, ingest: &Ingest, target: &str) -> Option<String> {
         if let Some((view, into)) = &self.elsewhere {
             return Some(format!(
                 "`{into}` follows from `{target}` and would be emptied with it, and what the view `{view}` has put there would be gone: populate without `truncate`, or take that view away first"

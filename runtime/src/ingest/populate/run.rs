@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pipewright_compiler::project::ResourceName;
 use pipewright_compiler::sql::{quote_identifier, quote_literal, with_tables};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -306,20 +305,22 @@ impl Run<'_> {
             self.is_still_followed().await?;
         }
         let source = quote_identifier(&self.request.source);
-        let mut alone = Vec::new();
+        if self.request.snapshot.is_some() && !self.request.truncate {
+            return self.prepare(progress).await;
+        }
+        let names = self.touched();
+        let gates = self.ingest.all_alone(&names).await;
+        let _alone = gates.map_err(|_| WorkError::Interrupted)?;
+        // What waits would come to the view once more, or be in what is emptied.
+        let settled = self.ingest.settle(&names).await;
+        settled.map_err(|error| self.unsettled(error))?;
+        if self.request.truncate && !progress.empties {
+            self.may_be_emptied().await?;
+        }
         if self.request.snapshot.is_some() {
             return self.prepare(progress).await;
         }
         self.tidy().await;
-        let mut upstream = self.request.upstream.clone();
-        upstream.extend(self.ingest.upstream_now(&self.request.source));
-        for name in &upstream {
-            let gate = self.ingest.alone(&ResourceName::local(name)).await;
-            alone.push(gate.map_err(|_| WorkError::Interrupted)?);
-        }
-        // What waits would come to the view once more.
-        let settled = self.ingest.settle(&upstream).await;
-        settled.map_err(|error| self.unsettled(error))?;
         self.execute(&format!("CREATE TABLE {} AS {source}", self.snapshot))
             .await?;
         self.execute(&format!(
@@ -328,6 +329,31 @@ impl Run<'_> {
         ))
         .await?;
         self.prepare(progress).await
+    }
+
+    /// The data sources to which no rows come while this begins: what leads to the source and, where the target is emptied, to the target, and what follows.
+    fn touched(&self) -> BTreeSet<String> {
+        let request = &self.request;
+        let mut names = request.upstream.clone();
+        names.extend(self.ingest.upstream_now(&request.source));
+        if request.truncate {
+            names.extend(request.upstream_of_target.iter().cloned());
+            names.extend(self.ingest.upstream_now(&request.datasource.name));
+            names.extend(self.filled().cloned());
+        }
+        names
+    }
+
+    /// Rows have come since this was asked for, and views: what follows from the target is emptied with it only if all of it comes back. For one who has all
+    /// that alone.
+    async fn may_be_emptied(&self) -> Result<(), WorkError> {
+        let target = &self.request.datasource.name;
+        let followers = self.ingest.followers(target).await;
+        let followers = followers.map_err(|error| self.control.failed(error))?;
+        match followers.reason_against_emptying(self.ingest, target) {
+            Some(reason) => Err(WorkError::Failed(format!("{reason}; all is as it was"))),
+            None => Ok(()),
+        }
     }
 
     /// Views that came or went meanwhile are not those that were looked at.
@@ -381,6 +407,7 @@ impl Run<'_> {
             for name in self.filled() {
                 let sql = format!("TRUNCATE TABLE {}", quote_identifier(name));
                 self.execute(&sql).await?;
+                self.ingest.forget_direct(name).await.map_err(failed)?;
             }
         }
         (progress.rows_total, progress.bytes_total) = self.size(&self.snapshot).await?;
