@@ -133,3 +133,26 @@ async fn what_was_emptied_has_no_rows_that_came_otherwise_than_through_views() {
     assert_eq!(appended.unwrap().counts.successful, 1);
     requested(&plan, "emptied_to_mid").await.unwrap_err();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_dies_when_all_is_in_and_before_it_says_so_leaves_nothing_to_do() {
+    let plan = prepared("over").await;
+    for pipe in ["over_to_mid", "over_to_last"] {
+        let request = requested(&plan, pipe).await.unwrap();
+        let first = ended(&request).await;
+        assert_eq!(first.status, JobStatus::Done, "{first:?}");
+        // The same job as the process had noted it before, with its tables gone.
+        let state = Arc::new(State::in_memory().unwrap());
+        let value = serde_json::to_value(&request).unwrap();
+        let job = state.jobs().add("populateview", &value).unwrap();
+        let (waiting, working) = ([JobStatus::Waiting], JobStatus::Working);
+        state.jobs().change(&job.id, &waiting, working).unwrap();
+        state.jobs().set_progress(&job.id, &first.progress).unwrap();
+        let jobs = jobs(&state);
+        jobs.recover().unwrap();
+        let again = jobs.ended(&job.id).await.unwrap().unwrap();
+        assert_eq!(again.status, JobStatus::Done, "{pipe}: {again:?}");
+        assert_eq!(again.result, first.result);
+        assert_eq!(three("over").await, "[1,2,3]\t[1,2,3]\t[1,2,3]\n");
+    }
+}
