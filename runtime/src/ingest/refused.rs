@@ -27,13 +27,15 @@ const WRITTEN_DOWN: &str = "pw_numbered_";
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Refused<'a> {
     /// The number of the first one in its file, from zero.
-    pw_number: u64,
-    #[serde(default = "one")]
-    pw_rows: u64,
+    #[serde(rename = "pw_number")]
+    first: u64,
+    #[serde(rename = "pw_rows", default = "one")]
+    rows: u64,
     /// How many of them fit. The others are set aside for that.
-    #[serde(default = "one")]
-    pw_refused: u64,
-    pw_error: Cow<'a, str>,
+    #[serde(rename = "pw_refused", default = "one")]
+    fitting: u64,
+    #[serde(rename = "pw_error")]
+    why: Cow<'a, str>,
 }
 
 fn one() -> u64 {
@@ -42,7 +44,7 @@ fn one() -> u64 {
 
 impl Refused<'_> {
     fn range(&self) -> Range<u64> {
-        self.pw_number..self.pw_number.saturating_add(self.pw_rows)
+        self.first..self.first.saturating_add(self.rows)
     }
 }
 
@@ -201,10 +203,10 @@ impl Ingest {
         }
         let bad = self.count(&ingestion.count_bad()).await?;
         let all = Refused {
-            pw_number: 0,
-            pw_rows: batch.rows,
-            pw_refused: batch.rows.saturating_sub(bad),
-            pw_error: Cow::Owned(format!(
+            first: 0,
+            rows: batch.rows,
+            fitting: batch.rows.saturating_sub(bad),
+            why: Cow::Owned(format!(
                 "rows of one batch are refused together, and none of them alone: {}",
                 said(error)
             )),
@@ -256,10 +258,10 @@ impl Ingest {
             };
             if fitting > 0 {
                 refused.push(Refused {
-                    pw_number: found.rows.start,
-                    pw_rows: rows,
-                    pw_refused: fitting,
-                    pw_error: Cow::Owned(found.why),
+                    first: found.rows.start,
+                    rows,
+                    fitting,
+                    why: Cow::Owned(found.why),
                 });
             }
         }
@@ -280,7 +282,7 @@ impl Ingest {
         };
         let path = batch.path.to_owned();
         let refused = on_disk(move || refused_rows(&path)).await?;
-        let refused: u64 = refused.iter().map(|rows| rows.pw_refused).sum();
+        let refused: u64 = refused.iter().map(|rows| rows.fitting).sum();
         let bad = self.count(&ingestion.count_bad()).await?;
         if bad > 0 {
             self.set_aside(table, ingestion, batch.token, settings)
