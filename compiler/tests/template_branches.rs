@@ -1,7 +1,12 @@
 //! Every branch of a template counts: what is read in one branch only is a dependency, and what is wrong in one branch only is found.
 
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
 use pipewright_compiler::project::SourceTree;
+use pipewright_compiler::template::{RenderContext, Template};
 use pipewright_grammar::diagnostic::Severity;
+use pipewright_grammar::source::{SourceId, Span};
 
 /// What the endpoint of a pipe with this SQL reads, and what is said about it.
 fn reads(sql: &str) -> (Vec<String>, Vec<(Severity, String)>) {
@@ -86,4 +91,79 @@ fn arguments_that_a_function_does_not_have_are_found_in_any_branch() {
         "SELECT x FROM first WHERE x = 1 {% if defined(show) %} OR x = {{ Int32(show) }} {% end %}",
     );
     assert_eq!(said, []);
+}
+
+/// The requests that are found for a template, as they would stand in an address, each with what it renders to.
+fn requests(text: &str) -> Vec<(String, String)> {
+    let span = Span::new(SourceId(0), 0, text.len());
+    let (template, diagnostics) = Template::compile_text(text, span);
+    assert!(diagnostics.is_empty(), "{text}: {diagnostics:?}");
+    let found = template.requests(&RenderContext::check()).into_iter();
+    found
+        .map(|(values, rendered)| {
+            let values = values.iter().map(|(name, value)| {
+                let value = value.as_str().expect("a text");
+                format!("{name}={value}")
+            });
+            let words: Vec<&str> = rendered.sql.text().split_whitespace().collect();
+            (values.collect::<Vec<_>>().join("&"), words.join(" "))
+        })
+        .collect()
+}
+
+#[test]
+fn requests_are_found_that_lead_into_branches_which_values_choose() {
+    for (text, found) in [
+        (
+            "{% if x == 'a' %} A {% elif x in ['b', 'c'] %} B {% else %} C {% end %}",
+            &[("x=a", "A"), ("x=b", "B")][..],
+        ),
+        (
+            "N {% if defined(x) and Int32(x) > 5 %} M {% if y != 'all' %} Y {% end %} {% end %}",
+            &[("x=6", "N M Y"), ("x=6&y=all", "N M")],
+        ),
+        (
+            "{% set unit = String(by, 'hour') %} {% if unit == 'week' %} W {% else %} H {% end %}",
+            &[("by=week", "W")],
+        ),
+        (
+            "{% if not defined(x) %} {{ error('x is missing') }} {% end %} A {% if x == '1' %} B {% end %}",
+            &[("x=1", "A B")],
+        ),
+        (
+            "{% for one in split_to_array(names, 'a') %} {% if one == 'z' %} Z {% else %} O {% end %} {% end %}",
+            &[("names=z", "Z")],
+        ),
+        // Any other value leaves a gap there, which is a mistake of the request.
+        (
+            "A {% if defined(by) %} {% if by == 'a' %} B {% elif by == 'b' %} C {% end %} {% end %}",
+            &[("by=a", "A B"), ("by=b", "A C")],
+        ),
+        // No request comes there, and nothing is chosen.
+        ("{% if 1 == 2 %} A {% else %} B {% end %}", &[]),
+        ("A {{ String(x, 'a') }}", &[]),
+    ] {
+        let requests = requests(text);
+        let requests: Vec<(&str, &str)> = requests
+            .iter()
+            .map(|(values, text)| (values.as_str(), text.as_str()))
+            .collect();
+        assert_eq!(requests, found, "{text}");
+    }
+}
+
+#[test]
+fn looking_for_requests_ends_in_time_whatever_the_template_asks() {
+    let mut text = String::new();
+    for at in 0..400 {
+        write!(
+            text,
+            "{{% if a{at} == 'x' and b{at} == 'y' and c{at} %}} A{at} {{% end %}}"
+        )
+        .expect("text");
+    }
+    let started = Instant::now();
+    let found = requests(&text);
+    assert!(!found.is_empty() && found.len() <= 64, "{}", found.len());
+    assert!(started.elapsed() < Duration::from_secs(20));
 }

@@ -11,8 +11,8 @@ use pipewright_grammar::source::Span;
 use pipewright_grammar::template::{Expr, ExprKind, Item, Target, Unary};
 
 use super::error::TemplateError;
-use super::lower;
-use super::render::{Mode, RenderContext, Rendered, Values};
+use super::lower::{self, Conditions};
+use super::render::{Conditioned, Mode, RenderContext, Rendered, Values};
 use super::scope::Scope;
 use super::{Template, parameters, walk};
 
@@ -196,7 +196,7 @@ pub(super) fn render(
         explorer.base,
         template.span,
         scope,
-        Some(&number),
+        Conditions::Forced(&number),
     );
     for atoms in explorer.assignments() {
         let forced = explorer
@@ -209,7 +209,10 @@ pub(super) fn render(
             &lowered.scope.slots,
             &values,
             &context,
-            forced,
+            Conditioned {
+                forced,
+                record: None,
+            },
         );
         if !outcomes.contains(&outcome) {
             outcomes.push(outcome);

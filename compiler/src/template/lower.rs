@@ -48,8 +48,19 @@ struct Try {
     loops: usize,
 }
 
-/// Which conditions are forced when branches are explored: by the start of their span.
-pub(super) type Forcing<'f> = Option<&'f dyn Fn(Span) -> Option<usize>>;
+/// The number of the condition at a place.
+type Numbers<'f> = &'f dyn Fn(Span) -> Option<usize>;
+
+/// What becomes of the conditions.
+#[derive(Clone, Copy)]
+pub(super) enum Conditions<'f> {
+    /// They are tested.
+    Tested,
+    /// Those that have a number have a truth that is given, when branches are explored.
+    Forced(Numbers<'f>),
+    /// They are tested, and what those come out as that have a number is noted.
+    Recorded(Numbers<'f>),
+}
 
 pub(super) struct Lowering<'t> {
     text: &'t str,
@@ -61,7 +72,7 @@ pub(super) struct Lowering<'t> {
     loops: Vec<Loop>,
     tries: Vec<Try>,
     whitespace: Whitespace,
-    forcing: Forcing<'t>,
+    conditions: Conditions<'t>,
     pub(super) uses_secrets: bool,
     pub(super) overridable: IndexSet<String>,
     /// How many instructions there are.
@@ -75,7 +86,7 @@ pub(super) fn lower<'t>(
     base: usize,
     whole: Span,
     scope: Scope,
-    forcing: Forcing<'t>,
+    conditions: Conditions<'t>,
 ) -> Lowered {
     let mut lowering = Lowering {
         text,
@@ -86,7 +97,7 @@ pub(super) fn lower<'t>(
         loops: Vec::new(),
         tries: Vec::new(),
         whitespace: Whitespace::All,
-        forcing,
+        conditions,
         uses_secrets: false,
         overridable: IndexSet::new(),
         length: 0,
@@ -234,10 +245,17 @@ impl Lowering<'_> {
 
     /// Pushes the truth of an expression, or the forced one.
     pub(super) fn test(&mut self, condition: &Expr) {
-        if let Some(number) = self.forcing.and_then(|forcing| forcing(condition.span)) {
-            self.call(Action::Forced(number), condition.span, 0);
-        } else {
-            self.real(condition);
+        let span = condition.span;
+        match self.conditions {
+            Conditions::Forced(numbers) if let Some(number) = numbers(span) => {
+                self.call(Action::Forced(number), span, 0);
+            }
+            Conditions::Recorded(numbers) if let Some(number) = numbers(span) => {
+                self.operation(Action::Recorded(number), span);
+                self.real(condition);
+                self.invoke(1);
+            }
+            _ => self.real(condition),
         }
     }
 

@@ -22,6 +22,7 @@ mod pattern;
 mod print;
 mod quote;
 mod render;
+mod requests;
 mod restrict;
 mod scope;
 mod value;
@@ -47,13 +48,14 @@ pub use render::{
     DEFAULT_OUTPUT_LIMIT, DEFAULT_STEPS, Mode, RenderContext, Rendered, Settings, Values,
 };
 
+pub use requests::UNEXPECTED_VALUE;
 pub use wide::exact_json;
 
 use crate::diagnostics::codes;
 use crate::mapped_text::MappedText;
 use functions::convert_elements;
 use operation::Chunk;
-use render::{Handoff, Render};
+use render::{Conditioned, Handoff, Render};
 use scope::{Scope, Slot, Source};
 use value::{Thing, from_json, list, none, thing};
 
@@ -172,7 +174,7 @@ impl Template {
             span.start as usize,
             span,
             scope,
-            None,
+            lower::Conditions::Tested,
         );
         let mut errors: Vec<TemplateError> =
             parsed.diagnostics.iter().map(from_diagnostic).collect();
@@ -228,6 +230,16 @@ impl Template {
         &self.redeclared
     }
 
+    /// What follows the `%` of the body; the body itself where it is no template.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether a parameter stands only in the conditions of blocks, so that no value of it is a part of what is rendered.
+    pub fn only_asks_for(&self, name: &str) -> bool {
+        requests::only_asks_for(&self.items, name)
+    }
+
     /// What requests must give, so that it can be rendered for them.
     pub fn demands(&self) -> BTreeSet<Demand> {
         demands::find(&self.items, &|name| {
@@ -268,7 +280,7 @@ impl Template {
         context: &RenderContext<'_>,
     ) -> Result<Rendered, TemplateError> {
         match &self.code {
-            Some(code) => self.run(code, &self.slots, values, context, Vec::new()),
+            Some(code) => self.run(code, &self.slots, values, context, Conditioned::default()),
             None => Ok(Rendered {
                 sql: MappedText::verbatim(&self.text, self.span),
                 ..Rendered::default()
@@ -282,13 +294,19 @@ impl Template {
         branches::render(self, context)
     }
 
+    /// Requests that together take each condition both ways, where such are found, with what the template renders to for each: that is a text which a request
+    /// gets, while one of [`Self::branches`] may be none. Bounded, and deterministic.
+    pub fn requests(&self, context: &RenderContext<'_>) -> Vec<(Values, Rendered)> {
+        requests::find(self, context)
+    }
+
     fn run(
         &self,
         code: &Instructions<'static>,
         slots: &[Slot],
         values: &Values,
         context: &RenderContext<'_>,
-        forced: Vec<bool>,
+        conditions: Conditioned,
     ) -> Result<Rendered, TemplateError> {
         if let Some(error) = &self.error {
             return Err(error.clone());
@@ -319,7 +337,7 @@ impl Template {
             output_limit: context.output_limit,
             guards: 0,
             raised: None,
-            forced,
+            conditions,
             scratch: String::new(),
         };
         for slot in slots {
@@ -459,7 +477,7 @@ impl Render {
             output_limit: self.output_limit,
             guards: 0,
             raised: self.raised.take(),
-            forced: Vec::new(),
+            conditions: Conditioned::default(),
             scratch: String::new(),
         }
     }

@@ -39,6 +39,8 @@ pub(super) enum Action {
     Resolve,
     /// The truth of a condition when branches are explored.
     Forced(usize),
+    /// A condition's value, whose truth is noted when requests are looked for.
+    Recorded(usize),
     /// Binds a value.
     Store(Destination),
     /// `target[key] = value` from value, target, key.
@@ -206,7 +208,15 @@ impl Operation {
         Ok(match &self.action {
             Action::Begin | Action::Print(_) | Action::Call(..) | Action::Method(..) => none(),
             Action::Resolve => values[0].clone(),
-            Action::Forced(at) => Value::from(render.forced.get(*at).copied().unwrap_or(false)),
+            Action::Forced(at) => {
+                Value::from(render.conditions.forced.get(*at).copied().unwrap_or(false))
+            }
+            Action::Recorded(at) => {
+                if let Some(record) = &render.conditions.record {
+                    record.note(*at, values[0].is_true());
+                }
+                values[0].clone()
+            }
             Action::Store(destination) => {
                 destination.store(render, values[0].clone())?;
                 none()

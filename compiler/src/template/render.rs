@@ -7,6 +7,7 @@ use minijinja::Value;
 use minijinja::value::{Object, ObjectRepr};
 
 use super::error::{ErrorKind, Outcome, TemplateError};
+use super::requests::Record;
 use super::value::{Key, Variable, weight};
 use crate::mapped_text::{MappedText, PieceKind};
 use pipewright_grammar::source::Span;
@@ -40,6 +41,16 @@ impl Values {
     /// A value from a JSON body.
     pub fn insert(&mut self, name: impl Into<String>, value: serde_json::Value) {
         self.0.insert(name.into(), value);
+    }
+
+    /// Takes a value away.
+    pub(super) fn remove(&mut self, name: &str) {
+        self.0.shift_remove(name);
+    }
+
+    /// The values by their names, in the order in which they came.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &serde_json::Value)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
 
     /// The value of a parameter.
@@ -135,6 +146,15 @@ pub struct Rendered {
     pub tables: Vec<String>,
 }
 
+/// What is done with conditions beside testing them.
+#[derive(Debug, Default)]
+pub(super) struct Conditioned {
+    /// Their truth, when branches are explored.
+    pub(super) forced: Vec<bool>,
+    /// Where their truth is noted, when requests are looked for.
+    pub(super) record: Option<Arc<Record>>,
+}
+
 /// The state of one render.
 #[derive(Debug)]
 pub(super) struct Render {
@@ -151,8 +171,7 @@ pub(super) struct Render {
     pub(super) guards: u32,
     /// An error inside of a `try` block on its way to the handler.
     pub(super) raised: Option<TemplateError>,
-    /// The truth of conditions when branches are explored.
-    pub(super) forced: Vec<bool>,
+    pub(super) conditions: Conditioned,
     pub(super) scratch: String,
 }
 

@@ -166,6 +166,42 @@ fn a_parameter_that_needs_another_is_found() {
 }
 
 #[test]
+fn branches_that_values_choose_are_described() {
+    let pipe = [
+        node("else", "%\n    SELECT {% if unit == 'day' %} dya {% else %} user {% end %} AS d FROM hits"),
+        node("elif", "%\n    SELECT {% if String(unit, 'day') == 'day' %} day {% elif unit == 'who' %} usre {% elif unit in ['a', 'b'] %} amount + user {% else %} toDya(day) {% end %} AS d FROM hits"),
+        node("nested", "%\n    SELECT day FROM hits {% if defined(least) and Int32(least) > 5 %} WHERE 1 {% if mode != 'all' %} AND amuont > 1 {% end %} {% end %}"),
+        node("set", "%\n    {% set unit = String(by, 'hour') %}SELECT day {% if unit == 'week' %}, wekk {% end %} FROM hits"),
+        node("ternary", "%\n    SELECT day FROM hits ORDER BY {{ column(by, 'day') }} {% if by == 'user' %}, usr {% end %}"),
+        // The same values choose in what is read.
+        node("source", "%\n    SELECT {% if which == 'a' %} day AS a {% else %} user AS b {% end %} FROM hits"),
+        node("right", "%\n    SELECT {% if which == 'a' %} a {% else %} b {% end %} AS r FROM source"),
+        node("wrong", "SELECT b FROM source"),
+        // Branches that exclude each other, and a value that is part of a name.
+        node("excluded", "%\n    SELECT {% if which == 'a' %} day AS d {% else %} amount AS a {% end %} FROM hits {% if which != 'a' %} ORDER BY a {% end %}"),
+        node("named", "%\n    SELECT 1 AS weekly, {{ column(by, 'day') }} AS n FROM hits {% if by == 'weekly' %} LIMIT 1 {% end %}"),
+        // A value that the template does not expect leaves a gap.
+        node("gap", "%\n    SELECT {% if defined(by) %}{% if by == 'a' %} day {% elif by == 'b' %} user {% end %}{% else %} amount {% end %} AS v FROM hits"),
+        // No request comes there.
+        node("never", "%\n    SELECT day {% if 1 == 2 %}, dya {% end %} FROM hits"),
+    ]
+    .concat();
+    let project = Project::new(&[HITS, FORWARD, ("branches.pipe", &pipe)]);
+    let (findings, _, code) = typed(&project);
+    insta::assert_snapshot!(findings, @r"
+    branches.pipe:4:35: warning[unknown-column]: unknown column `dya`
+    branches.pipe:9:79: warning[unknown-column]: unknown column `usre`
+    branches.pipe:9:121: warning[wrong-types]: illegal types UInt64 and String of arguments of function plus
+    branches.pipe:9:139: warning[unknown-function]: there is no function `toDya`
+    branches.pipe:14:106: warning[unknown-column]: unknown column `amuont`
+    branches.pipe:19:76: warning[unknown-column]: unknown column `wekk`
+    branches.pipe:24:82: warning[unknown-column]: unknown column `usr`
+    branches.pipe:38:12: warning[unknown-column]: unknown column `b`
+    ");
+    assert_eq!(code, 0);
+}
+
+#[test]
 fn what_reads_a_failure_is_no_finding_of_its_own() {
     let made = node("made", "SELECT day, amuont FROM hits")
         + "TYPE materialized\nDATASOURCE out\nENGINE \"MergeTree\"\nENGINE_SORTING_KEY \"day\"\n";

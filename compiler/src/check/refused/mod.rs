@@ -5,6 +5,7 @@
 
 mod cause;
 mod position;
+mod requests;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -15,6 +16,7 @@ use rayon::prelude::*;
 
 use self::cause::{Cause, converted_text, may_come_from_a_text};
 use self::position::{position, repeats_a_written_text, verbatim_place, verbatim_text};
+use self::requests::Request;
 use super::message::{gist, in_lower_case, named, suggestion};
 use super::silence::is_silenced;
 use super::target_types::filled;
@@ -40,6 +42,8 @@ pub struct Statement {
     pub compiled: Compiled,
     /// Whether its rows go into a data source by themselves, so that the types of its columns matter.
     pub fills: bool,
+    /// The request that it is the statement of, where that brings values.
+    request: Option<Request>,
 }
 
 /// What an engine says against a statement.
@@ -53,8 +57,8 @@ pub struct Refusal {
     pub offset: Option<usize>,
 }
 
-/// Every node that can be described without reaching outside of the engine, in each of its branches that a request can surely take. Findings of earlier
-/// stages explain the others.
+/// Every node that can be described without reaching outside of the engine, in each of its branches that a request can surely take: where the others depend on
+/// values, those of requests that lead into them. Findings of earlier stages explain the rest.
 pub fn statements(plan: &Plan) -> Vec<Statement> {
     let vertices = plan.graph.topological();
     vertices
@@ -81,10 +85,10 @@ fn of_vertex(plan: &Plan, vertex: &Vertex) -> Vec<Statement> {
     if !stays_inside(plan, vertex) {
         return Vec::new();
     }
-    let certain = if others_are_certain(plan, id) {
-        usize::MAX
+    let (certain, of_requests) = if others_are_certain(plan, id) {
+        (usize::MAX, Vec::new())
     } else {
-        1
+        (1, requests::statements(plan, id))
     };
     let node = plan
         .pipes
@@ -98,9 +102,10 @@ fn of_vertex(plan: &Plan, vertex: &Vertex) -> Vec<Statement> {
             branch,
             compiled: plan.compile_branch(id, read).ok()?,
             fills: fills && branch == 0,
+            request: None,
         })
     });
-    compiled.collect()
+    compiled.chain(of_requests).collect()
 }
 
 /// Whether requests can take every branch of a node as it is rendered for a check: conditions that ask only which parameters are given do not exclude
@@ -162,7 +167,7 @@ fn stays_inside(plan: &Plan, vertex: &Vertex) -> bool {
 impl Statement {
     /// The finding that a refusal is, if it would be one whatever a request brings.
     pub fn finding(&self, plan: &Plan, refusal: &Refusal) -> Option<Diagnostic> {
-        let branch = plan.graph.branches(&self.node).get(self.branch)?;
+        let branch = self.written(plan)?;
         let node = plan.pipes.get(&self.node.pipe)?.node(&self.node.node)?;
         let text = &branch.rendered.sql;
         let cause = Cause::of(refusal)?;
@@ -173,7 +178,10 @@ impl Statement {
                     .iter()
                     .find_map(|name| Some((name, verbatim_place(branch, name)?)))?;
                 let is_column = code == codes::UNKNOWN_COLUMN;
-                if is_column && name.starts_with('_') && self.reads_connector(plan) {
+                let request = self.request.as_ref();
+                if is_column && name.starts_with('_') && self.reads_connector(plan)
+                    || request.is_some_and(|request| request.may_bring(self, name))
+                {
                     return None;
                 }
                 let message = if is_column {
@@ -184,6 +192,11 @@ impl Statement {
                 (code, message, range)
             }
             Cause::Syntax => {
+                // A chain of values without an `else` leaves a gap for any other value: such a request is wrong, and not the template.
+                let request = self.request.as_ref();
+                if request.is_some_and(Request::is_unexpected) {
+                    return None;
+                }
                 let span = self.compiled.sql.locate(refusal.offset?)?;
                 let message = "the engine cannot read on here".to_owned();
                 return is_fixed(plan, self, branch)
@@ -221,6 +234,14 @@ impl Statement {
         Some(self.diagnostic(code, message, span, refusal))
     }
 
+    /// What the node's own template renders to.
+    fn written<'a>(&'a self, plan: &'a Plan) -> Option<&'a Branch> {
+        match &self.request {
+            Some(request) => Some(&request.branch),
+            None => plan.graph.branches(&self.node).get(self.branch),
+        }
+    }
+
     fn reads_connector(&self, plan: &Plan) -> bool {
         let mut read = self.compiled.datasources.iter();
         read.any(|name| plan.gets_columns(name))
@@ -243,8 +264,11 @@ impl Statement {
         }
         diagnostic.notes.extend(note.map(Cow::Owned));
         if self.branch > 0 {
-            diagnostic =
-                diagnostic.note("only requests whose parameters lead into this branch fail");
+            let which = "only requests whose parameters lead into this branch fail";
+            diagnostic = match &self.request {
+                Some(request) => diagnostic.note(format!("{which}, such as `{}`", request.told())),
+                None => diagnostic.note(which),
+            };
         }
         diagnostic
     }
@@ -320,6 +344,8 @@ pub fn without_consequences(
     for (step, _) in steps {
         failed.extend(table(plan, step).map(|table| Vertex::Datasource(table.name.clone())));
     }
+    // Those that fail for some requests.
+    let mut at_times: BTreeSet<Vertex> = BTreeSet::new();
     let mut found = Vec::new();
     let depends = |id: &NodeId, failed: &BTreeSet<Vertex>| {
         let vertex = Vertex::Node(id.clone());
@@ -330,11 +356,15 @@ pub fn without_consequences(
     };
     // In the order of the graph, so that the cause comes before its consequences.
     for (statement, refusal) in statements {
-        if depends(&statement.node, &failed) {
+        let vertex = Vertex::Node(statement.node.clone());
+        let of_values = statement.request.is_some();
+        if depends(&statement.node, &failed) || of_values && depends(&statement.node, &at_times) {
             continue;
         }
         if statement.branch == 0 {
-            failed.insert(Vertex::Node(statement.node.clone()));
+            failed.insert(vertex);
+        } else {
+            at_times.insert(vertex);
         }
         found.extend(statement.finding(plan, refusal));
     }
@@ -373,8 +403,12 @@ fn is_fixed(plan: &Plan, statement: &Statement, branch: &Branch) -> bool {
     let closure = plan.graph.closure(&vertex);
     let typed = closure.into_iter().all(|vertex| match vertex {
         Vertex::Node(id) => plan.node(id).is_some_and(|(_, node)| {
-            let mut parameters = node.template.parameters().iter();
-            parameters.all(|parameter| parameter.typed || parameter.used_in.is_some())
+            let template = &node.template;
+            template.parameters().iter().all(|parameter| {
+                parameter.typed
+                    || parameter.used_in.is_some()
+                    || template.only_asks_for(&parameter.name)
+            })
         }),
         _ => true,
     });
