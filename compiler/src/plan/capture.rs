@@ -97,7 +97,7 @@ pub(super) fn called_instead<'a>(
             || named.contains(&name)
             || sql::called_for(&name)
                 .iter()
-                .any(|word| named.contains(word))
+                .any(|words| words.iter().all(|word| named.contains(*word)))
     };
     lambdas.iter().find(is_called).map(String::as_str)
 }

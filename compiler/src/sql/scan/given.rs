@@ -377,24 +377,31 @@ pub(crate) fn is_behind_signs(name: &str) -> bool {
     of_time || BEHIND_SIGNS.contains(&name.as_str())
 }
 
-/// The words, in lower case, one of which stands where the engine calls a function of that name for another: `sum` where `sum(DISTINCT x)` calls `sumDistinct`, or
-/// `sum(x) FILTER (WHERE y)` `sumIf`.
-pub(crate) fn called_for(name: &str) -> Vec<String> {
-    let name = name.to_ascii_lowercase();
-    match name.as_str() {
-        "uniqexact" => return vec!["count".to_owned()],
+/// The words, in lower case, which stand together where the engine calls a function of that name for another: `sum` and `distinct` where `sum(DISTINCT x)` calls
+/// `sumDistinct`, or `sum` and `filter` where `sum(x) FILTER (WHERE y)` calls `sumIf`. There may be several such lists; each has all that one way takes.
+pub(crate) fn called_for(name: &str) -> Vec<Vec<&str>> {
+    match name {
+        "uniqexact" => return vec![vec!["count", "distinct"]],
         // `x > ALL (SELECT …)`
-        "max" | "min" => return ["all", "any", "some"].map(str::to_owned).to_vec(),
+        "max" | "min" => return vec![vec!["all"], vec!["any"], vec!["some"]],
         _ => {}
     }
     // `count(DISTINCT x) FILTER (WHERE y)` calls `countDistinctIf`.
     let without_if = name.strip_suffix("if");
-    let base = without_if.unwrap_or(&name);
-    let without_both = base.strip_suffix("distinct");
-    let bases = [without_if, without_both].into_iter().flatten();
-    bases
-        .filter(|base| !base.is_empty())
-        .map(ToOwned::to_owned)
+    let filtered: &[&str] = if without_if.is_some() {
+        &["filter"]
+    } else {
+        &[]
+    };
+    let without_both = without_if.unwrap_or(name).strip_suffix("distinct");
+    let ways = [
+        without_if.map(|base| (base, &[][..])),
+        without_both.map(|base| (base, &["distinct"][..])),
+    ];
+    ways.into_iter()
+        .flatten()
+        .filter(|(base, _)| !base.is_empty())
+        .map(|(base, more)| [&[base], more, filtered].concat())
         .collect()
 }
 
