@@ -154,6 +154,25 @@ fn a_join_with_the_table_on_its_right_is_found() {
     assert_eq!(pipe("SELECT user FROM hits", join), [""; 0]);
     let other = "SELECT day FROM hits JOIN few ON few.user = hits.user";
     assert_eq!(pipe(few, other), [""; 0]);
+    // A subquery in the place of the node.
+    let subquery =
+        |inner: &str| format!("SELECT day FROM ({inner}) AS s JOIN hits ON s.user = hits.user");
+    let plain = "SELECT user FROM hits";
+    assert_eq!(
+        pipe(
+            plain,
+            &subquery("SELECT (user) AS user FROM few GROUP BY user")
+        ),
+        ["all of `hits` is read into memory for the join"]
+    );
+    assert_eq!(pipe(plain, &subquery("SELECT user FROM few")), [""; 0]);
+    assert_eq!(
+        pipe(
+            plain,
+            &subquery("SELECT user FROM (SELECT user FROM few LIMIT 1)")
+        ),
+        [""; 0]
+    );
 }
 
 #[test]
