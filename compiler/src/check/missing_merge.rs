@@ -1,12 +1,14 @@
 //! States read as values.
 
+use std::collections::BTreeSet;
+
 use pipewright_grammar::diagnostic::{Diagnostic, Severity};
 
 use super::origin::{Made, elements, origin};
 use super::views::place;
 use super::{Check, Rule};
 use crate::diagnostics::codes;
-use crate::graph::{NodeId, Vertex};
+use crate::graph::Vertex;
 use crate::plan::{Column, NodePlan, PipePlan, Plan, TablePlan};
 use crate::sql::outline::{calls_of_columns, may_define};
 use crate::template::is_aggregate;
@@ -25,8 +27,8 @@ const PAGE: &str = "\
 # missing-merge
 
 ## What it does
-Finds calls such as `sum(total)` where `total` is an `AggregateFunction(sum, …)` of the only table that a node reads, by itself or through nodes that pass it on, and
-endpoints that give such a column to their callers.
+Finds calls such as `sum(total)` where `total` is an `AggregateFunction(sum, …)` of the table that a node reads, by itself or through nodes that pass it on, and
+endpoints that give such a column to their callers. Of several tables that a node reads, only one may have a column of that name.
 
 ## Why is this bad
 A state is no value: the engine refuses most such queries, and counts states where values were meant in the others (`count`, `any`). Callers of an endpoint get bytes.
@@ -68,12 +70,27 @@ fn reads_states(plan: &Plan, pipe: &PipePlan) -> bool {
     })
 }
 
-/// The only thing that a node reads.
-fn only_source<'a>(plan: &'a Plan, id: &NodeId) -> Option<&'a Vertex> {
-    let sources = plan.graph.sources(&Vertex::Node(id.clone()));
-    let mut sources = sources.into_iter();
-    let source = sources.next()?;
-    sources.next().is_none().then_some(source)
+/// The column of a data source that a name means in a node which reads these, where only one of them can have it: what another node gives is not known for certain.
+fn stored_in_one<'a>(
+    plan: &'a Plan,
+    sources: &BTreeSet<&Vertex>,
+    name: &str,
+) -> Option<(&'a TablePlan, &'a Column)> {
+    let nodes = sources
+        .iter()
+        .filter(|source| matches!(source, Vertex::Node(_)));
+    if sources.len() > 1 && nodes.count() > 0
+        || sources
+            .iter()
+            .any(|source| matches!(source, Vertex::Service(_)))
+    {
+        return None;
+    }
+    let mut found = sources
+        .iter()
+        .filter_map(|source| stored(plan, source, name));
+    let first = found.next()?;
+    found.next().is_none().then_some(first)
 }
 
 /// The column of a data source that a name means in what a node reads.
@@ -103,16 +120,20 @@ fn function(column: &Column) -> Option<String> {
 fn of_node(plan: &Plan, node: &NodePlan) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let branch = plan.graph.branches(&node.id).first();
-    let (Some(branch), Some(source)) = (branch, only_source(plan, &node.id)) else {
+    let Some(branch) = branch else {
         return found;
     };
+    let sources = plan.graph.sources(&Vertex::Node(node.id.clone()));
+    let reads_nodes = sources
+        .iter()
+        .any(|source| matches!(source, Vertex::Node(_)));
     let sql = branch.rendered.sql.text();
     for call in calls_of_columns(sql) {
         // A column is followed through nodes only where that can matter.
-        if matches!(source, Vertex::Node(_)) && !is_aggregate(&call.function) {
+        if reads_nodes && !is_aggregate(&call.function) {
             continue;
         }
-        let Some((table, column)) = stored(plan, source, &call.column) else {
+        let Some((table, column)) = stored_in_one(plan, &sources, &call.column) else {
             continue;
         };
         let is_same =

@@ -245,7 +245,21 @@ fn states_are_found_through_nodes_and_in_answers() {
         ),
         found
     );
+    // Of two tables only one has the column.
+    for joined in [
+        "SELECT uniq(users) AS c FROM web JOIN days ON web.day = days.day",
+        "SELECT uniq(d.users) AS c FROM web AS w JOIN days AS d ON w.day = d.day",
+        "SELECT uniq(users) AS c FROM days WHERE day IN (SELECT day FROM web)",
+    ] {
+        assert_eq!(served(rules, &[joined]), found, "{joined}");
+    }
     for fine in [
+        vec!["SELECT uniqMerge(users) AS c FROM web JOIN days ON web.day = days.day"],
+        vec!["SELECT uniq(user) AS c FROM web JOIN days ON web.day = days.day"],
+        vec![
+            "SELECT day, user AS users FROM web",
+            "SELECT uniq(first.users) AS c FROM first JOIN days ON first.day = days.day",
+        ],
         vec!["SELECT day, uniqMerge(users) AS users FROM days GROUP BY day"],
         vec!["SELECT day, finalizeAggregation(users) AS users FROM days"],
         vec![
