@@ -12,6 +12,7 @@ mod lints;
 mod message;
 mod missing_final;
 mod missing_merge;
+mod missing_over;
 mod missing_percent;
 mod missing_state;
 mod nondeterministic_view;
@@ -130,6 +131,7 @@ pub const RULES: &[Rule] = &[
     join_order::RULE,
     missing_final::RULE,
     missing_merge::RULE,
+    missing_over::RULE,
     missing_percent::RULE,
     missing_state::RULE,
     nondeterministic_view::RULE,

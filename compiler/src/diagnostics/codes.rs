@@ -77,6 +77,8 @@ declare_codes! {
     MISSING_STATE = "missing-state";
     /// A state column that is aggregated without `-Merge`.
     MISSING_MERGE = "missing-merge";
+    /// A window function that is called without `OVER`.
+    MISSING_OVER = "missing-over";
     /// Tags of the template language in SQL that does not begin with `%`.
     MISSING_PERCENT = "missing-percent";
     /// An `IN` whose sides have different numbers of columns.

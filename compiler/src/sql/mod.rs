@@ -29,6 +29,7 @@ mod scan;
 pub(crate) mod states;
 
 pub use calls::{canonical_calls, canonical_key};
+pub(crate) use calls::{is_of_windows, without_over};
 pub use closed::is_closed;
 pub use debug::debug_tokens;
 pub use front::{first_word, with_tables};

@@ -41,6 +41,8 @@ fn what_the_engine_refuses_at_every_call_is_found_at_its_place() {
         node("merged", "SELECT sumMerge(amount) AS s FROM hits"),
         node("combined", "SELECT countIf(user) AS c FROM hits"),
         node("element", "SELECT tuple(1, 2).5 AS e"),
+        node("filled", "SELECT user FROM hits ORDER BY user WITH FILL"),
+        node("numbered", "SELECT row_number() AS n FROM hits"),
     ]
     .concat();
     let project = Project::new(&[HITS, FORWARD, ("refused.pipe", &pipe)]);
@@ -66,6 +68,8 @@ fn what_the_engine_refuses_at_every_call_is_found_at_its_place() {
     refused.pipe:73:12: error[wrong-types]: illegal type UInt64 of argument for aggregate function with Merge suffix
     refused.pipe:77:12: error[wrong-types]: illegal type String of last argument for aggregate function with If suffix
     refused.pipe:81:24: error[refused-statement]: tuple doesn't have element with index '5'
+    refused.pipe:83:6: error[refused-statement]: incompatible types of WITH FILL expression values with column type String
+    refused.pipe:89:12: error[missing-over]: the window function `row_number` is called without `OVER`
     ");
     assert_eq!(code, 1);
 }

@@ -120,6 +120,11 @@ const CASES: &[Case] = &[
         ("sum(total)", "sumMerge(total)"),
     ),
     case(
+        "missing-over",
+        endpoint!("SELECT user, row_number() AS place FROM hits"),
+        ("row_number()", "row_number() OVER (ORDER BY n)"),
+    ),
+    case(
         "missing-percent",
         endpoint!("SELECT n FROM hits WHERE user = {{ String(user, '') }}"),
         ("SELECT n", "%\n    SELECT n"),
