@@ -9,6 +9,7 @@ mod requests;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use pipewright_grammar::diagnostic::{Code, Diagnostic, Severity};
 use pipewright_grammar::source::Span;
@@ -173,22 +174,7 @@ impl Statement {
         let cause = Cause::of(refusal)?;
         let (code, message, range) = match cause {
             Cause::Name(code) => {
-                let names = named(&refusal.message);
-                let (name, range) = names
-                    .iter()
-                    .find_map(|name| Some((name, verbatim_place(branch, name)?)))?;
-                let is_column = code == codes::UNKNOWN_COLUMN;
-                let request = self.request.as_ref();
-                if is_column && name.starts_with('_') && self.reads_connector(plan)
-                    || request.is_some_and(|request| request.may_bring(self, name))
-                {
-                    return None;
-                }
-                let message = if is_column {
-                    format!("unknown column `{name}`")
-                } else {
-                    format!("there is no function `{name}`")
-                };
+                let (message, range) = self.unknown_name(plan, branch, code, refusal)?;
                 (code, message, range)
             }
             Cause::Syntax => {
@@ -232,6 +218,33 @@ impl Statement {
         };
         let span = span.unwrap_or_else(|| place(plan, node, branch, range));
         Some(self.diagnostic(code, message, span, refusal))
+    }
+
+    /// The name that a refusal is about, where the author wrote it.
+    fn unknown_name(
+        &self,
+        plan: &Plan,
+        branch: &Branch,
+        code: Code,
+        refusal: &Refusal,
+    ) -> Option<(String, Range<usize>)> {
+        let names = named(&refusal.message);
+        let (name, range) = names
+            .iter()
+            .find_map(|name| Some((name, verbatim_place(branch, name)?)))?;
+        let is_column = code == codes::UNKNOWN_COLUMN;
+        let request = self.request.as_ref();
+        if is_column && name.starts_with('_') && self.reads_connector(plan)
+            || request.is_some_and(|request| request.may_bring(self, name))
+        {
+            return None;
+        }
+        let message = if is_column {
+            format!("unknown column `{name}`")
+        } else {
+            format!("there is no function `{name}`")
+        };
+        Some((message, range))
     }
 
     /// What the node's own template renders to.
