@@ -50,6 +50,7 @@ mod tests {
     use pipewright_compiler::compile;
     use pipewright_compiler::mapped_text::{MappedText, PieceKind};
     use pipewright_compiler::project::{ResourceName, SourceTree};
+    use pipewright_compiler::sql::Policy;
     use pipewright_compiler::template::Values;
 
     use super::super::Served;
@@ -62,6 +63,21 @@ mod tests {
 
     /// The queries of the tests of the whole server: each counts rows that the token may not see.
     const HIDING: &str = include_str!("../../tests/serve/hiding.sql");
+
+    /// A pipe whose rows depend on each setting by which the same text computes something else.
+    const COMPUTED: &str = "NODE computed\nSQL >\n    SELECT e.org AS org, sum(e.value) AS value, any(o.org) AS joined, any(toString(e.org = 1)) AS flag, any((SELECT sum(number) FROM numbers(0))) AS nothing, any(e.value + 1) AS value2 FROM events AS e LEFT JOIN other AS o ON o.org = e.value GROUP BY org WITH ROLLUP ORDER BY ALL\n\nTYPE endpoint\n";
+
+    /// Values that settings of different types have, others than the defaults among them.
+    const SETTING_VALUES: &[&str] = &[
+        "0",
+        "1",
+        "2",
+        "1000000000",
+        "'iso'",
+        "'unix_timestamp'",
+        "'partial_merge'",
+        "'yes'",
+    ];
 
     struct Bench {
         engine: Arc<dyn Engine>,
@@ -91,6 +107,7 @@ mod tests {
                     "SCHEMA >\n    `org` Int32,\n    `value` Int32\n",
                 ),
                 ("other.datasource", "SCHEMA >\n    `org` Int32\n"),
+                ("computed.pipe", COMPUTED),
             ];
             let files = files.map(|(name, text)| (name.to_owned(), text.to_owned()));
             let (plan, _) = compile(SourceTree::new(files));
@@ -101,7 +118,8 @@ mod tests {
                 secrets: crate::secrets::Secrets::default(),
                 staged: None,
             };
-            let scopes = Scope::parse("DATASOURCES:READ:events:org = 1").unwrap();
+            let mut scopes = Scope::parse("DATASOURCES:READ:events:org = 1").unwrap();
+            scopes.extend(Scope::parse("PIPES:READ:computed").unwrap());
             Self {
                 engine,
                 served,
@@ -120,6 +138,13 @@ mod tests {
                 .plan
                 .compile_query_for(sql, None, asked, filters);
             compiled.map_err(|error| error.to_string())
+        }
+
+        /// What the token gets for a query, as it is answered in earnest.
+        async fn fenced(&self, sql: &str) -> Result<String, String> {
+            let compiled = self.compiled(sql, &self.access.filters)?;
+            let fence = around(&self.served.plan, &compiled, &self.access.filters);
+            self.answer(&compiled, fence).await
         }
 
         /// What the engine answers; what it says against it.
@@ -147,6 +172,7 @@ mod tests {
         fence_holds_where_the_scan_has_seen_nothing(&bench).await;
         scan_holds_without_the_fence(&bench).await;
         a_condition_that_reads_more_is_not_planned(&bench).await;
+        no_setting_shows_more(&bench).await;
     }
 
     async fn a_condition_that_reads_more_is_not_planned(bench: &Bench) {
@@ -179,6 +205,50 @@ mod tests {
         for condition in ["org = 1", "org IN (SELECT org FROM events WHERE value > 1)"] {
             planned(condition, true).await.unwrap();
         }
+    }
+
+    async fn no_setting_shows_more(bench: &Bench) {
+        let permitted = Policy::default().settings;
+        let known = Query::new("SELECT name FROM system.settings", "TSV");
+        let known = bench.engine.query(known).await.unwrap();
+        let known = String::from_utf8(known.bytes().await.unwrap().to_vec()).unwrap();
+        assert!(known.lines().count() > 500);
+        for name in known.lines().filter(|name| !permitted.contains(*name)) {
+            let sql = format!("SELECT count() FROM events SETTINGS {name} = 1");
+            assert!(
+                bench.compiled(&sql, &bench.access.filters).is_err(),
+                "{name}"
+            );
+        }
+        let mut ran = 0;
+        for sql in [
+            "SELECT count(), sum(value), countIf(org != 1), toString(any(value) = 1) FROM events",
+            "SELECT * FROM computed",
+        ] {
+            let plain = bench.fenced(sql).await.unwrap();
+            for name in &permitted {
+                for value in SETTING_VALUES {
+                    let text = format!("{sql} SETTINGS {name} = {value}");
+                    // What is refused shows nothing, be it here or by the engine, which knows what values a setting has.
+                    if let Ok(answer) = bench.fenced(&text).await {
+                        ran += 1;
+                        // It may be written otherwise, but of the caller's own rows.
+                        let counts = |text: &str| {
+                            text.split('\t')
+                                .take(3)
+                                .map(str::to_owned)
+                                .collect::<Vec<_>>()
+                        };
+                        if sql.contains("FROM events") {
+                            assert_eq!(counts(&answer), counts(&plain), "{text}");
+                        } else {
+                            assert_eq!(answer, plain, "{text}");
+                        }
+                    }
+                }
+            }
+        }
+        assert!(ran > 2 * permitted.len(), "{ran}");
     }
 
     async fn fence_holds_where_the_scan_has_seen_nothing(bench: &Bench) {
