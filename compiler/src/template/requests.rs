@@ -175,9 +175,9 @@ pub(super) fn only_asks_for(items: &[Item], name: &str) -> bool {
         if is_elsewhere {
             return false;
         }
-        walk::bodies(item)
-            .into_iter()
-            .for_each(|body| open.extend(body));
+        for body in walk::bodies(item) {
+            open.extend(body);
+        }
     }
     true
 }
@@ -207,9 +207,9 @@ fn meanings(items: &[Item]) -> IndexMap<&str, Vec<&Expr>> {
         for name in names {
             found.entry(name).or_default().extend(value);
         }
-        walk::bodies(item)
-            .into_iter()
-            .for_each(|body| open.extend(body));
+        for body in walk::bodies(item) {
+            open.extend(body);
+        }
     }
     walk::every(items, &mut |expr| {
         if let ExprKind::Named(name, value) = &expr.kind {
@@ -352,7 +352,7 @@ impl Search<'_> {
                     if self.is_done(wanted) {
                         return;
                     }
-                    self.visit(changed(start, name, value));
+                    self.visit(changed(start, name, value.as_ref()));
                 }
             }
             for (at, name) in names.iter().enumerate() {
@@ -362,8 +362,8 @@ impl Search<'_> {
                             if self.is_done(wanted) {
                                 return;
                             }
-                            let values = changed(start, name, value);
-                            self.visit(changed(&values, other, second));
+                            let values = changed(start, name, value.as_ref());
+                            self.visit(changed(&values, other, second.as_ref()));
                         }
                     }
                 }
@@ -408,7 +408,7 @@ impl Search<'_> {
     }
 }
 
-fn changed(values: &Values, name: &str, value: &Option<Json>) -> Values {
+fn changed(values: &Values, name: &str, value: Option<&Json>) -> Values {
     let mut changed = values.clone();
     match value {
         Some(value) => changed.insert(name, value.clone()),
