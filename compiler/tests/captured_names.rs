@@ -161,6 +161,20 @@ fn a_column_that_is_renamed_to_the_node_s_own_name_leaves_the_node_without_it() 
 }
 
 #[test]
+fn a_node_that_is_read_twice_under_its_own_name_has_it_once() {
+    let plan = plan(&[("p0", "SELECT id, a FROM t")]);
+    insta::assert_snapshot!(query(&plan, "SELECT id, p.a FROM p JOIN p USING id WHERE id IN (SELECT id FROM p)"), @r"
+    SELECT id, p.a FROM (
+    SELECT id, a FROM t
+    ) AS p JOIN (
+    SELECT id, a FROM t
+    ) USING id WHERE id IN (SELECT id FROM (
+    SELECT id, a FROM t
+    ) AS p)
+    ");
+}
+
+#[test]
 fn the_clock_of_a_node_is_not_an_expression_of_its_reader() {
     let plan = plan(&[
         (

@@ -22,6 +22,8 @@ pub(crate) struct Columns<'a> {
     scan: &'a Scan,
     /// The names that the statement gives to expressions.
     given: OnceCell<HashSet<String>>,
+    /// The names that stand before a dot.
+    qualifiers: OnceCell<HashSet<String>>,
     /// The tables that it reads, each name once.
     tables: OnceCell<Vec<&'a TableReference>>,
     /// Whether a table may give a column, by the place among `tables` and the column's name.
@@ -36,6 +38,7 @@ impl<'a> Columns<'a> {
             text,
             scan,
             given: OnceCell::new(),
+            qualifiers: OnceCell::new(),
             tables: OnceCell::new(),
             known: RefCell::default(),
         }
@@ -44,6 +47,17 @@ impl<'a> Columns<'a> {
     /// The names that the statement gives to expressions.
     pub(super) fn given(&self) -> &HashSet<String> {
         self.given.get_or_init(|| sql::aliases(self.text))
+    }
+
+    /// Whether a name stands before a dot.
+    pub(super) fn is_qualifier(&self, name: &str) -> bool {
+        let qualifiers = self.qualifiers.get_or_init(|| {
+            let places = sql::qualifiers(self.text).into_iter();
+            places
+                .map(|place| sql::unquote(&self.text[place]))
+                .collect()
+        });
+        qualifiers.contains(name)
     }
 
     /// Whether a node's name right of an `IN` may be a column of what the statement reads, for which the engine would take it if the node were a table.

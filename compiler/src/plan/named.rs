@@ -1,7 +1,6 @@
 //! What the names of a statement mean: scan × project → [`Shape`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::Plan;
@@ -160,8 +159,8 @@ impl<'a> Naming<'a> {
             self.aliased.push((table.name.as_str(), alias.as_str()));
         }
         let takes_alias = table.position == Position::From && table.alias.is_none();
-        let alias = (takes_alias && !self.names_an_expression(table))
-            .then(|| sql::quote_identifier(&table.name));
+        let is_named = takes_alias && !self.names_an_expression(table) && !self.is_again(table);
+        let alias = is_named.then(|| sql::quote_identifier(&table.name));
         let inline = Inline {
             start: self.anchor(table.span.start),
             end: self.anchor(table.span.end),
@@ -185,17 +184,29 @@ impl<'a> Naming<'a> {
         Ok(())
     }
 
+    /// Whether a query reads a node once more, under the same name: for a table the engine takes the first one for that name, and of two queries it refuses the second.
+    fn is_again(&self, table: &TableReference) -> bool {
+        self.scan.tables.iter().any(|other| {
+            other.position == Position::From
+                && other.query == table.query
+                && other.span.start < table.span.start
+                && other.name == table.name
+                && other.alias.is_none()
+        })
+    }
+
     /// Whether an expression has the name of a node that is all that a query reads, and nothing is named with it before a dot: the engine takes one of the two for a
     /// name, and needs none for what stands alone.
     fn names_an_expression(&self, table: &TableReference) -> bool {
-        let text = self.text.text();
         let is_beside = |other: &&TableReference| {
             other.position == Position::From && other.query == table.query
         };
-        let is_qualifier = |place: Range<usize>| sql::unquote(&text[place]) == table.name;
-        self.columns.given().contains(&table.name)
+        // Most names stand in a text once.
+        let is_repeated = self.text.text().matches(&*table.name).nth(1).is_some();
+        is_repeated
+            && self.columns.given().contains(&table.name)
+            && !self.columns.is_qualifier(&table.name)
             && self.scan.tables.iter().filter(is_beside).count() == 1
-            && !sql::qualifiers(text).into_iter().any(is_qualifier)
     }
 
     /// A name of a table, which stays or gives way to the table's own name: `name__vN` stands for a table without a version in its name, and in the pipe of a workspace
