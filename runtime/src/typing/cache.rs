@@ -10,7 +10,7 @@ use pipewright_compiler::contract::Described;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::engine;
+use crate::engine::{self, OWN_SETTINGS};
 
 /// Where answers are kept in their folder.
 const FILE: &str = "types.json";
@@ -38,13 +38,14 @@ impl Key {
     }
 }
 
-/// Which engine answers: this program's version and the library's size and time, since a path may come to hold another. `None` without a library.
+/// Which engine answers: this program's version, the settings of its connections, and the library's size and time, since a path may come to hold another. `None`
+/// without a library.
 pub(super) fn identity() -> Option<String> {
     let library = engine::locate()?;
     let metadata = std::fs::metadata(&library).ok()?;
     let modified = metadata.modified().ok()?;
     Some(format!(
-        "{} {} {} {modified:?}",
+        "{} {OWN_SETTINGS:?} {} {} {modified:?}",
         env!("CARGO_PKG_VERSION"),
         library.display(),
         metadata.len()

@@ -1,5 +1,7 @@
 //! `explain` and `check --budget` with an engine and data.
 
+use std::sync::{Mutex, PoisonError};
+
 use pipewright::engine::{self, Config};
 
 use super::harness::Project;
@@ -19,8 +21,10 @@ const FILES: &[(&str, &str)] = &[
     ),
 ];
 
-/// A project whose table has rows.
+/// A project whose table has rows. One at a time: a process has one engine open.
 fn with_data(toml: &str) -> Project {
+    static OPEN: Mutex<()> = Mutex::new(());
+    let _open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     let project = Project::new(FILES);
     project.write("pipewright.toml", toml);
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
