@@ -106,7 +106,7 @@ fn are_same(one: &TablePlan, other: &TablePlan) -> bool {
 /// Refuses rows and changes for a version that waits, where the address names it. Lists and descriptions are those of the version in force.
 pub(super) fn refuse_changes(method: &Method, uri: &Uri, is_data: bool) -> Result<(), ApiError> {
     let only_reads = is_data || only_reads(method);
-    if only_reads || !uri.query().is_some_and(|query| query.contains(PARAMETER)) {
+    if only_reads || uri.query().is_none_or(str::is_empty) {
         return Ok(());
     }
     refuse_changes_of(method, &Parameters::of_address(uri))

@@ -67,9 +67,11 @@ fn a_version_that_waits_is_asked_by_name_or_number() {
         assert_eq!(status, 409, "{said}");
         assert!(said.to_string().contains("promoted"), "{said}");
     }
-    let events = format!("/v0/events?name=t&{staging}");
-    let refused = server.ask(ADMIN, "POST", &events, "{\"a\":1}");
-    assert_eq!(refused.status, 400, "{}", refused.text());
+    for named in [staging, "__tb%5F%5Fdeployment=staging"] {
+        let events = format!("/v0/events?name=t&{named}");
+        let refused = server.ask(ADMIN, "POST", &events, "{\"a\":1}");
+        assert_eq!(refused.status, 400, "{}", refused.text());
+    }
     // Also where the body says so.
     for (path, body) in [
         (
